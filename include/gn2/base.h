@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file base.h
+ * @brief Status codes, error messages, versions and logging.
+ *
+ * Rules that hold for the whole library:
+ * - Every function that can fail returns a ::gn2_status; 0 is success, negative
+ *   is failure. Results come through `out_*` pointers, which are left untouched
+ *   when the call fails (object pointers are set to NULL).
+ * - What `_create`, `_load` or `_open` gave is released by the one `_free` of the
+ *   same type, which accepts NULL. What a getter returns is borrowed.
+ * - The library never prints, exits, aborts, forks, and never changes the locale,
+ *   the environment, signal handlers or floating-point modes.
+ */
+#ifndef GN2_BASE_H
+#define GN2_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define GN2_API __attribute__((visibility("default")))
+#else
+#define GN2_API
+#endif
+
+/** Version of the library this header belongs to. */
+#define GN2_VERSION_MAJOR 0
+#define GN2_VERSION_MINOR 1
+#define GN2_VERSION_PATCH 0
+#define GN2_VERSION_STRING "0.1.0"
+
+/** Number of the binary interface; the soname is libgn2.so.<GN2_ABI_VERSION>. */
+#define GN2_ABI_VERSION 0
+
+/**
+ * Outcome of a call. Values are never reused; treat an unknown negative value as
+ * a failure.
+ */
+typedef int32_t gn2_status;
+
+#define GN2_OK ((gn2_status)0)                /**< success */
+#define GN2_ERR_INVALID_ARG ((gn2_status)-1)  /**< NULL, size or value out of range */
+#define GN2_ERR_NO_MEMORY ((gn2_status)-2)    /**< allocation failed */
+#define GN2_ERR_IO ((gn2_status)-3)           /**< a file cannot be read or written */
+#define GN2_ERR_FORMAT ((gn2_status)-4)       /**< a file is corrupt or foreign */
+#define GN2_ERR_VERSION ((gn2_status)-5)      /**< a file needs a newer library */
+#define GN2_ERR_SHAPE ((gn2_status)-6)        /**< a shape does not fit */
+#define GN2_ERR_NOT_FOUND ((gn2_status)-7)    /**< no such key, name, field, file */
+#define GN2_ERR_STATE ((gn2_status)-8)        /**< call not allowed in this state */
+#define GN2_ERR_NUMERIC ((gn2_status)-9)      /**< NaN or Inf in input, loss, weights */
+#define GN2_ERR_ABI ((gn2_status)-10)         /**< struct_size unknown to the library */
+#define GN2_ERR_BUSY ((gn2_status)-11)        /**< object is shared or in use */
+#define GN2_ERR_CANCELLED ((gn2_status)-12)   /**< stopped on request */
+#define GN2_ERR_UNSUPPORTED ((gn2_status)-13) /**< built without this feature */
+#define GN2_ERR_INTERNAL ((gn2_status)-14)    /**< a defect in the library */
+
+/**
+ * Version of the library in use, e.g. "0.1.0".
+ * @return static string; never NULL. @thread Safe. @since 0.1
+ */
+GN2_API const char *gn2_version(void);
+
+/**
+ * ABI number of the library in use; refuse to go on when it differs from
+ * ::GN2_ABI_VERSION. @thread Safe. @since 0.1
+ */
+GN2_API int32_t gn2_abi_version(void);
+
+/**
+ * What this build and machine offer, as `name=value` words separated by blanks:
+ * `isa`, `onednn`, `zlib`, `hdf5`, `filters`.
+ * @return string owned by the library, valid for the life of the process.
+ * @thread Safe. @since 0.1
+ */
+GN2_API const char *gn2_features(void);
+
+/**
+ * Message of the last failed call on this thread, one line, e.g.
+ * "tensor 'encoder.out_proj.weight': file has (128, 64), model needs (128, 256)".
+ * Not cleared by success. @return never NULL; valid until the next failing call
+ * on this thread. @thread Thread-local. @since 0.1
+ */
+GN2_API const char *gn2_last_error(void);
+
+/**
+ * Name of a status, e.g. "GN2_ERR_SHAPE"; "GN2_ERR_UNKNOWN" for other values.
+ * @param[in] status any value. @return static string. @thread Safe. @since 0.1
+ */
+GN2_API const char *gn2_status_name(gn2_status status);
+
+/** Severity of a log line. */
+#define GN2_LOG_WARNING 1
+#define GN2_LOG_INFO 2
+
+/**
+ * Receives log lines.
+ * @param[in] user     as given to gn2_set_log()
+ * @param[in] severity ::GN2_LOG_WARNING or ::GN2_LOG_INFO
+ * @param[in] line     one line without newline, valid during the call
+ */
+typedef void (*gn2_log_fn)(void *user, int32_t severity, const char *line);
+
+/**
+ * Sets the log callback of the process. Without one (the default) nothing is
+ * logged.
+ * @param[in] fn   callback, NULL for none; may be called from any thread
+ * @param[in] user passed back unchanged
+ * @thread Safe; lines already under way may still reach the old callback.
+ * @since 0.1
+ */
+GN2_API void gn2_set_log(gn2_log_fn fn, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file dataset.h
+ * @brief Jets from HDF5 files or caller memory, batch by batch; scores to HDF5.
+ *
+ * Files are ATLAS's (training-dataset-dumper, UPP): `/jets` (N) and `/tracks`
+ * (N, T) compounds with `valid`, selected by field name with the known aliases.
+ * HDF5 itself lives in a private module that is loaded at the first
+ * gn2_dataset_open(); without it these calls give GN2_ERR_UNSUPPORTED.
+ *
+ * @thread One thread at a time per object. A reading thread of its own runs ahead
+ * (`data.prefetch` batches); its errors come back from gn2_dataset_next().
+ */
+#ifndef GN2_DATASET_H
+#define GN2_DATASET_H
+
+#include <gn2/tagger.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A source of batches. */
+typedef struct gn2_dataset gn2_dataset;
+
+/** Truth of the jets of a batch, rows as in the gn2_jets beside it. */
+typedef struct gn2_labels {
+    uint32_t struct_size;   /**< sizeof(gn2_labels) */
+    uint32_t flags;         /**< zero */
+    const int32_t *flavour; /**< (B) class index; −1 = not labelled */
+    const int32_t *origin;  /**< per row of the origin task's sequence, or NULL;
+                                 negative = ignored */
+    const int32_t *vertex;  /**< per row of the vertexing task's sequence, or NULL;
+                                 negative = in no vertex */
+    uint64_t reserved[4];   /**< zero */
+} gn2_labels;
+
+/** What a dataset holds. */
+typedef struct gn2_dataset_info {
+    uint32_t struct_size; /**< sizeof(gn2_dataset_info), set by the caller */
+    uint32_t has_labels;  /**< 1 when flavour labels were found */
+    int64_t jet_count;    /**< jets used */
+    int64_t batch_count;  /**< batches an epoch */
+    int64_t batch_size;   /**< jets a batch */
+    int64_t max_slots;    /**< largest number of constituents a jet can have */
+    int64_t memory;       /**< bytes of buffers held */
+    uint64_t reserved[4]; /**< zero */
+} gn2_dataset_info;
+
+/**
+ * Opens one or more files, read in the order given.
+ * Reads `inputs.*`, `model.constituents`, `model.classes`, `task.*` (labels) and
+ * `data.*` from the config.
+ * @param[in] paths  `count` file names
+ * @param[in] config options; NULL for defaults
+ * @param[out] out_dataset freed by gn2_dataset_free(); NULL on failure
+ * @return GN2_OK; GN2_ERR_IO, GN2_ERR_NOT_FOUND (file, dataset or field, named),
+ *   GN2_ERR_FORMAT (label out of range, unknown filter, corrupt),
+ *   GN2_ERR_UNSUPPORTED (built without HDF5). @since 0.1
+ */
+GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,
+                                    const gn2_config *config,
+                                    gn2_dataset **out_dataset);
+
+/**
+ * A dataset over the caller's arrays.
+ * @param[in] jets,labels retained: the arrays they point to must live and stay
+ *   unchanged until the dataset is freed (the structs themselves are copied);
+ *   labels may be NULL
+ * @since 0.1
+ */
+GN2_API gn2_status gn2_dataset_from_arrays(const gn2_jets *jets,
+                                           const gn2_labels *labels,
+                                           const gn2_config *config,
+                                           gn2_dataset **out_dataset);
+
+/** Closes files, stops the reading thread; NULL is allowed. @since 0.1 */
+GN2_API void gn2_dataset_free(gn2_dataset *dataset);
+
+/**
+ * Describes the dataset. @param[in,out] out_info struct_size set by the caller.
+ * @since 0.1
+ */
+GN2_API gn2_status gn2_dataset_info_get(const gn2_dataset *dataset,
+                                        gn2_dataset_info *out_info);
+
+/**
+ * Puts what the data says into a config, ready for gn2_model_create(): class
+ * names, normalisation and class weights (from salt's YAML files if
+ * `data.norm_dict`, `data.class_dict` name them, else computed over the dataset)
+ * and `provenance.data`.
+ * @param[in,out] config unchanged on failure. @since 0.1
+ */
+GN2_API gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config);
+
+/**
+ * Next batch of the epoch.
+ * @param[out] out_jets   views, borrowed until the next call on the dataset;
+ *   count 0 at the end of the epoch
+ * @param[out] out_labels views, or NULL if not wanted; pointers are NULL where
+ *   the dataset has no such label
+ * @return GN2_OK; GN2_ERR_IO, GN2_ERR_FORMAT, GN2_ERR_NUMERIC (file, dataset,
+ *   field and row are named). @since 0.1
+ */
+GN2_API gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
+                                    gn2_labels *out_labels);
+
+/**
+ * Goes to batch `batch` of epoch `epoch` (both from 0); the order depends on
+ * `data.seed` and the epoch only. @since 0.1
+ */
+GN2_API gn2_status gn2_dataset_reset(gn2_dataset *dataset, int64_t epoch,
+                                     int64_t batch);
+
+/** Writes scores as salt does, beside the input's fields. */
+typedef struct gn2_score_writer gn2_score_writer;
+
+/**
+ * Creates a score file for the jets of `input` in file order.
+ * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all), then
+ * `<name>_p<class>` and `<name>_Db`; with `scores.write_tracks` also `/tracks` with
+ * origin probabilities, `VertexIndex` and `mask`.
+ * @param[in] path   written to a temporary file, renamed by
+ *   gn2_score_writer_close(); an existing file is replaced only then
+ * @param[in] input  the HDF5 file that is tagged
+ * @param[in] model  gives names and shapes
+ * @since 0.1
+ */
+GN2_API gn2_status gn2_score_writer_create(const char *path, const char *input,
+                                           const gn2_model *model,
+                                           const gn2_config *config,
+                                           gn2_score_writer **out_writer);
+
+/**
+ * Appends the scores of the next `count` jets.
+ * @param[in] probabilities (count, classes)
+ * @param[in] d_b           (count), or NULL to leave the field out
+ * @param[in] origin        (count, slots, origins), NULL without tracks
+ * @param[in] vertex        (count, slots), NULL without tracks
+ * @since 0.1
+ */
+GN2_API gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
+                                        const float *probabilities, const float *d_b,
+                                        const float *origin, const int32_t *vertex);
+
+/** Finishes and renames the file. @since 0.1 */
+GN2_API gn2_status gn2_score_writer_close(gn2_score_writer *writer);
+
+/** Frees a writer; a file not closed is removed. NULL is allowed. @since 0.1 */
+GN2_API void gn2_score_writer_free(gn2_score_writer *writer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

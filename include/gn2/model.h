@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file model.h
+ * @brief A GN2 network: architecture, weights, normalisation, names, provenance.
+ *
+ * A model is immutable once it is shared with a tagger or a trainer, and may then
+ * be used from any number of threads. It is reference-counted inside: a tagger or
+ * trainer keeps it alive, so objects may be freed in any order.
+ * Tensor names are those of salt's state_dict without the prefix `model.`.
+ */
+#ifndef GN2_MODEL_H
+#define GN2_MODEL_H
+
+#include <gn2/config.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A network. */
+typedef struct gn2_model gn2_model;
+
+/** How a tensor scales with the width (Tensor Programs V, table 8). */
+#define GN2_ROLE_FINITE 0 /**< no dimension grows with the width */
+#define GN2_ROLE_INPUT 1  /**< only the outputs grow */
+#define GN2_ROLE_HIDDEN 2 /**< both dimensions grow */
+#define GN2_ROLE_OUTPUT 3 /**< only the inputs grow */
+#define GN2_ROLE_BIAS 4   /**< a vector that grows */
+
+/** One tensor of a model; strings are borrowed until the model is freed. */
+typedef struct gn2_param_info {
+    uint32_t struct_size; /**< sizeof(gn2_param_info), set by the caller */
+    int32_t role;         /**< GN2_ROLE_* */
+    const char *name;     /**< e.g. "encoder.layers.0.attn.fn.in_proj_weight" */
+    int64_t shape[2];     /**< (outputs, inputs), or (length, 0) for a vector */
+    int64_t count;        /**< number of elements */
+    int64_t fan_in;       /**< inputs of the linear map, 1 for registers */
+    int64_t fan_out;      /**< outputs of the linear map */
+    double init_std;      /**< standard deviation of its random start */
+    double lr_mult;       /**< factor of the learning rate under `optim.name` */
+    double wd_mult;       /**< factor of the weight decay under `optim.name` */
+    double forward_mult;  /**< factor of its output in the forward pass */
+    uint64_t reserved[4]; /**< zero */
+} gn2_param_info;
+
+/**
+ * Makes a model with random weights.
+ * Reads the keys `model.*`, `inputs.*`, `norm.*`, `task.*`, `discriminant.*`;
+ * missing normalisation counts as mean 0, std 1.
+ * @param[in] config    options; NULL for all defaults
+ * @param[out] out_model freed by gn2_model_free(); NULL on failure
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (message names the key);
+ *   GN2_ERR_NO_MEMORY. @thread Safe. @since 0.1
+ */
+GN2_API gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model);
+
+/** Lets go of a model; NULL is allowed. @thread Safe. @since 0.1 */
+GN2_API void gn2_model_free(gn2_model *model);
+
+/**
+ * Reads a `.gn2` file (grammar: doc/format.md).
+ * @param[in] path      file name, UTF-8
+ * @param[out] out_model freed by gn2_model_free(); NULL on failure
+ * @return GN2_OK, GN2_ERR_IO, GN2_ERR_FORMAT (corrupt or foreign),
+ *   GN2_ERR_VERSION, GN2_ERR_SHAPE, GN2_ERR_NO_MEMORY. @thread Safe. @since 0.1
+ */
+GN2_API gn2_status gn2_model_load(const char *path, gn2_model **out_model);
+
+/** The same from `size` bytes in memory, not kept. @since 0.1 */
+GN2_API gn2_status gn2_model_load_buffer(const void *data, size_t size,
+                                         gn2_model **out_model);
+
+/**
+ * Writes a `.gn2` file: to a temporary file beside it, then renamed, so that
+ * `path` holds the old file or the whole new one. @thread Safe. @since 0.1
+ */
+GN2_API gn2_status gn2_model_save(const gn2_model *model, const char *path);
+
+/** Number of tensors; 0 for NULL. @since 0.1 */
+GN2_API size_t gn2_model_param_count(const gn2_model *model);
+
+/**
+ * Describes tensor `index`.
+ * @param[in,out] out_info struct_size set by the caller, the rest filled.
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_ABI. @since 0.1
+ */
+GN2_API gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
+                                        gn2_param_info *out_info);
+
+/**
+ * Copies a tensor out, row-major float32.
+ * @param[in] name  as gn2_param_info::name
+ * @param[out] out_data room for `count` floats
+ * @param[in] count must equal gn2_param_info::count
+ * @return GN2_OK, GN2_ERR_NOT_FOUND, GN2_ERR_SHAPE, GN2_ERR_INVALID_ARG. @since 0.1
+ */
+GN2_API gn2_status gn2_model_param_get(const gn2_model *model, const char *name,
+                                       float *out_data, size_t count);
+
+/**
+ * Overwrites a tensor (finite values only).
+ * @return as gn2_model_param_get(); GN2_ERR_BUSY once a tagger or trainer uses
+ *   the model; GN2_ERR_NUMERIC for NaN or Inf. @since 0.1
+ */
+GN2_API gn2_status gn2_model_param_set(gn2_model *model, const char *name,
+                                       const float *data, size_t count);
+
+/** Number of jet classes; 0 for NULL. @since 0.1 */
+GN2_API size_t gn2_model_class_count(const gn2_model *model);
+
+/** Name of class `index`, e.g. "bjets"; NULL when out of range. @since 0.1 */
+GN2_API const char *gn2_model_class_name(const gn2_model *model, size_t index);
+
+/**
+ * Number of inputs of an object, e.g. "jets" or "tracks"; 0 when the model has
+ * no such object. @since 0.1
+ */
+GN2_API size_t gn2_model_input_count(const gn2_model *model, const char *object);
+
+/** Name of input `index` of an object; NULL when out of range. @since 0.1 */
+GN2_API const char *gn2_model_input_name(const gn2_model *model, const char *object,
+                                         size_t index);
+
+/**
+ * Value of a config key the model was made with, as text (provenance included).
+ * @param[in] key     e.g. "model.embed_dim", "provenance.data"
+ * @param[out] out_text borrowed until the model is freed
+ * @return GN2_OK, GN2_ERR_NOT_FOUND, GN2_ERR_INVALID_ARG. @since 0.1
+ */
+GN2_API gn2_status gn2_model_metadata_get(const gn2_model *model, const char *key,
+                                          const char **out_text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file tagger.h
+ * @brief Running a model on jets in the caller's memory.
+ *
+ * A tagger holds the scratch memory and, if asked for, the threads; many taggers
+ * may share one model. After the first call at a given size no memory is
+ * allocated. A jet's results never depend on the other jets of the call, on the
+ * layout (ragged or padded) or on the number of threads, to the bit.
+ *
+ * @thread A tagger: one thread at a time. Different taggers: independent.
+ */
+#ifndef GN2_TAGGER_H
+#define GN2_TAGGER_H
+
+#include <gn2/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Runs a model on jets. */
+typedef struct gn2_tagger gn2_tagger;
+
+/**
+ * One constituent type (tracks, …) of the jets of a call, in caller memory.
+ * Ragged: `offsets` (B+1) non-decreasing from 0, jet b owns rows
+ * offsets[b] … offsets[b+1]−1 of `data`; `valid` NULL.
+ * Padded: `offsets` NULL, jet b owns rows b·slots … (b+1)·slots−1, those with
+ * valid[b·slots+i] ≠ 0 count; holes are allowed; NULL `valid`: all count.
+ */
+typedef struct gn2_sequence {
+    uint32_t struct_size;   /**< sizeof(gn2_sequence) */
+    uint32_t flags;         /**< zero */
+    const float *data;      /**< rows of raw variables, model's units (MeV, mm) */
+    int64_t row_stride;     /**< floats from row to row; 0 = number of columns */
+    const int64_t *offsets; /**< (B+1) ragged, or NULL */
+    const uint8_t *valid;   /**< (B, slots) padded, or NULL */
+    int64_t slots;          /**< rows per jet when padded, else 0 */
+    uint64_t reserved[4];   /**< zero */
+} gn2_sequence;
+
+/** The jets of a call, in caller memory, read only during the call. */
+typedef struct gn2_jets {
+    uint32_t struct_size;          /**< sizeof(gn2_jets) */
+    uint32_t sequence_count;       /**< number of constituent types */
+    int64_t count;                 /**< number of jets B, may be 0 */
+    const float *features;         /**< (B, jet variables), raw */
+    int64_t row_stride;            /**< floats from jet to jet; 0 = columns */
+    const gn2_sequence *sequences; /**< in the order of `model.constituents` */
+    int64_t sequence_stride;       /**< bytes from one to the next; 0 = sizeof */
+    uint64_t reserved[4];          /**< zero */
+} gn2_jets;
+
+/** Where one output of a call goes. */
+typedef struct gn2_output {
+    uint32_t struct_size; /**< sizeof(gn2_output) */
+    int32_t id;           /**< from gn2_tagger_output() */
+    void *data;           /**< float or int32_t, see gn2_tagger_output() */
+    int64_t capacity;     /**< rows there is room for */
+    int64_t row_stride;   /**< elements from row to row; 0 = number of columns */
+    uint64_t reserved[4]; /**< zero */
+} gn2_output;
+
+/**
+ * Runs `task(context, 0 … count−1)` in any order on any threads and returns when
+ * all are done.
+ */
+typedef void (*gn2_parallel_fn)(void *user, int64_t count,
+                                void (*task)(void *context, int64_t index),
+                                void *context);
+
+/**
+ * Makes a tagger.
+ * Reads `tagger.threads` (default 1; 0 = processors this process may use),
+ * `tagger.precision`, `input.non_finite`, `tagger.chunk_tokens`.
+ * @param[in] model      kept alive by the tagger and immutable from now on
+ * @param[in] config     options; NULL for defaults
+ * @param[out] out_tagger freed by gn2_tagger_free(); NULL on failure
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY, GN2_ERR_UNSUPPORTED
+ *   (precision not available here). @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_create(gn2_model *model, const gn2_config *config,
+                                     gn2_tagger **out_tagger);
+
+/** Frees a tagger; NULL is allowed. @since 0.1 */
+GN2_API void gn2_tagger_free(gn2_tagger *tagger);
+
+/**
+ * Lets the caller's scheduler (TBB, …) run the work instead of own threads.
+ * @param[in] fn       NULL for own threads again
+ * @param[in] workers  how many tasks may run at once, ≥ 1
+ * @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn fn,
+                                           void *user, int32_t workers);
+
+/**
+ * Bytes of scratch the tagger holds after a call of at most `max_jets` jets of at
+ * most `max_tracks` constituents each; the call then allocates nothing.
+ * @param[out] out_bytes bytes, exact. @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_workspace_size(gn2_tagger *tagger, int64_t max_jets,
+                                             int64_t max_tracks, size_t *out_bytes);
+
+/** Bytes of scratch the tagger holds now; 0 for NULL. @since 0.1 */
+GN2_API size_t gn2_tagger_memory(const gn2_tagger *tagger);
+
+/**
+ * Tells the order of the caller's columns, by name, once. Without it columns are
+ * in the model's order. Extra names are ignored; the known aliases
+ * (`IP3D_signed_d0_significance` = `lifetimeSignedD0Significance`, `pt` =
+ * `pt_btagJes`, …) are accepted.
+ * @param[in] object "jets" or a constituent type
+ * @param[in] names  `count` column names
+ * @return GN2_OK; GN2_ERR_NOT_FOUND naming the input that is missing. @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
+                                   const char *const *names, size_t count);
+
+/**
+ * Looks up an output by name. B jets, N constituent rows of the input (padded:
+ * B·slots), E ordered pairs of valid constituents i ≠ j, jet by jet, i outer.
+ *
+ * | name | rows | columns | type |
+ * |---|---|---|---|
+ * | jets.probabilities, jets.logits | B | classes | float |
+ * | jets.D_b, jets.D_c, jets.D_tau | B | 1 | float |
+ * | jets.embedding (pooled vector) | B | out_dim | float |
+ * | tracks.origin (probabilities), tracks.origin_logits | N | origins | float |
+ * | tracks.embedding | N | out_dim | float |
+ * | tracks.attention (pooling weight) | N | 1 | float |
+ * | tracks.vertex (smallest member's slot index within the jet) | N | 1 | int32_t |
+ * | pairs.logits | E | 1 | float |
+ *
+ * "tracks" stands for the constituent type the task belongs to. Slots that are
+ * not valid get 0, and INT32_MIN as vertex.
+ * @param[out] out_id   identifier for gn2_output::id
+ * @return GN2_OK, GN2_ERR_NOT_FOUND (the message lists what the model has).
+ * @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_output(const gn2_tagger *tagger, const char *name,
+                                     int32_t *out_id);
+
+/** Columns of an output; 0 for an unknown id. @since 0.1 */
+GN2_API int64_t gn2_tagger_output_columns(const gn2_tagger *tagger, int32_t id);
+
+/**
+ * Tags jets.
+ * @param[in] jets    inputs; nothing is kept
+ * @param[in] outputs `count` outputs to fill; untouched when inputs are refused
+ * @return GN2_OK; GN2_ERR_INVALID_ARG, GN2_ERR_SHAPE (capacity too small),
+ *   GN2_ERR_NUMERIC (NaN or Inf in an input; the message names jet, constituent
+ *   and variable), GN2_ERR_ABI, GN2_ERR_NO_MEMORY. @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
+                                  const gn2_output *outputs, size_t count);
+
+/**
+ * The common case: probabilities and the b-tagging discriminant.
+ * @param[out] probabilities (B, classes) float
+ * @param[out] d_b           (B) float, or NULL
+ * @return as gn2_tagger_run(). @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
+                                      float *probabilities, float *d_b);
+
+/** Forms of a discriminant. */
+#define GN2_FORM_LOG 0   /**< log of the ratio */
+#define GN2_FORM_RATIO 1 /**< the ratio itself */
+
+/**
+ * Discriminant of a signal class against the weighted others:
+ * D = log( p_s / Σ_k f_k p_k ), computed in double.
+ * @param[in] probabilities (rows, classes), each ≥ 0 and finite
+ * @param[in] rows, classes number of jets and of classes
+ * @param[in] signal     index of the signal class
+ * @param[in] fractions  (classes) weights f_k ≥ 0; the signal's is ignored
+ * @param[in] form       ::GN2_FORM_LOG or ::GN2_FORM_RATIO
+ * @param[out] out       (rows). A zero numerator or denominator counts as FLT_MIN,
+ *   so the result is always finite
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NUMERIC. @thread Safe. @since 0.1
+ */
+GN2_API gn2_status gn2_discriminant(const float *probabilities, int64_t rows,
+                                    int64_t classes, int64_t signal,
+                                    const double *fractions, int32_t form, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

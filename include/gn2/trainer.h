@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file trainer.h
+ * @brief Training: steps on caller memory, or whole runs over datasets.
+ *
+ * A trainer owns a private copy of the weights. Results depend on the config, the
+ * data and the seeds only, never on the number of threads, to the bit, for one
+ * build of the library and of oneDNN on one ISA.
+ *
+ * @thread One thread at a time, but gn2_trainer_request_stop(), which any thread
+ * may call.
+ */
+#ifndef GN2_TRAINER_H
+#define GN2_TRAINER_H
+
+#include <gn2/dataset.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Trains a model. */
+typedef struct gn2_trainer gn2_trainer;
+
+/** Outcome of one optimiser step; losses are already times their weights. */
+typedef struct gn2_step_stats {
+    uint32_t struct_size; /**< sizeof(gn2_step_stats), set by the caller */
+    uint32_t flags;       /**< zero */
+    int64_t step;         /**< steps done, this one included */
+    int64_t jets;         /**< jets of the batch */
+    int64_t tokens;       /**< constituents and registers of the batch */
+    double loss;          /**< total, before the update */
+    double loss_jets;     /**< jet classification */
+    double loss_origin;   /**< track origin; 0 if the task is off */
+    double loss_vertex;   /**< vertexing; 0 if the task is off */
+    double learning_rate; /**< used by this update, before multipliers */
+    double beta1;         /**< AdamW β1 or SGD momentum used by this update */
+    double gradient_norm; /**< L2, before clipping */
+    uint64_t reserved[4]; /**< zero */
+} gn2_step_stats;
+
+/** b-efficiencies of gn2_metrics::rejection. */
+#define GN2_WORKING_POINTS 4 /**< 65 %, 70 %, 77 %, 85 % */
+
+/**
+ * Quality of a model on a dataset. Rejections are 1/efficiency at fixed
+ * b-efficiency with the model's default D_b, one row a working point, columns
+ * light, c, tau; Inf when no jet passes, NaN when the sample has no such jet.
+ */
+typedef struct gn2_metrics {
+    uint32_t struct_size;   /**< sizeof(gn2_metrics), set by the caller */
+    uint32_t flags;         /**< zero */
+    int64_t jets;           /**< jets evaluated */
+    double loss;            /**< mean of the batches' totals */
+    double loss_jets;       /**< jet classification, times its weight */
+    double loss_origin;     /**< track origin, times its weight */
+    double loss_vertex;     /**< vertexing, times its weight */
+    double accuracy;        /**< share of jets whose largest probability is right */
+    double auc_b_light;     /**< area under the ROC curve of D_b, b against light */
+    double auc_b_c;         /**< the same, b against c */
+    double origin_accuracy; /**< share of labelled tracks with the right origin */
+    double pair_efficiency; /**< true track pairs found by the vertexing */
+    double pair_purity;     /**< found track pairs that are true */
+    double cut[GN2_WORKING_POINTS];          /**< cut on D_b */
+    double rejection[GN2_WORKING_POINTS][3]; /**< light, c, tau */
+    uint64_t reserved[4];                    /**< zero */
+} gn2_metrics;
+
+/** Where a run stands, given to the callback of gn2_trainer_fit(). */
+typedef struct gn2_progress {
+    uint32_t struct_size;          /**< sizeof(gn2_progress) of the library */
+    int32_t event;                 /**< GN2_EVENT_* */
+    int64_t epoch;                 /**< current epoch, from 0 */
+    int64_t epochs;                /**< epochs planned */
+    int64_t step;                  /**< steps done in the run */
+    int64_t steps;                 /**< steps planned in the run */
+    double seconds;                /**< since gn2_trainer_fit() was called */
+    const gn2_step_stats *stats;   /**< last step */
+    const gn2_metrics *validation; /**< at GN2_EVENT_EPOCH, NULL without val data */
+    uint64_t reserved[4];          /**< zero */
+} gn2_progress;
+
+#define GN2_EVENT_STEP 1  /**< after a step */
+#define GN2_EVENT_EPOCH 2 /**< after an epoch and its validation */
+
+/**
+ * Called on the thread that called gn2_trainer_fit(). It may save a checkpoint.
+ * @return 0 to go on, anything else to stop with GN2_ERR_CANCELLED.
+ */
+typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
+
+/**
+ * Makes a trainer.
+ * Reads `optim.*`, `schedule.*`, `train.*` and `model.dropout_*`.
+ * @param[in] model  start of the weights; kept alive, never changed
+ * @param[in] config options; NULL for defaults
+ * @param[out] out_trainer freed by gn2_trainer_free(); NULL on failure
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY. @since 0.1
+ */
+GN2_API gn2_status gn2_trainer_create(gn2_model *model, const gn2_config *config,
+                                      gn2_trainer **out_trainer);
+
+/** Frees a trainer; NULL is allowed. @since 0.1 */
+GN2_API void gn2_trainer_free(gn2_trainer *trainer);
+
+/**
+ * One optimiser step on a batch in caller memory. The schedule needs
+ * `schedule.steps`, set by the config or by gn2_trainer_fit().
+ * @param[in] jets,labels the batch, columns in the model's order; not kept
+ * @param[in,out] out_stats struct_size set by the caller; NULL if not wanted
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (label out of range, named);
+ *   GN2_ERR_NUMERIC: an input, the loss or a gradient is not finite: the message
+ *   names the place, the weights are unchanged; GN2_ERR_STATE after the last
+ *   step of the schedule. @since 0.1
+ */
+GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
+                                    const gn2_labels *labels,
+                                    gn2_step_stats *out_stats);
+
+/**
+ * Trains for `train.epochs` epochs, from where the trainer stands (a checkpoint
+ * goes on in the middle of an epoch), and evaluates `val` after each.
+ * With `train.checkpoint` a checkpoint is written every
+ * `train.checkpoint_steps` steps and after every epoch.
+ * @param[in] train   batches; reset by the call
+ * @param[in] val     validation data, or NULL
+ * @param[in] fn,user progress callback, or NULL
+ * @return GN2_OK; GN2_ERR_CANCELLED when stopped, a state to go on from;
+ *   else as gn2_trainer_step() and gn2_dataset_next(). @since 0.1
+ */
+GN2_API gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train,
+                                   gn2_dataset *val, gn2_progress_fn fn, void *user);
+
+/**
+ * Losses and metrics of the present weights on a dataset (without dropout).
+ * @param[in,out] out_metrics struct_size set by the caller. @since 0.1
+ */
+GN2_API gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
+                                        gn2_metrics *out_metrics);
+
+/**
+ * Writes weights, optimiser moments, schedule and sampler position, atomically.
+ * @since 0.1
+ */
+GN2_API gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer,
+                                               const char *path);
+
+/**
+ * Goes back to a checkpoint of the same architecture, to the bit. On failure the
+ * trainer is unchanged. @return as gn2_model_load(). @since 0.1
+ */
+GN2_API gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path);
+
+/** A model with the present weights. @param[out] out_model new. @since 0.1 */
+GN2_API gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer,
+                                        gn2_model **out_model);
+
+/** Asks gn2_trainer_fit() to stop after the step under way.
+ * @thread Any thread, and signal handlers. @since 0.1 */
+GN2_API void gn2_trainer_request_stop(gn2_trainer *trainer);
+
+/** Bytes of working memory held, as planned; 0 for NULL. @since 0.1 */
+GN2_API size_t gn2_trainer_memory(const gn2_trainer *trainer);
+
+/**
+ * Receives pre-activation statistics of one module.
+ * @param[in] module e.g. "layer0", "readout"
+ * @param[in] count  values seen
+ * @param[in] mean_abs,rms,max_abs over valid rows
+ */
+typedef void (*gn2_probe_fn)(void *user, const char *module, int64_t count,
+                             double mean_abs, double rms, double max_abs);
+
+/**
+ * Runs the present weights forward on a batch and reports every module in order.
+ * @since 0.1
+ */
+GN2_API gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,
+                                     gn2_probe_fn fn, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "util/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int gn2_mul_size(size_t a, size_t b, size_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out);
+}
+
+int gn2_add_size(size_t a, size_t b, size_t *out)
+{
+    return !__builtin_add_overflow(a, b, out);
+}
+
+static int round_up(size_t bytes, size_t *out)
+{
+    if (bytes > SIZE_MAX - GN2_ALIGN) return 0;
+    *out = (bytes + GN2_ALIGN - 1) / GN2_ALIGN * GN2_ALIGN;
+    return 1;
+}
+
+void *gn2_alloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
+    if (!round_up(bytes ? bytes : 1, &bytes)) return NULL;
+    void *block = aligned_alloc(GN2_ALIGN, bytes);
+    if (block) memset(block, 0, bytes);
+    return block;
+}
+
+void gn2_free(void *block)
+{
+    free(block);
+}
+
+int gn2_grow(void **block, size_t old_count, size_t new_count, size_t size)
+{
+    void *bigger = gn2_alloc(new_count, size);
+    if (!bigger) return 0;
+    if (*block) memcpy(bigger, *block, old_count * size);
+    gn2_free(*block);
+    *block = bigger;
+    return 1;
+}
+
+char *gn2_strdup(const char *text)
+{
+    const size_t size = strlen(text) + 1;
+    char *copy = gn2_alloc(size, 1);
+    if (copy) memcpy(copy, text, size);
+    return copy;
+}
+
+void *gn2_arena_take(gn2_arena *arena, size_t count, size_t size)
+{
+    size_t bytes, end;
+    if (__builtin_mul_overflow(count, size, &bytes) || !round_up(bytes, &bytes) ||
+        __builtin_add_overflow(arena->used, bytes, &end)) {
+        arena->used = SIZE_MAX;
+        return NULL;
+    }
+    void *piece = arena->base ? arena->base + arena->used : NULL;
+    arena->used = end;
+    return piece;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Status and message of a failure. The message is set once, where the failure is
+ * found, and forwarded untouched.
+ */
+#ifndef GN2_UTIL_ERROR_H
+#define GN2_UTIL_ERROR_H
+
+#include <gn2/base.h>
+
+/* Longest message, terminating zero included. */
+#define GN2_ERROR_SIZE 512
+
+/* Sets the thread's message (printf style) and returns `status`. */
+gn2_status gn2_fail(gn2_status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* GN2_ERR_NO_MEMORY with a message that needs no formatting. */
+gn2_status gn2_fail_memory(void);
+
+/* The thread's last message, never NULL. */
+const char *gn2_error_text(void);
+
+/* Hands a line to the log callback, if there is one. */
+void gn2_log_line(int32_t severity, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void gn2_log_set(gn2_log_fn fn, void *user);
+
+/* Forwards a failure to the caller. */
+#define GN2_TRY(expr)                                          \
+    do {                                                       \
+        const gn2_status gn2_try_status_ = (expr);             \
+        if (gn2_try_status_ != GN2_OK) return gn2_try_status_; \
+    } while (0)
+
+/* The same inside a function that cleans up behind `fail:`; needs `status`. */
+#define GN2_TRY_GOTO(expr)               \
+    do {                                 \
+        status = (expr);                 \
+        if (status != GN2_OK) goto fail; \
+    } while (0)
+
+#endif
