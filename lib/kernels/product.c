@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Front end of product.h: checks shapes, chooses a back end, keeps lanes. The
+ * arithmetic is in product_ref.c, product_own*.c and product_dnnl.c.
+ */
+#include "kernels/product.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#include "kernels/product_backend.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+/* 2^31 elements a matrix side: indices times sizes then fit 64 bits easily. */
+#define MAX_SIDE INT64_C(0x7FFFFFFF)
+
+/* State of one product in a lane; id 0 marks a free slot. */
+typedef struct lane_slot {
+    uint64_t id;
+    const R(gn2_product_ops) * ops;
+    void *state;
+} lane_slot;
+
+struct R(gn2_lane) {
+    lane_slot *slots; /* open addressing by product id */
+    size_t mask;      /* slots − 1, a power of two minus one */
+    void *scratch;
+    size_t bytes;
+};
+
+/* ---- products ---- */
+
+static const R(gn2_product_ops) *
+    choose_ops(int64_t k, int64_t n, const gn2_product_options *options)
+{
+    (void)k;
+    (void)n;
+    (void)options;
+    return &R(gn2_product_reference);
+}
+
+static gn2_isa usable_isa(gn2_isa cap)
+{
+    (void)cap;
+    return GN2_ISA_REFERENCE;
+}
+
+static uint64_t next_id(void)
+{
+    static atomic_uint_fast64_t last;
+    return atomic_fetch_add(&last, 1) + 1;
+}
+
+static gn2_status check_shape(int64_t k, int64_t n)
+{
+    if (k >= 1 && n >= 1 && k <= MAX_SIDE && n <= MAX_SIDE) return GN2_OK;
+    return gn2_fail(GN2_ERR_SHAPE,
+                    "matrix product %lld -> %lld: sides must be 1 to 2^31",
+                    (long long)k, (long long)n);
+}
+
+static gn2_status create(int64_t k, int64_t n, const gn2_product_options *options,
+                         int is_gradient, R(gn2_product) * *out_product)
+{
+    *out_product = NULL;
+    GN2_TRY(check_shape(k, n));
+    R(gn2_product) *p = gn2_alloc(1, sizeof *p);
+    if (!p) return gn2_fail_memory();
+    p->id = next_id();
+    p->k = k;
+    p->n = n;
+    p->max_rows = options->max_rows > 0 ? options->max_rows : 1;
+    p->isa = usable_isa(options->cap);
+    p->is_gradient = is_gradient;
+    p->ops = choose_ops(k, n, options);
+    const gn2_status status = p->ops->create(p);
+    if (status != GN2_OK) {
+        R(gn2_product_free)(p);
+        return status;
+    }
+    *out_product = p;
+    return GN2_OK;
+}
+
+gn2_status R(gn2_product_create)(int64_t k, int64_t n,
+                                 const gn2_product_options *options,
+                                 R(gn2_product) * *out_product)
+{
+    return create(k, n, options, 0, out_product);
+}
+
+gn2_status R(gn2_product_create_tn)(int64_t k, int64_t n,
+                                    const gn2_product_options *options,
+                                    R(gn2_product) * *out_product)
+{
+    return create(k, n, options, 1, out_product);
+}
+
+void R(gn2_product_free)(R(gn2_product) * product)
+{
+    if (!product) return;
+    if (product->ops->destroy) product->ops->destroy(product);
+    gn2_free(product->packed);
+    gn2_free(product);
+}
+
+void R(gn2_product_pack)(R(gn2_product) * product, const real *src, int64_t ld,
+                         int transposed)
+{
+    assert(!product->is_gradient);
+    product->ops->pack(product, src, ld, transposed);
+}
+
+size_t R(gn2_product_bytes)(const R(gn2_product) * product)
+{
+    return sizeof *product + product->bytes;
+}
+
+/* ---- lanes ---- */
+
+/* Slot of a product: its own, or the free one where it would go. */
+static lane_slot *find_slot(const R(gn2_lane) * lane, uint64_t id)
+{
+    size_t i = id & lane->mask;
+    while (lane->slots[i].id != id && lane->slots[i].id) i = (i + 1) & lane->mask;
+    return &lane->slots[i];
+}
+
+static gn2_status add_product(R(gn2_lane) * lane, const R(gn2_product) * p)
+{
+    lane_slot *slot = find_slot(lane, p->id);
+    if (slot->id) return GN2_OK;
+    size_t bytes = 0;
+    if (p->ops->lane_open) GN2_TRY(p->ops->lane_open(p, &slot->state, &bytes));
+    slot->id = p->id;
+    slot->ops = p->ops;
+    lane->bytes += bytes;
+    return GN2_OK;
+}
+
+static size_t largest_scratch(R(gn2_product) *const *products, size_t count)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        const R(gn2_product) *p = products[i];
+        const size_t bytes = p->ops->scratch ? p->ops->scratch(p) : 0;
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+/* Twice as many slots as products, so that a search stays short and ends. */
+static gn2_status allocate_lane(R(gn2_lane) * lane, size_t count, size_t scratch)
+{
+    size_t slots = 2;
+    while (slots < 2 * count) slots *= 2;
+    lane->mask = slots - 1;
+    lane->slots = gn2_alloc(slots, sizeof *lane->slots);
+    lane->scratch = gn2_alloc(scratch, 1);
+    if (!lane->slots || !lane->scratch) return gn2_fail_memory();
+    lane->bytes = sizeof *lane + slots * sizeof *lane->slots + scratch;
+    return GN2_OK;
+}
+
+gn2_status R(gn2_lane_create)(R(gn2_product) *const *products, size_t count,
+                              R(gn2_lane) * *out_lane)
+{
+    *out_lane = NULL;
+    R(gn2_lane) *lane = gn2_alloc(1, sizeof *lane);
+    if (!lane) return gn2_fail_memory();
+    gn2_status status;
+    GN2_TRY_GOTO(allocate_lane(lane, count, largest_scratch(products, count)));
+    for (size_t i = 0; i < count; i++) GN2_TRY_GOTO(add_product(lane, products[i]));
+    *out_lane = lane;
+    return GN2_OK;
+fail:
+    R(gn2_lane_free)(lane);
+    return status;
+}
+
+void R(gn2_lane_free)(R(gn2_lane) * lane)
+{
+    if (!lane) return;
+    for (size_t i = 0; lane->slots && i <= lane->mask; i++) {
+        const lane_slot *slot = &lane->slots[i];
+        if (slot->id && slot->ops->lane_close) slot->ops->lane_close(slot->state);
+    }
+    gn2_free(lane->slots);
+    gn2_free(lane->scratch);
+    gn2_free(lane);
+}
+
+size_t R(gn2_lane_bytes)(const R(gn2_lane) * lane)
+{
+    return lane->bytes;
+}
+
+/* ---- running ---- */
+
+static R(gn2_lane_view) view(const R(gn2_product) * product, const R(gn2_lane) * lane)
+{
+    const lane_slot *slot = find_slot(lane, product->id);
+    assert(slot->id && "the product is not in the lane's list");
+    return (R(gn2_lane_view)){slot->state, lane->scratch};
+}
+
+void R(gn2_product_run)(const R(gn2_product) * product, R(gn2_lane) * lane,
+                        const R(gn2_mul_args) * args)
+{
+    assert(!product->is_gradient);
+    if (args->m > 0) product->ops->run(product, view(product, lane), args);
+}
+
+void R(gn2_product_run_tn)(const R(gn2_product) * product, R(gn2_lane) * lane, real *c,
+                           int64_t ldc, const real *a, int64_t lda, const real *b,
+                           int64_t ldb, int64_t m)
+{
+    assert(product->is_gradient);
+    const R(gn2_tn_args) args = {c, ldc, a, lda, b, ldb, m};
+    if (m > 0) product->ops->run_tn(product, view(product, lane), &args);
+}
+
+#ifndef GN2_REAL_DOUBLE
+const char *gn2_onednn_version(void)
+{
+    return "not built";
+}
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a back end of product.h provides. Private to the files product*.c.
+ * Adding a back end = one table of functions and one line where product.c chooses.
+ */
+#ifndef GN2_KERNELS_PRODUCT_BACKEND_H
+#define GN2_KERNELS_PRODUCT_BACKEND_H
+
+#include "kernels/product.h"
+
+/* Arguments of one weight gradient: c (k, n) += aᵀ (k, m)·b (m, n). */
+typedef struct R(gn2_tn_args) {
+    real *c;
+    int64_t ldc;
+    const real *a;
+    int64_t lda;
+    const real *b;
+    int64_t ldb;
+    int64_t m;
+} R(gn2_tn_args);
+
+/* What a lane holds of one product: state made by lane_open, and the scratch
+ * that all products of the lane share (at least scratch() bytes, 64-aligned). */
+typedef struct R(gn2_lane_view) {
+    void *state;
+    void *scratch;
+} R(gn2_lane_view);
+
+/* Functions that have nothing to do may be NULL, except create and one run. */
+typedef struct R(gn2_product_ops) {
+    const char *name;
+    /* Fills product->data and product->bytes. */
+    gn2_status (*create)(R(gn2_product) * product);
+    void (*destroy)(R(gn2_product) * product);
+    void (*pack)(R(gn2_product) * product, const real *src, int64_t ld, int transposed);
+    size_t (*scratch)(const R(gn2_product) * product);
+    gn2_status (*lane_open)(const R(gn2_product) * product, void **out_state,
+                            size_t *out_bytes);
+    void (*lane_close)(void *state);
+    void (*run)(const R(gn2_product) * product, R(gn2_lane_view) lane,
+                const R(gn2_mul_args) * args);
+    void (*run_tn)(const R(gn2_product) * product, R(gn2_lane_view) lane,
+                   const R(gn2_tn_args) * args);
+} R(gn2_product_ops);
+
+struct R(gn2_product) {
+    const R(gn2_product_ops) * ops;
+    uint64_t id; /* never used twice in a process: lanes find their state by it */
+    int64_t k, n, max_rows;
+    gn2_isa isa;     /* instruction set to use, already capped */
+    int is_gradient; /* made by create_tn */
+    real *packed;
+    size_t bytes;
+    void *data;
+};
+
+/* Plain C, both precisions. */
+extern const R(gn2_product_ops) R(gn2_product_reference);
+
+#endif
