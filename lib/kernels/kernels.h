@@ -44,7 +44,8 @@ typedef struct R(gn2_kernels) {
     /* ---- attention of one jet: n tokens, H heads of D, E = H·D ---- */
 
     /* qkv (n, 3E) holds q | k | v, head h in columns h·D … of each.
-     * p (H, n, n) = softmax over keys of scale·q·k; o (n, E) = p·v. */
+     * p (H, n, n) = softmax over keys of scale·q·k, kept with the key first,
+     * p[h][key][query], so that queries lie side by side; o (n, E) = Σ p·v. */
     void (*attention_fwd)(real *o, real *p, const real *qkv, int64_t n,
                           int64_t heads, int64_t head_dim, real scale);
     /* d_qkv (n, 3E) = …, from d_o (n, E), qkv and p as above.
@@ -88,8 +89,8 @@ typedef struct R(gn2_kernels) {
     void (*add)(real *y, const real *x, int64_t count);
     /* y (count) *= s. */
     void (*scale)(real *y, real s, int64_t count);
-    /* y = (x − mean)·(1/std) is not exact: y (rows, cols; row stride ld) =
-     * (x − mean) / std, elementwise division as salt does. y may be x. */
+    /* y (rows, cols; row stride ld) = (y − mean) / std in place, by division as
+     * salt does: times 1/std would round differently. */
     void (*normalise)(real *y, const real *mean, const real *std, int64_t rows,
                       int64_t cols, int64_t ld);
     /* Inverted dropout: x (count) = x·scale where bits(key, i) ≥ threshold, else 0,

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which instruction sets processor and operating system offer together. It does
+ * not choose kernels: kernels.c does.
+ */
+#include "kernels/kernels.h"
+
+#ifdef GN2_X86
+#include <cpuid.h>
+
+/* Intel SDM vol. 1, 13.2 and 14.3: state bits of XCR0, feature bits of CPUID. */
+#define XCR0_AVX 0x06u    /* xmm, ymm */
+#define XCR0_AVX512 0xE6u /* xmm, ymm, opmask, upper zmm, zmm 16…31 */
+#define LEAF1_ECX (bit_FMA | bit_OSXSAVE | bit_AVX)
+#define LEAF7_EBX_AVX2 bit_AVX2
+#define LEAF7_EBX_AVX512 (bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL)
+
+static unsigned enabled_state(void)
+{
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static int has_all(unsigned value, unsigned wanted)
+{
+    return (value & wanted) == wanted;
+}
+
+gn2_isa gn2_isa_detect(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return GN2_ISA_REFERENCE;
+    if (!has_all(ecx, LEAF1_ECX)) return GN2_ISA_REFERENCE;
+    const unsigned state = enabled_state();
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return GN2_ISA_REFERENCE;
+    if (!has_all(state, XCR0_AVX) || !has_all(ebx, LEAF7_EBX_AVX2))
+        return GN2_ISA_REFERENCE;
+    if (!has_all(state, XCR0_AVX512) || !has_all(ebx, LEAF7_EBX_AVX512))
+        return GN2_ISA_AVX2;
+    return GN2_ISA_AVX512;
+}
+
+#else
+
+gn2_isa gn2_isa_detect(void)
+{
+    return GN2_ISA_REFERENCE;
+}
+
+#endif
+
+const char *gn2_isa_name(gn2_isa isa)
+{
+    static const char *const name[] = {"reference", "avx2", "avx512"};
+    const unsigned index = (unsigned)isa;
+    return index < sizeof name / sizeof *name ? name[index] : "unknown";
+}
