@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Multi-layer perceptron of salt's Dense: [dropout] linear, relu, … , linear.
+ *   forward   a_k = relu(W_k drop(a_{k−1}) + b_k), last layer without relu
+ *   backward  d_a_{k−1} = (W_kᵀ d_a_k)·scale where a_{k−1} > 0, else 0
+ * A hidden activation is kept after relu and dropout; since a dropped or clipped
+ * value is 0 and a kept one is scaled, the mask of both is a > 0.
+ */
+#include "layers/layer.h"
+#include "util/rng.h"
+
+void R(gn2_dropout_rows)(const R(gn2_context) * ctx, const gn2_dropout *drop, real *x,
+                         int64_t first, int64_t rows, int64_t cols)
+{
+    if (!drop->threshold) return;
+    ctx->kernels->dropout(x, drop->key, (uint64_t)(first * cols), drop->threshold,
+                          (real)drop->scale, rows * cols);
+}
+
+void R(gn2_mlp_fwd)(const R(gn2_context) * ctx, const R(gn2_mlp) * mlp, int from,
+                    real *const *act, const real *x, const gn2_mlp_dropout *drop,
+                    int64_t rows)
+{
+    for (int k = from; k < mlp->depth; k++) {
+        const R(gn2_linear) *l = &mlp->layer[k];
+        const int last = k == mlp->depth - 1;
+        R(gn2_linear_fwd)(ctx, l, act[k], x, NULL, last ? 0 : GN2_MUL_RELU, rows);
+        if (!last && drop && drop->p > 0) {
+            const gn2_dropout d = gn2_dropout_make(drop->p, drop->step_key,
+                                                   drop->place + (uint64_t)k + 1);
+            R(gn2_dropout_rows)(ctx, &d, act[k], drop->first, rows, l->out);
+        }
+        x = act[k];
+    }
+}
+
+void R(gn2_mlp_bwd)(const R(gn2_context) * ctx, const R(gn2_mlp) * mlp, int from,
+                    real *const *d_act, real *d_x, real *const *act, const real *x,
+                    double p, int64_t rows)
+{
+    for (int k = mlp->depth - 1; k >= from; k--) {
+        const R(gn2_linear) *l = &mlp->layer[k];
+        R(gn2_linear_bwd_weight)(ctx, l, d_act[k], k > from ? act[k - 1] : x, rows);
+        real *d_in = k > from ? d_act[k - 1] : d_x;
+        if (!d_in) continue;
+        R(gn2_linear_bwd_input)(ctx, l, d_in, d_act[k], NULL, rows);
+        if (k == from) continue;
+        ctx->kernels->relu_bwd(d_in, act[k - 1], rows * l->in);
+        if (p > 0) ctx->kernels->scale(d_in, (real)(1 / (1 - p)), rows * l->in);
+    }
+}

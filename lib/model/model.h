@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The object behind gn2_model: config, architecture, weights; counted. */
+#ifndef GN2_MODEL_MODEL_H
+#define GN2_MODEL_MODEL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "model/params.h"
+
+struct gn2_net_f32;
+
+/* Normalisation and defaults of one object, (inputs) each. */
+typedef struct gn2_object_norm {
+    float *mean, *std, *fallback;
+} gn2_object_norm;
+
+struct gn2_model {
+    atomic_int references;
+    atomic_int shared; /* a tagger or trainer uses it: weights are fixed */
+    gn2_config *config;
+    gn2_hparams h;
+    gn2_params *params;
+    float *weights;                              /* arena (params->total) */
+    gn2_object_norm norm[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
+    pthread_mutex_t mutex;                       /* guards `net` */
+    struct gn2_net_f32 *net; /* packed weights for taggers, made at first use */
+};
+
+/* A model of a config (copied), weights zero. */
+gn2_status gn2_model_new(const gn2_config *config, gn2_model **out_model);
+gn2_model *gn2_model_ref(gn2_model *model);
+void gn2_model_unref(gn2_model *model);
+
+/* Name of object 0 (jets) or of sequence i−1, and of its inputs. */
+const char *gn2_model_object_name(const gn2_model *model, int object);
+/* Number of the object with a name, −1 if there is none. */
+int gn2_model_object_find(const gn2_model *model, const char *name);
+int64_t gn2_model_object_inputs(const gn2_model *model, int object);
+const char *gn2_model_object_input(const gn2_model *model, int object, size_t index);
+
+#endif
