@@ -14,6 +14,12 @@ gn2_status gn2_config_new(gn2_config **out_config);
 gn2_status gn2_config_copy(const gn2_config *config, gn2_config **out_config);
 void gn2_config_delete(gn2_config *config);
 
+/* Exchanges the contents of two configs. */
+void gn2_config_swap(gn2_config *a, gn2_config *b);
+
+/* Does the table have this key (a name for `*` filled in)? */
+int gn2_config_has(const char *key);
+
 /* Setters: unchanged on failure. */
 gn2_status gn2_config_put_i64(gn2_config *c, const char *key, int64_t value);
 gn2_status gn2_config_put_f64(gn2_config *c, const char *key, double value);
@@ -47,6 +53,12 @@ double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i);
 /* Key with one object's name filled in: "norm.%s.mean". Valid: like the object. */
 const char *gn2_config_key_of(char out_key[128], const char *format,
                               const char *object);
+
+/* Every key that has a value, one by one; keys with `*` are the defaults of names
+ * that are not set. Borrowed until the next change. */
+size_t gn2_config_slot_count(const gn2_config *c);
+void gn2_config_slot_at(const gn2_config *c, size_t index, const char **out_key,
+                        const char **out_text);
 
 /* `key = value` lines. `which`: only keys for which which(key) ≠ 0; NULL: all.
  * Values that equal the default are written too, so that a stored config does not

@@ -18,6 +18,10 @@ typedef void (*gn2_task_fn)(void *context, int64_t index, int32_t worker);
 /* Processors this process may use: affinity mask and cgroup quota; ≥ 1. */
 int32_t gn2_cpu_available(void);
 
+/* Processors granted to the cgroups of `membership` (/proc/self/cgroup's text)
+ * mounted at `root`; ≥ 1, INT32_MAX without a quota. */
+int32_t gn2_cgroup_quota(const char *membership, const char *root);
+
 /* Pool of `workers` lanes: the caller and workers−1 threads. */
 gn2_status gn2_pool_create(int32_t workers, gn2_pool **out_pool);
 void gn2_pool_free(gn2_pool *pool);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* mkostemp */
+#include "util/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/alloc.h"
+#include "util/error.h"
+
+/* largest single read or write; the kernel moves at most 2 GB at a time */
+#define PIECE ((size_t)1 << 30)
+
+static gn2_status system_fail(const char *action, const char *path)
+{
+    const int code = errno;
+    char reason[128] = "unknown error";
+    const char *text = strerror_r(code, reason, sizeof reason);
+    return gn2_fail(code == ENOENT ? GN2_ERR_NOT_FOUND : GN2_ERR_IO,
+                    "cannot %s '%s': %s", action, path, text);
+}
+
+/* ---- reading ---- */
+
+static gn2_status read_all(int fd, const char *path, unsigned char *data, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        const size_t left = size - done;
+        const ssize_t got = read(fd, data + done, left < PIECE ? left : PIECE);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return system_fail("read", path);
+        if (got == 0)
+            return gn2_fail(GN2_ERR_IO, "'%s' became shorter while it was read", path);
+        done += (size_t)got;
+    }
+    return GN2_OK;
+}
+
+static gn2_status read_open_file(int fd, const char *path, size_t limit,
+                                 unsigned char **out_data, size_t *out_size)
+{
+    struct stat info;
+    if (fstat(fd, &info)) return system_fail("read", path);
+    if (!S_ISREG(info.st_mode))
+        return gn2_fail(GN2_ERR_IO, "'%s' is not a regular file", path);
+    if ((uintmax_t)info.st_size > limit)
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "'%s' has %jd bytes, more than the limit of %zu", path,
+                        (intmax_t)info.st_size, limit);
+    const size_t size = (size_t)info.st_size;
+    unsigned char *data = size < SIZE_MAX ? gn2_alloc(size + 1, 1) : NULL;
+    if (!data) return gn2_fail_memory();
+    const gn2_status status = read_all(fd, path, data, size);
+    if (status != GN2_OK) {
+        gn2_free(data);
+        return status;
+    }
+    *out_data = data;
+    *out_size = size;
+    return GN2_OK;
+}
+
+gn2_status gn2_file_read(const char *path, size_t limit, unsigned char **out_data,
+                         size_t *out_size)
+{
+    *out_data = NULL;
+    *out_size = 0;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return system_fail("open", path);
+    const gn2_status status = read_open_file(fd, path, limit, out_data, out_size);
+    close(fd);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static gn2_status write_all(int fd, const char *path, const unsigned char *data,
+                            size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        const size_t left = size - done;
+        const ssize_t put = write(fd, data + done, left < PIECE ? left : PIECE);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return system_fail("write", path);
+        done += (size_t)put;
+    }
+    return GN2_OK;
+}
+
+/* mkostemp makes files for the owner alone: keep the mode of the file that is
+ * replaced; a new one gets what the folder's neighbours would (0666 & ~umask is
+ * not readable without changing the umask, so 0644). */
+static gn2_status copy_mode(int fd, const char *path)
+{
+    struct stat old;
+    const mode_t mode = stat(path, &old) == 0 ? old.st_mode & 0777 : 0644;
+    return fchmod(fd, mode) ? system_fail("set the mode of", path) : GN2_OK;
+}
+
+/* The folder entry itself must reach the disk. Some file systems refuse to sync a
+ * folder (EINVAL); the file is in place all the same. */
+static gn2_status sync_folder(const char *path)
+{
+    char *folder = gn2_strdup(path);
+    if (!folder) return gn2_fail_memory();
+    char *slash = strrchr(folder, '/');
+    if (slash) slash[slash == folder] = '\0';
+    const int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gn2_free(folder);
+    if (fd < 0) return GN2_OK; /* a folder may be writable and not readable */
+    const int failed = fsync(fd) && errno != EINVAL && errno != EROFS;
+    const gn2_status status = failed ? system_fail("sync the folder of", path) : GN2_OK;
+    close(fd);
+    return status;
+}
+
+static gn2_status write_open_file(int fd, const char *path, const void *data,
+                                  size_t size)
+{
+    GN2_TRY(write_all(fd, path, data, size));
+    GN2_TRY(copy_mode(fd, path));
+    if (fsync(fd)) return system_fail("write", path);
+    return GN2_OK;
+}
+
+static gn2_status write_temporary(char *temporary, const char *path, const void *data,
+                                  size_t size)
+{
+    const int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0) return system_fail("write beside", path);
+    gn2_status status = write_open_file(fd, path, data, size);
+    if (close(fd) && status == GN2_OK) status = system_fail("write", path);
+    if (status == GN2_OK && rename(temporary, path))
+        status = system_fail("replace", path);
+    if (status != GN2_OK) unlink(temporary);
+    return status;
+}
+
+gn2_status gn2_file_write_atomic(const char *path, const void *data, size_t size)
+{
+    const size_t length = strlen(path) + sizeof ".XXXXXX";
+    char *temporary = gn2_alloc(length, 1);
+    if (!temporary) return gn2_fail_memory();
+    snprintf(temporary, length, "%s.XXXXXX", path);
+    const gn2_status status = write_temporary(temporary, path, data, size);
+    gn2_free(temporary);
+    if (status != GN2_OK) return status;
+    return sync_folder(path);
+}
