@@ -31,20 +31,34 @@ struct R(gn2_lane) {
 
 /* ---- products ---- */
 
-static const R(gn2_product_ops) *
-    choose_ops(int64_t k, int64_t n, const gn2_product_options *options)
+#if defined(GN2_X86) && !defined(GN2_REAL_DOUBLE)
+static gn2_isa usable_isa(gn2_isa cap)
 {
-    (void)k;
-    (void)n;
-    (void)options;
-    return &R(gn2_product_reference);
+    const gn2_isa have = gn2_isa_detect();
+    return cap < have ? cap : have;
 }
 
+static const R(gn2_product_ops) *
+    choose_ops(const R(gn2_product) * p, gn2_backend backend)
+{
+    (void)backend;
+    return p->isa == GN2_ISA_REFERENCE ? &gn2_product_reference_f32 : &gn2_product_own;
+}
+#else
 static gn2_isa usable_isa(gn2_isa cap)
 {
     (void)cap;
     return GN2_ISA_REFERENCE;
 }
+
+static const R(gn2_product_ops) *
+    choose_ops(const R(gn2_product) * p, gn2_backend backend)
+{
+    (void)p;
+    (void)backend;
+    return &R(gn2_product_reference);
+}
+#endif
 
 static uint64_t next_id(void)
 {
@@ -73,7 +87,7 @@ static gn2_status create(int64_t k, int64_t n, const gn2_product_options *option
     p->max_rows = options->max_rows > 0 ? options->max_rows : 1;
     p->isa = usable_isa(options->cap);
     p->is_gradient = is_gradient;
-    p->ops = choose_ops(k, n, options);
+    p->ops = choose_ops(p, options->backend);
     const gn2_status status = p->ops->create(p);
     if (status != GN2_OK) {
         R(gn2_product_free)(p);

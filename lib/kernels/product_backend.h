@@ -57,4 +57,9 @@ struct R(gn2_product) {
 /* Plain C, both precisions. */
 extern const R(gn2_product_ops) R(gn2_product_reference);
 
+#ifndef GN2_REAL_DOUBLE
+/* Own kernels, AVX2 and AVX-512. */
+extern const gn2_product_ops_f32 gn2_product_own;
+#endif
+
 #endif

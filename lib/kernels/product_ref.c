@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reference back end of product.h: plain loops, both precisions, every shape.
+ * Reference back end of product.h: the reference kernels, both precisions.
  * It is what the fast back ends are compared with; it is not meant to be fast.
  */
 #include "kernels/product_backend.h"
@@ -25,36 +25,24 @@ static void reference_pack(R(gn2_product) * p, const real *src, int64_t ld,
             p->packed[k * p->n + n] = src[k * step_k + n * step_n];
 }
 
-static real dot(const real *a, const real *b, int64_t ldb, int64_t k)
+static const R(gn2_kernels) * table(void)
 {
-    real sum = 0;
-    for (int64_t i = 0; i < k; i++) sum += a[i] * b[i * ldb];
-    return sum;
+    return R(gn2_kernels_get)(GN2_ISA_REFERENCE);
 }
 
 static void reference_run(const R(gn2_product) * p, R(gn2_lane_view) lane,
                           const R(gn2_mul_args) * x)
 {
     (void)lane;
-    for (int64_t i = 0; i < x->m; i++) {
-        for (int64_t j = 0; j < p->n; j++) {
-            real value = dot(x->a + i * x->lda, p->packed + j, p->n, p->k);
-            if (x->bias) value += x->bias[j];
-            if (x->residual) value += x->residual[i * x->ldc + j];
-            if ((x->flags & GN2_MUL_RELU) && value < 0) value = 0;
-            x->c[i * x->ldc + j] = value;
-        }
-    }
+    table()->mul(x->c, x->ldc, x->a, x->lda, p->packed, p->n, x->bias, x->residual,
+                 x->flags, x->m, p->n, p->k);
 }
 
 static void reference_run_tn(const R(gn2_product) * p, R(gn2_lane_view) lane,
                              const R(gn2_tn_args) * x)
 {
     (void)lane;
-    for (int64_t r = 0; r < x->m; r++)
-        for (int64_t i = 0; i < p->k; i++)
-            for (int64_t j = 0; j < p->n; j++)
-                x->c[i * x->ldc + j] += x->a[r * x->lda + i] * x->b[r * x->ldb + j];
+    table()->mul_tn(x->c, x->ldc, x->a, x->lda, x->b, x->ldb, x->m, p->n, p->k);
 }
 
 const R(gn2_product_ops) R(gn2_product_reference) = {

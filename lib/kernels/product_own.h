@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the object files made from product_own_tmpl.c (one an instruction set)
+ * offer to product_own.c. Private to these files; float only.
+ *
+ * Packed B (k, n): panels of `columns` columns one after the other, in each the k
+ * rows one after the other. The last panel is as wide as the columns left, rounded
+ * up to a vector, and padded with zeros.
+ */
+#ifndef GN2_KERNELS_PRODUCT_OWN_H
+#define GN2_KERNELS_PRODUCT_OWN_H
+
+#include "kernels/product_backend.h"
+
+/* c (m, n) = a·B: what one call works on. scratch: see scratch_mul. */
+typedef struct gn2_own_problem {
+    int64_t k, n;
+    const float *packed;
+    float *scratch;
+} gn2_own_problem;
+
+typedef struct gn2_own_kernels {
+    int64_t columns; /* of a full panel: two vectors */
+    int64_t vector;  /* floats */
+    void (*mul)(const gn2_own_problem *problem, const gn2_mul_args_f32 *args);
+    /* c (k, n) += aᵀ·b; problem->packed is not used. */
+    void (*mul_tn)(const gn2_own_problem *problem, const gn2_tn_args_f32 *args);
+    size_t (*scratch_mul)(int64_t k);           /* floats mul needs */
+    size_t (*scratch_tn)(int64_t k, int64_t n); /* floats mul_tn needs */
+} gn2_own_kernels;
+
+extern const gn2_own_kernels gn2_own_avx2;
+extern const gn2_own_kernels gn2_own_avx512;
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Own matrix products, compiled once for AVX2 + FMA and once for AVX-512.
+ *
+ * A tile of c, up to MAX_ROWS rows by two vectors, is summed in registers over the
+ * whole of k, rising, one fused multiply-add an element; a row's bits therefore
+ * depend on its row of `a` and on B alone, whatever tile it falls into. B comes in
+ * packed panels, `a` is read where it lies by broadcasts. With few rows a tile
+ * spans several panels instead, so that enough sums are under way to hide the
+ * latency of the multiply-add (4 cycles, 2 units).
+ *
+ * The weight gradient uses the same tiles with `a` read down its columns and b
+ * packed block by block; there the order of a sum depends on m as well.
+ */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/product_own.h"
+
+#ifdef GN2_SIMD_AVX512
+#define VL 16
+#define MAX_ROWS 14 /* 14·2 sums, 2 of b, 1 of a: 31 of 32 registers */
+#define OWN_TABLE gn2_own_avx512
+typedef __m512 vec;
+typedef __mmask16 mask;
+#define vec_zero() _mm512_setzero_ps()
+#define vec_set(x) _mm512_set1_ps(x)
+#define vec_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define vec_add(a, b) _mm512_add_ps(a, b)
+/* max(0, x), NaN and −0 kept: the second operand wins ties. */
+#define vec_relu(x) _mm512_max_ps(_mm512_setzero_ps(), x)
+#define vec_load(p) _mm512_loadu_ps(p)
+#define vec_store(p, x) _mm512_storeu_ps(p, x)
+#define vec_load_some(p, some) _mm512_maskz_loadu_ps(some, p)
+#define vec_store_some(p, some, x) _mm512_mask_storeu_ps(p, some, x)
+
+static inline mask mask_of(int64_t count)
+{
+    return (mask)((1u << count) - 1u);
+}
+#else
+#define VL 8
+#define MAX_ROWS 6 /* 6·2 sums, 2 of b, 1 of a: 15 of 16 registers */
+#define OWN_TABLE gn2_own_avx2
+typedef __m256 vec;
+typedef __m256i mask;
+#define vec_zero() _mm256_setzero_ps()
+#define vec_set(x) _mm256_set1_ps(x)
+#define vec_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define vec_add(a, b) _mm256_add_ps(a, b)
+#define vec_relu(x) _mm256_max_ps(_mm256_setzero_ps(), x)
+#define vec_load(p) _mm256_loadu_ps(p)
+#define vec_store(p, x) _mm256_storeu_ps(p, x)
+#define vec_load_some(p, some) _mm256_maskload_ps(p, some)
+#define vec_store_some(p, some, x) _mm256_maskstore_ps(p, some, x)
+
+static inline mask mask_of(int64_t count)
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lane);
+}
+#endif
+
+#define PANEL (2 * VL)
+#define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* How far ahead of its use b is asked for, in rows of a panel. */
+#define AHEAD 24
+
+/* What a tile works on. Element (r, i) of `a` is a[r·row + i·step]. */
+typedef struct tile_args {
+    const float *a;
+    int64_t row, step;
+    const float *b;
+    int64_t panel_stride; /* floats from panel to panel of b */
+    int64_t k;
+    float *c;
+    int64_t ldc;
+    const float *bias, *residual;
+    unsigned flags;
+    int64_t tail; /* columns of the last vector that exist */
+} tile_args;
+
+typedef void tile_fn(const tile_args *t);
+
+/* ---- epilogue ---- */
+
+/* c = relu(sum + bias + residual) of one vector, `some` columns unless whole. */
+INLINE void finish_whole(const tile_args *t, vec sum, int64_t r, int64_t j)
+{
+    if (t->bias) sum = vec_add(sum, vec_load(t->bias + j));
+    if (t->residual) sum = vec_add(sum, vec_load(t->residual + r * t->ldc + j));
+    if (t->flags & GN2_MUL_RELU) sum = vec_relu(sum);
+    vec_store(t->c + r * t->ldc + j, sum);
+}
+
+INLINE void finish_some(const tile_args *t, vec sum, int64_t r, int64_t j)
+{
+    const mask some = mask_of(t->tail);
+    if (t->bias) sum = vec_add(sum, vec_load_some(t->bias + j, some));
+    if (t->residual)
+        sum = vec_add(sum, vec_load_some(t->residual + r * t->ldc + j, some));
+    if (t->flags & GN2_MUL_RELU) sum = vec_relu(sum);
+    vec_store_some(t->c + r * t->ldc + j, some, sum);
+}
+
+/* ---- tiles ---- */
+
+/* rows × (panels · vecs) vectors; all three are constants where this is inlined. */
+INLINE void tile(const tile_args *t, const int rows, const int panels, const int vecs)
+{
+    const int width = panels * vecs;
+    vec sum[MAX_ROWS][16];
+    const float *a = t->a, *b = t->b;
+    const int64_t row = t->row, step = t->step, stride = t->panel_stride;
+    UNROLL
+    for (int r = 0; r < rows; r++) UNROLL
+    for (int v = 0; v < width; v++) sum[r][v] = vec_zero();
+    for (int64_t i = 0; i < t->k; i++) {
+        vec column[16];
+        UNROLL
+        for (int v = 0; v < width; v++) {
+            const float *from = b + (v / vecs) * stride + (v % vecs) * VL;
+            _mm_prefetch((const char *)(from + AHEAD * vecs * VL), _MM_HINT_T0);
+            column[v] = vec_load(from);
+        }
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            const vec x = vec_set(a[r * row]);
+            UNROLL
+            for (int v = 0; v < width; v++)
+                sum[r][v] = vec_fma(x, column[v], sum[r][v]);
+        }
+        a += step;
+        b += vecs * VL;
+    }
+    UNROLL
+    for (int v = 0; v < width; v++) {
+        if (v == width - 1 && t->tail < VL) {
+            UNROLL
+            for (int r = 0; r < rows; r++) finish_some(t, sum[r][v], r, v * VL);
+        } else {
+            UNROLL
+            for (int r = 0; r < rows; r++) finish_whole(t, sum[r][v], r, v * VL);
+        }
+    }
+}
+
+/* The tiles that exist, X(rows, panels, vecs): MAX_ROWS by one panel, and wider
+ * ones where few rows leave registers free. */
+#if VL == 16
+#define WIDE_TILES(X)                                                            \
+    X(1, 2, 2)                                                                   \
+    X(2, 2, 2) X(3, 2, 2) X(4, 2, 2) X(5, 2, 2) X(6, 2, 2) X(1, 4, 2) X(2, 4, 2) \
+        X(3, 4, 2) X(1, 8, 2)
+#define TALL_TILES(X, vecs)                                                  \
+    X(7, 1, vecs)                                                            \
+    X(8, 1, vecs) X(9, 1, vecs) X(10, 1, vecs) X(11, 1, vecs) X(12, 1, vecs) \
+        X(13, 1, vecs) X(14, 1, vecs)
+#else
+#define WIDE_TILES(X) X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(1, 4, 2)
+#define TALL_TILES(X, vecs)
+#endif
+#define LOW_TILES(X, vecs) \
+    X(1, 1, vecs) X(2, 1, vecs) X(3, 1, vecs) X(4, 1, vecs) X(5, 1, vecs) X(6, 1, vecs)
+#define ALL_TILES(X) \
+    LOW_TILES(X, 1) TALL_TILES(X, 1) LOW_TILES(X, 2) TALL_TILES(X, 2) WIDE_TILES(X)
+
+#define TILE_BODY(rows, panels, vecs)                               \
+    static void tile_##rows##_##panels##_##vecs(const tile_args *t) \
+    {                                                               \
+        tile(t, rows, panels, vecs);                                \
+    }
+ALL_TILES(TILE_BODY)
+
+/* Index of the number of panels: 1, 2, 4, 8. */
+#define LOG2_PANELS(panels) \
+    ((panels) == 1 ? 0 : (panels) == 2 ? 1 : (panels) == 4 ? 2 : 3)
+#define TILE_ENTRY(rows, panels, vecs) \
+    [vecs - 1][LOG2_PANELS(panels)][rows] = tile_##rows##_##panels##_##vecs,
+static tile_fn *const tiles[2][4][MAX_ROWS + 1] = {ALL_TILES(TILE_ENTRY)};
+
+/* ---- c = a·B ---- */
+
+static int64_t min_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Rows worked on together: their part of `a` stays in L2 (a quarter of 1 MB). */
+static int64_t block_rows(int64_t k)
+{
+    const int64_t rows = 65536 / k / MAX_ROWS * MAX_ROWS;
+    return rows < MAX_ROWS ? MAX_ROWS : rows;
+}
+
+/* Panels a tile of `rows` may span when `left` full ones remain. */
+static int panel_shift(int64_t rows, int64_t left)
+{
+    int shift = 3;
+    while (shift > 0 && (left < (1 << shift) || !tiles[1][shift][rows])) shift--;
+    return shift;
+}
+
+/* All tiles of `rows` rows at t->a, t->c over the columns of one panel group,
+ * the rows shared out evenly so that no tile is thin. */
+static void run_rows(tile_args t, tile_fn *const *by_rows, int64_t rows)
+{
+    int64_t count = (rows + MAX_ROWS - 1) / MAX_ROWS;
+    for (; count > 0; count--) {
+        const int64_t take = (rows + count - 1) / count;
+        by_rows[take](&t);
+        rows -= take;
+        t.a += take * t.row;
+        t.c += take * t.ldc;
+        if (t.residual) t.residual += take * t.ldc;
+    }
+}
+
+/* Points t at panel j / PANEL and says how wide its last vector is. */
+static int aim(tile_args *t, const gn2_own_problem *p, const gn2_mul_args_f32 *x,
+               int64_t j)
+{
+    const int64_t width = min_of(p->n - j, PANEL);
+    t->b = p->packed + j * p->k;
+    t->c = x->c + j;
+    t->bias = x->bias ? x->bias + j : NULL;
+    t->residual = x->residual ? x->residual + j : NULL;
+    t->tail = width > VL ? width - VL : width;
+    return width > VL ? 2 : 1;
+}
+
+/* Columns of b by rows of one block. */
+static void run_block(tile_args *t, const gn2_own_problem *p, const gn2_mul_args_f32 *x)
+{
+    const int64_t thickest = min_of(x->m, MAX_ROWS);
+    for (int64_t j = 0; j < p->n;) {
+        const int vecs = aim(t, p, x, j);
+        const int shift = panel_shift(thickest, (p->n - j) / PANEL);
+        if (shift > 0) t->tail = VL;
+        run_rows(*t, tiles[vecs - 1][shift], x->m);
+        j += (int64_t)PANEL << shift;
+    }
+}
+
+/* Rows a multiple of a page apart share one set of the L1 cache, which has fewer
+ * ways than a tile has rows: such blocks are copied together first. */
+static int rows_collide(int64_t ld)
+{
+    return ld % 1024 == 0;
+}
+
+static void gather_rows(tile_args *t, float *scratch, int64_t rows)
+{
+    const int64_t ld = t->k + VL;
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(scratch + r * ld, t->a + r * t->row, (size_t)t->k * sizeof(float));
+    t->a = scratch;
+    t->row = ld;
+}
+
+static void mul(const gn2_own_problem *p, const gn2_mul_args_f32 *args)
+{
+    const int64_t block = block_rows(p->k);
+    gn2_mul_args_f32 x = *args;
+    for (int64_t left = args->m; left > 0; left -= x.m) {
+        x.m = min_of(left, block);
+        tile_args t = {.a = x.a,
+                       .row = x.lda,
+                       .step = 1,
+                       .k = p->k,
+                       .panel_stride = PANEL * p->k,
+                       .ldc = x.ldc,
+                       .flags = x.flags};
+        if (x.m > 1 && rows_collide(x.lda)) gather_rows(&t, p->scratch, x.m);
+        run_block(&t, p, &x);
+        x.a += x.m * x.lda;
+        x.c += x.m * x.ldc;
+        if (x.residual) x.residual += x.m * x.ldc;
+    }
+}
+
+static size_t scratch_mul(int64_t k)
+{
+    return (size_t)(block_rows(k) * (k + VL));
+}
+
+/* ---- c += aᵀ·b ---- */
+
+/* Rows of a and b summed at a time: the packed panel of b stays in L1. */
+#define TN_ROWS 256
+
+/* `width` columns of b into a panel of `vecs` vectors, zeros beyond. */
+static void pack_b(float *panel, const float *b, int64_t ldb, int64_t rows,
+                   int64_t width)
+{
+    const mask all = mask_of(VL);
+    const int vecs = width > VL ? 2 : 1;
+    const mask tail = mask_of(width - (vecs - 1) * VL);
+    for (int64_t r = 0; r < rows; r++, b += ldb, panel += vecs * VL) {
+        vec_store(panel, vec_load_some(b, vecs == 2 ? all : tail));
+        if (vecs == 2) vec_store(panel + VL, vec_load_some(b + VL, tail));
+    }
+}
+
+static void mul_tn(const gn2_own_problem *p, const gn2_tn_args_f32 *x)
+{
+    for (int64_t first = 0; first < x->m; first += TN_ROWS) {
+        const int64_t rows = min_of(x->m - first, TN_ROWS);
+        for (int64_t j = 0; j < p->n; j += PANEL) {
+            const int64_t width = min_of(p->n - j, PANEL);
+            const int vecs = width > VL ? 2 : 1;
+            pack_b(p->scratch, x->b + first * x->ldb + j, x->ldb, rows, width);
+            const tile_args t = {.a = x->a + first * x->lda,
+                                 .row = 1,
+                                 .step = x->lda,
+                                 .b = p->scratch,
+                                 .k = rows,
+                                 .c = x->c + j,
+                                 .ldc = x->ldc,
+                                 .residual = x->c + j,
+                                 .tail = width - (vecs - 1) * VL};
+            run_rows(t, tiles[vecs - 1][0], p->k);
+        }
+    }
+}
+
+static size_t scratch_tn(int64_t k, int64_t n)
+{
+    (void)k;
+    (void)n;
+    return TN_ROWS * PANEL;
+}
+
+const gn2_own_kernels OWN_TABLE = {
+    .columns = PANEL,
+    .vector = VL,
+    .mul = mul,
+    .mul_tn = mul_tn,
+    .scratch_mul = scratch_mul,
+    .scratch_tn = scratch_tn,
+};
