@@ -10,11 +10,6 @@
 
 struct gn2_net_f32;
 
-/* Normalisation and defaults of one object, (inputs) each. */
-typedef struct gn2_object_norm {
-    float *mean, *std, *fallback;
-} gn2_object_norm;
-
 struct gn2_model {
     atomic_int references;
     atomic_int shared; /* a tagger or trainer uses it: weights are fixed */

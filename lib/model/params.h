@@ -59,6 +59,11 @@ typedef struct gn2_params {
     gn2_linear_at task[GN2_TASK_COUNT][GN2_DENSE_MAX];
 } gn2_params;
 
+/* Normalisation and defaults of one object, (inputs) each. */
+typedef struct gn2_object_norm {
+    float *mean, *std, *fallback;
+} gn2_object_norm;
+
 gn2_status gn2_params_create(const gn2_hparams *h, gn2_params **out_params);
 void gn2_params_free(gn2_params *params);
 /* Row of a tensor, or NULL. */
