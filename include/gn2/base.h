@@ -43,21 +43,21 @@ extern "C" {
  */
 typedef int32_t gn2_status;
 
-#define GN2_OK ((gn2_status)0)                /**< success */
-#define GN2_ERR_INVALID_ARG ((gn2_status)-1)  /**< NULL, size or value out of range */
-#define GN2_ERR_NO_MEMORY ((gn2_status)-2)    /**< allocation failed */
-#define GN2_ERR_IO ((gn2_status)-3)           /**< a file cannot be read or written */
-#define GN2_ERR_FORMAT ((gn2_status)-4)       /**< a file is corrupt or foreign */
-#define GN2_ERR_VERSION ((gn2_status)-5)      /**< a file needs a newer library */
-#define GN2_ERR_SHAPE ((gn2_status)-6)        /**< a shape does not fit */
-#define GN2_ERR_NOT_FOUND ((gn2_status)-7)    /**< no such key, name, field, file */
-#define GN2_ERR_STATE ((gn2_status)-8)        /**< call not allowed in this state */
-#define GN2_ERR_NUMERIC ((gn2_status)-9)      /**< NaN or Inf in input, loss, weights */
-#define GN2_ERR_ABI ((gn2_status)-10)         /**< struct_size unknown to the library */
-#define GN2_ERR_BUSY ((gn2_status)-11)        /**< object is shared or in use */
-#define GN2_ERR_CANCELLED ((gn2_status)-12)   /**< stopped on request */
-#define GN2_ERR_UNSUPPORTED ((gn2_status)-13) /**< built without this feature */
-#define GN2_ERR_INTERNAL ((gn2_status)-14)    /**< a defect in the library */
+#define GN2_OK 0                  /**< success */
+#define GN2_ERR_INVALID_ARG (-1)  /**< NULL, size or value out of range */
+#define GN2_ERR_NO_MEMORY (-2)    /**< allocation failed */
+#define GN2_ERR_IO (-3)           /**< a file cannot be read or written */
+#define GN2_ERR_FORMAT (-4)       /**< a file is corrupt or foreign */
+#define GN2_ERR_VERSION (-5)      /**< a file needs a newer library */
+#define GN2_ERR_SHAPE (-6)        /**< a shape does not fit */
+#define GN2_ERR_NOT_FOUND (-7)    /**< no such key, name, field, file */
+#define GN2_ERR_STATE (-8)        /**< call not allowed in this state */
+#define GN2_ERR_NUMERIC (-9)      /**< NaN or Inf in input, loss, weights */
+#define GN2_ERR_ABI (-10)         /**< struct_size unknown to the library */
+#define GN2_ERR_BUSY (-11)        /**< object is shared or in use */
+#define GN2_ERR_CANCELLED (-12)   /**< stopped on request */
+#define GN2_ERR_UNSUPPORTED (-13) /**< built without this feature */
+#define GN2_ERR_INTERNAL (-14)    /**< a defect in the library */
 
 /**
  * Version of the library in use, e.g. "0.1.0".

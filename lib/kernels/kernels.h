@@ -46,13 +46,13 @@ typedef struct R(gn2_kernels) {
     /* qkv (n, 3E) holds q | k | v, head h in columns h·D … of each.
      * p (H, n, n) = softmax over keys of scale·q·k, kept with the key first,
      * p[h][key][query], so that queries lie side by side; o (n, E) = Σ p·v. */
-    void (*attention_fwd)(real *o, real *p, const real *qkv, int64_t n,
-                          int64_t heads, int64_t head_dim, real scale);
+    void (*attention_fwd)(real *o, real *p, const real *qkv, int64_t n, int64_t heads,
+                          int64_t head_dim, real scale);
     /* d_qkv (n, 3E) = …, from d_o (n, E), qkv and p as above.
      * scratch: gn2_attention_scratch(n, head_dim) elements. */
-    void (*attention_bwd)(real *d_qkv, real *scratch, const real *d_o,
-                          const real *qkv, const real *p, int64_t n, int64_t heads,
-                          int64_t head_dim, real scale);
+    void (*attention_bwd)(real *d_qkv, real *scratch, const real *d_o, const real *qkv,
+                          const real *p, int64_t n, int64_t heads, int64_t head_dim,
+                          real scale);
 
     /* ---- global attention pooling of one jet: n tokens of width cols ---- */
 
@@ -71,8 +71,8 @@ typedef struct R(gn2_kernels) {
     void (*pair_fwd)(real *h, const real *a, const real *b, int64_t i, int64_t n,
                      int64_t cols);
     /* g = d_h where h > 0 else 0; d_a (cols) += Σ_j g; d_b[j] (n, cols) += g. */
-    void (*pair_bwd)(real *d_a, real *d_b, const real *d_h, const real *h,
-                     int64_t i, int64_t n, int64_t cols);
+    void (*pair_bwd)(real *d_a, real *d_b, const real *d_h, const real *h, int64_t i,
+                     int64_t n, int64_t cols);
 
     /* ---- rows and vectors ---- */
 
@@ -83,8 +83,7 @@ typedef struct R(gn2_kernels) {
     /* y[r] (rows, cols; ld = cols) += v (cols); y = max(y, 0) if relu ≠ 0. */
     void (*add_row)(real *y, const real *v, int64_t rows, int64_t cols, int relu);
     /* sum (cols) += Σ_r x[r] (rows, cols), row stride ld. */
-    void (*sum_rows)(real *sum, const real *x, int64_t rows, int64_t cols,
-                     int64_t ld);
+    void (*sum_rows)(real *sum, const real *x, int64_t rows, int64_t cols, int64_t ld);
     /* y (count) += x. */
     void (*add)(real *y, const real *x, int64_t count);
     /* y (count) *= s. */
@@ -158,6 +157,6 @@ gn2_isa gn2_isa_detect(void);
 const char *gn2_isa_name(gn2_isa isa);
 
 /* The table for at most `cap`; static, immutable. */
-const R(gn2_kernels) *R(gn2_kernels_get)(gn2_isa cap);
+const R(gn2_kernels) * R(gn2_kernels_get)(gn2_isa cap);
 
 #endif

@@ -70,9 +70,9 @@ void R(gn2_product_run)(const R(gn2_product) * product, R(gn2_lane) * lane,
                         const R(gn2_mul_args) * args);
 
 /* c (k, n; ldc) += aᵀ·b over m rows. */
-void R(gn2_product_run_tn)(const R(gn2_product) * product, R(gn2_lane) * lane,
-                           real *c, int64_t ldc, const real *a, int64_t lda,
-                           const real *b, int64_t ldb, int64_t m);
+void R(gn2_product_run_tn)(const R(gn2_product) * product, R(gn2_lane) * lane, real *c,
+                           int64_t ldc, const real *a, int64_t lda, const real *b,
+                           int64_t ldb, int64_t m);
 
 /* oneDNN's version and whether it is usable, for gn2_features(). */
 const char *gn2_onednn_version(void);

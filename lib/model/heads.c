@@ -183,10 +183,8 @@ void R(gn2_head_origin)(R(gn2_pass) * pass)
         s->label[r] = pass->truth->origin[R(gn2_pass_row)(pass, sequence, r)];
     classify(pass, GN2_TASK_ORIGIN, rows);
     if (!pass->ctx.grads) return;
-    if (head->mlp.depth > 1)
-        R(gn2_mlp_bwd)
-        (&pass->ctx, &head->mlp, 1, b->d_act, b->d_act[0], b->act, b->act[0], drop.p,
-         rows);
+    if (head->mlp.depth > 1) R(gn2_mlp_bwd)
+    (&pass->ctx, &head->mlp, 1, b->d_act, b->d_act[0], b->act, b->act[0], drop.p, rows);
     origin_relu_bwd(pass, drop.p, rows);
     origin_first_layer_bwd(pass, rows);
 }

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of config.h: checks, then model/config.h does the work. */
+#include "abi/guard.h"
+#include "model/config.h"
+#include "model/config_table.h"
+#include "util/alloc.h"
+#include "util/file.h"
+
+/* A config file is a page of text; more is not one. */
+#define LARGEST_FILE ((size_t)1 << 20)
+
+gn2_status gn2_config_create(gn2_config **out_config)
+{
+    GN2_REQUIRE(out_config);
+    *out_config = NULL;
+    return gn2_config_new(out_config);
+}
+
+void gn2_config_free(gn2_config *config)
+{
+    gn2_config_delete(config);
+}
+
+gn2_status gn2_config_set_i64(gn2_config *config, const char *key, int64_t value)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    return gn2_config_put_i64(config, key, value);
+}
+
+gn2_status gn2_config_set_f64(gn2_config *config, const char *key, double value)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    return gn2_config_put_f64(config, key, value);
+}
+
+gn2_status gn2_config_set_str(gn2_config *config, const char *key, const char *value)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_REQUIRE(value);
+    return gn2_config_put_str(config, key, value);
+}
+
+gn2_status gn2_config_set_list(gn2_config *config, const char *key,
+                               const char *const *items, size_t count)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_CHECK(items || count == 0, "%s: items is NULL, count = %zu", __func__, count);
+    for (size_t i = 0; i < count; i++)
+        GN2_CHECK(items[i], "%s: items[%zu] is NULL", __func__, i);
+    return gn2_config_put_list(config, key, items, count);
+}
+
+gn2_status gn2_config_set_f64_list(gn2_config *config, const char *key,
+                                   const double *items, size_t count)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_CHECK(items || count == 0, "%s: items is NULL, count = %zu", __func__, count);
+    return gn2_config_put_f64_list(config, key, items, count);
+}
+
+gn2_status gn2_config_set_text(gn2_config *config, const char *key, const char *text)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_REQUIRE(text);
+    return gn2_config_put_text(config, key, text);
+}
+
+gn2_status gn2_config_get_i64(const gn2_config *config, const char *key,
+                              int64_t *out_value)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_REQUIRE(out_value);
+    return gn2_config_read_i64(config, key, out_value);
+}
+
+gn2_status gn2_config_get_f64(const gn2_config *config, const char *key,
+                              double *out_value)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_REQUIRE(out_value);
+    return gn2_config_read_f64(config, key, out_value);
+}
+
+gn2_status gn2_config_get_str(const gn2_config *config, const char *key,
+                              const char **out_value)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_REQUIRE(out_value);
+    return gn2_config_read_str(config, key, out_value);
+}
+
+gn2_status gn2_config_get_count(const gn2_config *config, const char *key,
+                                size_t *out_count)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_REQUIRE(out_count);
+    return gn2_config_read_count(config, key, out_count);
+}
+
+gn2_status gn2_config_get_item(const gn2_config *config, const char *key, size_t index,
+                               const char **out_item)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_REQUIRE(out_item);
+    return gn2_config_read_item(config, key, index, out_item);
+}
+
+gn2_status gn2_config_get_f64_list(const gn2_config *config, const char *key,
+                                   double *out_items, size_t capacity)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(key);
+    GN2_CHECK(out_items || capacity == 0, "%s: out_items is NULL, capacity = %zu",
+              __func__, capacity);
+    return gn2_config_read_f64_list(config, key, out_items, capacity);
+}
+
+size_t gn2_config_count(void)
+{
+    return gn2_config_table_size;
+}
+
+gn2_status gn2_config_describe(size_t index, gn2_config_info *out_info)
+{
+    GN2_REQUIRE(out_info);
+    GN2_CHECK(index < gn2_config_table_size, "%s: index = %zu: the table has %zu rows",
+              __func__, index, gn2_config_table_size);
+    const gn2_guard *guard = GN2_GUARD(gn2_config_info);
+    GN2_TRY(gn2_guard_out_check(guard, out_info));
+    const gn2_config_key *row = &gn2_config_table[index];
+    const gn2_config_info info = {
+        .type = row->type,
+        .key = row->key,
+        .default_text = row->default_text,
+        .doc = row->doc,
+        .min = row->min,
+        .max = row->max,
+        .choices = row->choices,
+    };
+    gn2_guard_out(guard, out_info, &info);
+    return GN2_OK;
+}
+
+gn2_status gn2_config_load(gn2_config *config, const char *path)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(path);
+    unsigned char *text;
+    size_t length;
+    GN2_TRY(gn2_file_read(path, LARGEST_FILE, &text, &length));
+    const gn2_status status =
+        gn2_config_from_text(config, path, (const char *)text, length);
+    gn2_free(text);
+    return status;
+}
+
+gn2_status gn2_config_save(const gn2_config *config, const char *path)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(path);
+    gn2_text text = {0};
+    gn2_status status = gn2_config_to_text(config, NULL, &text);
+    if (status == GN2_OK) status = gn2_file_write_atomic(path, text.data, text.length);
+    gn2_free(text.data);
+    return status;
+}

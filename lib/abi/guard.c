@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies public structs between the caller's size and ours; see guard.h. */
+#include "abi/guard.h"
+
+#include <string.h>
+
+/* No public struct will ever be larger; stops us from reading far when struct_size
+ * was never set. */
+#define LARGEST_STRUCT 4096u
+
+static uint32_t size_of(const void *theirs)
+{
+    uint32_t size;
+    memcpy(&size, theirs, sizeof size);
+    return size;
+}
+
+static gn2_status check_size(const gn2_guard *guard, const void *theirs)
+{
+    const uint32_t size = size_of(theirs);
+    if (size >= guard->least && size <= LARGEST_STRUCT) return GN2_OK;
+    return gn2_fail(GN2_ERR_ABI,
+                    "%s.struct_size = %lu: set it to sizeof(%s), here %zu bytes",
+                    guard->name, (unsigned long)size, guard->name, guard->size);
+}
+
+/* Offset of the first byte in [from, to) that is not zero, or `to`. */
+static size_t first_non_zero(const void *theirs, size_t from, size_t to)
+{
+    const unsigned char *bytes = theirs;
+    while (from < to && bytes[from] == 0) from++;
+    return from;
+}
+
+gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs)
+{
+    GN2_TRY(check_size(guard, theirs));
+    const size_t size = size_of(theirs);
+    const size_t set = first_non_zero(theirs, guard->reserved, size);
+    if (set < size)
+        return gn2_fail(GN2_ERR_ABI,
+                        "%s: byte %zu is set, this library knows %zu bytes; zero the "
+                        "struct before filling it, or use a newer library",
+                        guard->name, set, guard->reserved);
+    memset(ours, 0, guard->size);
+    memcpy(ours, theirs, size < guard->size ? size : guard->size);
+    return GN2_OK;
+}
+
+gn2_status gn2_guard_in_at(const gn2_guard *guard, void *ours, const void *theirs,
+                           int64_t stride, int64_t index)
+{
+    GN2_TRY(check_size(guard, theirs));
+    const int64_t size = size_of(theirs);
+    if (stride != 0 && stride < size)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "array of %s: stride = %lld bytes: 0 or at least %lld",
+                        guard->name, (long long)stride, (long long)size);
+    const size_t step = (size_t)(stride ? stride : size);
+    return gn2_guard_in(guard, ours, (const char *)theirs + step * (size_t)index);
+}
+
+gn2_status gn2_guard_out_check(const gn2_guard *guard, const void *theirs)
+{
+    return check_size(guard, theirs);
+}
+
+void gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours)
+{
+    const uint32_t size = size_of(theirs);
+    const size_t common = size < guard->size ? size : guard->size;
+    memcpy(theirs, ours, common);
+    memset((char *)theirs + common, 0, size - common);
+    memcpy(theirs, &size, sizeof size);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks at the door of the library: NULL arguments and structs whose size differs
+ * between the caller's headers and ours. What the arguments mean is not checked
+ * here.
+ *
+ * A public struct starts with `uint32_t struct_size` and ends with reserved zeros.
+ * An older or smaller one lacks (part of) the tail, which then counts as zero; a
+ * newer one is longer, and is refused with GN2_ERR_ABI if the part we do not know
+ * holds anything but zeros.
+ */
+#ifndef GN2_ABI_GUARD_H
+#define GN2_ABI_GUARD_H
+
+#include "util/error.h"
+
+/* Refuses a NULL argument, naming function and argument. */
+#define GN2_REQUIRE(pointer)                                                 \
+    do {                                                                     \
+        if (!(pointer))                                                      \
+            return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %s is NULL", __func__, \
+                            #pointer);                                       \
+    } while (0)
+
+/* Refuses a failed condition: GN2_CHECK(n >= 0, "count = %d: must be ≥ 0", n). */
+#define GN2_CHECK(condition, ...)                                            \
+    do {                                                                     \
+        if (!(condition)) return gn2_fail(GN2_ERR_INVALID_ARG, __VA_ARGS__); \
+    } while (0)
+
+/* What the library knows of a public struct. */
+typedef struct gn2_guard {
+    const char *name; /* of the type, for messages */
+    size_t size;      /* ours */
+    size_t least;     /* end of the last field of version 1 that is not reserved */
+    size_t reserved;  /* where our reserved zeros start */
+} gn2_guard;
+
+/* Guard of a type as of version 1. A field that is added takes the place of
+ * reserved words; `least` then stays what it was. */
+#define GN2_GUARD(type)                                                \
+    (&(const gn2_guard){#type, sizeof(type), offsetof(type, reserved), \
+                        offsetof(type, reserved)})
+
+/* Copies a caller's struct into `ours` (guard->size bytes), missing tail zeroed. */
+gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs);
+
+/* Element `index` of a caller's array; `stride` in bytes, 0 = the struct_size of
+ * its first element. */
+gn2_status gn2_guard_in_at(const gn2_guard *guard, void *ours, const void *theirs,
+                           int64_t stride, int64_t index);
+
+/* Checks the struct_size of a struct that will be filled, before any work. */
+gn2_status gn2_guard_out_check(const gn2_guard *guard, const void *theirs);
+
+/* Fills a checked struct from ours: what it has no room for is dropped, what we do
+ * not know is zeroed, its struct_size stays. */
+void gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Layout of every public struct on 64-bit machines, held at compile time; built
+ * with -Werror=padded, since a field that falls into padding would change a struct
+ * without changing its size.
+ */
+#include <gn2/gn2.h>
+
+#define SIZE(type, bytes) \
+    _Static_assert(sizeof(type) == (bytes), "size of " #type " changed")
+#define AT(type, field, bytes)                       \
+    _Static_assert(offsetof(type, field) == (bytes), \
+                   "offset of " #type "." #field " changed")
+
+_Static_assert(sizeof(void *) == 8, "these layouts are those of 64-bit machines");
+_Static_assert(sizeof(gn2_status) == 4, "statuses are 32-bit integers");
+
+SIZE(gn2_config_info, 88);
+AT(gn2_config_info, struct_size, 0);
+AT(gn2_config_info, type, 4);
+AT(gn2_config_info, key, 8);
+AT(gn2_config_info, default_text, 16);
+AT(gn2_config_info, doc, 24);
+AT(gn2_config_info, min, 32);
+AT(gn2_config_info, max, 40);
+AT(gn2_config_info, choices, 48);
+AT(gn2_config_info, reserved, 56);
+
+SIZE(gn2_param_info, 120);
+AT(gn2_param_info, struct_size, 0);
+AT(gn2_param_info, role, 4);
+AT(gn2_param_info, name, 8);
+AT(gn2_param_info, shape, 16);
+AT(gn2_param_info, count, 32);
+AT(gn2_param_info, fan_in, 40);
+AT(gn2_param_info, fan_out, 48);
+AT(gn2_param_info, init_std, 56);
+AT(gn2_param_info, lr_mult, 64);
+AT(gn2_param_info, wd_mult, 72);
+AT(gn2_param_info, forward_mult, 80);
+AT(gn2_param_info, reserved, 88);
+
+SIZE(gn2_sequence, 80);
+AT(gn2_sequence, struct_size, 0);
+AT(gn2_sequence, flags, 4);
+AT(gn2_sequence, data, 8);
+AT(gn2_sequence, row_stride, 16);
+AT(gn2_sequence, offsets, 24);
+AT(gn2_sequence, valid, 32);
+AT(gn2_sequence, slots, 40);
+AT(gn2_sequence, reserved, 48);
+
+SIZE(gn2_jets, 80);
+AT(gn2_jets, struct_size, 0);
+AT(gn2_jets, sequence_count, 4);
+AT(gn2_jets, count, 8);
+AT(gn2_jets, features, 16);
+AT(gn2_jets, row_stride, 24);
+AT(gn2_jets, sequences, 32);
+AT(gn2_jets, sequence_stride, 40);
+AT(gn2_jets, reserved, 48);
+
+SIZE(gn2_output, 64);
+AT(gn2_output, struct_size, 0);
+AT(gn2_output, id, 4);
+AT(gn2_output, data, 8);
+AT(gn2_output, capacity, 16);
+AT(gn2_output, row_stride, 24);
+AT(gn2_output, reserved, 32);
+
+SIZE(gn2_labels, 64);
+AT(gn2_labels, struct_size, 0);
+AT(gn2_labels, flags, 4);
+AT(gn2_labels, flavour, 8);
+AT(gn2_labels, origin, 16);
+AT(gn2_labels, vertex, 24);
+AT(gn2_labels, reserved, 32);
+
+SIZE(gn2_dataset_info, 80);
+AT(gn2_dataset_info, struct_size, 0);
+AT(gn2_dataset_info, has_labels, 4);
+AT(gn2_dataset_info, jet_count, 8);
+AT(gn2_dataset_info, batch_count, 16);
+AT(gn2_dataset_info, batch_size, 24);
+AT(gn2_dataset_info, max_slots, 32);
+AT(gn2_dataset_info, memory, 40);
+AT(gn2_dataset_info, reserved, 48);
+
+SIZE(gn2_step_stats, 120);
+AT(gn2_step_stats, struct_size, 0);
+AT(gn2_step_stats, flags, 4);
+AT(gn2_step_stats, step, 8);
+AT(gn2_step_stats, jets, 16);
+AT(gn2_step_stats, tokens, 24);
+AT(gn2_step_stats, loss, 32);
+AT(gn2_step_stats, loss_jets, 40);
+AT(gn2_step_stats, loss_origin, 48);
+AT(gn2_step_stats, loss_vertex, 56);
+AT(gn2_step_stats, learning_rate, 64);
+AT(gn2_step_stats, beta1, 72);
+AT(gn2_step_stats, gradient_norm, 80);
+AT(gn2_step_stats, reserved, 88);
+
+SIZE(gn2_metrics, 256);
+AT(gn2_metrics, struct_size, 0);
+AT(gn2_metrics, flags, 4);
+AT(gn2_metrics, jets, 8);
+AT(gn2_metrics, loss, 16);
+AT(gn2_metrics, loss_jets, 24);
+AT(gn2_metrics, loss_origin, 32);
+AT(gn2_metrics, loss_vertex, 40);
+AT(gn2_metrics, accuracy, 48);
+AT(gn2_metrics, auc_b_light, 56);
+AT(gn2_metrics, auc_b_c, 64);
+AT(gn2_metrics, origin_accuracy, 72);
+AT(gn2_metrics, pair_efficiency, 80);
+AT(gn2_metrics, pair_purity, 88);
+AT(gn2_metrics, cut, 96);
+AT(gn2_metrics, rejection, 128);
+AT(gn2_metrics, reserved, 224);
+
+SIZE(gn2_progress, 96);
+AT(gn2_progress, struct_size, 0);
+AT(gn2_progress, event, 4);
+AT(gn2_progress, epoch, 8);
+AT(gn2_progress, epochs, 16);
+AT(gn2_progress, step, 24);
+AT(gn2_progress, steps, 32);
+AT(gn2_progress, seconds, 40);
+AT(gn2_progress, stats, 48);
+AT(gn2_progress, validation, 56);
+AT(gn2_progress, reserved, 64);
+
+int main(void)
+{
+    return 0;
+}
