@@ -34,12 +34,12 @@ double gn2_bench_median(double *v, int count)
 
 /* One multiply-add of each chain, vectors of registers `r`. */
 #define FMA(r, i) "vfmadd231ps %%" r "0, %%" r "1, %%" r #i "\n\t"
-#define ALL_CHAINS(r)                                                                  \
-    FMA(r, 2)                                                                          \
-    FMA(r, 3)                                                                          \
-    FMA(r, 4)                                                                          \
-    FMA(r, 5) FMA(r, 6) FMA(r, 7) FMA(r, 8) FMA(r, 9) FMA(r, 10) FMA(r, 11) FMA(r, 12) \
-        FMA(r, 13)
+#define ALL_CHAINS(r) \
+    FMA(r, 2)         \
+    FMA(r, 3)         \
+    FMA(r, 4)         \
+    FMA(r, 5)         \
+    FMA(r, 6) FMA(r, 7) FMA(r, 8) FMA(r, 9) FMA(r, 10) FMA(r, 11) FMA(r, 12) FMA(r, 13)
 #define CLOBBERED                                                                 \
     "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", \
         "xmm9", "xmm10", "xmm11", "xmm12", "xmm13"
