@@ -31,33 +31,62 @@ struct R(gn2_lane) {
 
 /* ---- products ---- */
 
-#if defined(GN2_X86) && !defined(GN2_REAL_DOUBLE)
-static gn2_isa usable_isa(gn2_isa cap)
+static void destroy_backend(R(gn2_product) * p)
+{
+    if (p->ops->destroy) p->ops->destroy(p);
+    gn2_free(p->packed);
+    p->packed = NULL;
+    p->data = NULL;
+    p->bytes = 0;
+}
+
+#ifdef GN2_REAL_DOUBLE
+
+static gn2_status create_backend(gn2_product_f64 *p, const gn2_product_options *options)
+{
+    (void)options;
+    p->isa = GN2_ISA_REFERENCE;
+    p->ops = &gn2_product_reference_f64;
+    return p->ops->create(p);
+}
+
+#else
+
+static const gn2_product_ops_f32 *own_ops(const gn2_product_f32 *p)
+{
+#ifdef GN2_X86
+    if (p->isa > GN2_ISA_REFERENCE) return &gn2_product_own;
+#endif
+    (void)p;
+    return &gn2_product_reference_f32;
+}
+
+#ifdef GN2_ONEDNN
+/* oneDNN, unless its rows depend on their number. */
+static gn2_status create_dnnl(gn2_product_f32 *p)
+{
+    p->ops = &gn2_product_dnnl;
+    GN2_TRY(p->ops->create(p));
+    int agree = 1;
+    if (!p->is_gradient) GN2_TRY(gn2_product_rows_agree(p, &agree));
+    if (agree) return GN2_OK;
+    destroy_backend(p);
+    p->ops = own_ops(p);
+    return p->ops->create(p);
+}
+#endif
+
+static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *options)
 {
     const gn2_isa have = gn2_isa_detect();
-    return cap < have ? cap : have;
+    p->isa = options->cap < have ? options->cap : have;
+#ifdef GN2_ONEDNN
+    if (options->backend == GN2_BACKEND_ONEDNN) return create_dnnl(p);
+#endif
+    p->ops = own_ops(p);
+    return p->ops->create(p);
 }
 
-static const R(gn2_product_ops) *
-    choose_ops(const R(gn2_product) * p, gn2_backend backend)
-{
-    (void)backend;
-    return p->isa == GN2_ISA_REFERENCE ? &gn2_product_reference_f32 : &gn2_product_own;
-}
-#else
-static gn2_isa usable_isa(gn2_isa cap)
-{
-    (void)cap;
-    return GN2_ISA_REFERENCE;
-}
-
-static const R(gn2_product_ops) *
-    choose_ops(const R(gn2_product) * p, gn2_backend backend)
-{
-    (void)p;
-    (void)backend;
-    return &R(gn2_product_reference);
-}
 #endif
 
 static uint64_t next_id(void)
@@ -85,10 +114,8 @@ static gn2_status create(int64_t k, int64_t n, const gn2_product_options *option
     p->k = k;
     p->n = n;
     p->max_rows = options->max_rows > 0 ? options->max_rows : 1;
-    p->isa = usable_isa(options->cap);
     p->is_gradient = is_gradient;
-    p->ops = choose_ops(p, options->backend);
-    const gn2_status status = p->ops->create(p);
+    const gn2_status status = create_backend(p, options);
     if (status != GN2_OK) {
         R(gn2_product_free)(p);
         return status;
@@ -114,8 +141,7 @@ gn2_status R(gn2_product_create_tn)(int64_t k, int64_t n,
 void R(gn2_product_free)(R(gn2_product) * product)
 {
     if (!product) return;
-    if (product->ops->destroy) product->ops->destroy(product);
-    gn2_free(product->packed);
+    destroy_backend(product);
     gn2_free(product);
 }
 
@@ -235,7 +261,7 @@ void R(gn2_product_run_tn)(const R(gn2_product) * product, R(gn2_lane) * lane, r
     if (m > 0) product->ops->run_tn(product, view(product, lane), &args);
 }
 
-#ifndef GN2_REAL_DOUBLE
+#if !defined(GN2_REAL_DOUBLE) && !defined(GN2_ONEDNN)
 const char *gn2_onednn_version(void)
 {
     return "not built";

@@ -153,25 +153,24 @@ INLINE void tile(const tile_args *t, const int rows, const int panels, const int
 
 /* The tiles that exist, X(rows, panels, vecs): MAX_ROWS by one panel, and wider
  * ones where few rows leave registers free. */
+/* clang-format off */
 #if VL == 16
 #define WIDE_TILES(X) \
-    X(1, 2, 2)        \
-    X(2, 2, 2)        \
-    X(3, 2, 2)        \
-    X(4, 2, 2) X(5, 2, 2) X(6, 2, 2) X(1, 4, 2) X(2, 4, 2) X(3, 4, 2) X(1, 8, 2)
+    X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(4, 2, 2) X(5, 2, 2) X(6, 2, 2) \
+    X(1, 4, 2) X(2, 4, 2) X(3, 4, 2) X(1, 8, 2)
 #define TALL_TILES(X, vecs) \
-    X(7, 1, vecs)           \
-    X(8, 1, vecs)           \
-    X(9, 1, vecs)           \
-    X(10, 1, vecs) X(11, 1, vecs) X(12, 1, vecs) X(13, 1, vecs) X(14, 1, vecs)
+    X(7, 1, vecs) X(8, 1, vecs) X(9, 1, vecs) X(10, 1, vecs) \
+    X(11, 1, vecs) X(12, 1, vecs) X(13, 1, vecs) X(14, 1, vecs)
 #else
 #define WIDE_TILES(X) X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(1, 4, 2)
 #define TALL_TILES(X, vecs)
 #endif
 #define LOW_TILES(X, vecs) \
-    X(1, 1, vecs) X(2, 1, vecs) X(3, 1, vecs) X(4, 1, vecs) X(5, 1, vecs) X(6, 1, vecs)
+    X(1, 1, vecs) X(2, 1, vecs) X(3, 1, vecs) \
+    X(4, 1, vecs) X(5, 1, vecs) X(6, 1, vecs)
 #define ALL_TILES(X) \
     LOW_TILES(X, 1) TALL_TILES(X, 1) LOW_TILES(X, 2) TALL_TILES(X, 2) WIDE_TILES(X)
+/* clang-format on */
 
 #define TILE_BODY(rows, panels, vecs)                               \
     static void tile_##rows##_##panels##_##vecs(const tile_args *t) \

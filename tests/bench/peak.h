@@ -9,6 +9,9 @@
  * there is no kernel for this processor. */
 double gn2_bench_peak_gflops(int threads);
 
+/* The same on the calling thread in one run of about 2 ms, for taking turns. */
+double gn2_bench_peak_quick(void);
+
 /* Seconds of a clock that only moves forward. */
 double gn2_bench_now(void);
 

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * oneDNN back end of product.h: making primitives, packing, lanes.
+ *
+ * A primitive is bound to its number of rows and costs some 0.2 ms to make, so a
+ * product has one for each power of two up to max_rows and cuts m into them. All
+ * share one packed B, in the layout the largest asked for. Primitives read and
+ * write tight rows. oneDNN runs on the caller's thread alone: the thread's OpenMP
+ * count is 1 while primitives are made or run.
+ */
+#include "kernels/product_dnnl.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "util/error.h"
+
+/* ---- the engine, threads, failures ---- */
+
+static dnnl_engine_t engine; /* kept for the life of the process */
+static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
+
+static void make_engine(void)
+{
+    if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) engine = NULL;
+}
+
+static gn2_status check(dnnl_status_t status, const gn2_product_f32 *p,
+                        const char *what)
+{
+    if (status == dnnl_success) return GN2_OK;
+    if (status == dnnl_out_of_memory) return gn2_fail_memory();
+    return gn2_fail(GN2_ERR_INTERNAL, "oneDNN %s, product %lld -> %lld: %s (status %d)",
+                    gn2_onednn_version(), (long long)p->k, (long long)p->n, what,
+                    (int)status);
+}
+
+const char *gn2_onednn_version(void)
+{
+    static char text[32];
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    const dnnl_version_t *v = dnnl_version();
+    pthread_mutex_lock(&lock);
+    if (!text[0]) snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);
+    pthread_mutex_unlock(&lock);
+    return text;
+}
+
+/* ---- making primitives ---- */
+
+static gn2_status make_attr(const gn2_product_f32 *p, int mode,
+                            dnnl_primitive_attr_t *out_attr)
+{
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t s = dnnl_primitive_attr_create(out_attr);
+    /* Strict: an environment variable could allow lower precision. */
+    if (!s) s = dnnl_primitive_attr_set_fpmath_mode(*out_attr, dnnl_fpmath_mode_strict);
+    if (!s)
+        s = dnnl_primitive_attr_set_scratchpad_mode(*out_attr,
+                                                    dnnl_scratchpad_mode_user);
+    if (!s && mode == ACCUMULATE) {
+        s = dnnl_post_ops_create(&ops);
+        if (!s) s = append_sum(ops);
+        if (!s) s = dnnl_primitive_attr_set_post_ops(*out_attr, ops);
+        if (ops) dnnl_post_ops_destroy(ops);
+    }
+    return check(s, p, "attributes");
+}
+
+/* Keeps what the primitive wants of scratch and, the first time, of B's layout. */
+static dnnl_status_t keep_layouts(const gn2_product_f32 *p, bucket *b, int mode,
+                                  dnnl_primitive_desc_t pd)
+{
+    dnnl_state *d = p->data;
+    desc_ref pad = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+    const size_t bytes = dnnl_memory_desc_get_size(pad);
+    if (bytes > d->pad_bytes) d->pad_bytes = bytes;
+    const dnnl_status_t s = desc_copy(&b->pad[mode], pad);
+    if (s || p->is_gradient || d->count > 1 || mode != OVERWRITE) return s;
+    desc_free(&d->weights);
+    return desc_copy(&d->weights,
+                     dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
+}
+
+static gn2_status make_primitive(const gn2_product_f32 *p, bucket *b, int mode)
+{
+    dnnl_state *d = p->data;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    const matmul_parts parts = {&b->src, p->is_gradient ? &b->rhs : &d->weights,
+                                p->is_gradient ? NULL : &d->bias, &b->dst};
+    gn2_status status;
+    GN2_TRY_GOTO(make_attr(p, mode, &attr));
+    GN2_TRY_GOTO(check(matmul_desc_make(&pd, &parts, attr, engine), p, "description"));
+    GN2_TRY_GOTO(check(keep_layouts(p, b, mode, pd), p, "layouts"));
+    GN2_TRY_GOTO(check(dnnl_primitive_create(&b->run[mode], pd), p, "primitive"));
+fail:
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+/* Shapes of one bucket: c (m, n) = a (m, k)·B, or c (k, n) += aᵀ (k, m)·b (m, n). */
+static dnnl_status_t make_shapes(const gn2_product_f32 *p, bucket *b)
+{
+    const int64_t k = p->k, n = p->n, m = b->rows;
+    const matrix_shape forward[] = {{m, k, k, 1}, {m, n, n, 1}};
+    const matrix_shape gradient[] = {{k, m, 1, k}, {k, n, n, 1}};
+    const matrix_shape *s = p->is_gradient ? gradient : forward;
+    const matrix_shape rhs = {m, n, n, 1};
+    dnnl_status_t status = desc_make(&b->src, &s[0]);
+    if (!status) status = desc_make(&b->dst, &s[1]);
+    if (!status && p->is_gradient) status = desc_make(&b->rhs, &rhs);
+    return status;
+}
+
+static gn2_status make_bucket(const gn2_product_f32 *p, int64_t rows)
+{
+    dnnl_state *d = p->data;
+    bucket *b = &d->buckets[d->count++];
+    b->rows = rows;
+    GN2_TRY(check(make_shapes(p, b), p, "shapes"));
+    if (!p->is_gradient) GN2_TRY(make_primitive(p, b, OVERWRITE));
+    return make_primitive(p, b, ACCUMULATE);
+}
+
+/* Largest first: it chooses B's layout. */
+static gn2_status make_buckets(const gn2_product_f32 *p)
+{
+    int64_t rows = 1;
+    while (rows <= p->max_rows / 2 && rows < (1 << (MAX_BUCKETS - 1))) rows *= 2;
+    for (; rows > 0; rows /= 2) GN2_TRY(make_bucket(p, rows));
+    return GN2_OK;
+}
+
+/* ---- packing ---- */
+
+static gn2_status make_packed(gn2_product_f32 *p)
+{
+    dnnl_state *d = p->data;
+    const size_t packed = dnnl_memory_desc_get_size(desc_of(&d->weights));
+    const size_t tight = (size_t)p->k * (size_t)p->n * sizeof(float);
+    p->packed = gn2_alloc(packed, 1);
+    d->tight_data = gn2_alloc(tight, 1);
+    d->no_bias = gn2_alloc((size_t)p->n, sizeof(float));
+    if (!p->packed || !d->tight_data || !d->no_bias) return gn2_fail_memory();
+    p->bytes = sizeof *d + packed + tight + (size_t)p->n * sizeof(float);
+    GN2_TRY(check(
+        dnnl_memory_create(&d->packed_memory, desc_of(&d->weights), engine, p->packed),
+        p, "packed matrix"));
+    return check(
+        dnnl_memory_create(&d->tight_memory, desc_of(&d->tight), engine, d->tight_data),
+        p, "matrix");
+}
+
+static gn2_status make_reorder(const gn2_product_f32 *p)
+{
+    dnnl_state *d = p->data;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t s = dnnl_reorder_primitive_desc_create(
+        &pd, desc_of(&d->tight), engine, desc_of(&d->weights), engine, NULL);
+    if (!s) s = dnnl_primitive_create(&d->reorder, pd);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    return check(s, p, "reorder");
+}
+
+static gn2_status make_forward(gn2_product_f32 *p)
+{
+    dnnl_state *d = p->data;
+    const matrix_shape any = {p->k, p->n, 0, 0}, tight = {p->k, p->n, p->n, 1};
+    const matrix_shape bias = {1, p->n, p->n, 1};
+    GN2_TRY(check(desc_make(&d->weights, &any), p, "shape of B"));
+    GN2_TRY(check(desc_make(&d->tight, &tight), p, "shape of B"));
+    GN2_TRY(check(desc_make(&d->bias, &bias), p, "shape of the bias"));
+    GN2_TRY(make_buckets(p));
+    GN2_TRY(make_packed(p));
+    return make_reorder(p);
+}
+
+static gn2_status dnnl_create(gn2_product_f32 *p)
+{
+    pthread_once(&engine_once, make_engine);
+    if (!engine) return gn2_fail(GN2_ERR_INTERNAL, "oneDNN gave no CPU engine");
+    p->data = gn2_alloc(1, sizeof(dnnl_state));
+    if (!p->data) return gn2_fail_memory();
+    p->bytes = sizeof(dnnl_state);
+    const int threads = gn2_dnnl_one_thread();
+    const gn2_status status = p->is_gradient ? make_buckets(p) : make_forward(p);
+    gn2_dnnl_restore_threads(threads);
+    return status;
+}
+
+static void free_bucket(bucket *b)
+{
+    for (int mode = 0; mode < MODES; mode++) {
+        if (b->run[mode]) dnnl_primitive_destroy(b->run[mode]);
+        desc_free(&b->pad[mode]);
+    }
+    desc_free(&b->src);
+    desc_free(&b->dst);
+    desc_free(&b->rhs);
+}
+
+static void dnnl_destroy(gn2_product_f32 *p)
+{
+    dnnl_state *d = p->data;
+    if (!d) return;
+    for (int i = 0; i < d->count; i++) free_bucket(&d->buckets[i]);
+    if (d->reorder) dnnl_primitive_destroy(d->reorder);
+    if (d->packed_memory) dnnl_memory_destroy(d->packed_memory);
+    if (d->tight_memory) dnnl_memory_destroy(d->tight_memory);
+    desc_free(&d->weights);
+    desc_free(&d->bias);
+    desc_free(&d->tight);
+    gn2_free(d->tight_data);
+    gn2_free(d->no_bias);
+    gn2_free(d);
+    p->data = NULL;
+}
+
+static void dnnl_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transposed)
+{
+    dnnl_state *d = p->data;
+    const int64_t step_k = transposed ? 1 : ld, step_n = transposed ? ld : 1;
+    for (int64_t i = 0; i < p->k; i++)
+        for (int64_t j = 0; j < p->n; j++)
+            d->tight_data[i * p->n + j] = src[i * step_k + j * step_n];
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, d->tight_memory},
+                                    {DNNL_ARG_TO, d->packed_memory}};
+    dnnl_stream_t stream = NULL;
+    const int threads = gn2_dnnl_one_thread();
+    dnnl_status_t s = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
+    if (!s) s = dnnl_primitive_execute(d->reorder, stream, 2, args);
+    if (!s) s = dnnl_stream_wait(stream);
+    if (stream) dnnl_stream_destroy(stream);
+    gn2_dnnl_restore_threads(threads);
+    if (s) gn2_dnnl_spoil(p->packed, p->k * p->n);
+}
+
+/* ---- lanes ---- */
+
+/* Floats of scratch for rows that are not tight: a and c, or a, b and all of c. */
+static size_t stage_floats(const gn2_product_f32 *p)
+{
+    const size_t rows = (size_t)(STAGE_ROWS * (p->k + p->n));
+    return rows + (p->is_gradient ? (size_t)(p->k * p->n) : 0) + GN2_ALIGN;
+}
+
+static size_t dnnl_scratch(const gn2_product_f32 *p)
+{
+    return gn2_dnnl_pad_bytes(p) + stage_floats(p) * sizeof(float);
+}
+
+static dnnl_status_t empty_memory(dnnl_memory_t *out, const dnnl_memory_desc_t *shape)
+{
+    return dnnl_memory_create(out, desc_of(shape), engine, DNNL_MEMORY_NONE);
+}
+
+static dnnl_status_t open_bucket(const gn2_product_f32 *p, const bucket *b,
+                                 lane_bucket *l)
+{
+    dnnl_status_t s = empty_memory(&l->src, &b->src);
+    if (!s) s = empty_memory(&l->dst, &b->dst);
+    if (!s && p->is_gradient) s = empty_memory(&l->rhs, &b->rhs);
+    for (int mode = 0; mode < MODES && !s; mode++)
+        if (b->run[mode]) s = empty_memory(&l->pad[mode], &b->pad[mode]);
+    return s;
+}
+
+static void free_memory(dnnl_memory_t memory)
+{
+    if (memory) dnnl_memory_destroy(memory);
+}
+
+static void dnnl_lane_close(void *state)
+{
+    dnnl_lane *lane = state;
+    for (int i = 0; i < MAX_BUCKETS; i++) {
+        const lane_bucket *l = &lane->buckets[i];
+        free_memory(l->src);
+        free_memory(l->dst);
+        free_memory(l->rhs);
+        for (int mode = 0; mode < MODES; mode++) free_memory(l->pad[mode]);
+    }
+    free_memory(lane->bias);
+    if (lane->stream) dnnl_stream_destroy(lane->stream);
+    gn2_free(lane);
+}
+
+static gn2_status dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
+                                 size_t *out_bytes)
+{
+    const dnnl_state *d = p->data;
+    dnnl_lane *lane = gn2_alloc(1, sizeof *lane);
+    if (!lane) return gn2_fail_memory();
+    dnnl_status_t s =
+        dnnl_stream_create(&lane->stream, engine, dnnl_stream_default_flags);
+    if (!s && !p->is_gradient) s = empty_memory(&lane->bias, &d->bias);
+    for (int i = 0; i < d->count && !s; i++)
+        s = open_bucket(p, &d->buckets[i], &lane->buckets[i]);
+    if (s) {
+        dnnl_lane_close(lane);
+        return check(s, p, "lane");
+    }
+    *out_state = lane;
+    *out_bytes = sizeof *lane;
+    return GN2_OK;
+}
+
+const gn2_product_ops_f32 gn2_product_dnnl = {
+    .name = "onednn",
+    .create = dnnl_create,
+    .destroy = dnnl_destroy,
+    .pack = dnnl_pack,
+    .scratch = dnnl_scratch,
+    .lane_open = dnnl_lane_open,
+    .lane_close = dnnl_lane_close,
+    .run = gn2_dnnl_run,
+    .run_tn = gn2_dnnl_run_tn,
+};

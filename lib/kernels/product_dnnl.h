@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What product_dnnl.c (making) and product_dnnl_run.c (running) share. Only these
+ * two files call oneDNN.
+ */
+#ifndef GN2_KERNELS_PRODUCT_DNNL_H
+#define GN2_KERNELS_PRODUCT_DNNL_H
+
+#include "kernels/product_backend.h"
+#include "kernels/product_dnnl_api.h"
+#include "util/alloc.h"
+
+#define MAX_BUCKETS 16 /* up to 32768 rows at once */
+#define STAGE_ROWS 64  /* rows copied together when strides are not tight */
+
+/* What is done with the old content of c. */
+enum { OVERWRITE = 0, ACCUMULATE = 1, MODES = 2 };
+
+/* The primitives for one number of rows. */
+typedef struct bucket {
+    int64_t rows;
+    dnnl_memory_desc_t src, dst, rhs, pad[MODES];
+    dnnl_primitive_t run[MODES];
+} bucket;
+
+/* Of a product. */
+typedef struct dnnl_state {
+    bucket buckets[MAX_BUCKETS];
+    int count;
+    size_t pad_bytes;
+    dnnl_memory_desc_t weights, bias, tight; /* B packed; (1, n); B row-major */
+    dnnl_memory_t packed_memory, tight_memory;
+    dnnl_primitive_t reorder;
+    float *tight_data, *no_bias;
+} dnnl_state;
+
+/* Memory objects of one lane, their addresses set before each run. */
+typedef struct lane_bucket {
+    dnnl_memory_t src, dst, rhs, pad[MODES];
+} lane_bucket;
+
+typedef struct dnnl_lane {
+    dnnl_stream_t stream;
+    dnnl_memory_t bias;
+    lane_bucket buckets[MAX_BUCKETS];
+} dnnl_lane;
+
+/* Of the OpenMP runtime oneDNN is linked to (its header belongs to a compiler). */
+int omp_get_max_threads(void);
+void omp_set_num_threads(int count);
+
+/* oneDNN on this thread alone; gives the count to restore. */
+static inline int gn2_dnnl_one_thread(void)
+{
+    const int before = omp_get_max_threads();
+    if (before != 1) omp_set_num_threads(1);
+    return before;
+}
+
+static inline void gn2_dnnl_restore_threads(int before)
+{
+    if (before != 1) omp_set_num_threads(before);
+}
+
+/* oneDNN's part of a lane's scratch comes first: bytes to the end of it. */
+static inline size_t gn2_dnnl_pad_bytes(const gn2_product_f32 *p)
+{
+    const dnnl_state *d = p->data;
+    return (d->pad_bytes + GN2_ALIGN - 1) / GN2_ALIGN * GN2_ALIGN;
+}
+
+/* Fills with NaN: what oneDNN failed to compute must not look like a result. */
+void gn2_dnnl_spoil(float *c, int64_t count);
+
+void gn2_dnnl_run(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
+                  const gn2_mul_args_f32 *args);
+void gn2_dnnl_run_tn(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
+                     const gn2_tn_args_f32 *args);
+
+#endif
