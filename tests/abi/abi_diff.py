@@ -63,7 +63,8 @@ def compare(library, root):
         now = pathlib.Path(folder, "now.abi")
         dump(library, root, now)
         done = subprocess.run(
-            [tool("abidiff"), *growing(root), "--suppressions", str(root / "tests/abi/gn2.abignore"),
+            [tool("abidiff"), *growing(root),
+             "--suppressions", str(root / "tests/abi/gn2.abignore"),
              str(baseline), str(now)],
             capture_output=True, text=True,
         )

@@ -21,11 +21,12 @@ MAY_INCLUDE = {
 }
 
 # header: (files that may include it, why)
+DNNL_FILES = r"lib/kernels/product_dnnl\w*\.[ch]"
 CONFINED = {
     r"hdf5(_hl)?\.h|H5\w*\.h|lzf\.h|liblzf/.*|lz4.*\.h": (
         r"lib/data/\w*h5\w*\.[ch]", "only the HDF5 module"),
-    r"dnnl.*|oneapi/.*": (r"lib/kernels/product_dnnl\.c", "only the oneDNN back end"),
-    r"omp\.h": (r"lib/kernels/product_dnnl\.c", "only the oneDNN back end"),
+    r"dnnl.*|oneapi/.*": (DNNL_FILES, "only the oneDNN back end"),
+    r"omp\.h": (DNNL_FILES, "only the oneDNN back end"),
     r"zlib\.h": (r"lib/(io|abi)/\w+\.[ch]", "only the container and gn2_features()"),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
