@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The arena of parameters cut into pieces for flat loops: a piece lies in one
+ * tensor, and the cut depends on the shapes alone, so sums over pieces are the
+ * same for any number of threads.
+ */
+#ifndef GN2_OPTIM_PIECES_H
+#define GN2_OPTIM_PIECES_H
+
+#include "model/params.h"
+
+typedef struct gn2_piece {
+    int64_t offset, count; /* in the arena, elements */
+    size_t tensor;         /* row of the parameter table */
+} gn2_piece;
+
+typedef struct gn2_pieces {
+    gn2_piece *piece;
+    size_t count;
+} gn2_pieces;
+
+gn2_status gn2_pieces_create(const gn2_params *params, gn2_pieces *out);
+void gn2_pieces_free(gn2_pieces *pieces);
+
+#endif

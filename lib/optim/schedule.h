@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Learning rate and β1 (momentum) as functions of the step, in double. A schedule
+ * knows nothing of tensors: it is one factor times multipliers that were fixed
+ * when the model was made, so no schedule can wipe a parametrisation.
+ */
+#ifndef GN2_OPTIM_SCHEDULE_H
+#define GN2_OPTIM_SCHEDULE_H
+
+#include "model/config.h"
+
+typedef enum gn2_schedule_kind {
+    GN2_SCHEDULE_ONECYCLE = 0, /* torch OneCycleLR, two cosine phases */
+    GN2_SCHEDULE_COSINE = 1,   /* linear warm-up, cosine down to `end` */
+    GN2_SCHEDULE_CONSTANT = 2, /* `max` at every step, endless */
+    GN2_SCHEDULE_LINEAR = 3,   /* linear warm-up, line down to `end` */
+    GN2_SCHEDULE_WSD = 4       /* linear warm-up, stable, line down to `end` */
+} gn2_schedule_kind;
+
+typedef struct gn2_schedule {
+    gn2_schedule_kind kind;
+    int64_t steps; /* S; 0: not known yet */
+    double initial, max, end;
+    double pct_start;   /* share of S in the warm-up */
+    double decay_share; /* wsd: share of S in the decay */
+    double beta1_max, beta1_min;
+} gn2_schedule;
+
+/* Keys `schedule.*`; `steps` may still be 0. Nothing is checked. */
+void gn2_schedule_read(const gn2_config *config, gn2_schedule *out);
+
+/* Can rates be asked for? GN2_ERR_STATE without steps, GN2_ERR_INVALID_ARG where
+ * the warm-up is exactly one step (torch divides by zero there). */
+gn2_status gn2_schedule_check(const gn2_schedule *s);
+
+/* Steps there are rates for; INT64_MAX if endless. */
+int64_t gn2_schedule_length(const gn2_schedule *s);
+
+/* Rates of step 0 … S−1 of a schedule that was checked. */
+void gn2_schedule_at(const gn2_schedule *s, int64_t step, double *out_lr,
+                     double *out_beta1);
+
+#endif
