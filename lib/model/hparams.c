@@ -169,9 +169,9 @@ static gn2_status read_tasks(const gn2_config *c, gn2_hparams *h)
     GN2_TRY(check_unique(c, "model.classes"));
     h->classes = (int64_t)gn2_config_list_count(c, "model.classes");
     h->origins = (int64_t)gn2_config_list_count(c, "task.track_origin.classes");
-    if (h->classes < 2)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "model.classes: %lld, at least 2",
-                        (long long)h->classes);
+    if (h->classes < 2 || h->classes > GN2_MAX_CLASSES)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "model.classes: %lld, must be 2 to %d",
+                        (long long)h->classes, GN2_MAX_CLASSES);
     for (size_t k = 0; k < gn2_config_list_count(c, "model.tasks"); k++)
         for (int id = 0; id < GN2_TASK_COUNT; id++) {
             const char *name = gn2_config_list_item(c, "model.tasks", k);
@@ -200,6 +200,8 @@ gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out)
     GN2_TRY(read_inputs(config, &h));
     GN2_TRY(read_tasks(config, &h));
     read_parametrization(config, &h);
+    h.replace_non_finite =
+        strcmp(gn2_config_str(config, "input.non_finite"), "default") == 0;
     h.pair_weights =
         (gn2_pair_weights)choice(config, "task.track_vertexing.pair_weights", pairs);
     *out = h;

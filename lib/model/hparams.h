@@ -7,6 +7,7 @@
 #include "model/config.h"
 
 #define GN2_MAX_SEQUENCES 8
+#define GN2_MAX_CLASSES 64
 
 typedef enum gn2_task_id {
     GN2_TASK_JETS = 0,
@@ -66,6 +67,7 @@ typedef struct gn2_hparams {
     double attn_scale;   /* factor of q·k */
     double readout_mult; /* factor of the out projection's input */
     int torch_init;
+    int replace_non_finite; /* inputs: by the defaults, instead of an error */
     int sgd; /* which optimiser's multipliers the parameter table shows */
     uint64_t seed;
 } gn2_hparams;

@@ -100,6 +100,14 @@ gn2_status gn2_model_new(const gn2_config *config, gn2_model **out_model)
     return GN2_OK;
 }
 
+gn2_status gn2_model_random(const gn2_config *config, gn2_model **out_model)
+{
+    GN2_TRY(gn2_model_new(config, out_model));
+    gn2_model *model = *out_model;
+    gn2_params_start(model->params, model->h.seed, model->weights);
+    return GN2_OK;
+}
+
 gn2_model *gn2_model_ref(gn2_model *model)
 {
     atomic_fetch_add(&model->references, 1);
@@ -109,7 +117,9 @@ gn2_model *gn2_model_ref(gn2_model *model)
 void gn2_model_unref(gn2_model *model)
 {
     if (!model || atomic_fetch_sub(&model->references, 1) > 1) return;
-    gn2_net_free_f32(model->net);
+    for (int isa = 0; isa <= GN2_ISA_BEST; isa++)
+        for (int backend = 0; backend <= GN2_BACKEND_ONEDNN; backend++)
+            gn2_net_free_f32(model->net[isa][backend]);
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
         gn2_free(model->norm[i].mean);
         gn2_free(model->norm[i].std);

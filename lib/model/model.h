@@ -19,11 +19,14 @@ struct gn2_model {
     float *weights;                              /* arena (params->total) */
     gn2_object_norm norm[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
     pthread_mutex_t mutex;                       /* guards `net` */
-    struct gn2_net_f32 *net; /* packed weights for taggers, made at first use */
+    /* packed weights for taggers by instruction set and back end, made at first use */
+    struct gn2_net_f32 *net[GN2_ISA_BEST + 1][GN2_BACKEND_ONEDNN + 1];
 };
 
 /* A model of a config (copied), weights zero. */
 gn2_status gn2_model_new(const gn2_config *config, gn2_model **out_model);
+/* The same with its random start. */
+gn2_status gn2_model_random(const gn2_config *config, gn2_model **out_model);
 gn2_model *gn2_model_ref(gn2_model *model);
 void gn2_model_unref(gn2_model *model);
 

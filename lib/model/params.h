@@ -18,8 +18,8 @@ typedef enum gn2_start {
 } gn2_start;
 
 typedef struct gn2_tensor {
-    char name[96]; /* salt's state_dict name without "model." */
-    int32_t role;  /* GN2_ROLE_* */
+    char name[128]; /* salt's state_dict name without "model." */
+    int32_t role;   /* GN2_ROLE_* */
     gn2_start start;
     int64_t shape[2]; /* (out, in) or (length, 0) */
     int64_t count;

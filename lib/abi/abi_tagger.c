@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of tagger.h: checks, then model/tag.h does the work. */
+#include <gn2/tagger.h>
+#include <math.h>
+
+#include "abi/jets.h"
+#include "model/tag.h"
+
+/* Outputs of one call; a model has fewer than this. */
+#define MAX_OUTPUTS 64
+
+gn2_status gn2_tagger_create(gn2_model *model, const gn2_config *config,
+                             gn2_tagger **out_tagger)
+{
+    GN2_REQUIRE(out_tagger);
+    *out_tagger = NULL;
+    GN2_REQUIRE(model);
+    /* without a config: what the model was made with */
+    return gn2_tag_new(model, config ? config : model->config, out_tagger);
+}
+
+void gn2_tagger_free(gn2_tagger *tagger)
+{
+    gn2_tag_delete(tagger);
+}
+
+gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn fn, void *user,
+                                   int32_t workers)
+{
+    GN2_REQUIRE(tagger);
+    GN2_CHECK(workers >= 1 && workers <= 4096, "%s: workers = %d, must be 1 to 4096",
+              __func__, workers);
+    return gn2_tag_set_parallel(tagger, fn, user, workers);
+}
+
+gn2_status gn2_tagger_workspace_size(gn2_tagger *tagger, int64_t max_jets,
+                                     int64_t max_tracks, size_t *out_bytes)
+{
+    GN2_REQUIRE(tagger);
+    GN2_REQUIRE(out_bytes);
+    GN2_CHECK(max_jets >= 0 && max_tracks >= 0 && max_tracks < INT64_C(1) << 31,
+              "%s: max_jets = %lld, max_tracks = %lld", __func__, (long long)max_jets,
+              (long long)max_tracks);
+    *out_bytes = gn2_tag_plan(tagger, max_jets, max_tracks);
+    return GN2_OK;
+}
+
+size_t gn2_tagger_memory(const gn2_tagger *tagger)
+{
+    return tagger ? gn2_tag_memory(tagger) : 0;
+}
+
+gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
+                           const char *const *names, size_t count)
+{
+    GN2_REQUIRE(tagger);
+    GN2_REQUIRE(object);
+    GN2_CHECK(names || count == 0, "%s: names is NULL, count = %zu", __func__, count);
+    for (size_t i = 0; i < count; i++)
+        GN2_CHECK(names[i], "%s: names[%zu] is NULL", __func__, i);
+    const int number = gn2_model_object_find(tagger->model, object);
+    if (number < 0)
+        return gn2_fail(GN2_ERR_NOT_FOUND, "%s: the model has no object '%s'", __func__,
+                        object);
+    return gn2_binding_set(&tagger->binding, tagger->model, number, names, count);
+}
+
+gn2_status gn2_tagger_output(const gn2_tagger *tagger, const char *name,
+                             int32_t *out_id)
+{
+    GN2_REQUIRE(tagger);
+    GN2_REQUIRE(name);
+    GN2_REQUIRE(out_id);
+    return gn2_tag_output_id(tagger, name, out_id);
+}
+
+int64_t gn2_tagger_output_columns(const gn2_tagger *tagger, int32_t id)
+{
+    return tagger ? gn2_tag_output_columns(tagger, id) : 0;
+}
+
+gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
+                          const gn2_output *outputs, size_t count)
+{
+    gn2_jets_view view;
+    gn2_output mine[MAX_OUTPUTS];
+    GN2_REQUIRE(tagger);
+    GN2_REQUIRE(jets);
+    GN2_CHECK(outputs && count > 0, "%s: no outputs", __func__);
+    GN2_CHECK(count <= MAX_OUTPUTS, "%s: %zu outputs, at most %d", __func__, count,
+              MAX_OUTPUTS);
+    GN2_TRY(gn2_jets_read(&view, jets));
+    for (size_t i = 0; i < count; i++)
+        GN2_TRY(
+            gn2_guard_in_at(GN2_GUARD(gn2_output), &mine[i], outputs, 0, (int64_t)i));
+    return gn2_tag_run(tagger, &view.jets, mine, count);
+}
+
+gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
+                              float *probabilities, float *d_b)
+{
+    gn2_jets_view view;
+    GN2_REQUIRE(tagger);
+    GN2_REQUIRE(jets);
+    GN2_TRY(gn2_jets_read(&view, jets));
+    gn2_output outputs[2] = {
+        {.struct_size = sizeof *outputs,
+         .data = probabilities,
+         .capacity = view.jets.count},
+        {.struct_size = sizeof *outputs, .data = d_b, .capacity = view.jets.count}};
+    GN2_TRY(gn2_tag_output_id(tagger, "jets.probabilities", &outputs[0].id));
+    if (d_b) GN2_TRY(gn2_tag_output_id(tagger, "jets.D_b", &outputs[1].id));
+    return gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1);
+}
+
+static gn2_status check_probabilities(const float *p, int64_t rows, int64_t classes)
+{
+    for (int64_t i = 0; i < rows * classes; i++)
+        if (!(p[i] >= 0 && p[i] <= 1e30f))
+            return gn2_fail(
+                GN2_ERR_NUMERIC, "jet %lld: probability of class %lld is %g",
+                (long long)(i / classes), (long long)(i % classes), (double)p[i]);
+    return GN2_OK;
+}
+
+gn2_status gn2_discriminant(const float *probabilities, int64_t rows, int64_t classes,
+                            int64_t signal, const double *fractions, int32_t form,
+                            float *out)
+{
+    GN2_CHECK(rows >= 0 && rows < INT64_C(1) << 40, "%s: rows = %lld", __func__,
+              (long long)rows);
+    GN2_CHECK(classes >= 2 && classes <= 1 << 20, "%s: classes = %lld", __func__,
+              (long long)classes);
+    GN2_CHECK(signal >= 0 && signal < classes, "%s: signal = %lld of %lld classes",
+              __func__, (long long)signal, (long long)classes);
+    GN2_CHECK(form == GN2_FORM_LOG || form == GN2_FORM_RATIO, "%s: form = %d", __func__,
+              form);
+    GN2_REQUIRE(fractions);
+    GN2_CHECK((probabilities && out) || rows == 0, "%s: NULL for %lld rows", __func__,
+              (long long)rows);
+    for (int64_t k = 0; k < classes; k++)
+        GN2_CHECK(k == signal || (fractions[k] >= 0 && isfinite(fractions[k])),
+                  "%s: fractions[%lld] = %g", __func__, (long long)k, fractions[k]);
+    GN2_TRY(check_probabilities(probabilities, rows, classes));
+    for (int64_t i = 0; i < rows; i++)
+        out[i] = gn2_discriminant_value(probabilities + i * classes, classes, signal,
+                                        fractions, form);
+    return GN2_OK;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The caller's gn2_jets, whatever its struct sizes, as structs of our own size. */
+#ifndef GN2_ABI_JETS_H
+#define GN2_ABI_JETS_H
+
+#include <gn2/dataset.h>
+
+#include "abi/guard.h"
+#include "model/hparams.h"
+
+typedef struct gn2_jets_view {
+    gn2_jets jets; /* sequences points to the array below */
+    gn2_sequence sequence[GN2_MAX_SEQUENCES];
+} gn2_jets_view;
+
+gn2_status gn2_jets_read(gn2_jets_view *view, const gn2_jets *theirs);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What to compute with: instruction set and matrix back end, from the config. */
+#ifndef GN2_MODEL_COMPUTE_H
+#define GN2_MODEL_COMPUTE_H
+
+#include "model/model.h"
+#include "model/net.h"
+
+/* Product options of `compute.*`; GN2_ERR_UNSUPPORTED if the processor lacks it. */
+gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out);
+
+/* The model's packed weights for inference with these options: made once, under
+ * its lock, and kept until the model goes. Marks the model as shared. */
+gn2_status gn2_model_net(gn2_model *model, const gn2_product_options *options,
+                         const gn2_net_f32 **out_net);
+
+/* Normalisation and class weights of a model into a net. */
+gn2_status gn2_model_fill_net(const gn2_model *model, gn2_net_f32 *net);
+
+#endif
