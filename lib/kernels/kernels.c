@@ -15,8 +15,11 @@ static const fill_fn fill_reference[] = {
     R(gn2_ref_optim),     R(gn2_ref_pair), R(gn2_ref_vector), NULL};
 
 #if defined(GN2_X86) && !defined(GN2_REAL_DOUBLE)
-static const fill_fn fill_avx2[] = {NULL};
-static const fill_fn fill_avx512[] = {NULL};
+static const fill_fn fill_avx2[] = {gn2_attention_avx2, gn2_loss_avx2, gn2_norm_avx2,
+                                    gn2_optim_avx2,     gn2_pair_avx2, NULL};
+static const fill_fn fill_avx512[] = {gn2_attention_avx512, gn2_loss_avx512,
+                                      gn2_norm_avx512,      gn2_optim_avx512,
+                                      gn2_pair_avx512,      NULL};
 #define HIGHEST GN2_ISA_BEST
 #else
 static const fill_fn fill_avx2[] = {NULL};

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One vocabulary for two instruction sets, so that a kernel is written once and
+ * compiled per set: AVX2 + FMA (8 lanes) and AVX-512 F/DQ/BW/VL (16 lanes).
+ * Included only by simd_*.c. The rest of a row is always read through a mask:
+ * nothing outside an array is touched.
+ *
+ * NaN: v_max(a, b) and v_min(a, b) give b when either is NaN (Intel SDM, MAXPS),
+ * so the data go second.
+ */
+#ifndef GN2_KERNELS_SIMD_H
+#define GN2_KERNELS_SIMD_H
+
+#include <immintrin.h>
+#include <math.h>
+#include <stddef.h>
+
+#include "kernels/kernels.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+#ifdef GN2_SIMD_AVX512
+
+#define GN2_SIMD(name) name##_avx512
+#define VL 16
+typedef __m512 vf;
+typedef __mmask16 vm;
+
+/* Mask of the first n lanes; all of them from n = VL on. */
+INLINE vm v_first(int64_t n)
+{
+    return n >= VL ? (vm)0xFFFF : (vm)((1u << n) - 1);
+}
+INLINE vf v_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+INLINE vf v_loadm(vm m, const float *p)
+{
+    return _mm512_maskz_loadu_ps(m, p);
+}
+INLINE void v_store(float *p, vf v)
+{
+    _mm512_storeu_ps(p, v);
+}
+INLINE void v_storem(vm m, float *p, vf v)
+{
+    _mm512_mask_storeu_ps(p, m, v);
+}
+INLINE vf v_set1(float x)
+{
+    return _mm512_set1_ps(x);
+}
+INLINE vf v_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+INLINE vf v_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+INLINE vf v_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+INLINE vf v_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+INLINE vf v_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+INLINE vf v_sqrt(vf a)
+{
+    return _mm512_sqrt_ps(a);
+}
+INLINE vf v_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+INLINE vf v_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+INLINE vf v_abs(vf a)
+{
+    return _mm512_abs_ps(a);
+}
+/* a·b + c and c − a·b */
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+INLINE vf v_fnma(vf a, vf b, vf c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+}
+INLINE vm v_gt(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
+/* m ? a : b, m ? a : 0 */
+INLINE vf v_select(vm m, vf a, vf b)
+{
+    return _mm512_mask_mov_ps(b, m, a);
+}
+INLINE vf v_keep(vm m, vf a)
+{
+    return _mm512_maskz_mov_ps(m, a);
+}
+INLINE float v_sum(vf a)
+{
+    return _mm512_reduce_add_ps(a);
+}
+INLINE float v_highest(vf a)
+{
+    return _mm512_reduce_max_ps(a);
+}
+
+/* inside every 128-bit group: a0 b0 a1 b1, a2 b2 a3 b3, a0 a1 b0 b1, a2 a3 b2 b3 */
+INLINE vf v_unpack_low(vf a, vf b)
+{
+    return _mm512_unpacklo_ps(a, b);
+}
+INLINE vf v_unpack_high(vf a, vf b)
+{
+    return _mm512_unpackhi_ps(a, b);
+}
+INLINE vf v_pairs_low(vf a, vf b)
+{
+    return _mm512_shuffle_ps(a, b, 0x44);
+}
+INLINE vf v_pairs_high(vf a, vf b)
+{
+    return _mm512_shuffle_ps(a, b, 0xEE);
+}
+INLINE __m128 v_quad0(vf a)
+{
+    return _mm512_castps512_ps128(a);
+}
+INLINE __m128 v_quad1(vf a)
+{
+    return _mm512_extractf32x4_ps(a, 1);
+}
+
+#else
+
+#define GN2_SIMD(name) name##_avx2
+#define VL 8
+typedef __m256 vf;
+typedef __m256i vm;
+
+INLINE vm v_first(int64_t n)
+{
+    static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256(
+        (const __m256i *)(const void *)(ones + VL - (n < VL ? n : VL)));
+}
+INLINE vf v_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+INLINE vf v_loadm(vm m, const float *p)
+{
+    return _mm256_maskload_ps(p, m);
+}
+INLINE void v_store(float *p, vf v)
+{
+    _mm256_storeu_ps(p, v);
+}
+INLINE void v_storem(vm m, float *p, vf v)
+{
+    _mm256_maskstore_ps(p, m, v);
+}
+INLINE vf v_set1(float x)
+{
+    return _mm256_set1_ps(x);
+}
+INLINE vf v_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+INLINE vf v_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+INLINE vf v_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+INLINE vf v_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+INLINE vf v_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+INLINE vf v_sqrt(vf a)
+{
+    return _mm256_sqrt_ps(a);
+}
+INLINE vf v_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+INLINE vf v_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+INLINE vf v_abs(vf a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+INLINE vf v_fnma(vf a, vf b, vf c)
+{
+    return _mm256_fnmadd_ps(a, b, c);
+}
+INLINE vm v_gt(vf a, vf b)
+{
+    return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
+INLINE vf v_select(vm m, vf a, vf b)
+{
+    return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m));
+}
+INLINE vf v_keep(vm m, vf a)
+{
+    return _mm256_and_ps(a, _mm256_castsi256_ps(m));
+}
+INLINE float v_sum(vf a)
+{
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+INLINE float v_highest(vf a)
+{
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+INLINE vf v_unpack_low(vf a, vf b)
+{
+    return _mm256_unpacklo_ps(a, b);
+}
+INLINE vf v_unpack_high(vf a, vf b)
+{
+    return _mm256_unpackhi_ps(a, b);
+}
+INLINE vf v_pairs_low(vf a, vf b)
+{
+    return _mm256_shuffle_ps(a, b, 0x44);
+}
+INLINE vf v_pairs_high(vf a, vf b)
+{
+    return _mm256_shuffle_ps(a, b, 0xEE);
+}
+INLINE __m128 v_quad0(vf a)
+{
+    return _mm256_castps256_ps128(a);
+}
+INLINE __m128 v_quad1(vf a)
+{
+    return _mm256_extractf128_ps(a, 1);
+}
+
+#endif
+
+/* max(x, 0) that lets NaN through */
+INLINE vf v_positive(vf x)
+{
+    return v_max(v_zero(), x);
+}
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * exp and log on vectors, where softmax and the losses need them: exp for
+ * arguments up to about 1, log for normal positive numbers, log1p for 0 … 1. Within 2
+ * ulp there. NaN stays NaN. The polynomials interpolate at Chebyshev nodes; their error
+ * before rounding is given beside them.
+ */
+#ifndef GN2_KERNELS_SIMD_MATH_H
+#define GN2_KERNELS_SIMD_MATH_H
+
+#include "kernels/simd.h"
+
+/* ln 2 in two pieces: the float nearest to it, and what is left */
+#define LN2_HIGH 0x1.62e430p-1f
+#define LN2_LOW -0x1.05c610p-29f
+
+/* 1.5·2^23: adding it rounds to an integer, which stands in the low bits. */
+#define ROUNDER 0x1.8p23f
+
+/* Below this, exp rounds to 0: ln(2^-150) = −103.97. */
+#define EXP_LOWEST -104.0f
+
+#ifdef GN2_SIMD_AVX512
+/* y·2^n, n an integer in t − ROUNDER */
+INLINE vf v_scale2(vf y, vf t)
+{
+    return _mm512_scalef_ps(y, v_sub(t, v_set1(ROUNDER)));
+}
+
+/* x = m·2^k with m in [√½, √2): returns m, and k as float */
+INLINE vf v_split2(vf *k, vf x)
+{
+    const __m512i half = _mm512_set1_epi32(0x3F3504F3); /* √½ */
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i e = _mm512_srai_epi32(_mm512_sub_epi32(bits, half), 23);
+    *k = _mm512_cvtepi32_ps(e);
+    return _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32(e, 23)));
+}
+#else
+INLINE vf v_power2(__m256i n)
+{
+    const __m256i one = _mm256_set1_epi32(127);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, one), 23));
+}
+
+/* In two steps, so that 2^n itself need not be a float when y·2^n is denormal. */
+INLINE vf v_scale2(vf y, vf t)
+{
+    const __m256i n =
+        _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_castps_si256(v_set1(ROUNDER)));
+    const __m256i half = _mm256_srai_epi32(n, 1);
+    return v_mul(v_mul(y, v_power2(half)), v_power2(_mm256_sub_epi32(n, half)));
+}
+
+INLINE vf v_split2(vf *k, vf x)
+{
+    const __m256i half = _mm256_set1_epi32(0x3F3504F3); /* √½ */
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i e = _mm256_srai_epi32(_mm256_sub_epi32(bits, half), 23);
+    *k = _mm256_cvtepi32_ps(e);
+    return _mm256_castsi256_ps(_mm256_sub_epi32(bits, _mm256_slli_epi32(e, 23)));
+}
+#endif
+
+/* exp(x), x ≤ 1: x = n·ln 2 + r; exp r = 1 + r + r²·P(r), |error| < 1.1e-8 */
+INLINE vf v_exp(vf x)
+{
+    x = v_max(v_set1(EXP_LOWEST), x);
+    const vf t = v_fma(x, v_set1(0x1.715476p+0f), v_set1(ROUNDER));
+    const vf n = v_sub(t, v_set1(ROUNDER));
+    const vf r = v_fnma(n, v_set1(LN2_LOW), v_fnma(n, v_set1(LN2_HIGH), x));
+    vf p = v_set1(0.00139262504f);
+    p = v_fma(p, r, v_set1(0.00836323295f));
+    p = v_fma(p, r, v_set1(0.0416665524f));
+    p = v_fma(p, r, v_set1(0.166665763f));
+    p = v_fma(p, r, v_set1(0.5f));
+    p = v_fma(p, v_mul(r, r), r);
+    return v_scale2(v_add(p, v_set1(1)), t);
+}
+
+/* log(1 + f) for f in [√½ − 1, √2 − 1] or [0, 1]: with s = f/(2 + f),
+ * 2 atanh s = 2s + s³·Q(s²), |relative error| < 1.7e-8 (s² ≤ 1/9) */
+INLINE vf v_log1p(vf f)
+{
+    const vf s = v_div(f, v_add(v_set1(2), f)), t = v_mul(s, s);
+    vf q = v_set1(0.26856792f);
+    q = v_fma(q, t, v_set1(0.282358885f));
+    q = v_fma(q, t, v_set1(0.400075853f));
+    q = v_fma(q, t, v_set1(0.666666389f));
+    return v_fma(v_mul(s, t), q, v_add(s, s));
+}
+
+/* log x, x normal and positive: k·ln 2 + log m */
+INLINE vf v_log(vf x)
+{
+    vf k;
+    const vf m = v_split2(&k, x);
+    const vf low = v_fma(k, v_set1(LN2_LOW), v_log1p(v_sub(m, v_set1(1))));
+    const vf y = v_fma(k, v_set1(LN2_HIGH), low);
+    return v_select(v_gt(x, v_set1(0)), y, v_sub(x, x)); /* NaN has no exponent */
+}
+
+#endif

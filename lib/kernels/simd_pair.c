@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pair head's split first layer, ReLU, and what is done to rows and vectors.
+ * Row-wise kernels take WIDE vectors of columns at a time through all rows, so
+ * that what is common to the rows stays in registers.
+ */
+#include "kernels/fill.h"
+#include "kernels/simd.h"
+#include "util/rng.h"
+
+#define WIDE 8 /* vectors of columns kept in registers */
+
+/* ---- pairs: rows j ≠ i ---- */
+
+INLINE void pair_fwd_block(float *h, const float *a, const float *b, int64_t i,
+                           int64_t n, int64_t cols, int wide)
+{
+    vf av[WIDE];
+    for (int k = 0; k < wide; k++) av[k] = v_load(a + k * VL);
+    for (int64_t j = 0; j < n; j++) {
+        if (j == i) continue;
+        for (int k = 0; k < wide; k++) {
+            const vf sum = v_add(av[k], v_load(b + j * cols + k * VL));
+            v_store(h + k * VL, v_positive(sum));
+        }
+        h += cols;
+    }
+}
+
+INLINE void pair_fwd_tail(float *h, const float *a, const float *b, int64_t i,
+                          int64_t n, int64_t cols, vm in)
+{
+    const vf av = v_loadm(in, a);
+    for (int64_t j = 0; j < n; j++) {
+        if (j == i) continue;
+        v_storem(in, h, v_positive(v_add(av, v_loadm(in, b + j * cols))));
+        h += cols;
+    }
+}
+
+static void pair_fwd(float *h, const float *a, const float *b, int64_t i, int64_t n,
+                     int64_t cols)
+{
+    int64_t c = 0;
+    for (; c + WIDE * VL <= cols; c += WIDE * VL)
+        pair_fwd_block(h + c, a + c, b + c, i, n, cols, WIDE);
+    for (; c + VL <= cols; c += VL) pair_fwd_block(h + c, a + c, b + c, i, n, cols, 1);
+    if (c < cols) pair_fwd_tail(h + c, a + c, b + c, i, n, cols, v_first(cols - c));
+}
+
+INLINE void pair_bwd_block(float *d_a, float *d_b, const float *d_h, const float *h,
+                           int64_t i, int64_t n, int64_t cols, int wide)
+{
+    vf sum[WIDE];
+    for (int k = 0; k < wide; k++) sum[k] = v_load(d_a + k * VL);
+    for (int64_t j = 0; j < n; j++) {
+        if (j == i) continue;
+        for (int k = 0; k < wide; k++) {
+            float *d = d_b + j * cols + k * VL;
+            const vm open = v_gt(v_load(h + k * VL), v_zero());
+            const vf g = v_keep(open, v_load(d_h + k * VL));
+            sum[k] = v_add(sum[k], g);
+            v_store(d, v_add(v_load(d), g));
+        }
+        h += cols;
+        d_h += cols;
+    }
+    for (int k = 0; k < wide; k++) v_store(d_a + k * VL, sum[k]);
+}
+
+INLINE void pair_bwd_tail(float *d_a, float *d_b, const float *d_h, const float *h,
+                          int64_t i, int64_t n, int64_t cols, vm in)
+{
+    vf sum = v_loadm(in, d_a);
+    for (int64_t j = 0; j < n; j++) {
+        if (j == i) continue;
+        float *d = d_b + j * cols;
+        const vf g = v_keep(v_gt(v_loadm(in, h), v_zero()), v_loadm(in, d_h));
+        sum = v_add(sum, g);
+        v_storem(in, d, v_add(v_loadm(in, d), g));
+        h += cols;
+        d_h += cols;
+    }
+    v_storem(in, d_a, sum);
+}
+
+static void pair_bwd(float *d_a, float *d_b, const float *d_h, const float *h,
+                     int64_t i, int64_t n, int64_t cols)
+{
+    int64_t c = 0;
+    for (; c + WIDE * VL <= cols; c += WIDE * VL)
+        pair_bwd_block(d_a + c, d_b + c, d_h + c, h + c, i, n, cols, WIDE);
+    for (; c + VL <= cols; c += VL)
+        pair_bwd_block(d_a + c, d_b + c, d_h + c, h + c, i, n, cols, 1);
+    if (c == cols) return;
+    pair_bwd_tail(d_a + c, d_b + c, d_h + c, h + c, i, n, cols, v_first(cols - c));
+}
+
+/* ---- ReLU ---- */
+
+static void relu_fwd(float *y, const float *x, int64_t count)
+{
+    int64_t i = 0;
+    for (; i + VL <= count; i += VL) v_store(y + i, v_positive(v_load(x + i)));
+    const vm in = v_first(count - i);
+    if (i < count) v_storem(in, y + i, v_positive(v_loadm(in, x + i)));
+}
+
+static void relu_bwd(float *d, const float *y, int64_t count)
+{
+    int64_t i = 0;
+    for (; i + VL <= count; i += VL)
+        v_store(d + i, v_keep(v_gt(v_load(y + i), v_zero()), v_load(d + i)));
+    if (i == count) return;
+    const vm in = v_first(count - i);
+    const vm open = v_gt(v_loadm(in, y + i), v_zero());
+    v_storem(in, d + i, v_keep(open, v_loadm(in, d + i)));
+}
+
+/* ---- rows ---- */
+
+INLINE vf shifted(vf y, vf v, int relu)
+{
+    const vf sum = v_add(y, v);
+    return relu ? v_positive(sum) : sum;
+}
+
+INLINE void add_row_block(float *y, const float *v, int64_t rows, int64_t cols,
+                          int relu, int wide)
+{
+    vf add[WIDE];
+    for (int k = 0; k < wide; k++) add[k] = v_load(v + k * VL);
+    for (int64_t r = 0; r < rows; r++, y += cols)
+        for (int k = 0; k < wide; k++)
+            v_store(y + k * VL, shifted(v_load(y + k * VL), add[k], relu));
+}
+
+INLINE void add_row_any(float *y, const float *v, int64_t rows, int64_t cols, int relu)
+{
+    int64_t c = 0;
+    for (; c + WIDE * VL <= cols; c += WIDE * VL)
+        add_row_block(y + c, v + c, rows, cols, relu, WIDE);
+    for (; c + VL <= cols; c += VL) add_row_block(y + c, v + c, rows, cols, relu, 1);
+    if (c == cols) return;
+    const vm in = v_first(cols - c);
+    const vf add = v_loadm(in, v + c);
+    for (int64_t r = 0; r < rows; r++) {
+        float *at = y + r * cols + c;
+        v_storem(in, at, shifted(v_loadm(in, at), add, relu));
+    }
+}
+
+static void add_row(float *y, const float *v, int64_t rows, int64_t cols, int relu)
+{
+    if (relu)
+        add_row_any(y, v, rows, cols, 1);
+    else
+        add_row_any(y, v, rows, cols, 0);
+}
+
+INLINE void sum_rows_block(float *sum, const float *x, int64_t rows, int64_t ld,
+                           int wide)
+{
+    vf s[WIDE];
+    for (int k = 0; k < wide; k++) s[k] = v_load(sum + k * VL);
+    for (int64_t r = 0; r < rows; r++, x += ld)
+        for (int k = 0; k < wide; k++) s[k] = v_add(s[k], v_load(x + k * VL));
+    for (int k = 0; k < wide; k++) v_store(sum + k * VL, s[k]);
+}
+
+static void sum_rows(float *sum, const float *x, int64_t rows, int64_t cols, int64_t ld)
+{
+    int64_t c = 0;
+    for (; c + WIDE * VL <= cols; c += WIDE * VL)
+        sum_rows_block(sum + c, x + c, rows, ld, WIDE);
+    for (; c + VL <= cols; c += VL) sum_rows_block(sum + c, x + c, rows, ld, 1);
+    if (c == cols) return;
+    const vm in = v_first(cols - c);
+    vf s = v_loadm(in, sum + c);
+    for (int64_t r = 0; r < rows; r++) s = v_add(s, v_loadm(in, x + r * ld + c));
+    v_storem(in, sum + c, s);
+}
+
+/* A true division: inputs then agree with salt's to the last bit. */
+static void normalise(float *y, const float *mean, const float *std, int64_t rows,
+                      int64_t cols, int64_t ld)
+{
+    for (int64_t c = 0; c < cols; c += VL) {
+        const vm in = v_first(cols - c);
+        const vf m = v_loadm(in, mean + c);
+        const vf s = v_select(in, v_loadm(in, std + c), v_set1(1));
+        for (int64_t r = 0; r < rows; r++) {
+            float *at = y + r * ld + c;
+            v_storem(in, at, v_div(v_sub(v_loadm(in, at), m), s));
+        }
+    }
+}
+
+/* ---- vectors ---- */
+
+static void add(float *y, const float *x, int64_t count)
+{
+    int64_t i = 0;
+    for (; i + VL <= count; i += VL)
+        v_store(y + i, v_add(v_load(y + i), v_load(x + i)));
+    const vm in = v_first(count - i);
+    if (i < count) v_storem(in, y + i, v_add(v_loadm(in, y + i), v_loadm(in, x + i)));
+}
+
+static void scale(float *y, float s, int64_t count)
+{
+    const vf sv = v_set1(s);
+    int64_t i = 0;
+    for (; i + VL <= count; i += VL) v_store(y + i, v_mul(v_load(y + i), sv));
+    const vm in = v_first(count - i);
+    if (i < count) v_storem(in, y + i, v_mul(v_loadm(in, y + i), sv));
+}
+
+#ifdef GN2_SIMD_AVX512
+/* util/rng.h gn2_mix64 on 8 lanes; AVX2 has no 64-bit product and keeps the
+ * reference. */
+INLINE __m512i mix64(__m512i z)
+{
+    const __m512i a = _mm512_set1_epi64((long long)0xBF58476D1CE4E5B9u);
+    const __m512i b = _mm512_set1_epi64((long long)0x94D049BB133111EBu);
+    z = _mm512_mullo_epi64(_mm512_xor_si512(z, _mm512_srli_epi64(z, 30)), a);
+    z = _mm512_mullo_epi64(_mm512_xor_si512(z, _mm512_srli_epi64(z, 27)), b);
+    return _mm512_xor_si512(z, _mm512_srli_epi64(z, 31));
+}
+
+/* Which of 8 elements stay; state = mixed key + counter·golden of each. */
+INLINE __mmask8 kept(__m512i state, __m512i threshold)
+{
+    const __m512i bits = _mm512_srli_epi64(mix64(state), 32);
+    return _mm512_cmpge_epu64_mask(bits, threshold);
+}
+
+static void dropout(float *x, uint64_t key, uint64_t first, uint32_t threshold,
+                    float factor, int64_t count)
+{
+    const uint64_t golden = 0x9E3779B97F4A7C15u, start = gn2_mix64(key + golden);
+    const __m512i step = _mm512_set1_epi64((long long)(8 * golden));
+    const __m512i limit = _mm512_set1_epi64((long long)(uint64_t)threshold);
+    const __m512i lane = _mm512_setr_epi64(1, 2, 3, 4, 5, 6, 7, 8);
+    __m512i state = _mm512_add_epi64(
+        _mm512_set1_epi64((long long)(start + first * golden)),
+        _mm512_mullo_epi64(lane, _mm512_set1_epi64((long long)golden)));
+    for (int64_t i = 0; i < count; i += VL) {
+        const vm in = v_first(count - i);
+        const __mmask8 low = kept(state, limit);
+        state = _mm512_add_epi64(state, step);
+        const vm stay = _mm512_kunpackb(kept(state, limit), low);
+        state = _mm512_add_epi64(state, step);
+        const vf scaled = v_mul(v_loadm(in, x + i), v_set1(factor));
+        v_storem(in, x + i, v_keep(stay, scaled));
+    }
+}
+#endif
+
+void GN2_SIMD(gn2_pair)(R(gn2_kernels) * table)
+{
+    table->pair_fwd = pair_fwd;
+    table->pair_bwd = pair_bwd;
+    table->relu_fwd = relu_fwd;
+    table->relu_bwd = relu_bwd;
+    table->add_row = add_row;
+    table->sum_rows = sum_rows;
+    table->normalise = normalise;
+    table->add = add;
+    table->scale = scale;
+#ifdef GN2_SIMD_AVX512
+    table->dropout = dropout;
+#endif
+}
