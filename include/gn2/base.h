@@ -22,6 +22,7 @@
 extern "C" {
 #endif
 
+/** Marks what the library exports. */
 #if defined(__GNUC__)
 #define GN2_API __attribute__((visibility("default")))
 #else
@@ -30,11 +31,11 @@ extern "C" {
 
 /** Version of the library this header belongs to. */
 #define GN2_VERSION_MAJOR 0
-#define GN2_VERSION_MINOR 1
-#define GN2_VERSION_PATCH 0
-#define GN2_VERSION_STRING "0.1.0"
+#define GN2_VERSION_MINOR 1        /**< second number of the version */
+#define GN2_VERSION_PATCH 0        /**< third number of the version */
+#define GN2_VERSION_STRING "0.1.0" /**< the three as text */
 
-/** Number of the binary interface; the soname is libgn2.so.<GN2_ABI_VERSION>. */
+/** Number of the binary interface; the soname is libgn2.so. and this number. */
 #define GN2_ABI_VERSION 0
 
 /**
@@ -93,9 +94,9 @@ GN2_API const char *gn2_last_error(void);
  */
 GN2_API const char *gn2_status_name(gn2_status status);
 
-/** Severity of a log line. */
-#define GN2_LOG_WARNING 1
-#define GN2_LOG_INFO 2
+/** Severities of a log line. */
+#define GN2_LOG_WARNING 1 /**< something is probably wrong */
+#define GN2_LOG_INFO 2    /**< something worth knowing */
 
 /**
  * Receives log lines.

@@ -23,12 +23,12 @@ extern "C" {
 /** A set of options. */
 typedef struct gn2_config gn2_config;
 
-/** Types of a key's value. Lists are of strings or of numbers. */
-#define GN2_TYPE_I64 1
-#define GN2_TYPE_F64 2
-#define GN2_TYPE_STR 3
-#define GN2_TYPE_STR_LIST 4
-#define GN2_TYPE_F64_LIST 5
+/** Types of a key's value. */
+#define GN2_TYPE_I64 1      /**< integer */
+#define GN2_TYPE_F64 2      /**< real number */
+#define GN2_TYPE_STR 3      /**< text */
+#define GN2_TYPE_STR_LIST 4 /**< list of texts */
+#define GN2_TYPE_F64_LIST 5 /**< list of real numbers */
 
 /** What the table says of a key; strings are borrowed for ever. */
 typedef struct gn2_config_info {

@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Debian packages libgn2 is built and tested with. Sourced by quickstart.sh and
+# tests/run.sh; `examples/setup.sh build` or `examples/setup.sh test` installs by hand.
+# Nothing is fetched when nothing is missing.
+
+GN2_PACKAGES_BUILD="gcc g++ meson ninja-build pkg-config libdnnl-dev zlib1g-dev
+    libhdf5-dev liblzf-dev liblz4-dev"
+GN2_PACKAGES_TEST="$GN2_PACKAGES_BUILD libcmocka-dev clang libclang-rt-14-dev llvm
+    clang-format-14 valgrind abigail-tools cmake doxygen binutils git python3
+    python3-numpy python3-h5py hdf5-tools"
+
+gn2_missing() {
+    for gn2_package in $1; do
+        dpkg-query -W -f '${Status}' "$gn2_package" 2>/dev/null |
+            grep -q 'ok installed' || printf '%s ' "$gn2_package"
+    done
+}
+
+gn2_as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "setup: neither root nor sudo: please run as root: $*" >&2
+        return 1
+    fi
+}
+
+# gn2_install "PACKAGES": installs those that are missing, by apt-get.
+gn2_install() {
+    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+        echo "setup: no apt-get here; needed (Debian's names):" $1 >&2
+        return 0
+    fi
+    gn2_wanted=$(gn2_missing "$1")
+    [ -n "$gn2_wanted" ] || return 0
+    echo "setup: installing $gn2_wanted" >&2
+    gn2_as_root apt-get -qq update >&2 || return 1
+    gn2_as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install --no-install-recommends -y $gn2_wanted >&2
+}
+
+case ${0##*/} in
+setup.sh)
+    case ${1-build} in
+    build) gn2_install "$GN2_PACKAGES_BUILD" ;;
+    test) gn2_install "$GN2_PACKAGES_TEST" ;;
+    *) echo "usage: setup.sh [build|test]" >&2 && exit 2 ;;
+    esac
+    ;;
+esac
