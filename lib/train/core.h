@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The numeric core of training, in both precisions: a batch → gradient → update.
+ * It knows batches and truths in its own form, no public structs, files or clocks.
+ *
+ * A batch is cut into `shards` groups of jets by cost; each has a gradient arena of
+ * its own, whichever thread works on it, and the arenas are summed by a fixed binary
+ * tree. So the bits depend on the data and the number of shards alone.
+ */
+#ifndef GN2_TRAIN_CORE_H
+#define GN2_TRAIN_CORE_H
+
+#include "model/net.h"
+#include "optim/optimizer.h"
+
+typedef struct gn2_core_options {
+    int32_t shards;
+    int64_t chunk_tokens;
+    uint64_t seed; /* of the dropout */
+    int replace_non_finite;
+    gn2_product_options product; /* max_rows is filled in */
+    gn2_optim_options optim;
+    gn2_pool *pool; /* borrowed; NULL: the caller's thread alone */
+} gn2_core_options;
+
+/* Chunks of one shard and what they gave. */
+typedef struct gn2_shard {
+    int64_t first, count; /* in the core's list of chunks */
+    gn2_losses losses;
+} gn2_shard;
+
+typedef struct R(gn2_core) {
+    const gn2_hparams *h;
+    const gn2_params *params;
+    gn2_core_options options;
+    gn2_pieces pieces;
+    R(gn2_net) * net;
+    R(gn2_optimizer) optimizer;
+    real *weights; /* (total) */
+    real *grads;   /* (shards, stride); the sum ends in the first */
+    int64_t stride;
+    double *squares; /* (pieces) Σ g² */
+    gn2_capacity capacity;
+    int32_t workers;
+    R(gn2_space) * *space; /* (workers) */
+    gn2_shard *shard;      /* (shards) */
+    gn2_chunk *chunk;
+    int64_t chunk_capacity;
+
+    /* of the last batch */
+    gn2_totals totals;
+    gn2_losses losses; /* times their weights */
+    int64_t tokens;
+    double gradient_norm;
+} R(gn2_core);
+
+/* h and params are borrowed and must outlive the core. Weights start at 0,
+ * normalisation at mean 0, std 1: R(gn2_net_set_norm)(core->net, …) and
+ * R(gn2_net_set_class_weights) change that. */
+gn2_status R(gn2_core_create)(const gn2_hparams *h, const gn2_params *params,
+                              const gn2_core_options *options, R(gn2_core) * *out_core);
+void R(gn2_core_free)(R(gn2_core) * core);
+/* Bytes of everything held. */
+size_t R(gn2_core_bytes)(const R(gn2_core) * core);
+
+/* Copies the arena (params->total) in and packs it. */
+void R(gn2_core_set_weights)(R(gn2_core) * core, const real *weights);
+
+/* Labels in range and there for every task that is on? Messages name jet or
+ * constituent and value. */
+gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) * batch,
+                              const gn2_truth *truth);
+
+/* Losses and gradient of a batch with checked labels, dropout on; losses, tokens
+ * and gradient_norm are set. GN2_ERR_NUMERIC names the first layer, or the tensor
+ * whose gradient is not finite. Memory is allocated only when a batch exceeds every
+ * one before it. */
+gn2_status R(gn2_core_gradient)(R(gn2_core) * core, const R(gn2_batch) * batch,
+                                const gn2_truth *truth);
+
+/* Clips, updates and packs the weights. */
+void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1);
+
+/* Told of every chunk after its forward pass, on any thread; chunks are disjoint. */
+typedef struct R(gn2_visitor) {
+    void (*fn)(void *user, const R(gn2_pass) * pass);
+    void *user;
+} R(gn2_visitor);
+
+/* Forward pass without dropout; with truth also the losses. visitor may be NULL. */
+gn2_status R(gn2_core_forward)(R(gn2_core) * core, const R(gn2_batch) * batch,
+                               const gn2_truth *truth, const R(gn2_visitor) * visitor);
+
+/* ---- parts ---- */
+
+/* Σ of class weights of what is labelled, positive pairs. */
+void R(gn2_truth_totals)(const R(gn2_net) * net, const R(gn2_batch) * batch,
+                         const gn2_truth *truth, gn2_totals *out_totals);
+/* Cuts the batch into shards and chunks; makes room for them. */
+gn2_status R(gn2_core_plan)(R(gn2_core) * core, const R(gn2_batch) * batch);
+/* Sums the shards' gradients and losses, sets gradient_norm. */
+void R(gn2_core_reduce)(R(gn2_core) * core);
+
+#endif
