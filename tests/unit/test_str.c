@@ -4,6 +4,8 @@
 #include <float.h>
 #include <locale.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "util/alloc.h"
 #include "util/rng.h"
@@ -109,17 +111,34 @@ static void integers_stop_at_their_limits(void **state)
     assert_true(gn2_parse_i64("+0012", &value) && value == 12);
 }
 
-/* A decimal comma in the program's locale changes nothing. */
-static void the_locale_does_not_matter(void **state)
+/* A locale with a decimal comma: an installed one, else one made for the test. */
+static const char *set_comma_locale(void)
 {
-    (void)state;
     static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8",
                                         "de_DE", "fr_FR"};
     const char *found = NULL;
     for (size_t i = 0; !found && i < sizeof names / sizeof names[0]; i++)
         found = setlocale(LC_ALL, names[i]);
-    if (!found) {
-        print_message("no locale with a decimal comma is installed\n");
+    if (found) return found;
+    static char folder[] = "/tmp/gn2-locale-XXXXXX";
+    char command[256];
+    if (!mkdtemp(folder)) return NULL;
+    snprintf(command, sizeof command,
+             "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1", folder);
+    if (system(command) != 0) print_message("localedef made no locale\n");
+    setenv("LOCPATH", folder, 1);
+    found = setlocale(LC_ALL, "de_DE.UTF-8");
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    if (system(command) != 0) print_message("%s stays\n", folder);
+    return found;
+}
+
+/* A decimal comma in the program's locale changes nothing. */
+static void the_locale_does_not_matter(void **state)
+{
+    (void)state;
+    if (!set_comma_locale()) {
+        print_message("no locale with a decimal comma can be had\n");
         skip();
     }
     assert_string_equal(localeconv()->decimal_point, ",");
