@@ -65,17 +65,21 @@ static inline mask mask_of(int64_t count)
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
+#define UNROLL_TWICE _Pragma("unroll 2")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
 /* How far ahead of its use b is asked for, in rows of a panel. */
 #define AHEAD 24
+/* The same for the rows of `a` of a weight gradient. */
+#define AHEAD_TN 16
 
-/* What a tile works on. Element (r, i) of `a` is a[r·row + i·step]. */
+/* What a tile works on: rows of `a`, or columns for the weight gradient. */
 typedef struct tile_args {
     const float *a;
-    int64_t row, step;
+    int64_t lda;
     const float *b;
     int64_t panel_stride; /* floats from panel to panel of b */
     int64_t k;
@@ -88,67 +92,154 @@ typedef struct tile_args {
 
 typedef void tile_fn(const tile_args *t);
 
-/* ---- epilogue ---- */
-
-/* c = relu(sum + bias + residual) of one vector, `some` columns unless whole. */
-INLINE void finish_whole(const tile_args *t, vec sum, int64_t r, int64_t j)
-{
-    if (t->bias) sum = vec_add(sum, vec_load(t->bias + j));
-    if (t->residual) sum = vec_add(sum, vec_load(t->residual + r * t->ldc + j));
-    if (t->flags & GN2_MUL_RELU) sum = vec_relu(sum);
-    vec_store(t->c + r * t->ldc + j, sum);
-}
-
-INLINE void finish_some(const tile_args *t, vec sum, int64_t r, int64_t j)
-{
-    const mask some = mask_of(t->tail);
-    if (t->bias) sum = vec_add(sum, vec_load_some(t->bias + j, some));
-    if (t->residual)
-        sum = vec_add(sum, vec_load_some(t->residual + r * t->ldc + j, some));
-    if (t->flags & GN2_MUL_RELU) sum = vec_relu(sum);
-    vec_store_some(t->c + r * t->ldc + j, some, sum);
-}
-
 /* ---- tiles ---- */
 
-/* rows × (panels · vecs) vectors; all three are constants where this is inlined. */
-INLINE void tile(const tile_args *t, const int rows, const int panels, const int vecs)
+/* Loads and stores of vector v of a tile `width` vectors wide: the last one may be
+ * cut. `cut` is a constant where these are inlined. */
+INLINE vec load(const tile_args *t, const float *from, int last, int cut)
 {
-    const int width = panels * vecs;
-    vec sum[MAX_ROWS][16];
-    const float *a = t->a, *b = t->b;
-    const int64_t row = t->row, step = t->step, stride = t->panel_stride;
+    return last && cut ? vec_load_some(from, mask_of(t->tail)) : vec_load(from);
+}
+
+INLINE void store(const tile_args *t, float *to, vec x, int last, int cut)
+{
+    if (last && cut)
+        vec_store_some(to, mask_of(t->tail), x);
+    else
+        vec_store(to, x);
+}
+
+/* sum + residual, ReLU, and out. */
+INLINE void finish(const tile_args *t, vec (*sum)[16], const int rows, const int width,
+                   const int cut)
+{
+    const int64_t ld = t->ldc;
+    if (t->residual) {
+        UNROLL
+        for (int r = 0; r < rows; r++) UNROLL
+        for (int v = 0; v < width; v++)
+            sum[r][v] = vec_add(
+                sum[r][v], load(t, t->residual + r * ld + v * VL, v == width - 1, cut));
+    }
+    if (t->flags & GN2_MUL_RELU) {
+        UNROLL
+        for (int r = 0; r < rows; r++) UNROLL
+        for (int v = 0; v < width; v++) sum[r][v] = vec_relu(sum[r][v]);
+    }
     UNROLL
     for (int r = 0; r < rows; r++) UNROLL
-    for (int v = 0; v < width; v++) sum[r][v] = vec_zero();
+    for (int v = 0; v < width; v++)
+        store(t, t->c + r * ld + v * VL, sum[r][v], v == width - 1, cut);
+}
+
+/* Sums start from the bias. */
+INLINE void start(const tile_args *t, vec (*sum)[16], const int rows, const int width,
+                  const int cut)
+{
+    UNROLL
+    for (int v = 0; v < width; v++) {
+        const vec first =
+            t->bias ? load(t, t->bias + v * VL, v == width - 1, cut) : vec_zero();
+        UNROLL
+        for (int r = 0; r < rows; r++) sum[r][v] = first;
+    }
+}
+
+/* Where the rows of `a` are: five from each of three pointers, as fourteen would
+ * not fit the registers. */
+#define ROWS_A_POINTER 5
+typedef struct row_pointers {
+    const float *at[3];
+} row_pointers;
+
+INLINE row_pointers point_at_rows(const float *a, int64_t row)
+{
+    row_pointers p = {{a, a + ROWS_A_POINTER * row, a + 2 * ROWS_A_POINTER * row}};
+    /* keeps the compiler from making fourteen pointers out of three */
+    __asm__("" : "+r"(p.at[1]), "+r"(p.at[2]));
+    return p;
+}
+
+/* b's vectors of one k, and a call for those AHEAD of it. */
+INLINE void load_b(vec *column, const float *b, int64_t stride, const int panels,
+                   const int vecs)
+{
+    UNROLL
+    for (int v = 0; v < panels * vecs; v++) {
+        const float *from = b + (v / vecs) * stride + (v % vecs) * VL;
+        _mm_prefetch((const char *)(from + AHEAD * vecs * VL), _MM_HINT_T0);
+        column[v] = vec_load(from);
+    }
+}
+
+/* sum += rows of a · panels of b. */
+INLINE void add_products(const tile_args *t, vec (*sum)[16], const int rows,
+                         const int panels, const int vecs)
+{
+    const int width = panels * vecs;
+    const int64_t row = t->lda, stride = t->panel_stride;
+    row_pointers a = point_at_rows(t->a, row);
+    const float *b = t->b;
+    UNROLL_TWICE
     for (int64_t i = 0; i < t->k; i++) {
         vec column[16];
-        UNROLL
-        for (int v = 0; v < width; v++) {
-            const float *from = b + (v / vecs) * stride + (v % vecs) * VL;
-            _mm_prefetch((const char *)(from + AHEAD * vecs * VL), _MM_HINT_T0);
-            column[v] = vec_load(from);
-        }
+        load_b(column, b, stride, panels, vecs);
         UNROLL
         for (int r = 0; r < rows; r++) {
-            const vec x = vec_set(a[r * row]);
+            const vec x = vec_set(a.at[r / ROWS_A_POINTER][r % ROWS_A_POINTER * row]);
             UNROLL
             for (int v = 0; v < width; v++)
                 sum[r][v] = vec_fma(x, column[v], sum[r][v]);
         }
-        a += step;
+        for (int q = 0; q < 3; q++) a.at[q]++;
         b += vecs * VL;
     }
-    UNROLL
-    for (int v = 0; v < width; v++) {
-        if (v == width - 1 && t->tail < VL) {
+}
+
+/* sum += columns of a · one panel of b. The rows of `a` lie apart and are called
+ * for by hand: they follow each other too far apart for the prefetcher. */
+INLINE void add_products_tn(const tile_args *t, vec (*sum)[16], const int rows,
+                            const int vecs)
+{
+    const float *a = t->a, *b = t->b;
+    UNROLL_TWICE
+    for (int64_t i = 0; i < t->k; i++) {
+        vec column[2];
+        load_b(column, b, 0, 1, vecs);
+        _mm_prefetch((const char *)(a + AHEAD_TN * t->lda), _MM_HINT_T0);
+        _mm_prefetch((const char *)(a + AHEAD_TN * t->lda + rows - 1), _MM_HINT_T0);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            const vec x = vec_set(a[r]);
             UNROLL
-            for (int r = 0; r < rows; r++) finish_some(t, sum[r][v], r, v * VL);
-        } else {
-            UNROLL
-            for (int r = 0; r < rows; r++) finish_whole(t, sum[r][v], r, v * VL);
+            for (int v = 0; v < vecs; v++) sum[r][v] = vec_fma(x, column[v], sum[r][v]);
         }
+        a += t->lda;
+        b += vecs * VL;
     }
+}
+
+/* rows × (panels · vecs) vectors; these are constants where this is inlined, and
+ * so is panels = 0 for a tile of the weight gradient. */
+INLINE void tile_cut(const tile_args *t, const int rows, const int panels,
+                     const int vecs, const int cut)
+{
+    const int width = panels ? panels * vecs : vecs;
+    vec sum[MAX_ROWS][16];
+    start(t, sum, rows, width, cut);
+    if (panels)
+        add_products(t, sum, rows, panels, vecs);
+    else
+        add_products_tn(t, sum, rows, vecs);
+    finish(t, sum, rows, width, cut);
+}
+
+INLINE void tile(const tile_args *t, const int rows, const int panels, const int vecs)
+{
+    if (t->tail == VL)
+        tile_cut(t, rows, panels, vecs, 0);
+    else
+        tile_cut(t, rows, panels, vecs, 1);
 }
 
 /* The tiles that exist, X(rows, panels, vecs): MAX_ROWS by one panel, and wider
@@ -158,18 +249,20 @@ INLINE void tile(const tile_args *t, const int rows, const int panels, const int
 #define WIDE_TILES(X) \
     X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(4, 2, 2) X(5, 2, 2) X(6, 2, 2) \
     X(1, 4, 2) X(2, 4, 2) X(3, 4, 2) X(1, 8, 2)
-#define TALL_TILES(X, vecs) \
-    X(7, 1, vecs) X(8, 1, vecs) X(9, 1, vecs) X(10, 1, vecs) \
-    X(11, 1, vecs) X(12, 1, vecs) X(13, 1, vecs) X(14, 1, vecs)
+#define TALL_TILES(X, panels, vecs) \
+    X(7, panels, vecs) X(8, panels, vecs) X(9, panels, vecs) X(10, panels, vecs) \
+    X(11, panels, vecs) X(12, panels, vecs) X(13, panels, vecs) X(14, panels, vecs)
 #else
 #define WIDE_TILES(X) X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(1, 4, 2)
-#define TALL_TILES(X, vecs)
+#define TALL_TILES(X, panels, vecs)
 #endif
-#define LOW_TILES(X, vecs) \
-    X(1, 1, vecs) X(2, 1, vecs) X(3, 1, vecs) \
-    X(4, 1, vecs) X(5, 1, vecs) X(6, 1, vecs)
+#define SINGLE_TILES(X, panels, vecs) \
+    X(1, panels, vecs) X(2, panels, vecs) X(3, panels, vecs) \
+    X(4, panels, vecs) X(5, panels, vecs) X(6, panels, vecs) \
+    TALL_TILES(X, panels, vecs)
 #define ALL_TILES(X) \
-    LOW_TILES(X, 1) TALL_TILES(X, 1) LOW_TILES(X, 2) TALL_TILES(X, 2) WIDE_TILES(X)
+    SINGLE_TILES(X, 0, 1) SINGLE_TILES(X, 0, 2) \
+    SINGLE_TILES(X, 1, 1) SINGLE_TILES(X, 1, 2) WIDE_TILES(X)
 /* clang-format on */
 
 #define TILE_BODY(rows, panels, vecs)                               \
@@ -179,12 +272,17 @@ INLINE void tile(const tile_args *t, const int rows, const int panels, const int
     }
 ALL_TILES(TILE_BODY)
 
-/* Index of the number of panels: 1, 2, 4, 8. */
-#define LOG2_PANELS(panels) \
-    ((panels) == 1 ? 0 : (panels) == 2 ? 1 : (panels) == 4 ? 2 : 3)
+/* Tiles by vectors, log2 of the panels (GRADIENT for panels = 0), rows. */
+#define GRADIENT 4
+#define KIND(panels)            \
+    ((panels) == 0   ? GRADIENT \
+     : (panels) == 1 ? 0        \
+     : (panels) == 2 ? 1        \
+     : (panels) == 4 ? 2        \
+                     : 3)
 #define TILE_ENTRY(rows, panels, vecs) \
-    [vecs - 1][LOG2_PANELS(panels)][rows] = tile_##rows##_##panels##_##vecs,
-static tile_fn *const tiles[2][4][MAX_ROWS + 1] = {ALL_TILES(TILE_ENTRY)};
+    [vecs - 1][KIND(panels)][rows] = tile_##rows##_##panels##_##vecs,
+static tile_fn *const tiles[2][5][MAX_ROWS + 1] = {ALL_TILES(TILE_ENTRY)};
 
 /* ---- c = a·B ---- */
 
@@ -208,16 +306,16 @@ static int panel_shift(int64_t rows, int64_t left)
     return shift;
 }
 
-/* All tiles of `rows` rows at t->a, t->c over the columns of one panel group,
- * the rows shared out evenly so that no tile is thin. */
-static void run_rows(tile_args t, tile_fn *const *by_rows, int64_t rows)
+/* Tiles of `rows` rows of c over the columns of one panel group, the rows shared
+ * out evenly so that no tile is thin. Row to row, t.a moves by `step`. */
+static void run_rows(tile_args t, tile_fn *const *by_rows, int64_t rows, int64_t step)
 {
     int64_t count = (rows + MAX_ROWS - 1) / MAX_ROWS;
     for (; count > 0; count--) {
         const int64_t take = (rows + count - 1) / count;
         by_rows[take](&t);
         rows -= take;
-        t.a += take * t.row;
+        t.a += take * step;
         t.c += take * t.ldc;
         if (t.residual) t.residual += take * t.ldc;
     }
@@ -244,7 +342,7 @@ static void run_block(tile_args *t, const gn2_own_problem *p, const gn2_mul_args
         const int vecs = aim(t, p, x, j);
         const int shift = panel_shift(thickest, (p->n - j) / PANEL);
         if (shift > 0) t->tail = VL;
-        run_rows(*t, tiles[vecs - 1][shift], x->m);
+        run_rows(*t, tiles[vecs - 1][shift], x->m, t->lda);
         j += (int64_t)PANEL << shift;
     }
 }
@@ -260,9 +358,9 @@ static void gather_rows(tile_args *t, float *scratch, int64_t rows)
 {
     const int64_t ld = t->k + VL;
     for (int64_t r = 0; r < rows; r++)
-        memcpy(scratch + r * ld, t->a + r * t->row, (size_t)t->k * sizeof(float));
+        memcpy(scratch + r * ld, t->a + r * t->lda, (size_t)t->k * sizeof(float));
     t->a = scratch;
-    t->row = ld;
+    t->lda = ld;
 }
 
 static void mul(const gn2_own_problem *p, const gn2_mul_args_f32 *args)
@@ -272,8 +370,8 @@ static void mul(const gn2_own_problem *p, const gn2_mul_args_f32 *args)
     for (int64_t left = args->m; left > 0; left -= x.m) {
         x.m = min_of(left, block);
         tile_args t = {.a = x.a,
-                       .row = x.lda,
-                       .step = 1,
+                       .lda = x.lda,
+
                        .k = p->k,
                        .panel_stride = PANEL * p->k,
                        .ldc = x.ldc,
@@ -318,15 +416,15 @@ static void mul_tn(const gn2_own_problem *p, const gn2_tn_args_f32 *x)
             const int vecs = width > VL ? 2 : 1;
             pack_b(p->scratch, x->b + first * x->ldb + j, x->ldb, rows, width);
             const tile_args t = {.a = x->a + first * x->lda,
-                                 .row = 1,
-                                 .step = x->lda,
+
+                                 .lda = x->lda,
                                  .b = p->scratch,
                                  .k = rows,
                                  .c = x->c + j,
                                  .ldc = x->ldc,
                                  .residual = x->c + j,
                                  .tail = width - (vecs - 1) * VL};
-            run_rows(t, tiles[vecs - 1][0], p->k);
+            run_rows(t, tiles[vecs - 1][GRADIENT], p->k, 1);
         }
     }
 }
