@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of model.h: checks, then model/ and io/ do the work. */
+#include <gn2/model.h>
+#include <math.h>
+#include <string.h>
+
+#include "abi/guard.h"
+#include "io/model_file.h"
+#include "model/model.h"
+
+gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
+{
+    GN2_REQUIRE(out_model);
+    *out_model = NULL;
+    gn2_config *defaults = NULL;
+    if (!config) GN2_TRY(gn2_config_new(&defaults));
+    const gn2_status status = gn2_model_random(config ? config : defaults, out_model);
+    gn2_config_delete(defaults);
+    return status;
+}
+
+void gn2_model_free(gn2_model *model)
+{
+    gn2_model_unref(model);
+}
+
+gn2_status gn2_model_load(const char *path, gn2_model **out_model)
+{
+    GN2_REQUIRE(out_model);
+    *out_model = NULL;
+    GN2_REQUIRE(path);
+    return gn2_model_file_load(path, out_model);
+}
+
+gn2_status gn2_model_load_buffer(const void *data, size_t size, gn2_model **out_model)
+{
+    GN2_REQUIRE(out_model);
+    *out_model = NULL;
+    GN2_REQUIRE(data);
+    return gn2_model_file_load_buffer(data, size, out_model);
+}
+
+gn2_status gn2_model_save(const gn2_model *model, const char *path)
+{
+    GN2_REQUIRE(model);
+    GN2_REQUIRE(path);
+    return gn2_model_file_save(model, path);
+}
+
+size_t gn2_model_param_count(const gn2_model *model)
+{
+    return model ? model->params->count : 0;
+}
+
+gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
+                                gn2_param_info *out_info)
+{
+    const gn2_guard *guard = GN2_GUARD(gn2_param_info);
+    GN2_REQUIRE(model);
+    GN2_REQUIRE(out_info);
+    GN2_TRY(gn2_guard_out_check(guard, out_info));
+    GN2_CHECK(index < model->params->count, "%s: index %zu, the model has %zu tensors",
+              __func__, index, model->params->count);
+    const gn2_tensor *t = &model->params->tensor[index];
+    const gn2_param_info info = {
+        .struct_size = sizeof info,
+        .role = t->role,
+        .name = t->name,
+        .shape = {t->shape[0], t->shape[1]},
+        .count = t->count,
+        .fan_in = t->fan_in,
+        .fan_out = t->fan_out,
+        .init_std = t->init_std,
+        .lr_mult = t->lr_mult,
+        .wd_mult = t->wd_mult,
+        .forward_mult = t->forward_mult,
+    };
+    gn2_guard_out(guard, out_info, &info);
+    return GN2_OK;
+}
+
+static gn2_status find_tensor(const gn2_model *model, const char *name, size_t count,
+                              const gn2_tensor **out)
+{
+    const gn2_tensor *t = gn2_params_find(model->params, name);
+    if (!t) return gn2_fail(GN2_ERR_NOT_FOUND, "the model has no tensor '%s'", name);
+    if ((size_t)t->count != count)
+        return gn2_fail(GN2_ERR_SHAPE, "tensor '%s': %zu values given, it has %lld",
+                        name, count, (long long)t->count);
+    *out = t;
+    return GN2_OK;
+}
+
+gn2_status gn2_model_param_get(const gn2_model *model, const char *name,
+                               float *out_data, size_t count)
+{
+    const gn2_tensor *t = NULL;
+    GN2_REQUIRE(model);
+    GN2_REQUIRE(name);
+    GN2_REQUIRE(out_data);
+    GN2_TRY(find_tensor(model, name, count, &t));
+    memcpy(out_data, model->weights + t->offset, count * sizeof *out_data);
+    return GN2_OK;
+}
+
+gn2_status gn2_model_param_set(gn2_model *model, const char *name, const float *data,
+                               size_t count)
+{
+    const gn2_tensor *t = NULL;
+    GN2_REQUIRE(model);
+    GN2_REQUIRE(name);
+    GN2_REQUIRE(data);
+    GN2_TRY(find_tensor(model, name, count, &t));
+    if (atomic_load(&model->shared))
+        return gn2_fail(GN2_ERR_BUSY,
+                        "tensor '%s': a tagger or trainer uses the model already",
+                        name);
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(data[i]))
+            return gn2_fail(GN2_ERR_NUMERIC, "tensor '%s': value %zu is %g", name, i,
+                            (double)data[i]);
+    memcpy(model->weights + t->offset, data, count * sizeof *data);
+    return GN2_OK;
+}
+
+size_t gn2_model_class_count(const gn2_model *model)
+{
+    return model ? (size_t)model->h.classes : 0;
+}
+
+const char *gn2_model_class_name(const gn2_model *model, size_t index)
+{
+    if (index >= gn2_model_class_count(model)) return NULL;
+    return gn2_config_list_item(model->config, "model.classes", index);
+}
+
+size_t gn2_model_input_count(const gn2_model *model, const char *object)
+{
+    const int number = model && object ? gn2_model_object_find(model, object) : -1;
+    return number < 0 ? 0 : (size_t)gn2_model_object_inputs(model, number);
+}
+
+const char *gn2_model_input_name(const gn2_model *model, const char *object,
+                                 size_t index)
+{
+    if (index >= gn2_model_input_count(model, object)) return NULL;
+    return gn2_model_object_input(model, gn2_model_object_find(model, object), index);
+}
+
+gn2_status gn2_model_metadata_get(const gn2_model *model, const char *key,
+                                  const char **out_text)
+{
+    GN2_REQUIRE(model);
+    GN2_REQUIRE(key);
+    GN2_REQUIRE(out_text);
+    return gn2_config_read_text(model->config, key, out_text);
+}
