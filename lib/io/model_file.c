@@ -63,14 +63,17 @@ static const char *const role_names[] = {
 };
 #define ROLE_COUNT (sizeof role_names / sizeof role_names[0])
 
-static void param_key(const gn2_tensor *t, char out[128])
+/* room for the prefix and the longest name */
+#define KEY_SIZE (sizeof PARAM_PREFIX + sizeof((gn2_tensor *)0)->name)
+
+static void param_key(const gn2_tensor *t, char out[KEY_SIZE])
 {
-    snprintf(out, 128, PARAM_PREFIX "%s", t->name);
+    snprintf(out, KEY_SIZE, PARAM_PREFIX "%s", t->name);
 }
 
 static gn2_status put_param(const gn2_tensor *t, gn2_container_writer *writer)
 {
-    char key[128], line[256];
+    char key[KEY_SIZE], line[256];
     int used = snprintf(line, sizeof line, "role=%s", role_names[t->role]);
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         char number[32];
@@ -121,7 +124,7 @@ static int read_number(const char *line, const char *name, double *out)
 
 static gn2_status get_param(const gn2_container *c, gn2_tensor *t)
 {
-    char key[128];
+    char key[KEY_SIZE];
     param_key(t, key);
     const char *line = gn2_container_header(c, key);
     int good = line && read_role(line, &t->role);

@@ -321,6 +321,27 @@ static void missing_files_are_named(void **state)
     assert_status(GN2_ERR_FORMAT, gn2_model_file_load_buffer("abc", 3, &model));
 }
 
+/* Bits flipped and ends cut here and there; the container's tests do it everywhere. */
+static void damaged_models_do_not_load(void **state)
+{
+    (void)state;
+    gn2_model *model = small_model(), *back = NULL;
+    size_t size;
+    unsigned char *data = bytes_of(model, &size);
+    for (size_t i = 0; i < size; i += 37) {
+        data[i] ^= (unsigned char)(1u << i % 8);
+        gn2_status status = gn2_model_file_load_buffer(data, size, &back);
+        assert_true(status == GN2_ERR_FORMAT || status == GN2_ERR_VERSION);
+        data[i] ^= (unsigned char)(1u << i % 8);
+        assert_status(GN2_ERR_FORMAT, gn2_model_file_load_buffer(data, i, &back));
+        assert_null(back);
+    }
+    assert_ok(gn2_model_file_load_buffer(data, size, &back));
+    gn2_model_unref(back);
+    gn2_model_unref(model);
+    gn2_free(data);
+}
+
 /* A file of each version of the format; made by `test_model_file --make PATH`. */
 static const struct {
     const char *path;
@@ -377,6 +398,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(tensors_that_do_not_fit_are_named),
         cmocka_unit_test(harmless_additions_are_ignored),
         cmocka_unit_test(missing_files_are_named),
+        cmocka_unit_test(damaged_models_do_not_load),
         cmocka_unit_test(files_of_every_version_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
