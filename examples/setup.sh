@@ -39,7 +39,8 @@ gn2_install() {
     echo "setup: installing $gn2_wanted" >&2
     gn2_as_root apt-get -qq update >&2 || return 1
     gn2_as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq install --no-install-recommends -y $gn2_wanted >&2
+        apt-get -qq -o Dpkg::Use-Pty=0 install \
+        --no-install-recommends -y $gn2_wanted >/dev/null
 }
 
 case ${0##*/} in
