@@ -89,7 +89,7 @@ stage() {
 not_here="--no-suite slow --no-suite bench --no-suite src --no-suite script"
 
 run_release() {
-    stage release "--no-suite bench" gcc
+    stage release "--no-suite bench" gcc -Dwerror=true
 }
 
 run_debug() {
@@ -101,14 +101,14 @@ run_sanitize() {
     export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
-    stage sanitize "$not_here --no-suite python" clang -Dbuildtype=debugoptimized \
+    stage sanitize "$not_here --no-suite python" clang -Dbuildtype=debug -Doptimization=1 \
         -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true
     unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
 }
 
 run_threads() {
     export TSAN_OPTIONS=halt_on_error=1:suppressions=$root/tests/tsan.supp
-    stage threads "--suite threads" clang -Dbuildtype=debugoptimized \
+    stage threads "--suite threads" clang -Dbuildtype=debug -Doptimization=1 \
         -Db_sanitize=thread -Db_lundef=false
     unset TSAN_OPTIONS
 }

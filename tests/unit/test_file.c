@@ -21,7 +21,7 @@ static int make_root(void **state)
 
 static int remove_root(void **state)
 {
-    char command[128];
+    char command[192];
     (void)state;
     snprintf(command, sizeof command, "chmod -R u+w %s && rm -r %s", root, root);
     return system(command);
