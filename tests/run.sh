@@ -101,8 +101,9 @@ run_sanitize() {
     export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
-    stage sanitize "$not_here --no-suite python" clang -Dbuildtype=debug -Doptimization=1 \
-        -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true
+    stage sanitize "$not_here --no-suite python" clang \
+        -Dbuildtype=debug -Doptimization=1 -Dwerror=true \
+        -Db_sanitize=address,undefined -Db_lundef=false
     unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
 }
 
