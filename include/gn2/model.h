@@ -61,7 +61,8 @@ GN2_API void gn2_model_free(gn2_model *model);
  * Reads a `.gn2` file (grammar: doc/format.md).
  * @param[in] path      file name, UTF-8
  * @param[out] out_model freed by gn2_model_free(); NULL on failure
- * @return GN2_OK, GN2_ERR_IO, GN2_ERR_FORMAT (corrupt or foreign),
+ * @return GN2_OK, GN2_ERR_NOT_FOUND (no such file), GN2_ERR_IO, GN2_ERR_FORMAT
+ *   (corrupt or foreign),
  *   GN2_ERR_VERSION, GN2_ERR_SHAPE, GN2_ERR_NO_MEMORY. @thread Safe. @since 0.1
  */
 GN2_API gn2_status gn2_model_load(const char *path, gn2_model **out_model);
