@@ -95,9 +95,10 @@ GN2_API gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config);
 
 /**
  * Next batch of the epoch.
- * @param[out] out_jets   views, borrowed until the next call on the dataset;
- *   count 0 at the end of the epoch
- * @param[out] out_labels views, or NULL if not wanted; pointers are NULL where
+ * @param[in,out] out_jets   struct_size set by the caller (0 = that of version 0.1);
+ *   views, borrowed until the next call on the dataset; count 0 at the end of the
+ *   epoch
+ * @param[in,out] out_labels the same, or NULL if not wanted; pointers are NULL where
  *   the dataset has no such label
  * @return GN2_OK; GN2_ERR_IO, GN2_ERR_FORMAT, GN2_ERR_NUMERIC (file, dataset,
  *   field and row are named). @since 0.1

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of dataset.h: checks, then data/dataset.h does the work. */
+#include <gn2/dataset.h>
+
+#include "abi/jets.h"
+#include "data/dataset.h"
+#include "model/model.h"
+
+/* Largest number of files of a dataset and of jets of a call. */
+#define MAX_FILES ((size_t)1 << 20)
+#define MAX_COUNT (INT64_C(1) << 40)
+
+gn2_status gn2_dataset_open(const char *const *paths, size_t count,
+                            const gn2_config *config, gn2_dataset **out_dataset)
+{
+    GN2_REQUIRE(out_dataset);
+    *out_dataset = NULL;
+    GN2_REQUIRE(paths);
+    GN2_CHECK(count > 0 && count <= MAX_FILES, "%s: count = %zu", __func__, count);
+    for (size_t i = 0; i < count; i++)
+        GN2_CHECK(paths[i], "%s: paths[%zu] is NULL", __func__, i);
+    return gn2_dataset_open_impl(paths, count, config, out_dataset);
+}
+
+gn2_status gn2_dataset_from_arrays(const gn2_jets *jets, const gn2_labels *labels,
+                                   const gn2_config *config, gn2_dataset **out_dataset)
+{
+    gn2_jets_view view;
+    gn2_labels mine;
+    GN2_REQUIRE(out_dataset);
+    *out_dataset = NULL;
+    GN2_REQUIRE(jets);
+    GN2_TRY(gn2_jets_read(&view, jets));
+    if (labels) GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_labels), &mine, labels));
+    return gn2_dataset_arrays_impl(&view.jets, labels ? &mine : NULL, config,
+                                   out_dataset);
+}
+
+void gn2_dataset_free(gn2_dataset *dataset)
+{
+    gn2_dataset_free_impl(dataset);
+}
+
+gn2_status gn2_dataset_info_get(const gn2_dataset *dataset, gn2_dataset_info *out_info)
+{
+    gn2_dataset_info mine = {.struct_size = sizeof mine};
+    GN2_REQUIRE(dataset);
+    GN2_REQUIRE(out_info);
+    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_dataset_info), out_info));
+    gn2_dataset_info_impl(dataset, &mine);
+    gn2_guard_out(GN2_GUARD(gn2_dataset_info), out_info, &mine);
+    return GN2_OK;
+}
+
+gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config)
+{
+    GN2_REQUIRE(dataset);
+    GN2_REQUIRE(config);
+    return gn2_dataset_setup_impl(dataset, config);
+}
+
+gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
+                            gn2_labels *out_labels)
+{
+    gn2_jets jets;
+    gn2_labels labels;
+    GN2_REQUIRE(dataset);
+    GN2_REQUIRE(out_jets);
+    /* a zeroed struct counts as one of version 0.1 */
+    if (out_jets->struct_size == 0) out_jets->struct_size = sizeof jets;
+    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_jets), out_jets));
+    if (out_labels && out_labels->struct_size == 0)
+        out_labels->struct_size = sizeof labels;
+    if (out_labels) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_labels), out_labels));
+    GN2_TRY(gn2_dataset_next_impl(dataset, &jets, &labels));
+    gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets);
+    if (out_labels) gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels);
+    return GN2_OK;
+}
+
+gn2_status gn2_dataset_reset(gn2_dataset *dataset, int64_t epoch, int64_t batch)
+{
+    GN2_REQUIRE(dataset);
+    return gn2_dataset_reset_impl(dataset, epoch, batch);
+}
+
+gn2_status gn2_score_writer_create(const char *path, const char *input,
+                                   const gn2_model *model, const gn2_config *config,
+                                   gn2_score_writer **out_writer)
+{
+    GN2_REQUIRE(out_writer);
+    *out_writer = NULL;
+    GN2_REQUIRE(path);
+    GN2_REQUIRE(input);
+    GN2_REQUIRE(model);
+    return gn2_score_writer_create_impl(path, input, model->config, config, out_writer);
+}
+
+gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
+                                const float *probabilities, const float *d_b,
+                                const float *origin, const int32_t *vertex)
+{
+    GN2_REQUIRE(writer);
+    GN2_CHECK(count >= 0 && count < MAX_COUNT, "%s: count = %lld", __func__,
+              (long long)count);
+    if (count == 0) return GN2_OK;
+    GN2_REQUIRE(probabilities);
+    return gn2_score_writer_add_impl(writer, count, probabilities, d_b, origin, vertex);
+}
+
+gn2_status gn2_score_writer_close(gn2_score_writer *writer)
+{
+    GN2_REQUIRE(writer);
+    return gn2_score_writer_close_impl(writer);
+}
+
+void gn2_score_writer_free(gn2_score_writer *writer)
+{
+    gn2_score_writer_free_impl(writer);
+}

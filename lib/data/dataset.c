@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Wires schema, source, sampler and reader together; hands out views. */
+#include <string.h>
+
+#include "data/dataset_internal.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+static gn2_status copy_config(const gn2_config *config, gn2_config **out_copy)
+{
+    return config ? gn2_config_copy(config, out_copy) : gn2_config_new(out_copy);
+}
+
+static gn2_status begin(const gn2_config *config, gn2_dataset **out_dataset)
+{
+    gn2_dataset *d = gn2_alloc(1, sizeof *d);
+    if (!d) return gn2_fail_memory();
+    gn2_status status = copy_config(config, &d->config);
+    if (status == GN2_OK) status = gn2_schema_read(d->config, &d->schema);
+    if (status != GN2_OK) {
+        gn2_dataset_free_impl(d);
+        return status;
+    }
+    *out_dataset = d;
+    return GN2_OK;
+}
+
+static gn2_status set_up(gn2_dataset *d)
+{
+    const gn2_rows_shape *shape = &d->source->shape;
+    const int64_t ahead = gn2_config_i64(d->config, "data.prefetch");
+    GN2_TRY(gn2_sampler_create(d->source, d->config, &d->sampler));
+    GN2_TRY(gn2_rows_init(&d->rows, shape, &d->memory));
+    if (ahead == 0) return GN2_OK;
+    return gn2_reader_create(d->sampler, shape, ahead, &d->memory, &d->reader);
+}
+
+static gn2_status finish(gn2_dataset *d, gn2_status status, gn2_dataset **out_dataset)
+{
+    if (status == GN2_OK) status = set_up(d);
+    if (status == GN2_OK)
+        *out_dataset = d;
+    else
+        gn2_dataset_free_impl(d);
+    return status;
+}
+
+gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
+                                 const gn2_config *config, gn2_dataset **out_dataset)
+{
+    gn2_dataset *d = NULL;
+    GN2_TRY(begin(config, &d));
+    return finish(d, gn2_source_files(paths, count, &d->schema, &d->memory, &d->source),
+                  out_dataset);
+}
+
+gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *labels,
+                                   const gn2_config *config, gn2_dataset **out_dataset)
+{
+    gn2_dataset *d = NULL;
+    GN2_TRY(begin(config, &d));
+    return finish(d,
+                  gn2_source_arrays(jets, labels, &d->schema, &d->memory, &d->source),
+                  out_dataset);
+}
+
+void gn2_dataset_free_impl(gn2_dataset *d)
+{
+    if (!d) return;
+    gn2_reader_free(d->reader);
+    gn2_rows_free(&d->rows);
+    gn2_sampler_free(d->sampler);
+    gn2_source_free(d->source);
+    gn2_schema_clear(&d->schema);
+    gn2_config_delete(d->config);
+    gn2_free(d);
+}
+
+void gn2_dataset_info_impl(const gn2_dataset *d, gn2_dataset_info *out_info)
+{
+    out_info->has_labels = d->source->shape.has_flavour ? 1 : 0;
+    out_info->jet_count = gn2_sampler_jet_count(d->sampler);
+    out_info->batch_count = gn2_sampler_batch_count(d->sampler);
+    out_info->batch_size = gn2_sampler_batch_size(d->sampler);
+    out_info->max_slots = d->source->max_slots;
+    out_info->memory = atomic_load(&d->memory);
+}
+
+static void view_sequences(gn2_dataset *d, const gn2_rows *rows)
+{
+    memset(d->sequence, 0, sizeof d->sequence);
+    for (int32_t p = 0; p < rows->shape.part_count; p++) {
+        d->sequence[p].struct_size = (uint32_t)sizeof d->sequence[p];
+        d->sequence[p].data = rows->part[p].data;
+        d->sequence[p].row_stride = rows->shape.part_columns[p];
+        d->sequence[p].offsets = rows->part[p].offsets;
+    }
+}
+
+static void view_labels(const gn2_rows *rows, gn2_labels *out_labels)
+{
+    const gn2_rows_shape *shape = &rows->shape;
+    *out_labels = (gn2_labels){.struct_size = (uint32_t)sizeof *out_labels};
+    if (shape->has_flavour) out_labels->flavour = rows->flavour;
+    if (shape->origin_part >= 0)
+        out_labels->origin = rows->part[shape->origin_part].origin;
+    if (shape->vertex_part >= 0)
+        out_labels->vertex = rows->part[shape->vertex_part].vertex;
+}
+
+static void view(gn2_dataset *d, const gn2_rows *rows, gn2_jets *out_jets,
+                 gn2_labels *out_labels)
+{
+    view_sequences(d, rows);
+    *out_jets = (gn2_jets){.struct_size = (uint32_t)sizeof *out_jets,
+                           .sequence_count = (uint32_t)rows->shape.part_count,
+                           .count = rows->count,
+                           .features = rows->features,
+                           .row_stride = rows->shape.columns,
+                           .sequences = d->sequence,
+                           .sequence_stride = (int64_t)sizeof d->sequence[0]};
+    if (out_labels) view_labels(rows, out_labels);
+}
+
+static gn2_status fetch(gn2_dataset *d, const gn2_rows **out_rows)
+{
+    *out_rows = &d->rows;
+    if (d->batch >= gn2_sampler_batch_count(d->sampler)) {
+        gn2_rows_clear(&d->rows);
+        return GN2_OK;
+    }
+    if (!d->reader) return gn2_sampler_batch(d->sampler, d->epoch, d->batch, &d->rows);
+    if (!gn2_reader_running(d->reader))
+        GN2_TRY(gn2_reader_start(d->reader, d->epoch, d->batch));
+    return gn2_reader_take(d->reader, out_rows);
+}
+
+gn2_status gn2_dataset_next_impl(gn2_dataset *d, gn2_jets *out_jets,
+                                 gn2_labels *out_labels)
+{
+    const gn2_rows *rows;
+    GN2_TRY(fetch(d, &rows));
+    if (rows->count > 0) d->batch++;
+    view(d, rows, out_jets, out_labels);
+    return GN2_OK;
+}
+
+gn2_status gn2_dataset_reset_impl(gn2_dataset *d, int64_t epoch, int64_t batch)
+{
+    const int64_t batches = gn2_sampler_batch_count(d->sampler);
+    if (epoch < 0 || batch < 0 || batch > batches)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "epoch %lld, batch %lld: an epoch has %lld batches",
+                        (long long)epoch, (long long)batch, (long long)batches);
+    if (d->reader) gn2_reader_stop(d->reader);
+    d->epoch = epoch;
+    d->batch = batch;
+    return GN2_OK;
+}

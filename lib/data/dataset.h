@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Behind gn2_dataset and gn2_score_writer; abi/abi_dataset.c checks pointers. */
+#ifndef GN2_DATA_DATASET_H
+#define GN2_DATA_DATASET_H
+
+#include <gn2/dataset.h>
+
+#include "model/config.h"
+
+/* config NULL: defaults. See dataset.h of the public headers for each. */
+gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
+                                 const gn2_config *config, gn2_dataset **out_dataset);
+gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *labels,
+                                   const gn2_config *config, gn2_dataset **out_dataset);
+void gn2_dataset_free_impl(gn2_dataset *dataset);
+void gn2_dataset_info_impl(const gn2_dataset *dataset, gn2_dataset_info *out_info);
+gn2_status gn2_dataset_setup_impl(gn2_dataset *dataset, gn2_config *config);
+/* out_labels may be NULL. */
+gn2_status gn2_dataset_next_impl(gn2_dataset *dataset, gn2_jets *out_jets,
+                                 gn2_labels *out_labels);
+gn2_status gn2_dataset_reset_impl(gn2_dataset *dataset, int64_t epoch, int64_t batch);
+
+/* What the score writer takes from a model: its config. */
+gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
+                                        const gn2_config *model,
+                                        const gn2_config *config,
+                                        gn2_score_writer **out_writer);
+gn2_status gn2_score_writer_add_impl(gn2_score_writer *writer, int64_t count,
+                                     const float *probabilities, const float *d_b,
+                                     const float *origin, const int32_t *vertex);
+gn2_status gn2_score_writer_close_impl(gn2_score_writer *writer);
+void gn2_score_writer_free_impl(gn2_score_writer *writer);
+
+#endif

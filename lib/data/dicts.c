@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/dicts.h"
+
+#include "data/yaml.h"
+#include "model/alias.h"
+#include "util/error.h"
+
+static gn2_status find_dataset(const gn2_yaml *yaml, const char *dataset,
+                               int32_t *out_node)
+{
+    *out_node = gn2_yaml_find(yaml, 0, dataset);
+    if (*out_node >= 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': no entry '%s'", yaml->path, dataset);
+}
+
+/* Entry of a variable: its own name first, then the aliases. */
+static int32_t find_variable(const gn2_yaml *yaml, int32_t parent, const char *name)
+{
+    const int32_t exact = gn2_yaml_find(yaml, parent, name);
+    if (exact >= 0) return exact;
+    for (int32_t i = 0;; i++) {
+        const int32_t child = gn2_yaml_child(yaml, parent, i);
+        if (child < 0) return -1;
+        if (yaml->node[child].key && gn2_alias_match(yaml->node[child].key, name))
+            return child;
+    }
+}
+
+static gn2_status read_part(const gn2_yaml *yaml, int32_t variable, const char *part,
+                            double *out_value)
+{
+    const int32_t node = gn2_yaml_find(yaml, variable, part);
+    if (node >= 0) return gn2_yaml_number(yaml, node, out_value);
+    return gn2_fail(GN2_ERR_FORMAT, "'%s', line %d: '%s' has no '%s'", yaml->path,
+                    yaml->node[variable].line, yaml->node[variable].key, part);
+}
+
+static gn2_status read_norm(const gn2_yaml *yaml, const gn2_object *object,
+                            double *mean, double *std)
+{
+    int32_t dataset;
+    GN2_TRY(find_dataset(yaml, object->dataset, &dataset));
+    for (size_t i = 0; i < object->input_count; i++) {
+        const int32_t node = find_variable(yaml, dataset, object->inputs[i]);
+        if (node < 0)
+            return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': '%s' has no entry '%s'",
+                            yaml->path, object->dataset, object->inputs[i]);
+        GN2_TRY(read_part(yaml, node, "mean", &mean[i]));
+        GN2_TRY(read_part(yaml, node, "std", &std[i]));
+        if (!(std[i] > 0))
+            return gn2_fail(GN2_ERR_FORMAT,
+                            "'%s', line %d: std of '%s' must be positive", yaml->path,
+                            yaml->node[node].line, object->inputs[i]);
+    }
+    return GN2_OK;
+}
+
+gn2_status gn2_norm_dict_read(const char *path, const gn2_object *object, double *mean,
+                              double *std)
+{
+    gn2_yaml yaml;
+    GN2_TRY(gn2_yaml_load(path, &yaml));
+    const gn2_status status = read_norm(&yaml, object, mean, std);
+    gn2_yaml_clear(&yaml);
+    return status;
+}
+
+static gn2_status read_weights(const gn2_yaml *yaml, int32_t list, double *weights,
+                               size_t count)
+{
+    size_t found = 0;
+    for (int32_t i = 0;; i++) {
+        const int32_t item = gn2_yaml_child(yaml, list, i);
+        if (item < 0) break;
+        if (found < count) GN2_TRY(gn2_yaml_number(yaml, item, &weights[found]));
+        found++;
+    }
+    if (found == count) return GN2_OK;
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "'%s', line %d: '%s' has %zu weights for %zu classes", yaml->path,
+                    yaml->node[list].line, yaml->node[list].key, found, count);
+}
+
+gn2_status gn2_class_dict_read(const char *path, const char *dataset, const char *label,
+                               double *weights, size_t count)
+{
+    gn2_yaml yaml;
+    int32_t node;
+    GN2_TRY(gn2_yaml_load(path, &yaml));
+    gn2_status status = find_dataset(&yaml, dataset, &node);
+    if (status == GN2_OK) {
+        const int32_t list = gn2_yaml_find(&yaml, node, label);
+        status = list >= 0 ? read_weights(&yaml, list, weights, count)
+                           : gn2_fail(GN2_ERR_NOT_FOUND, "'%s': '%s' has no entry '%s'",
+                                      path, dataset, label);
+    }
+    gn2_yaml_clear(&yaml);
+    return status;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Numbers inside records: read as float or integer, written from float. The
+ * conversions are ours since HDF5's cost more than unpacking the file.
+ */
+#ifndef GN2_DATA_FIELD_H
+#define GN2_DATA_FIELD_H
+
+#include "data/h5module.h"
+
+/* IEEE binary16 ↔ float; to half rounds to nearest, ties to even. */
+float gn2_half_to_float(uint16_t half);
+uint16_t gn2_float_to_half(float value);
+
+typedef float (*gn2_field_float)(const char *at);
+typedef int64_t (*gn2_field_int)(const char *at);
+
+/* Readers of a field of a kind and size; NULL for kinds that are not numbers
+ * (int: reals are cut to integers, those out of range give INT64_MIN). */
+gn2_field_float gn2_field_float_reader(int32_t kind, int32_t size);
+gn2_field_int gn2_field_int_reader(int32_t kind, int32_t size);
+
+#endif

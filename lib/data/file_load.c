@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records → rows: reads slabs of whole chunks and decodes what is valid. What a
+ * padded slot holds (NaN, −1, anything) is never looked at.
+ */
+#include "data/source_file.h"
+
+#include "util/alloc.h"
+#include "util/error.h"
+
+/* What a slab is decoded with. */
+typedef struct decoder {
+    const gn2_data_file *file;
+    const gn2_data_table *table;
+    const gn2_schema *schema;
+    gn2_non_finite policy;
+    int32_t object;
+    int64_t first; /* row of the file the slab begins with */
+    gn2_rows *rows;
+} decoder;
+
+/* "'f.h5': dataset 'tracks', field 'd0', row 7, slot 2"; slot −1: a jet. */
+static void locate(const decoder *d, const char *field, int64_t row, int64_t slot,
+                   char out_text[GN2_ERROR_SIZE])
+{
+    gn2_text text = {0};
+    gn2_text_format(&text, "'%s': dataset '%s', field '%s', row %lld", d->file->path,
+                    d->schema->object[d->object].dataset, field,
+                    (long long)(d->first + row));
+    if (slot >= 0) gn2_text_format(&text, ", slot %lld", (long long)slot);
+    const char *line = text.failed || !text.data ? "row of a file" : text.data;
+    size_t i = 0;
+    for (; line[i] && i < GN2_ERROR_SIZE - 160; i++) out_text[i] = line[i];
+    out_text[i] = 0;
+    gn2_free(text.data);
+}
+
+static gn2_status fail_number(const decoder *d, int64_t input, int64_t row,
+                              int64_t slot)
+{
+    char where[GN2_ERROR_SIZE];
+    locate(d, d->table->input[input].name, row, slot, where);
+    return gn2_fail(GN2_ERR_NUMERIC, "%s: not a finite number", where);
+}
+
+static gn2_status fail_label(const decoder *d, const gn2_column *column, int64_t row,
+                             int64_t slot, const char *record)
+{
+    char where[GN2_ERROR_SIZE];
+    const long long value = (long long)column->to_int(record + column->offset);
+    locate(d, column->name, row, slot, where);
+    const char *name = slot < 0 ? gn2_label_map_name(&d->file->flavours, value) : NULL;
+    if (!name)
+        return gn2_fail(GN2_ERR_FORMAT, "%s: label %lld is out of range", where, value);
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "%s: label %lld is '%s', which is not in model.classes", where,
+                    value, name);
+}
+
+static gn2_status decode_inputs(const decoder *d, const char *record, float *out,
+                                int64_t row, int64_t slot)
+{
+    const gn2_data_table *t = d->table;
+    for (size_t i = 0; i < t->input_count; i++)
+        out[i] = t->input[i].to_float(record + t->input[i].offset);
+    const int64_t bad = gn2_schema_check(d->schema, d->policy, d->object, out);
+    return bad < 0 ? GN2_OK : fail_number(d, bad, row, slot);
+}
+
+/* ---- jets ---- */
+
+static gn2_status decode_flavour(const decoder *d, const char *record, int64_t row)
+{
+    const gn2_column *column = &d->table->flavour;
+    if (!d->rows->flavour) return GN2_OK;
+    const int64_t value = column->to_int(record + column->offset);
+    const int32_t label = gn2_label_map_find(&d->file->flavours, value);
+    if (label == GN2_LABEL_UNKNOWN) return fail_label(d, column, row, -1, record);
+    d->rows->flavour[d->rows->count] = label;
+    return GN2_OK;
+}
+
+static gn2_status decode_jets(const decoder *d, const char *records, int64_t count)
+{
+    gn2_rows *rows = d->rows;
+    for (int64_t row = 0; row < count; row++) {
+        const char *record = records + row * d->table->info->record;
+        float *out = rows->features + rows->count * rows->shape.columns;
+        GN2_TRY(decode_inputs(d, record, out, row, -1));
+        GN2_TRY(decode_flavour(d, record, row));
+        rows->count++;
+    }
+    return GN2_OK;
+}
+
+/* ---- constituents ---- */
+
+static gn2_status decode_origin(const decoder *d, const char *record, int32_t *out,
+                                int64_t row, int64_t slot)
+{
+    const gn2_column *column = &d->table->origin;
+    const int64_t value = column->to_int(record + column->offset);
+    /* −1 padding or no truth, −2 given up by the truth matching */
+    if (value < -2 || value >= d->schema->origin.classes)
+        return fail_label(d, column, row, slot, record);
+    *out = (int32_t)value;
+    return GN2_OK;
+}
+
+static gn2_status decode_vertex(const decoder *d, const char *record, int32_t *out,
+                                int64_t row, int64_t slot)
+{
+    const gn2_column *column = &d->table->vertex;
+    const int64_t value = column->to_int(record + column->offset);
+    if (value > INT32_MAX || value < INT32_MIN)
+        return fail_label(d, column, row, slot, record);
+    *out = (int32_t)value;
+    return GN2_OK;
+}
+
+static gn2_status decode_slot(const decoder *d, const char *record, int64_t row,
+                              int64_t slot)
+{
+    gn2_rows_part *part = &d->rows->part[d->object - 1];
+    const int64_t at = part->count;
+    float *out = part->data + at * d->rows->shape.part_columns[d->object - 1];
+    GN2_TRY(decode_inputs(d, record, out, row, slot));
+    if (part->origin) GN2_TRY(decode_origin(d, record, &part->origin[at], row, slot));
+    if (part->vertex) GN2_TRY(decode_vertex(d, record, &part->vertex[at], row, slot));
+    part->count = at + 1;
+    return GN2_OK;
+}
+
+/* Valid slots of a slab. */
+static int64_t count_valid(const decoder *d, const char *records, int64_t slots)
+{
+    const gn2_column *valid = &d->table->valid;
+    int64_t total = 0;
+    for (int64_t i = 0; i < slots; i++)
+        total +=
+            valid->to_int(records + i * d->table->info->record + valid->offset) ? 1 : 0;
+    return total;
+}
+
+/* `jet` is the number in `rows` of the slab's first jet. */
+static gn2_status decode_slots(const decoder *d, const char *records, int64_t count,
+                               int64_t jet)
+{
+    const gn2_h5_info *info = d->table->info;
+    const gn2_column *valid = &d->table->valid;
+    gn2_rows_part *part = &d->rows->part[d->object - 1];
+    GN2_TRY(gn2_rows_reserve_part(d->rows, d->object - 1,
+                                  part->count +
+                                      count_valid(d, records, count * info->slots)));
+    for (int64_t row = 0; row < count; row++) {
+        const char *record = records + row * info->slots * info->record;
+        for (int64_t slot = 0; slot < info->slots; slot++, record += info->record)
+            if (valid->to_int(record + valid->offset))
+                GN2_TRY(decode_slot(d, record, row, slot));
+        part->offsets[jet + row + 1] = part->count;
+    }
+    return GN2_OK;
+}
+
+/* ---- slabs ---- */
+
+static gn2_status reserve_buffer(gn2_read_buffer *buffer, const gn2_h5_info *info,
+                                 int64_t rows)
+{
+    size_t size;
+    if (!gn2_mul_size((size_t)(info->record * info->slots), (size_t)rows, &size))
+        return gn2_fail_memory();
+    if (size <= buffer->size) return GN2_OK;
+    gn2_free(buffer->data);
+    atomic_fetch_sub(buffer->memory, (int64_t)buffer->size);
+    buffer->size = 0;
+    buffer->data = gn2_alloc(size, 1);
+    if (!buffer->data) return gn2_fail_memory();
+    buffer->size = size;
+    atomic_fetch_add(buffer->memory, (int64_t)size);
+    return GN2_OK;
+}
+
+/* Rows of the next read from `row`: up to the end of a chunk. */
+static int64_t slab_length(const gn2_data_table *table, int64_t row, int64_t end)
+{
+    const int64_t chunk = table->info->chunk_rows ? table->info->chunk_rows : 1;
+    int64_t length = table->slab_rows;
+    if (length > chunk) length -= row % chunk;
+    return length < end - row ? length : end - row;
+}
+
+static gn2_status load_table(decoder *d, int64_t start, int64_t count,
+                             gn2_read_buffer *buffer, int64_t jet)
+{
+    const gn2_data_table *table = d->table;
+    for (int64_t row = start; row < start + count;) {
+        const int64_t length = slab_length(table, row, start + count);
+        GN2_TRY(reserve_buffer(buffer, table->info, length));
+        GN2_TRY(gn2_h5_table_rows(table->table, row, length, buffer->data));
+        d->first = row;
+        GN2_TRY(d->object == 0
+                    ? decode_jets(d, buffer->data, length)
+                    : decode_slots(d, buffer->data, length, jet + row - start));
+        row += length;
+    }
+    return GN2_OK;
+}
+
+gn2_status gn2_data_file_load(gn2_data_file *file, const gn2_schema *schema,
+                              gn2_non_finite policy, int64_t start, int64_t count,
+                              gn2_read_buffer *buffer, gn2_rows *rows)
+{
+    const int64_t jet = rows->count;
+    GN2_TRY(gn2_rows_reserve(rows, jet + count));
+    for (int32_t i = 0; i < schema->object_count; i++) {
+        decoder d = {file, &file->table[i], schema, policy, i, 0, rows};
+        GN2_TRY(load_table(&d, start, count, buffer, jet));
+    }
+    return GN2_OK;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding datasets, fields and labels of a file. */
+#include "data/source_file.h"
+
+#include <string.h>
+
+#include "model/alias.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+/* Bytes read at once: small enough to stay in cache between unpacking and
+ * decoding, large enough to make the cost of a call vanish. */
+#define SLAB_BYTES ((int64_t)4 << 20)
+/* Chunks larger than this are read in parts. */
+#define SLAB_MOST ((int64_t)64 << 20)
+
+/* Names of a table's fields beside their numbers. */
+typedef struct field_list {
+    const gn2_data_file *file;
+    const gn2_object *object;
+    const gn2_h5_info *info;
+    const char **names;
+    uint8_t *wanted;
+} field_list;
+
+static gn2_status missing(const field_list *list, const char *name)
+{
+    const char *near = gn2_alias_nearest(list->names, list->info->field_count, name);
+    return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': dataset '%s' has no field '%s'%s%s%s",
+                    list->file->path, list->object->dataset, name,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
+}
+
+static gn2_status find_field(field_list *list, const char *name, size_t *out_index)
+{
+    const size_t i = gn2_alias_find(list->names, list->info->field_count, name);
+    if (i == list->info->field_count) return missing(list, name);
+    list->wanted[i] = 1;
+    *out_index = i;
+    return GN2_OK;
+}
+
+static gn2_status mark_inputs(field_list *list)
+{
+    size_t ignored;
+    for (size_t i = 0; i < list->object->input_count; i++)
+        GN2_TRY(find_field(list, list->object->inputs[i], &ignored));
+    return GN2_OK;
+}
+
+/* Labels may be missing: files to be tagged have none. */
+static void mark_label(field_list *list, const gn2_label *label, int32_t object)
+{
+    size_t ignored;
+    const size_t count = list->info->field_count;
+    if (label->object == object &&
+        gn2_alias_find(list->names, count, label->field) < count)
+        (void)find_field(list, label->field, &ignored);
+}
+
+static gn2_column column_of(const field_list *list, const char *name)
+{
+    gn2_column column = {0};
+    const size_t i = gn2_alias_find(list->names, list->info->field_count, name);
+    if (i == list->info->field_count) return column;
+    const gn2_h5_field *field = &list->info->fields[i];
+    column.name = field->name;
+    column.offset = field->offset;
+    column.to_float = gn2_field_float_reader(field->kind, field->size);
+    column.to_int = gn2_field_int_reader(field->kind, field->size);
+    return column;
+}
+
+static gn2_column label_of(const field_list *list, const gn2_label *label,
+                           int32_t object)
+{
+    const gn2_column none = {0};
+    return label->object == object ? column_of(list, label->field) : none;
+}
+
+static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t object,
+                         gn2_data_table *table)
+{
+    size_t ignored;
+    GN2_TRY(mark_inputs(list));
+    if (object > 0) GN2_TRY(find_field(list, "valid", &ignored));
+    mark_label(list, &schema->flavour, object);
+    mark_label(list, &schema->origin, object);
+    mark_label(list, &schema->vertex, object);
+    GN2_TRY(gn2_h5_table_choose(table->table, list->wanted));
+    for (size_t i = 0; i < table->input_count; i++)
+        table->input[i] = column_of(list, list->object->inputs[i]);
+    if (object > 0) table->valid = column_of(list, "valid");
+    table->flavour = label_of(list, &schema->flavour, object);
+    table->origin = label_of(list, &schema->origin, object);
+    table->vertex = label_of(list, &schema->vertex, object);
+    return GN2_OK;
+}
+
+/* Rows of a read: a whole number of chunks near the wanted size. */
+static int64_t slab_rows(const gn2_h5_info *info)
+{
+    const int64_t row = info->record * (info->slots ? info->slots : 1);
+    const int64_t fit = SLAB_BYTES / row > 0 ? SLAB_BYTES / row : 1;
+    const int64_t chunk = info->chunk_rows;
+    if (chunk == 0 || chunk > SLAB_MOST / row) return fit;
+    return fit < chunk ? chunk : fit / chunk * chunk;
+}
+
+static gn2_status check_shape(const gn2_data_file *file, const gn2_object *object,
+                              int32_t number, const gn2_h5_info *info)
+{
+    const int32_t rank = number == 0 ? 1 : 2;
+    if (info->rank != rank)
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "'%s': dataset '%s' has %d dimension(s), %d needed", file->path,
+                        object->dataset, info->rank, rank);
+    if (number > 0 && info->rows != file->rows)
+        return gn2_fail(
+            GN2_ERR_FORMAT, "'%s': dataset '%s' has %lld rows, the jets have %lld",
+            file->path, object->dataset, (long long)info->rows, (long long)file->rows);
+    return GN2_OK;
+}
+
+static gn2_status list_fields(const gn2_h5_info *info, field_list *list)
+{
+    list->info = info;
+    list->names = gn2_alloc(info->field_count, sizeof *list->names);
+    list->wanted = gn2_alloc(info->field_count, 1);
+    if (!list->names || !list->wanted) return gn2_fail_memory();
+    for (size_t i = 0; i < info->field_count; i++)
+        list->names[i] = info->fields[i].name;
+    return GN2_OK;
+}
+
+static gn2_status open_table(gn2_data_file *file, const gn2_schema *schema,
+                             int32_t number)
+{
+    gn2_data_table *table = &file->table[number];
+    const gn2_object *object = &schema->object[number];
+    GN2_TRY(gn2_h5_table_find(file->file, object->dataset, &table->table));
+    table->info = gn2_h5_table_shape(table->table);
+    if (number == 0) file->rows = table->info->rows;
+    GN2_TRY(check_shape(file, object, number, table->info));
+    table->input_count = object->input_count;
+    table->input = gn2_alloc(object->input_count, sizeof *table->input);
+    if (!table->input) return gn2_fail_memory();
+    field_list list = {.file = file, .object = object};
+    gn2_status status = list_fields(table->info, &list);
+    if (status == GN2_OK) status = choose(&list, schema, number, table);
+    if (status == GN2_OK) table->slab_rows = slab_rows(table->info);
+    gn2_free(list.names);
+    gn2_free(list.wanted);
+    return status;
+}
+
+/* ---- what the values of flavour_label stand for ---- */
+
+typedef struct name_reader {
+    const gn2_schema *schema;
+    gn2_label_map *map;
+    size_t count;
+} name_reader;
+
+static void take_name(void *context, size_t index, const char *text)
+{
+    name_reader *reader = context;
+    gn2_label_map *map = reader->map;
+    reader->count = index + 1;
+    if (index >= GN2_LABEL_MAP_MAX) return;
+    map->value[index] = (int64_t)index;
+    map->class_index[index] = gn2_schema_class(reader->schema, text);
+    strncpy(map->name[index], text, sizeof map->name[index] - 1);
+    map->name[index][sizeof map->name[index] - 1] = 0;
+    map->count = index + 1;
+}
+
+static gn2_status read_flavours(gn2_data_file *file, const gn2_schema *schema)
+{
+    gn2_label_map_default(schema, &file->flavours);
+    if (!file->table[0].flavour.to_int) return GN2_OK;
+    if (strcmp(schema->flavour.field, "flavour_label") != 0) return GN2_OK;
+    gn2_label_map names = {0};
+    name_reader reader = {schema, &names, 0};
+    const gn2_status status =
+        gn2_h5_table_texts(file->table[0].table, "flavour_label", take_name, &reader);
+    if (status == GN2_ERR_NOT_FOUND) return GN2_OK;
+    GN2_TRY(status);
+    if (reader.count > GN2_LABEL_MAP_MAX)
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "'%s': attribute 'flavour_label' lists %zu classes, at most %d "
+                        "are possible",
+                        file->path, reader.count, GN2_LABEL_MAP_MAX);
+    file->flavours = names;
+    return GN2_OK;
+}
+
+gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
+                              gn2_data_file *out_file)
+{
+    gn2_data_file *file = out_file;
+    memset(file, 0, sizeof *file);
+    gn2_status status = GN2_OK;
+    file->path = gn2_strdup(path);
+    if (!file->path) return gn2_fail_memory();
+    GN2_TRY_GOTO(gn2_h5_open(path, &file->file));
+    for (int32_t i = 0; i < schema->object_count; i++)
+        GN2_TRY_GOTO(open_table(file, schema, i));
+    GN2_TRY_GOTO(read_flavours(file, schema));
+    return GN2_OK;
+fail:
+    gn2_data_file_close(file);
+    return status;
+}
+
+void gn2_data_file_close(gn2_data_file *file)
+{
+    for (int32_t i = 0; i <= GN2_MAX_PARTS; i++) {
+        gn2_free(file->table[i].input);
+        (void)gn2_h5_table_free(file->table[i].table);
+    }
+    (void)gn2_h5_close(file->file);
+    gn2_free(file->path);
+    memset(file, 0, sizeof *file);
+}

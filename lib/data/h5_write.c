@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tables of records, made and appended to; shuffle and gzip, which all can read. */
+#include "data/h5_internal.h"
+
+#include "util/alloc.h"
+#include <string.h>
+
+/* gzip level: h5py's default */
+#define DEFLATE_LEVEL 4
+
+gn2_status gn2_h5_file_create(const char *path, gn2_h5_file **out, char *error)
+{
+    *out = NULL;
+    const hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 10, 7)
+    H5Pset_file_locking(plist, 0, 1);
+#endif
+    const hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, plist);
+    H5Pclose(plist);
+    if (id < 0) return gn2_h5_fail(error, GN2_ERR_IO, "'%s': cannot be created", path);
+    return gn2_h5_file_wrap(id, path, out, error);
+}
+
+static hid_t make_type(const gn2_h5_layout *layout)
+{
+    size_t record = 0, offset = 0;
+    for (size_t i = 0; i < layout->field_count; i++)
+        record += (size_t)layout->fields[i].size;
+    const hid_t type = H5Tcreate(H5T_COMPOUND, record ? record : 1);
+    for (size_t i = 0; i < layout->field_count; i++) {
+        const gn2_h5_field *field = &layout->fields[i];
+        const hid_t member = gn2_h5_native(field->kind, field->size);
+        const herr_t result = H5Tinsert(type, field->name, offset, member);
+        if (member >= 0) H5Tclose(member);
+        if (result < 0) {
+            H5Tclose(type);
+            return -1;
+        }
+        offset += (size_t)field->size;
+    }
+    return type;
+}
+
+static hid_t make_dataset(hid_t file, const char *name, hid_t type,
+                          const gn2_h5_layout *layout)
+{
+    const hsize_t dims[2] = {0, (hsize_t)layout->slots};
+    const hsize_t most[2] = {H5S_UNLIMITED, (hsize_t)layout->slots};
+    const hsize_t chunk[2] = {(hsize_t)layout->chunk_rows, (hsize_t)layout->slots};
+    const hid_t space = H5Screate_simple(layout->rank, dims, most);
+    const hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(plist, layout->rank, chunk);
+    H5Pset_shuffle(plist);
+    H5Pset_deflate(plist, DEFLATE_LEVEL);
+    const hid_t id =
+        H5Dcreate2(file, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT);
+    H5Pclose(plist);
+    H5Sclose(space);
+    return id;
+}
+
+gn2_status gn2_h5_table_create(gn2_h5_file *file, const char *name,
+                               const gn2_h5_layout *layout, gn2_h5_table **out,
+                               char *error)
+{
+    *out = NULL;
+    gn2_h5_table *table = gn2_h5_table_new(file->path, name, 0);
+    if (!table) return gn2_h5_no_memory(error);
+    table->info.rank = layout->rank;
+    table->info.slots = layout->rank == 2 ? layout->slots : 1;
+    table->memory_type = make_type(layout);
+    if (table->memory_type >= 0)
+        table->dataset = make_dataset(file->id, name, table->memory_type, layout);
+    if (table->dataset >= 0) {
+        table->info.record = (int64_t)H5Tget_size(table->memory_type);
+        *out = table;
+        return GN2_OK;
+    }
+    const gn2_status status = gn2_h5_fail(
+        error, GN2_ERR_IO, "'%s': dataset '%s' cannot be created", file->path, name);
+    char ignored[GN2_H5_ERROR_SIZE];
+    gn2_h5_table_close(table, ignored);
+    return status;
+}
+
+static herr_t write_rows(const gn2_h5_table *table, int64_t count, const void *records)
+{
+    const hsize_t from[2] = {(hsize_t)table->info.rows, 0};
+    const hsize_t size[2] = {(hsize_t)count, (hsize_t)table->info.slots};
+    const hsize_t total[2] = {from[0] + size[0], size[1]};
+    if (H5Dset_extent(table->dataset, total) < 0) return -1;
+    const hid_t stored = H5Dget_space(table->dataset);
+    const hid_t memory = H5Screate_simple(table->info.rank, size, NULL);
+    herr_t result = H5Sselect_hyperslab(stored, H5S_SELECT_SET, from, NULL, size, NULL);
+    if (result >= 0)
+        result = H5Dwrite(table->dataset, table->memory_type, memory, stored,
+                          H5P_DEFAULT, records);
+    H5Sclose(memory);
+    H5Sclose(stored);
+    return result;
+}
+
+gn2_status gn2_h5_table_append(gn2_h5_table *table, int64_t count, const void *records,
+                               char *error)
+{
+    if (count == 0) return GN2_OK;
+    if (write_rows(table, count, records) < 0)
+        return gn2_h5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be written",
+                           table->path, table->name);
+    table->info.rows += count;
+    return GN2_OK;
+}
+
+gn2_status gn2_h5_strings_set(gn2_h5_file *file, gn2_h5_table *table,
+                              const char *attribute, const char *const *items,
+                              size_t count, char *error)
+{
+    const hid_t owner = table ? table->dataset : file->id;
+    const hsize_t size = count;
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, H5T_VARIABLE);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    const hid_t space =
+        table ? H5Screate_simple(1, &size, NULL) : H5Screate(H5S_SCALAR);
+    const hid_t id =
+        H5Acreate2(owner, attribute, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    const herr_t result = id < 0 ? -1 : H5Awrite(id, type, items);
+    if (id >= 0) H5Aclose(id);
+    H5Sclose(space);
+    H5Tclose(type);
+    if (result >= 0) return GN2_OK;
+    return gn2_h5_fail(error, GN2_ERR_IO, "'%s': attribute '%s' cannot be written",
+                       file->path, attribute);
+}

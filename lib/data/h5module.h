@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What libgn2 asks of its HDF5 module (gn2-hdf5.so): tables of records, read and
+ * appended. No type of HDF5 shows here. The module converts nothing it can avoid
+ * and knows nothing of jets.
+ *
+ * Calls are not thread-safe: module.c takes a lock around each. `error` has room
+ * for GN2_H5_ERROR_SIZE bytes and is filled when the status is not GN2_OK.
+ */
+#ifndef GN2_DATA_H5MODULE_H
+#define GN2_DATA_H5MODULE_H
+
+#include <gn2/base.h>
+
+/* Changes with anything below; a module of another number is refused. */
+#define GN2_H5_VERSION 1
+#define GN2_H5_ERROR_SIZE 480
+
+/* Kinds of a field; sizes are 2, 4, 8 for reals, 1, 2, 4, 8 for integers. */
+#define GN2_H5_FLOAT 1 /* IEEE */
+#define GN2_H5_INT 2
+#define GN2_H5_UINT 3
+#define GN2_H5_BOOL 4  /* h5py's enum over int8 */
+#define GN2_H5_OTHER 5 /* text, arrays, …: cannot be selected */
+
+typedef struct gn2_h5_file gn2_h5_file;
+typedef struct gn2_h5_table gn2_h5_table;
+
+typedef struct gn2_h5_field {
+    const char *name;
+    int32_t kind;
+    int32_t size;   /* bytes in a record */
+    int64_t offset; /* in a record; −1 if not selected */
+} gn2_h5_field;
+
+/* A dataset of records: (rows) or (rows, slots). */
+typedef struct gn2_h5_info {
+    int32_t rank; /* 1 or 2 */
+    int64_t rows, slots;
+    int64_t chunk_rows; /* 0 = not chunked */
+    int64_t record;     /* bytes of a record as selected */
+    size_t field_count;
+    const gn2_h5_field *fields;
+} gn2_h5_info;
+
+/* A dataset to be made: records packed, fields in order; `offset` is ignored. */
+typedef struct gn2_h5_layout {
+    int32_t rank;
+    int64_t slots, chunk_rows;
+    size_t field_count;
+    const gn2_h5_field *fields;
+} gn2_h5_layout;
+
+typedef void (*gn2_h5_text_fn)(void *context, size_t index, const char *text);
+
+typedef struct gn2_h5_module {
+    uint32_t version;
+    /* Reading. Rows of a record are in the machine's byte order. */
+    gn2_status (*file_open)(const char *path, gn2_h5_file **out, char *error);
+    gn2_status (*table_open)(gn2_h5_file *file, const char *name, gn2_h5_table **out,
+                             char *error);
+    const gn2_h5_info *(*table_info)(const gn2_h5_table *table);
+    /* Chooses the fields with wanted[i] ≠ 0; records may hold others as well. */
+    gn2_status (*table_select)(gn2_h5_table *table, const uint8_t *wanted, char *error);
+    gn2_status (*table_read)(gn2_h5_table *table, int64_t start, int64_t count,
+                             void *records, char *error);
+    /* Items of an attribute of strings; GN2_ERR_NOT_FOUND without it. */
+    gn2_status (*table_strings)(gn2_h5_table *table, const char *attribute,
+                                gn2_h5_text_fn each, void *context, char *error);
+    /* Writing. */
+    gn2_status (*file_create)(const char *path, gn2_h5_file **out, char *error);
+    gn2_status (*table_create)(gn2_h5_file *file, const char *name,
+                               const gn2_h5_layout *layout, gn2_h5_table **out,
+                               char *error);
+    gn2_status (*table_append)(gn2_h5_table *table, int64_t count, const void *records,
+                               char *error);
+    /* A list of strings as attribute of a table, or of the file if table is NULL. */
+    gn2_status (*strings_set)(gn2_h5_file *file, gn2_h5_table *table,
+                              const char *attribute, const char *const *items,
+                              size_t count, char *error);
+    /* Both accept NULL and free the object whatever they return. */
+    gn2_status (*table_close)(gn2_h5_table *table, char *error);
+    gn2_status (*file_close)(gn2_h5_file *file, char *error);
+} gn2_h5_module;
+
+/* The one symbol of the module. */
+typedef const gn2_h5_module *(*gn2_hdf5_module_fn)(void);
+#define GN2_HDF5_MODULE_SYMBOL "gn2_hdf5_module"
+
+#endif

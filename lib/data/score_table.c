@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/score_table.h"
+
+#include <string.h>
+
+#include "model/alias.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+/* Chunks of salt's files: 100 jets of constituents; for jets near h5py's guess. */
+#define CHUNK_SLOTS 100
+#define CHUNK_JETS 1000
+/* Bytes of records handled at once. */
+#define SLAB_BYTES ((int64_t)4 << 20)
+
+gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
+                                const char *dataset, int32_t real_size)
+{
+    GN2_TRY(gn2_h5_table_find(file, dataset, &table->in));
+    table->info = gn2_h5_table_shape(table->in);
+    table->real_size = real_size;
+    table->valid = -1;
+    for (size_t i = 0; i < table->info->field_count; i++)
+        if (strcmp(table->info->fields[i].name, "valid") == 0)
+            table->valid = (int64_t)i;
+    return GN2_OK;
+}
+
+static gn2_status push(gn2_score_table *table, gn2_score_field field)
+{
+    if (table->field_count == table->field_capacity) {
+        void *block = table->field;
+        const size_t more = 2 * table->field_capacity + 16;
+        if (!gn2_grow(&block, table->field_count, more, sizeof *table->field))
+            return gn2_fail_memory();
+        table->field = block;
+        table->field_capacity = more;
+    }
+    field.name = gn2_strdup(field.name);
+    if (!field.name) return gn2_fail_memory();
+    table->field[table->field_count++] = field;
+    return GN2_OK;
+}
+
+/* Reals get the file's precision, as salt casts them. */
+static gn2_status push_copy(gn2_score_table *table, size_t index)
+{
+    const gn2_h5_field *from = &table->info->fields[index];
+    const int is_real = from->kind == GN2_H5_FLOAT;
+    const gn2_score_field field = {(char *)(uintptr_t)from->name, from->kind,
+                                   is_real ? table->real_size : from->size,
+                                   (int64_t)index};
+    GN2_TRY(push(table, field));
+    table->copied++;
+    return GN2_OK;
+}
+
+static gn2_status copy_all(gn2_score_table *table)
+{
+    for (size_t i = 0; i < table->info->field_count; i++)
+        if (table->info->fields[i].kind != GN2_H5_OTHER) GN2_TRY(push_copy(table, i));
+    return GN2_OK;
+}
+
+static int has_field(const gn2_score_table *table, int64_t from)
+{
+    for (size_t i = 0; i < table->field_count; i++)
+        if (table->field[i].from == from) return 1;
+    return 0;
+}
+
+static gn2_status copy_one(gn2_score_table *table, const char *const *known,
+                           const char *name)
+{
+    const size_t i = gn2_alias_find(known, table->info->field_count, name);
+    if (i == table->info->field_count)
+        return gn2_fail(GN2_ERR_NOT_FOUND,
+                        "the input has no field '%s' to copy to the scores", name);
+    if (table->info->fields[i].kind == GN2_H5_OTHER)
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "field '%s' is not a number and cannot be copied", name);
+    return has_field(table, (int64_t)i) ? GN2_OK : push_copy(table, i);
+}
+
+gn2_status gn2_score_table_copy(gn2_score_table *table, const char *const *names,
+                                size_t count)
+{
+    if (count == 1 && strcmp(names[0], "*") == 0) return copy_all(table);
+    const char **known = gn2_alloc(table->info->field_count, sizeof *known);
+    if (!known) return gn2_fail_memory();
+    for (size_t i = 0; i < table->info->field_count; i++)
+        known[i] = table->info->fields[i].name;
+    gn2_status status = GN2_OK;
+    for (size_t i = 0; i < count && status == GN2_OK; i++)
+        status = copy_one(table, known, names[i]);
+    gn2_free(known);
+    return status;
+}
+
+static void drop_copy(gn2_score_table *table, const char *name)
+{
+    for (size_t i = 0; i < table->copied; i++) {
+        if (strcmp(table->field[i].name, name) != 0) continue;
+        gn2_free(table->field[i].name);
+        memmove(&table->field[i], &table->field[i + 1],
+                (table->field_count - i - 1) * sizeof *table->field);
+        table->field_count--;
+        table->copied--;
+        return;
+    }
+}
+
+gn2_status gn2_score_table_add(gn2_score_table *table, const char *name, int32_t kind,
+                               int32_t size)
+{
+    const gn2_score_field field = {(char *)(uintptr_t)name, kind, size, -1};
+    drop_copy(table, name);
+    return push(table, field);
+}
+
+/* ---- making ---- */
+
+static gn2_status choose_input(gn2_score_table *table)
+{
+    uint8_t *wanted = gn2_alloc(table->info->field_count, 1);
+    if (!wanted) return gn2_fail_memory();
+    size_t count = 0;
+    for (size_t i = 0; i < table->copied; i++) wanted[table->field[i].from] = 1;
+    if (table->info->rank == 2 && table->valid >= 0) wanted[table->valid] = 1;
+    for (size_t i = 0; i < table->info->field_count; i++) count += wanted[i];
+    const gn2_status status = count ? gn2_h5_table_choose(table->in, wanted) : GN2_OK;
+    gn2_free(wanted);
+    return status;
+}
+
+static gn2_status make_output(gn2_score_table *table, gn2_h5_file *out,
+                              const char *dataset)
+{
+    gn2_h5_field *fields = gn2_alloc(table->field_count, sizeof *fields);
+    if (!fields) return gn2_fail_memory();
+    table->record = 0;
+    for (size_t i = 0; i < table->field_count; i++) {
+        const gn2_score_field *f = &table->field[i];
+        fields[i] = (gn2_h5_field){f->name, f->kind, f->size, 0};
+        table->record += f->size;
+    }
+    const gn2_h5_layout layout = {.rank = table->info->rank,
+                                  .slots = table->info->slots,
+                                  .chunk_rows =
+                                      table->info->rank == 2 ? CHUNK_SLOTS : CHUNK_JETS,
+                                  .field_count = table->field_count,
+                                  .fields = fields};
+    const gn2_status status = gn2_h5_table_make(out, dataset, &layout, &table->out);
+    gn2_free(fields);
+    return status;
+}
+
+gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out,
+                                const char *dataset)
+{
+    GN2_TRY(choose_input(table));
+    return make_output(table, out, dataset);
+}
+
+/* ---- rows ---- */
+
+int64_t gn2_score_table_slab(const gn2_score_table *table)
+{
+    const int64_t record = table->record + table->info->record;
+    const int64_t rows = SLAB_BYTES / (record * table->info->slots + 1);
+    return rows < CHUNK_SLOTS ? CHUNK_SLOTS : rows / CHUNK_SLOTS * CHUNK_SLOTS;
+}
+
+static gn2_status reserve(gn2_score_table *table, int64_t rows)
+{
+    size_t slots;
+    if (rows <= table->capacity) return GN2_OK;
+    if (!gn2_mul_size((size_t)rows, (size_t)table->info->slots, &slots))
+        return gn2_fail_memory();
+    gn2_free(table->in_data);
+    gn2_free(table->out_data);
+    table->capacity = 0;
+    table->in_data = gn2_alloc(slots, (size_t)table->info->record);
+    table->out_data = gn2_alloc(slots, (size_t)table->record);
+    if (!table->in_data || !table->out_data) return gn2_fail_memory();
+    table->capacity = rows;
+    return GN2_OK;
+}
+
+static void put_real(char *at, float value, int32_t size)
+{
+    const uint16_t half = gn2_float_to_half(value);
+    if (size == 2)
+        memcpy(at, &half, sizeof half);
+    else
+        memcpy(at, &value, sizeof value);
+}
+
+static void copy_field(const gn2_score_table *table, size_t index, int64_t offset,
+                       int64_t slots)
+{
+    const gn2_score_field *to = &table->field[index];
+    const gn2_h5_field *from = &table->info->fields[to->from];
+    const gn2_field_float read = gn2_field_float_reader(from->kind, from->size);
+    for (int64_t i = 0; i < slots; i++) {
+        const char *source = table->in_data + i * table->info->record + from->offset;
+        char *target = table->out_data + i * table->record + offset;
+        if (to->kind == GN2_H5_FLOAT)
+            put_real(target, read(source), to->size);
+        else
+            memcpy(target, source, (size_t)to->size);
+    }
+}
+
+gn2_status gn2_score_table_begin(gn2_score_table *table, int64_t start, int64_t count)
+{
+    GN2_TRY(reserve(table, count));
+    if (table->info->record > 0)
+        GN2_TRY(gn2_h5_table_rows(table->in, start, count, table->in_data));
+    int64_t offset = 0;
+    for (size_t i = 0; i < table->copied; i++) {
+        copy_field(table, i, offset, count * table->info->slots);
+        offset += table->field[i].size;
+    }
+    return GN2_OK;
+}
+
+int gn2_score_table_valid(const gn2_score_table *table, int64_t slot)
+{
+    const gn2_h5_field *field = &table->info->fields[table->valid];
+    const char *at = table->in_data + slot * table->info->record + field->offset;
+    return gn2_field_int_reader(field->kind, field->size)(at) != 0;
+}
+
+void gn2_score_table_put(const gn2_score_table *table, size_t index, int64_t offset,
+                         const float *values, int64_t stride, int64_t slots)
+{
+    const int32_t size = table->field[index].size;
+    for (int64_t i = 0; i < slots; i++)
+        put_real(table->out_data + i * table->record + offset, values[i * stride],
+                 size);
+}
+
+gn2_status gn2_score_table_close(gn2_score_table *table)
+{
+    (void)gn2_h5_table_free(table->in);
+    const gn2_status status = gn2_h5_table_free(table->out);
+    for (size_t i = 0; i < table->field_count; i++) gn2_free(table->field[i].name);
+    gn2_free(table->field);
+    gn2_free(table->in_data);
+    gn2_free(table->out_data);
+    memset(table, 0, sizeof *table);
+    return status;
+}

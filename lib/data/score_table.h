@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One dataset of a score file: fields of the input, then scores. */
+#ifndef GN2_DATA_SCORE_TABLE_H
+#define GN2_DATA_SCORE_TABLE_H
+
+#include "data/field.h"
+#include "data/module.h"
+
+/* A field of the output; `from` ≥ 0: copied from that field of the input. */
+typedef struct gn2_score_field {
+    char *name;
+    int32_t kind, size;
+    int64_t from;
+} gn2_score_field;
+
+typedef struct gn2_score_table {
+    gn2_h5_table *in, *out;
+    const gn2_h5_info *info; /* of the input */
+    int64_t valid;           /* field number in the input; −1: none */
+    size_t field_count, field_capacity;
+    gn2_score_field *field;
+    size_t copied;     /* the first fields, copied; scores follow */
+    int32_t real_size; /* 4, or 2 for half precision */
+    int64_t record;    /* bytes of an output record */
+    char *in_data, *out_data;
+    int64_t capacity; /* input rows the two have room for */
+} gn2_score_table;
+
+/* Opens the input's dataset. */
+gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
+                                const char *dataset, int32_t real_size);
+/* Takes fields of the input; a lone "*" stands for all numbers. */
+gn2_status gn2_score_table_copy(gn2_score_table *table, const char *const *names,
+                                size_t count);
+/* Adds a field for a score; a copied one of that name gives way. */
+gn2_status gn2_score_table_add(gn2_score_table *table, const char *name, int32_t kind,
+                               int32_t size);
+/* Makes the output's dataset. */
+gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out,
+                                const char *dataset);
+/* Reads rows of the input and fills the copied fields of the output's records. */
+gn2_status gn2_score_table_begin(gn2_score_table *table, int64_t start, int64_t count);
+/* Fills one score of those rows: values[0], values[stride], … in the record's bytes
+ * from `offset`. */
+void gn2_score_table_put(const gn2_score_table *table, size_t index, int64_t offset,
+                         const float *values, int64_t stride, int64_t slots);
+/* Whether a slot of those rows is valid. */
+int gn2_score_table_valid(const gn2_score_table *table, int64_t slot);
+/* Rows that are worth doing at once. */
+int64_t gn2_score_table_slab(const gn2_score_table *table);
+gn2_status gn2_score_table_close(gn2_score_table *table);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gn2_dataset_setup(): normalisation, class weights, class names and provenance
+ * into a config, from salt's dicts or computed as UPP does.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "data/dataset_internal.h"
+#include "data/dicts.h"
+#include "data/stats.h"
+#include "util/alloc.h"
+#include "util/error.h"
+#include "util/rng.h"
+
+/* What will be written; arrays sized by the schema. */
+typedef struct findings {
+    double *mean[1 + GN2_MAX_PARTS], *std[1 + GN2_MAX_PARTS];
+    double *flavour_weights, *origin_weights; /* NULL: not wanted */
+    char *provenance;
+} findings;
+
+static void clear(findings *f)
+{
+    for (int32_t o = 0; o <= GN2_MAX_PARTS; o++) {
+        gn2_free(f->mean[o]);
+        gn2_free(f->std[o]);
+    }
+    gn2_free(f->flavour_weights);
+    gn2_free(f->origin_weights);
+    gn2_free(f->provenance);
+}
+
+static gn2_status make(const gn2_dataset *d, findings *f)
+{
+    const gn2_schema *s = &d->schema;
+    const int weights =
+        strcmp(gn2_config_str(d->config, "data.class_weights"), "yes") == 0;
+    for (int32_t o = 0; o < s->object_count; o++) {
+        f->mean[o] = gn2_alloc(s->object[o].input_count, sizeof(double));
+        f->std[o] = gn2_alloc(s->object[o].input_count, sizeof(double));
+        if (!f->mean[o] || !f->std[o]) return gn2_fail_memory();
+    }
+    if (!weights) return GN2_OK;
+    f->flavour_weights = gn2_alloc(s->class_count, sizeof(double));
+    if (!f->flavour_weights) return gn2_fail_memory();
+    if (s->origin.object < 0) return GN2_OK;
+    f->origin_weights = gn2_alloc((size_t)s->origin.classes, sizeof(double));
+    return f->origin_weights ? GN2_OK : gn2_fail_memory();
+}
+
+/* ---- from the data ---- */
+
+static gn2_status norm_from_stats(const gn2_schema *schema, const gn2_stats *stats,
+                                  findings *f)
+{
+    for (int32_t o = 0; o < schema->object_count; o++) {
+        const gn2_object *object = &schema->object[o];
+        for (size_t i = 0; i < object->input_count; i++) {
+            f->mean[o][i] = stats->input[o][i].mean;
+            f->std[o][i] = gn2_moments_std(&stats->input[o][i]);
+            if (f->std[o][i] > 0) continue;
+            return gn2_fail(GN2_ERR_NUMERIC,
+                            "'%s' of %s does not vary (standard deviation 0 over %.0f "
+                            "values): leave it out of inputs.%s",
+                            object->inputs[i], object->name, stats->input[o][i].count,
+                            object->name);
+        }
+    }
+    return GN2_OK;
+}
+
+/* UPP: total / count, divided by the smallest, two decimals. */
+static gn2_status weights_from_counts(const int64_t *counts, size_t classes,
+                                      const gn2_config *config, const char *names_key,
+                                      double *weights)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < classes; i++) {
+        if (counts[i] > most) most = counts[i];
+        if (counts[i] > 0) continue;
+        return gn2_fail(GN2_ERR_NOT_FOUND,
+                        "class '%s' of %s does not occur in the data, so it has no "
+                        "weight: leave it out, name data.class_dict, or set "
+                        "data.class_weights = no",
+                        gn2_config_list_item(config, names_key, i), names_key);
+    }
+    for (size_t i = 0; i < classes; i++)
+        weights[i] = round((double)most / (double)counts[i] * 100) / 100;
+    return GN2_OK;
+}
+
+static gn2_status require(int there, const gn2_schema *schema, const gn2_label *label)
+{
+    if (there) return GN2_OK;
+    return gn2_fail(GN2_ERR_NOT_FOUND,
+                    "the data has no label '%s' of %s for class weights: set "
+                    "data.class_weights = no to do without",
+                    label->field,
+                    schema->object[label->object < 0 ? 0 : label->object].name);
+}
+
+static gn2_status weights_from_stats(const gn2_dataset *d, const gn2_stats *stats,
+                                     findings *f)
+{
+    const gn2_schema *s = &d->schema;
+    const gn2_rows_shape *shape = &d->source->shape;
+    if (!f->flavour_weights) return GN2_OK;
+    GN2_TRY(require(shape->has_flavour, s, &s->flavour));
+    GN2_TRY(weights_from_counts(stats->flavours, s->class_count, d->config,
+                                "model.classes", f->flavour_weights));
+    if (!f->origin_weights) return GN2_OK;
+    GN2_TRY(require(shape->origin_part >= 0, s, &s->origin));
+    return weights_from_counts(stats->origins, (size_t)s->origin.classes, d->config,
+                               "task.track_origin.classes", f->origin_weights);
+}
+
+/* ---- from the dicts ---- */
+
+static gn2_status norm_from_dict(const gn2_dataset *d, const char *path, findings *f)
+{
+    for (int32_t o = 0; o < d->schema.object_count; o++)
+        GN2_TRY(gn2_norm_dict_read(path, &d->schema.object[o], f->mean[o], f->std[o]));
+    return GN2_OK;
+}
+
+/* The list is in the order of the file's label values, ours in that of the
+ * classes. */
+static gn2_status flavours_from_dict(const gn2_dataset *d, const char *path,
+                                     findings *f)
+{
+    const gn2_schema *s = &d->schema;
+    const gn2_label_map *map = d->source->labels(d->source);
+    const size_t count = map ? map->count : s->class_count;
+    double listed[GN2_LABEL_MAP_MAX];
+    GN2_TRY(gn2_class_dict_read(path, s->object[0].dataset, s->flavour.field, listed,
+                                count));
+    for (size_t i = 0; i < count; i++) {
+        const int32_t to = map ? map->class_index[i] : (int32_t)i;
+        if (to >= 0) f->flavour_weights[to] = listed[i];
+    }
+    for (size_t i = 0; i < s->class_count; i++)
+        if (!(f->flavour_weights[i] > 0))
+            return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': no weight for class '%s'", path,
+                            s->classes[i]);
+    return GN2_OK;
+}
+
+static gn2_status weights_from_dict(const gn2_dataset *d, const char *path, findings *f)
+{
+    const gn2_schema *s = &d->schema;
+    if (f->flavour_weights) GN2_TRY(flavours_from_dict(d, path, f));
+    if (!f->origin_weights) return GN2_OK;
+    return gn2_class_dict_read(path, s->object[s->origin.object].dataset,
+                               s->origin.field, f->origin_weights,
+                               (size_t)s->origin.classes);
+}
+
+/* ---- both ---- */
+
+static gn2_status collect(const gn2_dataset *d, gn2_stats *stats)
+{
+    const int64_t jets = gn2_sampler_jet_count(d->sampler);
+    const int64_t most = gn2_config_i64(d->config, "data.norm_jets");
+    return gn2_stats_collect(d->source, most >= 0 && most < jets ? most : jets, stats);
+}
+
+static gn2_status find(const gn2_dataset *d, findings *f)
+{
+    const char *norm = gn2_config_str(d->config, "data.norm_dict");
+    const char *classes = gn2_config_str(d->config, "data.class_dict");
+    if (norm[0]) GN2_TRY(norm_from_dict(d, norm, f));
+    if (classes[0]) GN2_TRY(weights_from_dict(d, classes, f));
+    if (norm[0] && (classes[0] || !f->flavour_weights)) return GN2_OK;
+    gn2_stats stats;
+    GN2_TRY(collect(d, &stats));
+    gn2_status status = GN2_OK;
+    if (!norm[0]) status = norm_from_stats(&d->schema, &stats, f);
+    if (status == GN2_OK && !classes[0]) status = weights_from_stats(d, &stats, f);
+    gn2_stats_clear(&stats);
+    return status;
+}
+
+static uint64_t hash_text(const gn2_text *text)
+{
+    uint64_t hash = text->length;
+    for (size_t i = 0; i < text->length; i++)
+        hash = gn2_mix64(hash + 0x9E3779B97F4A7C15u + (unsigned char)text->data[i]);
+    return hash;
+}
+
+static gn2_status find_provenance(const gn2_dataset *d, findings *f)
+{
+    gn2_text description = {0}, line = {0};
+    d->source->describe(d->source, &description);
+    d->source->title(d->source, &line);
+    gn2_text_format(&line, " (%lld jets, %016llx)",
+                    (long long)gn2_sampler_jet_count(d->sampler),
+                    (unsigned long long)hash_text(&description));
+    const int failed = description.failed || line.failed;
+    gn2_free(description.data);
+    f->provenance = line.data;
+    return failed ? gn2_fail_memory() : GN2_OK;
+}
+
+/* The inputs a config names must be those the dataset reads. */
+static gn2_status check_inputs(const gn2_dataset *d, const gn2_config *config)
+{
+    char key[128];
+    for (int32_t o = 0; o < d->schema.object_count; o++) {
+        const char *ours, *theirs;
+        gn2_config_key_of(key, "inputs.%s", d->schema.object[o].name);
+        GN2_TRY(gn2_config_read_text(d->config, key, &ours));
+        GN2_TRY(gn2_config_read_text(config, key, &theirs));
+        if (strcmp(ours, theirs) != 0)
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "%s differs from that of the config the dataset was opened "
+                            "with",
+                            key);
+    }
+    return GN2_OK;
+}
+
+static gn2_status put_norm(const gn2_dataset *d, const findings *f, gn2_config *config)
+{
+    char key[128];
+    for (int32_t o = 0; o < d->schema.object_count; o++) {
+        const gn2_object *object = &d->schema.object[o];
+        gn2_config_key_of(key, "norm.%s.mean", object->name);
+        GN2_TRY(gn2_config_put_f64_list(config, key, f->mean[o], object->input_count));
+        gn2_config_key_of(key, "norm.%s.std", object->name);
+        GN2_TRY(gn2_config_put_f64_list(config, key, f->std[o], object->input_count));
+    }
+    return GN2_OK;
+}
+
+static gn2_status put(const gn2_dataset *d, const findings *f, gn2_config *config)
+{
+    const gn2_schema *s = &d->schema;
+    char jets[32];
+    gn2_format_f64((double)gn2_sampler_jet_count(d->sampler), jets);
+    GN2_TRY(gn2_config_put_list(config, "model.classes", s->classes, s->class_count));
+    GN2_TRY(put_norm(d, f, config));
+    if (f->flavour_weights)
+        GN2_TRY(gn2_config_put_f64_list(config,
+                                        "task.jets_classification.class_weights",
+                                        f->flavour_weights, s->class_count));
+    if (f->origin_weights)
+        GN2_TRY(gn2_config_put_f64_list(config, "task.track_origin.class_weights",
+                                        f->origin_weights, (size_t)s->origin.classes));
+    GN2_TRY(gn2_config_put_str(config, "provenance.data", f->provenance));
+    return gn2_config_put_str(config, "provenance.jets", jets);
+}
+
+/* Tried on a copy first: a failure leaves the caller's config as it was. */
+static gn2_status apply(const gn2_dataset *d, const findings *f, gn2_config *config)
+{
+    gn2_config *trial = NULL;
+    GN2_TRY(gn2_config_copy(config, &trial));
+    const gn2_status status = put(d, f, trial);
+    gn2_config_delete(trial);
+    return status == GN2_OK ? put(d, f, config) : status;
+}
+
+gn2_status gn2_dataset_setup_impl(gn2_dataset *d, gn2_config *config)
+{
+    findings f = {0};
+    /* the source is the thread's while it runs; next() starts it again */
+    if (d->reader) gn2_reader_stop(d->reader);
+    gn2_status status;
+    GN2_TRY_GOTO(check_inputs(d, config));
+    GN2_TRY_GOTO(make(d, &f));
+    GN2_TRY_GOTO(find(d, &f));
+    GN2_TRY_GOTO(find_provenance(d, &f));
+    status = apply(d, &f, config);
+fail:
+    clear(&f);
+    return status;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where jets come from: files or the caller's arrays, read by contiguous ranges.
+ * Knows nothing of batches and order.
+ */
+#ifndef GN2_DATA_SOURCE_H
+#define GN2_DATA_SOURCE_H
+
+#include <gn2/dataset.h>
+
+#include "data/schema.h"
+#include "util/str.h"
+
+typedef struct gn2_source gn2_source;
+
+struct gn2_source {
+    const gn2_schema *schema;
+    gn2_rows_shape shape; /* labels that are really there */
+    int64_t count;        /* jets */
+    int64_t max_slots;    /* largest number of constituents of a jet */
+    _Atomic int64_t *memory;
+    /* Appends jets start … start+count−1 to `rows`. */
+    gn2_status (*load)(gn2_source *source, int64_t start, int64_t count,
+                       gn2_non_finite policy, gn2_rows *rows);
+    /* Adds lines that tell this data from other data. */
+    void (*describe)(const gn2_source *source, gn2_text *text);
+    /* One line for provenance: file names or "arrays". */
+    void (*title)(const gn2_source *source, gn2_text *text);
+    /* Classes of the labels in the order of their values in the first file, as
+     * salt's class_dict lists them; NULL if values index the schema's classes. */
+    const gn2_label_map *(*labels)(const gn2_source *source);
+    void (*close)(gn2_source *source);
+};
+
+gn2_status gn2_source_files(const char *const *paths, size_t count,
+                            const gn2_schema *schema, _Atomic int64_t *memory,
+                            gn2_source **out_source);
+gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,
+                             const gn2_schema *schema, _Atomic int64_t *memory,
+                             gn2_source **out_source);
+/* NULL is allowed. */
+void gn2_source_free(gn2_source *source);
+
+#endif

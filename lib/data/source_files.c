@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Several files as one row of jets. */
+#include <string.h>
+
+#include "data/source.h"
+#include "data/source_file.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+typedef struct file_source {
+    gn2_source base;
+    size_t count;
+    gn2_data_file *file;
+    gn2_read_buffer buffer;
+} file_source;
+
+static gn2_status load(gn2_source *source, int64_t start, int64_t count,
+                       gn2_non_finite policy, gn2_rows *rows)
+{
+    file_source *s = (file_source *)source;
+    for (size_t i = 0; i < s->count && count > 0; i++) {
+        gn2_data_file *file = &s->file[i];
+        if (start < file->rows) {
+            const int64_t left = file->rows - start;
+            const int64_t take = left < count ? left : count;
+            GN2_TRY(gn2_data_file_load(file, source->schema, policy, start, take,
+                                       &s->buffer, rows));
+            count -= take;
+            start += take;
+        }
+        start -= file->rows;
+    }
+    return GN2_OK;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void describe(const gn2_source *source, gn2_text *text)
+{
+    const file_source *s = (const file_source *)source;
+    for (size_t i = 0; i < s->count; i++) {
+        const gn2_data_file *file = &s->file[i];
+        gn2_text_format(text, "%s %lld\n", base_name(file->path),
+                        (long long)file->rows);
+        for (int32_t t = 0; t < source->schema->object_count; t++) {
+            const gn2_h5_info *info = file->table[t].info;
+            gn2_text_format(text, "%s %lld\n", source->schema->object[t].dataset,
+                            (long long)info->slots);
+            for (size_t f = 0; f < info->field_count; f++)
+                gn2_text_format(text, "%s %d %d\n", info->fields[f].name,
+                                info->fields[f].kind, info->fields[f].size);
+        }
+    }
+}
+
+static void title(const gn2_source *source, gn2_text *text)
+{
+    const file_source *s = (const file_source *)source;
+    for (size_t i = 0; i < s->count; i++)
+        gn2_text_format(text, "%s%s", i ? "+" : "", base_name(s->file[i].path));
+}
+
+static const gn2_label_map *labels(const gn2_source *source)
+{
+    return &((const file_source *)source)->file[0].flavours;
+}
+
+static void free_source(gn2_source *source)
+{
+    file_source *s = (file_source *)source;
+    for (size_t i = 0; i < s->count; i++) gn2_data_file_close(&s->file[i]);
+    atomic_fetch_sub(source->memory, (int64_t)s->buffer.size);
+    gn2_free(s->buffer.data);
+    gn2_free(s->file);
+    gn2_free(s);
+}
+
+/* A label counts as there when every file has it. */
+static void drop_missing_labels(file_source *s)
+{
+    gn2_rows_shape *shape = &s->base.shape;
+    for (size_t i = 0; i < s->count; i++) {
+        const gn2_data_table *table = s->file[i].table;
+        if (!table[0].flavour.to_int) shape->has_flavour = 0;
+        if (shape->origin_part >= 0 && !table[shape->origin_part + 1].origin.to_int)
+            shape->origin_part = -1;
+        if (shape->vertex_part >= 0 && !table[shape->vertex_part + 1].vertex.to_int)
+            shape->vertex_part = -1;
+    }
+}
+
+static void add_file(file_source *s, const gn2_data_file *file)
+{
+    s->base.count += file->rows;
+    for (int32_t p = 1; p < s->base.schema->object_count; p++)
+        if (file->table[p].info->slots > s->base.max_slots)
+            s->base.max_slots = file->table[p].info->slots;
+}
+
+gn2_status gn2_source_files(const char *const *paths, size_t count,
+                            const gn2_schema *schema, _Atomic int64_t *memory,
+                            gn2_source **out_source)
+{
+    *out_source = NULL;
+    file_source *s = gn2_alloc(1, sizeof *s);
+    if (!s) return gn2_fail_memory();
+    s->base = (gn2_source){.schema = schema,
+                           .shape = gn2_schema_shape(schema),
+                           .memory = memory,
+                           .load = load,
+                           .describe = describe,
+                           .title = title,
+                           .labels = labels,
+                           .close = free_source};
+    s->buffer.memory = memory;
+    gn2_status status = GN2_OK;
+    s->file = gn2_alloc(count, sizeof *s->file);
+    if (!s->file) status = gn2_fail_memory();
+    for (size_t i = 0; i < count && status == GN2_OK; i++) {
+        status = gn2_data_file_open(paths[i], schema, &s->file[i]);
+        if (status != GN2_OK) break;
+        s->count = i + 1;
+        add_file(s, &s->file[i]);
+    }
+    if (status != GN2_OK) {
+        free_source(&s->base);
+        return status;
+    }
+    drop_missing_labels(s);
+    *out_source = &s->base;
+    return GN2_OK;
+}
+
+void gn2_source_free(gn2_source *source)
+{
+    if (source) source->close(source);
+}

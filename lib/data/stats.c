@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/stats.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "util/alloc.h"
+#include "util/error.h"
+
+/* Jets read at once. */
+#define STATS_BLOCK 10000
+
+static gn2_moments moments_of(const float *values, int64_t count, int64_t stride)
+{
+    gn2_moments m = {0};
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(values[i * stride])) continue;
+        m.count++;
+        sum += (double)values[i * stride];
+    }
+    if (m.count > 0) m.mean = sum / m.count;
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(values[i * stride])) continue;
+        const double off = (double)values[i * stride] - m.mean;
+        m.squares += off * off;
+    }
+    return m;
+}
+
+/* Joins two sets: Chan, Golub, LeVeque 1979. */
+void gn2_moments_add(gn2_moments *moments, const float *values, int64_t count,
+                     int64_t stride)
+{
+    const gn2_moments more = moments_of(values, count, stride);
+    if (more.count <= 0) return;
+    const double total = moments->count + more.count;
+    const double off = more.mean - moments->mean;
+    moments->squares +=
+        more.squares + off * off * (moments->count * more.count / total);
+    moments->mean += off * (more.count / total);
+    moments->count = total;
+}
+
+double gn2_moments_std(const gn2_moments *moments)
+{
+    return moments->count > 0 ? sqrt(moments->squares / moments->count) : 0;
+}
+
+static gn2_status make(const gn2_schema *schema, gn2_stats *stats)
+{
+    for (int32_t o = 0; o < schema->object_count; o++) {
+        stats->input[o] =
+            gn2_alloc(schema->object[o].input_count, sizeof *stats->input[o]);
+        if (!stats->input[o]) return gn2_fail_memory();
+    }
+    stats->flavours = gn2_alloc(schema->class_count, sizeof *stats->flavours);
+    stats->origins = gn2_alloc((size_t)schema->origin.classes, sizeof *stats->origins);
+    return stats->flavours && stats->origins ? GN2_OK : gn2_fail_memory();
+}
+
+static void add_labels(int64_t *counts, const int32_t *labels, int64_t count)
+{
+    for (int64_t i = 0; labels && i < count; i++)
+        if (labels[i] >= 0) counts[labels[i]]++;
+}
+
+static void add_block(gn2_stats *stats, const gn2_rows *rows)
+{
+    const int64_t columns = rows->shape.columns;
+    for (int64_t i = 0; i < columns; i++)
+        gn2_moments_add(&stats->input[0][i], rows->features + i, rows->count, columns);
+    add_labels(stats->flavours, rows->flavour, rows->count);
+    for (int32_t p = 0; p < rows->shape.part_count; p++) {
+        const gn2_rows_part *part = &rows->part[p];
+        const int64_t width = rows->shape.part_columns[p];
+        for (int64_t i = 0; i < width; i++)
+            gn2_moments_add(&stats->input[p + 1][i], part->data + i, part->count,
+                            width);
+        add_labels(stats->origins, part->origin, part->count);
+    }
+}
+
+static gn2_status collect(gn2_source *source, int64_t jets, gn2_rows *rows,
+                          gn2_stats *stats)
+{
+    GN2_TRY(make(source->schema, stats));
+    GN2_TRY(gn2_rows_init(rows, &source->shape, source->memory));
+    for (int64_t first = 0; first < jets; first += STATS_BLOCK) {
+        const int64_t left = jets - first;
+        gn2_rows_clear(rows);
+        GN2_TRY(source->load(source, first, left < STATS_BLOCK ? left : STATS_BLOCK,
+                             GN2_NON_FINITE_KEEP, rows));
+        add_block(stats, rows);
+    }
+    return GN2_OK;
+}
+
+gn2_status gn2_stats_collect(gn2_source *source, int64_t jets, gn2_stats *out_stats)
+{
+    gn2_rows rows = {0};
+    memset(out_stats, 0, sizeof *out_stats);
+    const gn2_status status = collect(source, jets, &rows, out_stats);
+    gn2_rows_free(&rows);
+    if (status != GN2_OK) gn2_stats_clear(out_stats);
+    return status;
+}
+
+void gn2_stats_clear(gn2_stats *stats)
+{
+    for (int32_t o = 0; o <= GN2_MAX_PARTS; o++) gn2_free(stats->input[o]);
+    gn2_free(stats->flavours);
+    gn2_free(stats->origins);
+    memset(stats, 0, sizeof *stats);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Means, deviations and class counts over a dataset, in double, by one pass. */
+#ifndef GN2_DATA_STATS_H
+#define GN2_DATA_STATS_H
+
+#include "data/source.h"
+
+/* Of the finite values of a variable. */
+typedef struct gn2_moments {
+    double count, mean, squares; /* squares: sum of (x − mean)² */
+} gn2_moments;
+
+/* Adds n values, `stride` floats apart; NaN and Inf are left out. */
+void gn2_moments_add(gn2_moments *moments, const float *values, int64_t count,
+                     int64_t stride);
+/* Population standard deviation (numpy's default, as UPP uses). */
+double gn2_moments_std(const gn2_moments *moments);
+
+typedef struct gn2_stats {
+    gn2_moments *input[1 + GN2_MAX_PARTS]; /* (inputs) of each object */
+    int64_t *flavours;                     /* (classes) */
+    int64_t *origins;                      /* (origins) */
+} gn2_stats;
+
+/* Reads the first `jets` jets of a source. */
+gn2_status gn2_stats_collect(gn2_source *source, int64_t jets, gn2_stats *out_stats);
+void gn2_stats_clear(gn2_stats *stats);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Jets a second from an HDF5 file, in the order of training and in file order,
+ * beside what unpacking its chunks costs alone (zlib on the file's bytes, one
+ * thread): reading is as fast as it can be when the two meet.
+ *
+ * bench_read [file.h5]; without one: $GN2_SHARED/data/jets_train.h5
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zlib.h>
+
+#include "data/dataset.h"
+#include "data/module.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int fail(void)
+{
+    fprintf(stderr, "%s\n", gn2_error_text());
+    return 1;
+}
+
+static gn2_status run(const char *path, const char *sampling, const char *prefetch)
+{
+    gn2_config *config = NULL;
+    gn2_dataset *data = NULL;
+    gn2_jets jets;
+    gn2_labels labels;
+    gn2_dataset_info info;
+    int64_t count = 0, tracks = 0;
+    GN2_TRY(gn2_config_new(&config));
+    GN2_TRY(gn2_config_put_text(config, "data.sampling", sampling));
+    GN2_TRY(gn2_config_put_text(config, "data.prefetch", prefetch));
+    const double start = now();
+    GN2_TRY(gn2_dataset_open_impl(&path, 1, config, &data));
+    do {
+        GN2_TRY(gn2_dataset_next_impl(data, &jets, &labels));
+        count += jets.count;
+        tracks += jets.sequences[0].offsets[jets.count];
+    } while (jets.count > 0);
+    const double seconds = now() - start;
+    gn2_dataset_info_impl(data, &info);
+    printf("%-10s prefetch %s: %8.0f jets/s (%lld jets, %lld tracks, %.1f MB held)\n",
+           sampling, prefetch, (double)count / seconds, (long long)count,
+           (long long)tracks, 1e-6 * (double)info.memory);
+    gn2_dataset_free_impl(data);
+    gn2_config_delete(config);
+    return GN2_OK;
+}
+
+/* All records, untouched: what HDF5 and the filters cost. */
+static gn2_status run_records(const char *path)
+{
+    const int64_t step = 1000;
+    gn2_h5_file *file = NULL;
+    gn2_h5_table *table = NULL;
+    GN2_TRY(gn2_h5_open(path, &file));
+    GN2_TRY(gn2_h5_table_find(file, "tracks", &table));
+    const gn2_h5_info *info = gn2_h5_table_shape(table);
+    uint8_t *all = gn2_alloc(info->field_count, 1);
+    memset(all, 1, info->field_count);
+    GN2_TRY(gn2_h5_table_choose(table, all));
+    const size_t row = (size_t)(info->record * info->slots);
+    char *records = gn2_alloc((size_t)step, row);
+    const double start = now();
+    for (int64_t at = 0; at < info->rows; at += step)
+        GN2_TRY(gn2_h5_table_rows(
+            table, at, info->rows - at < step ? info->rows - at : step, records));
+    const double seconds = now() - start;
+    printf("tracks as stored, HDF5 alone: %8.0f jets/s, %.0f MB/s unpacked\n",
+           (double)info->rows / seconds,
+           1e-6 * (double)row * (double)info->rows / seconds);
+    /* the same bytes through zlib alone, packed again at h5py's level */
+    uLongf packed_size = compressBound((uLong)(row * 100));
+    Bytef *packed = gn2_alloc(packed_size, 1);
+    compress2(packed, &packed_size, (const Bytef *)records, (uLong)(row * 100), 4);
+    const double from = now();
+    for (int i = 0; i < 100; i++) {
+        uLongf size = (uLongf)(row * 100);
+        uncompress((Bytef *)records, &size, packed, packed_size);
+    }
+    printf("zlib alone on unshuffled chunks:  %6.0f jets/s\n", 1e4 / (now() - from));
+    gn2_free(packed);
+    gn2_free(records);
+    gn2_free(all);
+    GN2_TRY(gn2_h5_table_free(table));
+    return gn2_h5_close(file);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const modes[] = {"sequential", "batches", "jets"};
+    char path[4096];
+    const char *shared = getenv("GN2_SHARED");
+    if (argc < 2 && !shared) {
+        puts("GN2_SHARED is not set and no file is named");
+        return 77;
+    }
+    snprintf(path, sizeof path, "%s/data/jets_train.h5", shared ? shared : "");
+    const char *file = argc > 1 ? argv[1] : path;
+    if (run_records(file) != GN2_OK) return fail();
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (run(file, modes[i], "0") != GN2_OK) return fail();
+        if (run(file, modes[i], "4") != GN2_OK) return fail();
+    }
+    return 0;
+}
