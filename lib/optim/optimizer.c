@@ -35,7 +35,7 @@ void R(gn2_optimizer_destroy)(R(gn2_optimizer) * o)
 typedef struct job {
     R(gn2_optimizer) * o;
     const R(gn2_update) * u;
-    double beta1, beta2;     /* as the kernel rounds them */
+    real beta1, beta2;       /* as the kernel takes them */
     double bias1, inv_bias2; /* 1 − β1^t, 1/√(1 − β2^t) */
 } job;
 
@@ -45,18 +45,18 @@ static void adamw_piece(const job *j, const gn2_piece *p, const gn2_tensor *t)
     const double lr = j->u->lr * t->lr_mult;
     const double decay = lr * o->options.weight_decay * t->wd_mult;
     o->kernels->adamw(j->u->weights + p->offset, o->m + p->offset, o->v + p->offset,
-                      j->u->grads + p->offset, (real)j->u->clip, (real)decay,
-                      (real)j->beta1, (real)j->beta2, (real)(lr / j->bias1),
-                      (real)j->inv_bias2, (real)o->options.eps, p->count);
+                      j->u->grads + p->offset, (real)j->u->clip, (real)decay, j->beta1,
+                      j->beta2, (real)(lr / j->bias1), (real)j->inv_bias2,
+                      (real)o->options.eps, p->count);
 }
 
 static void sgd_piece(const job *j, const gn2_piece *p, const gn2_tensor *t)
 {
     const R(gn2_optimizer) *o = j->o;
-    o->kernels->sgd(
-        j->u->weights + p->offset, o->m + p->offset, j->u->grads + p->offset,
-        (real)j->u->clip, (real)(j->u->lr * t->lr_mult),
-        (real)(o->options.weight_decay * t->wd_mult), (real)j->beta1, p->count);
+    o->kernels->sgd(j->u->weights + p->offset, o->m + p->offset,
+                    j->u->grads + p->offset, (real)j->u->clip,
+                    (real)(j->u->lr * t->lr_mult),
+                    (real)(o->options.weight_decay * t->wd_mult), j->beta1, p->count);
 }
 
 static void run_piece(void *context, int64_t index, int32_t worker)
@@ -75,13 +75,14 @@ void R(gn2_optimizer_step)(R(gn2_optimizer) * o, const R(gn2_update) * update,
                            gn2_pool *pool)
 {
     /* The moments decay by the rounded β, so their weights sum to 1 − β^t of that
-     * one: (1 − 0.999f) is off by 1e-5. */
+     * one: (1 − 0.999f) is off by 1e-5. They are kept as real: gcc 12 drops a pair
+     * of casts (double)(float)x when it vectorises two stores side by side. */
     job j = {.o = o,
              .u = update,
-             .beta1 = (double)(real)update->beta1,
-             .beta2 = (double)(real)o->options.beta2};
+             .beta1 = (real)update->beta1,
+             .beta2 = (real)o->options.beta2};
     o->steps++;
-    j.bias1 = 1 - pow(j.beta1, (double)o->steps);
-    j.inv_bias2 = 1 / sqrt(1 - pow(j.beta2, (double)o->steps));
+    j.bias1 = 1 - pow((double)j.beta1, (double)o->steps);
+    j.inv_bias2 = 1 / sqrt(1 - pow((double)j.beta2, (double)o->steps));
     gn2_pool_run(pool, (int64_t)o->pieces->count, run_piece, &j);
 }
