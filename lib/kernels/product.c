@@ -76,28 +76,12 @@ static gn2_status create_dnnl(gn2_product_f32 *p)
 }
 #endif
 
-/*
- * AUTO is the own kernels wherever the processor has them. Measured (bench_product,
- * AVX-512, one core, oneDNN 2.6.3), as parts of the FMA peak, own | oneDNN, over
- * GN2's shapes K 64 … 512, N 32 … 768:
- *   forward   m = 1     19 … 44 % | 4 … 30 %     m = 10    80 … 97 % | 18 … 81 %
- *             m = 128   84 … 98 % | 81 … 98 %    m = 487   85 … 97 % | 69 … 94 %
- *   gradient  m = 121   78 … 93 % | 41 … 77 %    m = 128   82 … 96 % | 65 … 91 %
- *             m = 487   75 … 92 % | 52 … 83 %
- * oneDNN draws level only where m is a large power of two, and chunks of jets have
- * any number of rows. It leads by 5 % at 21 -> 256 (0.5 % of the work). Besides it
- * allocates in every run, and its bits change with its version.
- */
 static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *options)
 {
     const gn2_isa have = gn2_isa_detect();
     p->isa = options->cap < have ? options->cap : have;
 #ifdef GN2_ONEDNN
-    const int wanted = options->backend == GN2_BACKEND_ONEDNN;
-    /* a processor without own kernels, unless the reference was asked for */
-    const int only = options->backend == GN2_BACKEND_AUTO &&
-                     have == GN2_ISA_REFERENCE && options->cap != GN2_ISA_REFERENCE;
-    if (wanted || only) return create_dnnl(p);
+    if (options->backend == GN2_BACKEND_ONEDNN) return create_dnnl(p);
 #endif
     p->ops = own_ops(p);
     return p->ops->create(p);

@@ -226,7 +226,6 @@ INLINE void tile_cut(const tile_args *t, const int rows, const int panels,
 {
     const int width = panels ? panels * vecs : vecs;
     vec sum[MAX_ROWS][16];
-
     start(t, sum, rows, width, cut);
     if (panels)
         add_products(t, sum, rows, panels, vecs);
@@ -311,11 +310,11 @@ static int panel_shift(int64_t rows, int64_t left)
  * out evenly so that no tile is thin. Row to row, t.a moves by `step`. */
 static void run_rows(tile_args t, tile_fn *const *by_rows, int64_t rows, int64_t step)
 {
-    const int64_t count = (rows + MAX_ROWS - 1) / MAX_ROWS;
-    const int64_t thin = rows / count, thick = rows % count; /* thick ones first */
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t take = thin + (i < thick);
+    int64_t count = (rows + MAX_ROWS - 1) / MAX_ROWS;
+    for (; count > 0; count--) {
+        const int64_t take = (rows + count - 1) / count;
         by_rows[take](&t);
+        rows -= take;
         t.a += take * step;
         t.c += take * t.ldc;
         if (t.residual) t.residual += take * t.ldc;

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "common/need.h"
+#include "common/testnet.h"
+#include "util/alloc.h"
+#include "util/rng.h"
+
+/* What pads hold: large, and easy to see when it leaks. */
+#define JUNK 1e4
+
+static void create_rows(testrows *rows, int64_t inputs, const int64_t *tracks,
+                        int64_t jets)
+{
+    rows->inputs = inputs;
+    rows->offset = need_memory((size_t)jets + 1, sizeof *rows->offset);
+    for (int64_t b = 0; b < jets; b++)
+        rows->offset[b + 1] = rows->offset[b] + tracks[b];
+    rows->rows = rows->slots = rows->offset[jets];
+    rows->data = need_memory((size_t)(rows->slots * inputs), sizeof *rows->data);
+}
+
+static int labelled_sequence(const gn2_hparams *h)
+{
+    return h->task[GN2_TASK_VERTEX].on ? h->task[GN2_TASK_VERTEX].sequence
+                                       : h->task[GN2_TASK_ORIGIN].sequence;
+}
+
+testbatch *testbatch_create(const gn2_hparams *h, const int64_t *tracks, int64_t jets)
+{
+    testbatch *batch = need_memory(1, sizeof *batch);
+    batch->jets = jets;
+    batch->jet_inputs = h->jet_inputs;
+    batch->count = h->sequence_count;
+    batch->jet = need_memory((size_t)(jets * h->jet_inputs), sizeof *batch->jet);
+    for (int s = 0; s < h->sequence_count; s++)
+        create_rows(&batch->sequence[s], h->sequence_inputs[s], tracks + s * jets,
+                    jets);
+    const size_t slots = (size_t)batch->sequence[labelled_sequence(h)].slots;
+    batch->flavour = need_memory((size_t)jets, sizeof(int32_t));
+    batch->origin = need_memory(slots, sizeof(int32_t));
+    batch->vertex = need_memory(slots, sizeof(int32_t));
+    return batch;
+}
+
+static void fill_normal(double *x, int64_t count, uint64_t key)
+{
+    for (int64_t i = 0; i < count; i++)
+        x[i] = (double)(float)gn2_rng_normal(key, (uint64_t)i);
+}
+
+/* Integers least … least + many − 1. */
+static void fill_labels(int32_t *x, int64_t count, int32_t least, int64_t many,
+                        uint64_t key)
+{
+    for (int64_t i = 0; i < count; i++)
+        x[i] = least + (int32_t)gn2_rng_below(key, (uint64_t)i, (uint64_t)many);
+}
+
+testbatch *testbatch_random(const gn2_hparams *h, const int64_t *tracks, int64_t jets,
+                            uint64_t key)
+{
+    testbatch *batch = testbatch_create(h, tracks, jets);
+    fill_normal(batch->jet, jets * h->jet_inputs, gn2_rng_key(key, 1));
+    for (int s = 0; s < h->sequence_count; s++)
+        fill_normal(batch->sequence[s].data,
+                    batch->sequence[s].slots * h->sequence_inputs[s],
+                    gn2_rng_key(key, 2 + (uint64_t)s));
+    const int64_t slots = batch->sequence[labelled_sequence(h)].slots;
+    fill_labels(batch->flavour, jets, 0, h->classes, gn2_rng_key(key, 100));
+    if (jets > 3) batch->flavour[3] = -1; /* ignored */
+    /* −2 and −1 are ignored, −1 … 1 are vertices */
+    const int64_t origins = h->origins > 0 ? h->origins : 8;
+    fill_labels(batch->origin, slots, -2, origins + 2, gn2_rng_key(key, 101));
+    fill_labels(batch->vertex, slots, -1, 3, gn2_rng_key(key, 102));
+    return batch;
+}
+
+void testbatch_free(testbatch *batch)
+{
+    if (!batch) return;
+    for (int s = 0; s < batch->count; s++) {
+        gn2_free(batch->sequence[s].offset);
+        gn2_free(batch->sequence[s].row);
+        gn2_free(batch->sequence[s].data);
+    }
+    gn2_free(batch->jet);
+    gn2_free(batch->flavour);
+    gn2_free(batch->origin);
+    gn2_free(batch->vertex);
+    gn2_free(batch);
+}
+
+/* Slot `to` of a becomes slot `from` of b. */
+static void copy_slot(testrows *a, int64_t to, const testrows *b, int64_t from)
+{
+    memcpy(a->data + to * a->inputs, b->data + from * b->inputs,
+           (size_t)a->inputs * sizeof *a->data);
+}
+
+static void copy_labels(testbatch *a, int64_t to, const testbatch *b, int64_t from)
+{
+    a->origin[to] = b->origin[from];
+    a->vertex[to] = b->vertex[from];
+}
+
+static int64_t slot_of(const testrows *rows, int64_t r)
+{
+    return rows->row ? rows->row[r] : r;
+}
+
+static void copy_jet(testbatch *a, int64_t to, const testbatch *b, int64_t from)
+{
+    memcpy(a->jet + to * a->jet_inputs, b->jet + from * b->jet_inputs,
+           (size_t)a->jet_inputs * sizeof *a->jet);
+    a->flavour[to] = b->flavour[from];
+}
+
+testbatch *testbatch_pick(const gn2_hparams *h, const testbatch *batch,
+                          const int64_t *which, int64_t count)
+{
+    const int labelled = labelled_sequence(h);
+    int64_t *tracks = need_memory((size_t)(batch->count * count), sizeof *tracks);
+    for (int s = 0; s < batch->count; s++)
+        for (int64_t b = 0; b < count; b++) {
+            const int64_t *offset = batch->sequence[s].offset + which[b];
+            tracks[s * count + b] = offset[1] - offset[0];
+        }
+    testbatch *out = testbatch_create(h, tracks, count);
+    gn2_free(tracks);
+    for (int64_t b = 0; b < count; b++) copy_jet(out, b, batch, which[b]);
+    for (int s = 0; s < batch->count; s++) {
+        testrows *to = &out->sequence[s];
+        const testrows *from = &batch->sequence[s];
+        for (int64_t b = 0; b < count; b++)
+            for (int64_t i = to->offset[b]; i < to->offset[b + 1]; i++) {
+                const int64_t r = from->offset[which[b]] + i - to->offset[b];
+                copy_slot(to, i, from, slot_of(from, r));
+                if (s == labelled) copy_labels(out, i, batch, slot_of(from, r));
+            }
+    }
+    return out;
+}
+
+static void copy_offsets(testrows *to, const testrows *from, int64_t jets)
+{
+    const size_t bytes = (size_t)(jets + 1) * sizeof *to->offset;
+    to->offset = need_memory((size_t)jets + 1, sizeof *to->offset);
+    memcpy(to->offset, from->offset, bytes);
+}
+
+/* Rows of jet b to ascending random slots of its n + extra. */
+static void place_jet(testrows *rows, int64_t b, int64_t extra, uint64_t key)
+{
+    const int64_t first = rows->offset[b], n = rows->offset[b + 1] - first;
+    int64_t left = n;
+    for (int64_t slot = 0; slot < n + extra && left; slot++) {
+        const uint64_t rest = (uint64_t)(n + extra - slot);
+        const int64_t at = first + b * extra + slot;
+        if (gn2_rng_below(key, (uint64_t)at, rest) < (uint64_t)left)
+            rows->row[first + n - left--] = at;
+    }
+}
+
+static void pad_rows(testrows *to, const testrows *from, int64_t jets, int64_t extra,
+                     uint64_t key)
+{
+    copy_offsets(to, from, jets);
+    to->inputs = from->inputs;
+    to->rows = from->rows;
+    to->slots = from->rows + jets * extra;
+    to->row = need_memory((size_t)to->rows, sizeof *to->row);
+    to->data = need_memory((size_t)(to->slots * to->inputs), sizeof *to->data);
+    for (int64_t i = 0; i < to->slots * to->inputs; i++) to->data[i] = JUNK;
+    for (int64_t b = 0; b < jets; b++) place_jet(to, b, extra, key);
+    for (int64_t r = 0; r < to->rows; r++)
+        copy_slot(to, to->row[r], from, slot_of(from, r));
+}
+
+testbatch *testbatch_pad(const testbatch *batch, int64_t extra, uint64_t key)
+{
+    testbatch *out = need_memory(1, sizeof *out);
+    out->jets = batch->jets;
+    out->jet_inputs = batch->jet_inputs;
+    out->count = batch->count;
+    out->jet = need_memory((size_t)(out->jets * out->jet_inputs), sizeof *out->jet);
+    out->flavour = need_memory((size_t)out->jets, sizeof(int32_t));
+    for (int64_t b = 0; b < out->jets; b++) copy_jet(out, b, batch, b);
+    for (int s = 0; s < out->count; s++)
+        pad_rows(&out->sequence[s], &batch->sequence[s], out->jets, extra, key);
+    const testrows *to = &out->sequence[0], *from = &batch->sequence[0];
+    out->origin = need_memory((size_t)to->slots, sizeof(int32_t));
+    out->vertex = need_memory((size_t)to->slots, sizeof(int32_t));
+    for (int64_t i = 0; i < to->slots; i++) out->origin[i] = out->vertex[i] = 3;
+    for (int64_t r = 0; r < to->rows; r++)
+        copy_labels(out, to->row[r], batch, slot_of(from, r));
+    return out;
+}
+
+testbatch *testbatch_permute(const gn2_hparams *h, const testbatch *batch,
+                             const int64_t *order)
+{
+    int64_t *all = need_memory((size_t)batch->jets, sizeof *all);
+    for (int64_t b = 0; b < batch->jets; b++) all[b] = b;
+    testbatch *out = testbatch_pick(h, batch, all, batch->jets);
+    gn2_free(all);
+    for (int64_t r = 0; r < out->sequence[0].rows; r++) {
+        copy_slot(&out->sequence[0], r, &batch->sequence[0], order[r]);
+        copy_labels(out, r, batch, order[r]);
+    }
+    return out;
+}
+
+/* ---- what the losses are divided by ---- */
+
+static double class_weight(const gn2_config *config, const char *key, int32_t label)
+{
+    if (label < 0) return 0;
+    if (gn2_config_list_count(config, key) == 0) return 1;
+    return gn2_config_f64_item(config, key, (size_t)label);
+}
+
+static int64_t positive_pairs(const testrows *rows, const int32_t *vertex, int64_t b)
+{
+    int64_t count = 0;
+    for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++)
+        for (int64_t j = rows->offset[b]; j < rows->offset[b + 1]; j++) {
+            const int32_t v = vertex[slot_of(rows, i)];
+            count += i != j && v >= 0 && v == vertex[slot_of(rows, j)];
+        }
+    return count;
+}
+
+gn2_totals testbatch_totals(const testmodel *model, const testbatch *batch)
+{
+    const gn2_config *c = model->config;
+    const testrows *rows = &batch->sequence[labelled_sequence(&model->h)];
+    gn2_totals t = {{0}};
+    for (int64_t b = 0; b < batch->jets; b++) {
+        t.value[GN2_TASK_JETS] += class_weight(
+            c, "task.jets_classification.class_weights", batch->flavour[b]);
+        t.value[GN2_TASK_VERTEX] += (double)positive_pairs(rows, batch->vertex, b);
+    }
+    for (int64_t r = 0; r < rows->rows; r++)
+        t.value[GN2_TASK_ORIGIN] += class_weight(c, "task.track_origin.class_weights",
+                                                 batch->origin[slot_of(rows, r)]);
+    return t;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A batch through a network, chunk by chunk; built once a precision. */
+#include <string.h>
+
+#include "common/need.h"
+#include "common/testreal.h"
+#include "util/alloc.h"
+
+/* One run: everything in the run's precision. */
+typedef struct run {
+    const testmodel *model;
+    const testbatch *source;
+    const testoptions *options;
+    R(gn2_net) * net;
+    R(gn2_space) * space;
+    R(gn2_batch) batch;
+    real *weights, *grads;
+    gn2_truth truth;
+    gn2_totals totals;
+    gn2_chunk *chunks;
+    int64_t chunk_count;
+    testresult *result;
+} run;
+
+static double *doubles(int64_t rows, int64_t cols)
+{
+    return need_memory((size_t)(rows * cols), sizeof(double));
+}
+
+static void make_net(run *r)
+{
+    const testmodel *m = r->model;
+    const gn2_net_options options = {
+        .product = {.cap = r->options->cap, .max_rows = r->options->chunk_tokens},
+        .training = r->options->training,
+    };
+    need_ok(R(gn2_net_create)(&m->h, m->params, &options, &r->net), "network");
+    R(testreal_set_norms)(r->net, m);
+    r->weights = R(testreal)(m->weights, m->params->total);
+    R(gn2_net_pack)(r->net, r->weights);
+    if (r->options->training)
+        r->grads = need_memory((size_t)m->params->total, sizeof(real));
+}
+
+/* ---- batch ---- */
+
+static void make_batch(run *r)
+{
+    const testbatch *b = r->source;
+    R(testreal_batch)(&r->batch, b);
+    r->truth = (gn2_truth){b->flavour, b->origin, b->vertex};
+    if (b->flavour) r->totals = testbatch_totals(r->model, b);
+}
+
+static void make_chunks(run *r)
+{
+    const gn2_hparams *h = &r->model->h;
+    const gn2_chunk start = {0};
+    gn2_capacity capacity = {0};
+    int64_t all, limit = r->options->chunk_tokens;
+    R(gn2_batch_measure)(h, &r->batch, &capacity.longest, &all);
+    if (limit == 0) limit = all + r->batch.jets + 1;
+    r->chunks = need_memory((size_t)r->batch.jets + 1, sizeof *r->chunks);
+    r->chunk_count = R(gn2_batch_cut)(h, &r->batch, &start, r->batch.jets, limit,
+                                      r->chunks, r->batch.jets);
+    for (int64_t k = 0; k < r->chunk_count; k++) {
+        const gn2_chunk *c = &r->chunks[k];
+        if (c->jets > capacity.jets) capacity.jets = c->jets;
+        if (c->tokens > capacity.tokens) capacity.tokens = c->tokens;
+    }
+    if (capacity.tokens == 0) capacity.tokens = 1;
+    if (capacity.longest == 0) capacity.longest = 1;
+    need_ok(R(gn2_space_create)(r->net, &capacity, &r->space), "space");
+}
+
+/* ---- results ---- */
+
+static void make_heads_result(run *r)
+{
+    const gn2_hparams *h = &r->model->h;
+    testresult *t = r->result;
+    for (int id = 0; id < GN2_TASK_COUNT; id++) {
+        const gn2_task *task = &h->task[id];
+        if (!task->on) continue;
+        const int64_t rows[] = {t->jets, t->rows[task->sequence], t->pairs};
+        t->logits[id] = doubles(rows[id], task->net.size[task->net.depth]);
+        if (id != GN2_TASK_VERTEX)
+            t->probs[id] = doubles(rows[id], task->net.size[task->net.depth]);
+    }
+}
+
+static void make_result(run *r)
+{
+    const gn2_hparams *h = &r->model->h;
+    testresult *t = r->result = need_memory(1, sizeof *t);
+    for (int64_t k = 0; k < r->chunk_count; k++) {
+        t->tokens += r->chunks[k].tokens;
+        t->pairs += r->chunks[k].pairs;
+    }
+    t->jets = r->batch.jets;
+    t->z = doubles(t->tokens, h->out_dim);
+    t->alpha = doubles(t->tokens, 1);
+    t->pooled = doubles(t->jets, h->out_dim);
+    for (int s = 0; s < h->sequence_count; s++)
+        t->rows[s] = r->source->sequence[s].rows;
+    make_heads_result(r);
+    if (!r->options->training) return;
+    t->layers = h->num_layers;
+    t->layer = need_memory((size_t)t->layers, sizeof *t->layer);
+    for (int64_t i = 0; i < t->layers; i++)
+        t->layer[i] = doubles(t->tokens, h->embed_dim);
+    for (int s = 0; s < h->sequence_count; s++)
+        t->init[s] = doubles(t->rows[s], h->embed_dim);
+    t->grads = doubles(r->model->params->total, 1);
+}
+
+static void keep_activations(run *r, const gn2_chunk *c)
+{
+    const gn2_hparams *h = &r->model->h;
+    const int64_t w = h->embed_dim;
+    for (int64_t i = 0; i < h->num_layers; i++) R(testreal_back)
+    (r->result->layer[i] + c->first_token * w, r->space->layer[i + 1].x, c->tokens * w);
+    for (int s = 0; s < h->sequence_count; s++) {
+        const int64_t *offset = r->source->sequence[s].offset + c->first;
+        R(testreal_back)
+        (r->result->init[s] + offset[0] * w,
+         r->space->init[s].act[h->init[s].depth - 1],
+         (offset[c->jets] - offset[0]) * w);
+    }
+}
+
+/* Logits of one head and, for a classification, their softmax. */
+static void keep_head(run *r, gn2_task_id id, int64_t first, int64_t rows)
+{
+    const gn2_task *task = &r->model->h.task[id];
+    if (!task->on) return;
+    const int64_t cols = task->net.size[task->net.depth];
+    real *logits = id == GN2_TASK_VERTEX ? r->space->pair_logits
+                                         : r->space->head[id].act[task->net.depth - 1];
+    R(testreal_back)(r->result->logits[id] + first * cols, logits, rows * cols);
+    if (id == GN2_TASK_VERTEX) return;
+    real *probs = need_memory((size_t)(rows * cols), sizeof *probs);
+    r->net->kernels->softmax(probs, logits, rows, cols);
+    R(testreal_back)(r->result->probs[id] + first * cols, probs, rows * cols);
+    gn2_free(probs);
+}
+
+static void keep_outputs(run *r, const gn2_chunk *c)
+{
+    const gn2_hparams *h = &r->model->h;
+    const int64_t o = h->out_dim;
+    const int64_t *offset =
+        r->source->sequence[h->task[GN2_TASK_ORIGIN].sequence].offset + c->first;
+    R(testreal_back)(r->result->z + c->first_token * o, r->space->z, c->tokens * o);
+    R(testreal_back)
+    (r->result->alpha + c->first_token, r->space->pool.alpha, c->tokens);
+    R(testreal_back)(r->result->pooled + c->first * o, r->space->pooled, c->jets * o);
+    keep_head(r, GN2_TASK_JETS, c->first, c->jets);
+    keep_head(r, GN2_TASK_ORIGIN, offset[0], offset[c->jets] - offset[0]);
+    keep_head(r, GN2_TASK_VERTEX, c->first_pair, c->pairs);
+}
+
+static void run_chunk(run *r, const gn2_chunk *c)
+{
+    R(gn2_pass)
+    pass = {
+        .net = r->net,
+        .space = r->space,
+        .ctx = {r->net->kernels, r->space->lane, r->weights, r->grads},
+        .batch = &r->batch,
+        .chunk = *c,
+        .truth = r->source->flavour ? &r->truth : NULL,
+        .totals = &r->totals,
+        .step_key = r->options->step_key,
+        .dropping = r->options->dropping,
+    };
+    R(gn2_pass_trunk)(&pass);
+    R(gn2_pass_heads)(&pass, (1u << GN2_TASK_COUNT) - 1);
+    keep_outputs(r, c);
+    for (int id = 0; id < GN2_TASK_COUNT; id++)
+        r->result->losses[id] += pass.losses.value[id];
+    if (!r->options->training) return;
+    keep_activations(r, c);
+    if (pass.truth) R(gn2_pass_trunk_backward)(&pass);
+}
+
+static void finish(run *r)
+{
+    if (r->grads) R(testreal_back)(r->result->grads, r->grads, r->model->params->total);
+    for (int id = 0; id < GN2_TASK_COUNT; id++)
+        r->result->total += r->result->losses[id];
+    R(testreal_batch_free)(&r->batch);
+    R(gn2_space_free)(r->space);
+    R(gn2_net_free)(r->net);
+    gn2_free(r->chunks);
+    gn2_free(r->weights);
+    gn2_free(r->grads);
+}
+
+testresult *R(testrun)(const testmodel *model, const testbatch *batch,
+                       const testoptions *options)
+{
+    run r = {.model = model, .source = batch, .options = options};
+    make_net(&r);
+    make_batch(&r);
+    make_chunks(&r);
+    make_result(&r);
+    for (int64_t k = 0; k < r.chunk_count; k++) run_chunk(&r, &r.chunks[k]);
+    finish(&r);
+    return r.result;
+}
+
+#ifndef GN2_REAL_DOUBLE
+void testresult_free(testresult *result)
+{
+    if (!result) return;
+    for (int64_t i = 0; i < result->layers; i++) gn2_free(result->layer[i]);
+    for (int s = 0; s < GN2_MAX_SEQUENCES; s++) gn2_free(result->init[s]);
+    for (int id = 0; id < GN2_TASK_COUNT; id++) {
+        gn2_free(result->logits[id]);
+        gn2_free(result->probs[id]);
+    }
+    gn2_free(result->layer);
+    gn2_free(result->z);
+    gn2_free(result->alpha);
+    gn2_free(result->pooled);
+    gn2_free(result->grads);
+    gn2_free(result);
+}
+#endif
