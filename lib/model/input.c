@@ -201,9 +201,12 @@ static gn2_status check_values(const reader *r, const gn2_batch_f32 *batch)
         if (count == 0 || (dense && k->all_finite(rows->data, count * inputs)))
             continue;
         for (int64_t b = 0; b < batch->jets; b++)
-            for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++)
-                GN2_TRY(check_row(r, s + 1, rows, rows->row ? rows->row[i] : i, b,
-                                  i - rows->offset[b]));
+            for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++) {
+                const int64_t row = rows->row ? rows->row[i] : i;
+                const int64_t first =
+                    rows->row ? b * r->jets->sequences[s].slots : rows->offset[b];
+                GN2_TRY(check_row(r, s + 1, rows, row, b, row - first));
+            }
     }
     return GN2_OK;
 }

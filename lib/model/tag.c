@@ -157,17 +157,31 @@ static gn2_status ensure_spaces(gn2_tagger *t, int64_t jets, int64_t longest)
     return GN2_OK;
 }
 
-static gn2_status ensure_chunks(gn2_tagger *t, int64_t count)
+/* A chunk has at least one jet, so that a later call of as many jets finds room. */
+static gn2_status ensure_chunks(gn2_tagger *t, int64_t jets)
 {
-    if ((size_t)count <= t->chunk_capacity) return GN2_OK;
-    const size_t capacity = (size_t)count + (size_t)count / 2;
-    if (!gn2_grow((void **)&t->chunks, 0, capacity, sizeof *t->chunks))
+    if ((size_t)jets <= t->chunk_capacity) return GN2_OK;
+    if (!gn2_grow((void **)&t->chunks, 0, (size_t)jets, sizeof *t->chunks))
         return gn2_fail_memory();
-    t->chunk_capacity = capacity;
+    t->chunk_capacity = (size_t)jets;
     return GN2_OK;
 }
 
 /* ---- checks ---- */
+
+/* Over the finite values; others are refused or replaced elsewhere. */
+static double mean_of(const gn2_batch_f32 *batch, int64_t column)
+{
+    double sum = 0;
+    int64_t count = 0;
+    for (int64_t b = 0; b < batch->jets; b++) {
+        const float value = batch->jet.data[b * batch->jet.ld + column];
+        if (!isfinite(value)) continue;
+        sum += (double)value;
+        count++;
+    }
+    return count ? sum / (double)count : 0;
+}
 
 /* Mean of the jet pt of the call against the stored mean: GeV for MeV? */
 static gn2_status check_units(gn2_tagger *t, const gn2_batch_f32 *batch)
@@ -178,10 +192,7 @@ static gn2_status check_units(gn2_tagger *t, const gn2_batch_f32 *batch)
         const char *name = gn2_model_object_input(t->model, 0, (size_t)i);
         if (strncmp(name, "pt", 2) != 0 || !(stored[i] > 0)) continue;
         const int64_t column = batch->jet.column ? batch->jet.column[i] : i;
-        double sum = 0;
-        for (int64_t b = 0; b < batch->jets; b++)
-            sum += (double)batch->jet.data[b * batch->jet.ld + column];
-        const double mean = sum / (double)batch->jets, usual = (double)stored[i];
+        const double mean = mean_of(batch, column), usual = (double)stored[i];
         if (mean > usual / 300 && mean < usual * 300) continue;
         if (t->unit_check == 2)
             return gn2_fail(GN2_ERR_INVALID_ARG,
@@ -236,15 +247,10 @@ gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *ou
     GN2_TRY(check_units(t, &call.batch));
     gn2_batch_measure_f32(t->net->h, &call.batch, &longest, &tokens);
     GN2_TRY(ensure_spaces(t, jets->count, longest));
-    const int64_t size = chunk_size(t, tokens);
+    GN2_TRY(ensure_chunks(t, jets->count));
     const int64_t chunks =
-        gn2_batch_cut_f32(t->net->h, &call.batch, &start, jets->count, size, t->chunks,
-                          (int64_t)t->chunk_capacity);
-    if ((size_t)chunks > t->chunk_capacity) {
-        GN2_TRY(ensure_chunks(t, chunks));
-        gn2_batch_cut_f32(t->net->h, &call.batch, &start, jets->count, size, t->chunks,
-                          chunks);
-    }
+        gn2_batch_cut_f32(t->net->h, &call.batch, &start, jets->count,
+                          chunk_size(t, tokens), t->chunks, jets->count);
     gn2_tag_blank_outputs(&call);
     gn2_pool_run(t->pool, chunks, run_chunk, &call);
     return GN2_OK;
