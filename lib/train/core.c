@@ -3,7 +3,6 @@
 #include "train/core.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "util/alloc.h"
@@ -16,7 +15,7 @@ static gn2_status create_net(R(gn2_core) * core)
 {
     gn2_net_options options = {.product = core->options.product,
                                .training = 1,
-                               .replace_non_finite = core->options.replace_non_finite};
+                               .replace_non_finite = core->h->replace_non_finite};
     options.product.max_rows = core->options.chunk_tokens;
     return R(gn2_net_create)(core->h, core->params, &options, &core->net);
 }
@@ -62,6 +61,7 @@ gn2_status R(gn2_core_create)(const gn2_hparams *h, const gn2_params *params,
     GN2_TRY_GOTO(create_net(core));
     GN2_TRY_GOTO(create_arrays(core));
     GN2_TRY_GOTO(create_optimizer(core));
+    GN2_TRY_GOTO(R(gn2_core_reserve)(core, 1));
     *out_core = core;
     return GN2_OK;
 fail:
@@ -170,7 +170,9 @@ static gn2_status run_batch(job *j)
     GN2_TRY(R(gn2_core_plan)(core, j->batch));
     core->totals = (gn2_totals){0};
     if (j->truth) R(gn2_truth_totals)(core->net, j->batch, j->truth, &core->totals);
-    gn2_pool_run(core->options.pool, core->options.shards, run_shard, j);
+    const int ordered = j->visitor && j->visitor->ordered;
+    gn2_pool_run(ordered ? NULL : core->options.pool, core->options.shards, run_shard,
+                 j);
     return GN2_OK;
 }
 

@@ -16,8 +16,7 @@
 typedef struct gn2_core_options {
     int32_t shards;
     int64_t chunk_tokens;
-    uint64_t seed; /* of the dropout */
-    int replace_non_finite;
+    uint64_t seed;               /* of the dropout */
     gn2_product_options product; /* max_rows is filled in */
     gn2_optim_options optim;
     gn2_pool *pool; /* borrowed; NULL: the caller's thread alone */
@@ -66,8 +65,10 @@ size_t R(gn2_core_bytes)(const R(gn2_core) * core);
 /* Copies the arena (params->total) in and packs it. */
 void R(gn2_core_set_weights)(R(gn2_core) * core, const real *weights);
 
-/* Labels in range and there for every task that is on? Messages name jet or
- * constituent and value. */
+/* Is there a label for every task that is on? */
+gn2_status R(gn2_truth_complete)(const gn2_hparams *h, const gn2_truth *truth);
+/* Are the labels that are there in range? Messages name jet or constituent, and the
+ * value. Flavour must be there. */
 gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) * batch,
                               const gn2_truth *truth);
 
@@ -85,6 +86,7 @@ void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1);
 typedef struct R(gn2_visitor) {
     void (*fn)(void *user, const R(gn2_pass) * pass);
     void *user;
+    int ordered; /* chunk after chunk, on the caller's thread */
 } R(gn2_visitor);
 
 /* Forward pass without dropout; with truth also the losses. visitor may be NULL. */
@@ -96,6 +98,8 @@ gn2_status R(gn2_core_forward)(R(gn2_core) * core, const R(gn2_batch) * batch,
 /* Σ of class weights of what is labelled, positive pairs. */
 void R(gn2_truth_totals)(const R(gn2_net) * net, const R(gn2_batch) * batch,
                          const gn2_truth *truth, gn2_totals *out_totals);
+/* Working space for jets of at least so many tokens. */
+gn2_status R(gn2_core_reserve)(R(gn2_core) * core, int64_t longest);
 /* Cuts the batch into shards and chunks; makes room for them. */
 gn2_status R(gn2_core_plan)(R(gn2_core) * core, const R(gn2_batch) * batch);
 /* Sums the shards' gradients and losses, sets gradient_norm. */

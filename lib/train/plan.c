@@ -113,7 +113,7 @@ static gn2_status make_spaces(R(gn2_core) * core, const gn2_capacity *capacity)
     return GN2_OK;
 }
 
-static gn2_status make_room(R(gn2_core) * core, int64_t longest)
+gn2_status R(gn2_core_reserve)(R(gn2_core) * core, int64_t longest)
 {
     if (core->capacity.jets && longest <= core->capacity.longest) return GN2_OK;
     const int64_t tokens = core->options.chunk_tokens;
@@ -127,6 +127,6 @@ gn2_status R(gn2_core_plan)(R(gn2_core) * core, const R(gn2_batch) * batch)
 {
     int64_t longest;
     R(gn2_batch_measure)(core->h, batch, &longest, &core->tokens);
-    GN2_TRY(make_room(core, longest));
+    GN2_TRY(R(gn2_core_reserve)(core, longest));
     return make_chunks(core, batch);
 }

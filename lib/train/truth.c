@@ -11,7 +11,7 @@ static int64_t row_of(const R(gn2_rows) * rows, int64_t i)
     return rows->row ? rows->row[i] : i;
 }
 
-static gn2_status check_present(const gn2_hparams *h, const gn2_truth *truth)
+gn2_status R(gn2_truth_complete)(const gn2_hparams *h, const gn2_truth *truth)
 {
     const int32_t *const labels[GN2_TASK_COUNT] = {truth->flavour, truth->origin,
                                                    truth->vertex};
@@ -42,7 +42,6 @@ static gn2_status check_origin(const gn2_hparams *h, const R(gn2_batch) * batch,
 gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) * batch,
                               const gn2_truth *truth)
 {
-    GN2_TRY(check_present(h, truth));
     for (int64_t b = 0; b < batch->jets; b++) {
         const int32_t flavour = truth->flavour[b];
         if (flavour < -1 || flavour >= h->classes)

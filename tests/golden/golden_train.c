@@ -127,7 +127,7 @@ static void probe(void *user, const testbatch *source, golden_l1 *place, int64_t
     R(gn2_core) *core = user;
     R(gn2_batch) batch;
     places p = {place, n};
-    const R(gn2_visitor) visitor = {visit, &p};
+    const R(gn2_visitor) visitor = {.fn = visit, .user = &p};
     R(testreal_batch)(&batch, source);
     for (int64_t i = 0; i < n; i++) place[i].sum = place[i].count = 0;
     need_ok(R(gn2_core_forward)(core, &batch, NULL, &visitor), "forward");

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of trainer.h: checks, then train/trainer.h does the work. */
+#include "abi/guard.h"
+#include "abi/jets.h"
+#include "train/trainer.h"
+
+gn2_status gn2_trainer_create(gn2_model *model, const gn2_config *config,
+                              gn2_trainer **out_trainer)
+{
+    GN2_REQUIRE(out_trainer);
+    *out_trainer = NULL;
+    GN2_REQUIRE(model);
+    /* without a config: what the model was made with */
+    return gn2_train_new(model, config ? config : model->config, out_trainer);
+}
+
+void gn2_trainer_free(gn2_trainer *trainer)
+{
+    gn2_train_delete(trainer);
+}
+
+gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
+                            const gn2_labels *labels, gn2_step_stats *out_stats)
+{
+    gn2_jets_view view;
+    gn2_labels mine;
+    gn2_step_stats stats;
+    GN2_REQUIRE(trainer);
+    GN2_REQUIRE(jets);
+    GN2_REQUIRE(labels);
+    GN2_TRY(gn2_jets_read(&view, jets));
+    GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_labels), &mine, labels));
+    if (out_stats) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_step_stats), out_stats));
+    GN2_TRY(gn2_train_step(trainer, &view.jets, &mine, &stats));
+    if (out_stats) gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats);
+    return GN2_OK;
+}
+
+gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *val,
+                           gn2_progress_fn fn, void *user)
+{
+    GN2_REQUIRE(trainer);
+    GN2_REQUIRE(train);
+    GN2_CHECK(train != val, "%s: train and val are the same object", __func__);
+    return gn2_train_fit(trainer, train, val, fn, user);
+}
+
+gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
+                                gn2_metrics *out_metrics)
+{
+    gn2_metrics metrics;
+    GN2_REQUIRE(trainer);
+    GN2_REQUIRE(dataset);
+    GN2_REQUIRE(out_metrics);
+    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_metrics), out_metrics));
+    GN2_TRY(gn2_train_evaluate(trainer, dataset, &metrics));
+    gn2_guard_out(GN2_GUARD(gn2_metrics), out_metrics, &metrics);
+    return GN2_OK;
+}
+
+gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer, const char *path)
+{
+    GN2_REQUIRE(trainer);
+    GN2_REQUIRE(path);
+    return gn2_train_save(trainer, path);
+}
+
+gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path)
+{
+    GN2_REQUIRE(trainer);
+    GN2_REQUIRE(path);
+    return gn2_train_load(trainer, path);
+}
+
+gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer, gn2_model **out_model)
+{
+    GN2_REQUIRE(out_model);
+    *out_model = NULL;
+    GN2_REQUIRE(trainer);
+    return gn2_train_snapshot(trainer, out_model);
+}
+
+void gn2_trainer_request_stop(gn2_trainer *trainer)
+{
+    if (trainer) atomic_store(&trainer->stop, 1);
+}
+
+size_t gn2_trainer_memory(const gn2_trainer *trainer)
+{
+    return trainer ? gn2_train_memory(trainer) : 0;
+}
+
+gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,
+                             gn2_probe_fn fn, void *user)
+{
+    gn2_jets_view view;
+    GN2_REQUIRE(trainer);
+    GN2_REQUIRE(jets);
+    GN2_REQUIRE(fn);
+    GN2_TRY(gn2_jets_read(&view, jets));
+    return gn2_train_probe(trainer, &view.jets, fn, user);
+}

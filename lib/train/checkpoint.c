@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A checkpoint: the model's file with the present weights, and under `trainer.` the
+ * moments, where schedule and sampler stand, and what fixes the bits of a run
+ * (shards, chunks, dropout seed). Rates and lengths are the trainer's own config's,
+ * so a run can be made longer. Keys: doc/format.md.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "io/model_file.h"
+#include "train/trainer.h"
+
+#define PREFIX "trainer."
+#define NAME_SIZE 160 /* prefix and a tensor's name */
+
+/* ---- numbers of a checkpoint ---- */
+
+typedef enum state_id {
+    STATE_STEP,
+    STATE_STEPS, /* of the schedule */
+    STATE_EPOCH,
+    STATE_BATCH,
+    STATE_SHARDS,
+    STATE_CHUNK,
+    STATE_SEED,
+    STATE_SGD,
+    STATE_COUNT
+} state_id;
+
+static const char *const state_keys[STATE_COUNT] = {
+    PREFIX "step",   PREFIX "schedule_steps", PREFIX "epoch", PREFIX "batch",
+    PREFIX "shards", PREFIX "chunk_tokens",   PREFIX "seed",  PREFIX "sgd",
+};
+
+/* Bounds of the keys of the config they come from; epoch and batch: of counts. */
+static const int64_t state_max[STATE_COUNT] = {
+    INT64_C(1) << 53,
+    INT64_C(1) << 53,
+    INT64_C(1) << 53,
+    INT64_C(1) << 53,
+    1024,
+    1048576,
+    INT64_C(1) << 53,
+    1,
+};
+
+typedef int64_t state[STATE_COUNT];
+
+static void get_state(const gn2_trainer *t, state out)
+{
+    const gn2_core_options *o = &t->core->options;
+    out[STATE_STEP] = gn2_train_steps(t);
+    out[STATE_STEPS] = t->schedule.steps;
+    out[STATE_EPOCH] = t->epoch;
+    out[STATE_BATCH] = t->batch;
+    out[STATE_SHARDS] = o->shards;
+    out[STATE_CHUNK] = o->chunk_tokens;
+    out[STATE_SEED] = (int64_t)o->seed;
+    out[STATE_SGD] = o->optim.sgd;
+}
+
+/* ---- writing ---- */
+
+/* Moment tensor `name` of a parameter: "trainer.m.<parameter>". */
+static gn2_tensor_info moment_info(const gn2_tensor *t, char which,
+                                   char name[NAME_SIZE])
+{
+    snprintf(name, NAME_SIZE, PREFIX "%c.%s", which, t->name);
+    return (gn2_tensor_info){
+        .name = name, .dtype = GN2_DTYPE_F32, .rank = 1, .shape = {(uint64_t)t->count}};
+}
+
+static gn2_status put_moments(const gn2_trainer *t, char which, const float *moments,
+                              gn2_container_writer *writer)
+{
+    const gn2_params *params = t->model->params;
+    for (size_t i = 0; moments && i < params->count; i++) {
+        char name[NAME_SIZE];
+        const gn2_tensor_info info = moment_info(&params->tensor[i], which, name);
+        GN2_TRY(gn2_container_add_tensor(writer, &info,
+                                         moments + params->tensor[i].offset));
+    }
+    return GN2_OK;
+}
+
+static gn2_status put_all(const gn2_trainer *t, gn2_container_writer *writer)
+{
+    state s;
+    get_state(t, s);
+    GN2_TRY(
+        gn2_model_file_put(t->model, t->core->weights, GN2_KIND_CHECKPOINT, writer));
+    for (int i = 0; i < STATE_COUNT; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%lld", (long long)s[i]);
+        GN2_TRY(gn2_container_add_header(writer, state_keys[i], text));
+    }
+    GN2_TRY(put_moments(t, 'm', t->core->optimizer.m, writer));
+    return put_moments(t, 'v', t->core->optimizer.v, writer);
+}
+
+gn2_status gn2_train_save(const gn2_trainer *t, const char *path)
+{
+    gn2_container_writer *writer;
+    GN2_TRY(gn2_container_writer_create(&writer));
+    gn2_status status = put_all(t, writer);
+    if (status == GN2_OK) status = gn2_container_save(writer, path);
+    gn2_container_writer_free(writer);
+    return status;
+}
+
+/* ---- reading ---- */
+
+typedef struct loader {
+    const gn2_trainer *trainer;
+    const gn2_container *file;
+    gn2_model *model; /* of the file */
+    state state;
+    gn2_core_f32 *core; /* new */
+} loader;
+
+static gn2_status read_state(loader *l)
+{
+    for (int i = 0; i < STATE_COUNT; i++) {
+        const char *text = gn2_container_header(l->file, state_keys[i]);
+        if (!text)
+            return gn2_fail(GN2_ERR_FORMAT, "%s: not a checkpoint: no '%s'",
+                            gn2_container_origin(l->file), state_keys[i]);
+        const int64_t least = i == STATE_SHARDS ? 1 : i == STATE_CHUNK ? 16 : 0;
+        if (!gn2_parse_i64(text, &l->state[i]) || l->state[i] < least ||
+            l->state[i] > state_max[i])
+            return gn2_fail(GN2_ERR_FORMAT, "%s: %s = '%.40s' is not possible",
+                            gn2_container_origin(l->file), state_keys[i], text);
+    }
+    return GN2_OK;
+}
+
+static gn2_status check_tensors(const loader *l)
+{
+    const gn2_params *ours = l->trainer->model->params, *theirs = l->model->params;
+    for (size_t i = 0; i < ours->count || i < theirs->count; i++) {
+        const gn2_tensor *a = i < ours->count ? &ours->tensor[i] : NULL;
+        const gn2_tensor *b = i < theirs->count ? &theirs->tensor[i] : NULL;
+        if (!a || !b || strcmp(a->name, b->name) != 0)
+            return gn2_fail(GN2_ERR_SHAPE,
+                            "%s: tensor %zu is '%s', the trainer's is '%s'",
+                            gn2_container_origin(l->file), i, b ? b->name : "none",
+                            a ? a->name : "none");
+        if (a->shape[0] != b->shape[0] || a->shape[1] != b->shape[1])
+            return gn2_fail(GN2_ERR_SHAPE,
+                            "%s: tensor '%s': file has (%lld, %lld), trainer needs "
+                            "(%lld, %lld)",
+                            gn2_container_origin(l->file), a->name,
+                            (long long)b->shape[0], (long long)b->shape[1],
+                            (long long)a->shape[0], (long long)a->shape[1]);
+    }
+    return GN2_OK;
+}
+
+/* Keys that decide what the network computes, beside the tensors' shapes. */
+static int decides(const char *key)
+{
+    static const char *const prefixes[] = {"model.", "inputs.", "norm.", "task.",
+                                           "input."};
+    static const char *const free_keys[] = {"model.name", "model.seed", "model.init",
+                                            "model.dropout"};
+    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
+        if (strncmp(key, free_keys[i], strlen(free_keys[i])) == 0 &&
+            strcmp(key, "model.init_hidden") != 0)
+            return 0;
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
+    return 0;
+}
+
+static gn2_status check_config(const loader *l)
+{
+    const gn2_config *ours = l->trainer->model->config;
+    for (size_t i = 0; i < gn2_config_slot_count(ours); i++) {
+        const char *key, *text, *other;
+        gn2_config_slot_at(ours, i, &key, &text);
+        if (strchr(key, '*') || !decides(key)) continue;
+        GN2_TRY(gn2_config_read_text(l->model->config, key, &other));
+        if (strcmp(text, other) != 0)
+            return gn2_fail(GN2_ERR_SHAPE, "%s: %s = %.80s, the trainer's is %.80s",
+                            gn2_container_origin(l->file), key, other, text);
+    }
+    return GN2_OK;
+}
+
+static gn2_status check_same(const loader *l)
+{
+    GN2_TRY(check_tensors(l));
+    GN2_TRY(check_config(l));
+    if (l->state[STATE_SGD] == l->trainer->core->options.optim.sgd) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: optim.name = %s, the trainer's is %s",
+                    gn2_container_origin(l->file),
+                    l->state[STATE_SGD] ? "sgd" : "adamw",
+                    l->state[STATE_SGD] ? "adamw" : "sgd");
+}
+
+static gn2_status read_moment(const loader *l, char which, const gn2_tensor *t,
+                              float *out)
+{
+    char name[NAME_SIZE];
+    size_t index;
+    const gn2_tensor_info needs = moment_info(t, which, name);
+    GN2_TRY(gn2_container_find(l->file, name, &index));
+    const gn2_tensor_info *has = gn2_container_tensor_info(l->file, index);
+    if (has->dtype != needs.dtype || has->rank != 1 || has->shape[0] != needs.shape[0])
+        return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has a wrong size",
+                        gn2_container_origin(l->file), name);
+    GN2_TRY(gn2_container_read(l->file, index, out, (size_t)t->count * sizeof *out));
+    if (l->core->net->kernels->all_finite(out, t->count)) return GN2_OK;
+    return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has NaN or Inf",
+                    gn2_container_origin(l->file), name);
+}
+
+static gn2_status read_moments(const loader *l)
+{
+    const gn2_params *params = l->trainer->model->params;
+    gn2_optimizer_f32 *o = &l->core->optimizer;
+    for (size_t i = 0; i < params->count; i++) {
+        const gn2_tensor *t = &params->tensor[i];
+        GN2_TRY(read_moment(l, 'm', t, o->m + t->offset));
+        if (o->v) GN2_TRY(read_moment(l, 'v', t, o->v + t->offset));
+    }
+    return GN2_OK;
+}
+
+static gn2_status build_core(loader *l)
+{
+    gn2_core_options options;
+    GN2_TRY(gn2_train_core_options(l->trainer, &options));
+    options.shards = (int32_t)l->state[STATE_SHARDS];
+    options.chunk_tokens = l->state[STATE_CHUNK];
+    options.seed = (uint64_t)l->state[STATE_SEED];
+    GN2_TRY(gn2_train_core_new(l->trainer, &options, &l->core));
+    GN2_TRY(read_moments(l));
+    l->core->optimizer.steps = l->state[STATE_STEP];
+    gn2_core_set_weights_f32(l->core, l->model->weights);
+    return GN2_OK;
+}
+
+static gn2_status load(loader *l)
+{
+    GN2_TRY(gn2_model_file_get(l->file, &l->model));
+    GN2_TRY(read_state(l));
+    GN2_TRY(check_same(l));
+    return build_core(l);
+}
+
+/* Nothing can fail any more. */
+static void adopt(gn2_trainer *t, loader *l)
+{
+    gn2_core_free_f32(t->core);
+    t->core = l->core;
+    t->epoch = l->state[STATE_EPOCH];
+    t->batch = l->state[STATE_BATCH];
+    if (gn2_config_i64(t->config, "schedule.steps") == 0)
+        t->schedule.steps = l->state[STATE_STEPS];
+}
+
+gn2_status gn2_train_load(gn2_trainer *t, const char *path)
+{
+    gn2_container *file;
+    GN2_TRY(gn2_container_open_file(path, &file));
+    loader l = {.trainer = t, .file = file};
+    const gn2_status status = load(&l);
+    if (status == GN2_OK)
+        adopt(t, &l);
+    else
+        gn2_core_free_f32(l.core);
+    gn2_model_unref(l.model);
+    gn2_container_close(file);
+    return status == GN2_ERR_NOT_FOUND ? GN2_ERR_FORMAT : status;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Figures of merit from scores and labels; knows no model. */
+#ifndef GN2_TRAIN_METRICS_H
+#define GN2_TRAIN_METRICS_H
+
+#include <gn2/base.h>
+
+/* Scores of the jets of one class, ascending once sorted. */
+typedef struct gn2_scores {
+    float *value;
+    int64_t count;
+} gn2_scores;
+
+void gn2_scores_sort(gn2_scores *scores);
+
+/* Probability that a signal scores above a background, ties counting half; NaN if
+ * one of them is empty. Both sorted. */
+double gn2_metric_auc(const gn2_scores *signal, const gn2_scores *background);
+
+/* Score of the signal at index floor((1 − efficiency)·count), so that at least that
+ * share lies at or above it; NaN if empty. Sorted. */
+double gn2_metric_cut(const gn2_scores *signal, double efficiency);
+
+/* One over the share at or above the cut: Inf if none, NaN if empty or no cut.
+ * Sorted. */
+double gn2_metric_rejection(const gn2_scores *background, double cut);
+
+/* a/b, NaN for b = 0. */
+double gn2_metric_ratio(int64_t a, int64_t b);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One optimiser step on a batch in the caller's memory. */
+#include <string.h>
+
+#include "train/trainer.h"
+
+static gn2_status check_schedule(const gn2_trainer *t)
+{
+    GN2_TRY(gn2_schedule_check(&t->schedule));
+    const int64_t length = gn2_schedule_length(&t->schedule);
+    if (gn2_train_steps(t) < length) return GN2_OK;
+    return gn2_fail(GN2_ERR_STATE, "all %lld steps of the schedule are done",
+                    (long long)length);
+}
+
+static gn2_status read_batch(gn2_trainer *t, const gn2_jets *jets,
+                             const gn2_truth *truth, gn2_batch_f32 *out)
+{
+    if (jets->count < 1)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "a step needs jets: count = %lld",
+                        (long long)jets->count);
+    GN2_TRY(gn2_truth_complete_f32(&t->h, truth));
+    GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, out));
+    return gn2_truth_check_f32(&t->h, out, truth);
+}
+
+static void fill_stats(const gn2_trainer *t, int64_t jets, gn2_step_stats *out)
+{
+    const double *loss = t->core->losses.value;
+    out->struct_size = (uint32_t)sizeof *out;
+    out->step = gn2_train_steps(t);
+    out->jets = jets;
+    out->tokens = t->core->tokens;
+    out->loss_jets = loss[GN2_TASK_JETS];
+    out->loss_origin = loss[GN2_TASK_ORIGIN];
+    out->loss_vertex = loss[GN2_TASK_VERTEX];
+    out->loss = out->loss_jets + out->loss_origin + out->loss_vertex;
+    out->gradient_norm = t->core->gradient_norm;
+}
+
+gn2_status gn2_train_step(gn2_trainer *t, const gn2_jets *jets,
+                          const gn2_labels *labels, gn2_step_stats *out_stats)
+{
+    const gn2_truth truth = {labels->flavour, labels->origin, labels->vertex};
+    gn2_batch_f32 batch;
+    gn2_step_stats stats = {0};
+    GN2_TRY(check_schedule(t));
+    GN2_TRY(read_batch(t, jets, &truth, &batch));
+    GN2_TRY(gn2_core_gradient_f32(t->core, &batch, &truth));
+    gn2_schedule_at(&t->schedule, gn2_train_steps(t), &stats.learning_rate,
+                    &stats.beta1);
+    gn2_core_update_f32(t->core, stats.learning_rate, stats.beta1);
+    fill_stats(t, jets->count, &stats);
+    if (out_stats) *out_stats = stats;
+    return GN2_OK;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making a trainer from a model and a config, and models from a trainer. */
+#include "train/trainer.h"
+
+#include <string.h>
+
+#include "model/compute.h"
+#include "util/alloc.h"
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+gn2_status gn2_train_core_options(const gn2_trainer *t, gn2_core_options *out)
+{
+    *out = (gn2_core_options){
+        .shards = (int32_t)gn2_config_i64(t->config, "train.shards"),
+        .chunk_tokens = gn2_config_i64(t->config, "train.chunk_tokens"),
+        .seed = (uint64_t)gn2_config_i64(t->config, "train.seed"),
+        .pool = t->pool,
+    };
+    gn2_optim_options_read(t->config, &out->optim);
+    return gn2_compute_read(t->config, &out->product);
+}
+
+gn2_status gn2_train_core_new(const gn2_trainer *t, const gn2_core_options *options,
+                              gn2_core_f32 **out_core)
+{
+    gn2_core_f32 *core = NULL;
+    GN2_TRY(gn2_core_create_f32(&t->h, t->params, options, &core));
+    const gn2_status status = gn2_model_fill_net(t->model, core->net);
+    if (status == GN2_OK)
+        *out_core = core;
+    else
+        gn2_core_free_f32(core);
+    return status;
+}
+
+/* Multipliers are the model's, which may be a file's, unless the optimiser is another
+ * one. Dropout is set only then: it would change the names. */
+static gn2_status make_params(gn2_trainer *t)
+{
+    const gn2_params *from = t->model->params;
+    t->h = t->model->h;
+    t->h.sgd = strcmp(gn2_config_str(t->config, "optim.name"), "sgd") == 0;
+    GN2_TRY(gn2_params_create(&t->h, &t->params));
+    if (t->h.sgd == t->model->h.sgd)
+        memcpy(t->params->tensor, from->tensor, from->count * sizeof *from->tensor);
+    t->h.dropout_init = gn2_config_f64(t->config, "model.dropout_init");
+    t->h.dropout_ffn = gn2_config_f64(t->config, "model.dropout_ffn");
+    t->h.dropout_heads = gn2_config_f64(t->config, "model.dropout_heads");
+    return GN2_OK;
+}
+
+static gn2_status make_pool(gn2_trainer *t)
+{
+    const int64_t wanted = gn2_config_i64(t->config, "train.threads");
+    const int64_t threads = wanted ? wanted : gn2_cpu_available();
+    const int64_t shards = gn2_config_i64(t->config, "train.shards");
+    return gn2_pool_create((int32_t)min64(threads, shards), &t->pool);
+}
+
+static gn2_status build(gn2_trainer *t, const gn2_config *config)
+{
+    gn2_core_options options;
+    GN2_TRY(gn2_config_copy(config, &t->config));
+    GN2_TRY(make_params(t));
+    GN2_TRY(make_pool(t));
+    gn2_schedule_read(t->config, &t->schedule);
+    if (t->schedule.steps) GN2_TRY(gn2_schedule_check(&t->schedule));
+    GN2_TRY(gn2_train_core_options(t, &options));
+    GN2_TRY(gn2_train_core_new(t, &options, &t->core));
+    gn2_core_set_weights_f32(t->core, t->model->weights);
+    return GN2_OK;
+}
+
+gn2_status gn2_train_new(gn2_model *model, const gn2_config *config,
+                         gn2_trainer **out_trainer)
+{
+    gn2_trainer *t = gn2_alloc(1, sizeof *t);
+    if (!t) return gn2_fail_memory();
+    t->model = gn2_model_ref(model);
+    atomic_init(&t->stop, 0);
+    atomic_store(&model->shared, 1);
+    const gn2_status status = build(t, config);
+    if (status == GN2_OK)
+        *out_trainer = t;
+    else
+        gn2_train_delete(t);
+    return status;
+}
+
+void gn2_train_delete(gn2_trainer *t)
+{
+    if (!t) return;
+    gn2_core_free_f32(t->core);
+    gn2_pool_free(t->pool);
+    gn2_input_clear(&t->input);
+    gn2_params_free(t->params);
+    gn2_config_delete(t->config);
+    gn2_model_unref(t->model);
+    gn2_free(t);
+}
+
+size_t gn2_train_memory(const gn2_trainer *t)
+{
+    return sizeof *t + gn2_core_bytes_f32(t->core) + gn2_input_bytes(&t->input) +
+           t->params->count * sizeof *t->params->tensor;
+}
+
+/* Scales and multipliers are the model's own: a file's may differ from today's
+ * formulas. */
+static gn2_status fill_snapshot(const gn2_trainer *t, gn2_model *model)
+{
+    const gn2_model *from = t->model;
+    char steps[32];
+    model->h = from->h;
+    memcpy(model->params->tensor, from->params->tensor,
+           from->params->count * sizeof *from->params->tensor);
+    memcpy(model->weights, t->core->weights,
+           (size_t)from->params->total * sizeof(float));
+    gn2_format_f64((double)gn2_train_steps(t), steps);
+    return gn2_config_put_str(model->config, "provenance.steps", steps);
+}
+
+gn2_status gn2_train_snapshot(const gn2_trainer *t, gn2_model **out_model)
+{
+    gn2_model *model = NULL;
+    GN2_TRY(gn2_model_new(t->model->config, &model));
+    const gn2_status status = fill_snapshot(t, model);
+    if (status == GN2_OK)
+        *out_model = model;
+    else
+        gn2_model_unref(model);
+    return status;
+}

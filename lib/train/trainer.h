@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The object behind gn2_trainer. The public functions in abi/abi_trainer.c check
+ * pointers and struct sizes, then call these.
+ */
+#ifndef GN2_TRAIN_TRAINER_H
+#define GN2_TRAIN_TRAINER_H
+
+#include <gn2/trainer.h>
+#include <stdatomic.h>
+
+#include "model/input.h"
+#include "optim/schedule.h"
+#include "train/core.h"
+
+struct gn2_trainer {
+    gn2_model *model;   /* names, normalisation, config; weights are the core's */
+    gn2_config *config; /* of the training */
+    gn2_hparams h;      /* the model's with this training's dropout */
+    gn2_params *params; /* the model's with this optimiser's multipliers */
+    gn2_pool *pool;
+    gn2_core_f32 *core;
+    gn2_input input;
+    gn2_schedule schedule;
+    int64_t epoch, batch; /* of the next step of gn2_train_fit() */
+    atomic_int stop;
+};
+
+gn2_status gn2_train_new(gn2_model *model, const gn2_config *config,
+                         gn2_trainer **out_trainer);
+void gn2_train_delete(gn2_trainer *trainer);
+size_t gn2_train_memory(const gn2_trainer *trainer);
+gn2_status gn2_train_snapshot(const gn2_trainer *trainer, gn2_model **out_model);
+
+/* Fills every field of *out_stats; NULL if not wanted. */
+gn2_status gn2_train_step(gn2_trainer *trainer, const gn2_jets *jets,
+                          const gn2_labels *labels, gn2_step_stats *out_stats);
+gn2_status gn2_train_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *val,
+                         gn2_progress_fn fn, void *user);
+gn2_status gn2_train_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
+                              gn2_metrics *out_metrics);
+gn2_status gn2_train_probe(gn2_trainer *trainer, const gn2_jets *jets, gn2_probe_fn fn,
+                           void *user);
+gn2_status gn2_train_save(const gn2_trainer *trainer, const char *path);
+gn2_status gn2_train_load(gn2_trainer *trainer, const char *path);
+
+/* Steps done. */
+static inline int64_t gn2_train_steps(const gn2_trainer *trainer)
+{
+    return trainer->core->optimizer.steps;
+}
+
+/* Options of a core as the trainer's config has them. */
+gn2_status gn2_train_core_options(const gn2_trainer *trainer, gn2_core_options *out);
+/* A core with the model's normalisation and class weights, weights zero. */
+gn2_status gn2_train_core_new(const gn2_trainer *trainer,
+                              const gn2_core_options *options, gn2_core_f32 **out_core);
+
+#endif
