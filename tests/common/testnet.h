@@ -70,6 +70,7 @@ gn2_totals testbatch_totals(const testmodel *model, const testbatch *batch);
 
 typedef struct testoptions {
     gn2_isa cap;
+    gn2_backend backend;  /* of the float products */
     int training;         /* gradients, every activation kept */
     int64_t chunk_tokens; /* 0: one chunk */
     int dropping;

@@ -31,7 +31,9 @@ static void make_net(run *r)
 {
     const testmodel *m = r->model;
     const gn2_net_options options = {
-        .product = {.cap = r->options->cap, .max_rows = r->options->chunk_tokens},
+        .product = {.cap = r->options->cap,
+                    .backend = r->options->backend,
+                    .max_rows = r->options->chunk_tokens},
         .training = r->options->training,
     };
     need_ok(R(gn2_net_create)(&m->h, m->params, &options, &r->net), "network");
