@@ -30,9 +30,9 @@ void case_fails(gn2_status found, gn2_status wanted, const char *const *words)
 
 static const char *join(const char *folder, const char *name)
 {
-    static char path[4][1024];
+    static char path[64][1024];
     static int next;
-    char *out = path[next++ % 4];
+    char *out = path[next++ % 64];
     snprintf(out, sizeof path[0], "%s/%s", folder, name);
     return out;
 }

@@ -28,7 +28,7 @@ void case_must(gn2_status status, const char *what, const char *file, int line);
 void case_fails(gn2_status found, gn2_status wanted, const char *const *words);
 
 /* A file of the sample, or of the shared data; skips the test without the latter.
- * The text lives until the second next call. */
+ * The text lives until the 64th next call. */
 const char *case_sample(const char *name);
 const char *case_shared(const char *name);
 int case_has_shared(void);
@@ -41,8 +41,9 @@ void case_write_text(const char *path, const char *text);
 gn2_config *case_config(const char *const *pairs);
 #define CONFIG(...) case_config((const char *const[]){__VA_ARGS__, NULL})
 /* Inputs pt_btagJes, eta_btagJes and d0, z0SinTheta: what case_jets holds. */
-#define SMALL_INPUTS \
-    "inputs.tracks", "d0,z0SinTheta", "inputs.jets", "pt_btagJes,eta_btagJes"
+#define SMALL_INPUTS                                                           \
+    "inputs.tracks", "d0,z0SinTheta", "inputs.jets", "pt_btagJes,eta_btagJes", \
+        "data.batch_size", "4"
 
 gn2_dataset *case_open(const char *path, const gn2_config *config);
 
