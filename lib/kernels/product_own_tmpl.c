@@ -64,10 +64,8 @@ static inline mask mask_of(int64_t count)
 #define PANEL (2 * VL)
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
 #define UNROLL_TWICE _Pragma("unroll 2")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
 #define UNROLL_TWICE _Pragma("GCC unroll 2")
 #endif
 
@@ -109,40 +107,57 @@ INLINE void store(const tile_args *t, float *to, vec x, int last, int cut)
         vec_store(to, x);
 }
 
+/* clang-format off */
+/* Written out rather than looped over: compilers keep an array in registers only
+ * if no index is left when they decide. Sum s belongs to row s / width, vector
+ * s % width. */
+#define MAX_SUMS 28
+#define EACH_SUM(DO) \
+    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) \
+    DO(13) DO(14) DO(15) DO(16) DO(17) DO(18) DO(19) DO(20) DO(21) DO(22) DO(23) \
+    DO(24) DO(25) DO(26) DO(27)
+#define MAX_WIDTH 16
+#define EACH_VECTOR(DO) \
+    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) \
+    DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
+/* clang-format on */
+
 /* sum + residual, ReLU, and out. */
-INLINE void finish(const tile_args *t, vec (*sum)[16], const int rows, const int width,
+INLINE void finish(const tile_args *t, vec *sum, const int count, const int width,
                    const int cut)
 {
     const int64_t ld = t->ldc;
+#define PLACE(s) (s / width * ld + s % width * VL)
+#define IS_LAST(s) (s % width == width - 1)
+#define RESIDUAL(s) \
+    if (s < count)  \
+        sum[s] = vec_add(sum[s], load(t, t->residual + PLACE(s), IS_LAST(s), cut));
+#define RELU(s) \
+    if (s < count) sum[s] = vec_relu(sum[s]);
+#define STORE(s) \
+    if (s < count) store(t, t->c + PLACE(s), sum[s], IS_LAST(s), cut);
     if (t->residual) {
-        UNROLL
-        for (int r = 0; r < rows; r++) UNROLL
-        for (int v = 0; v < width; v++)
-            sum[r][v] = vec_add(
-                sum[r][v], load(t, t->residual + r * ld + v * VL, v == width - 1, cut));
+        EACH_SUM(RESIDUAL)
     }
     if (t->flags & GN2_MUL_RELU) {
-        UNROLL
-        for (int r = 0; r < rows; r++) UNROLL
-        for (int v = 0; v < width; v++) sum[r][v] = vec_relu(sum[r][v]);
+        EACH_SUM(RELU)
     }
-    UNROLL
-    for (int r = 0; r < rows; r++) UNROLL
-    for (int v = 0; v < width; v++)
-        store(t, t->c + r * ld + v * VL, sum[r][v], v == width - 1, cut);
+    EACH_SUM(STORE)
 }
 
 /* Sums start from the bias. */
-INLINE void start(const tile_args *t, vec (*sum)[16], const int rows, const int width,
+INLINE void start(const tile_args *t, vec *sum, const int count, const int width,
                   const int cut)
 {
-    UNROLL
-    for (int v = 0; v < width; v++) {
-        const vec first =
+    vec first[MAX_WIDTH];
+#define BIAS(v)    \
+    if (v < width) \
+        first[v] = \
             t->bias ? load(t, t->bias + v * VL, v == width - 1, cut) : vec_zero();
-        UNROLL
-        for (int r = 0; r < rows; r++) sum[r][v] = first;
-    }
+#define START(s) \
+    if (s < count) sum[s] = first[s % width];
+    EACH_VECTOR(BIAS)
+    EACH_SUM(START)
 }
 
 /* Where the rows of `a` are: five from each of three pointers, as fourteen would
@@ -164,56 +179,55 @@ INLINE row_pointers point_at_rows(const float *a, int64_t row)
 INLINE void load_b(vec *column, const float *b, int64_t stride, const int panels,
                    const int vecs)
 {
-    UNROLL
-    for (int v = 0; v < panels * vecs; v++) {
-        const float *from = b + (v / vecs) * stride + (v % vecs) * VL;
-        _mm_prefetch((const char *)(from + AHEAD * vecs * VL), _MM_HINT_T0);
-        column[v] = vec_load(from);
+#define FROM(v) (b + v / vecs * stride + v % vecs * VL)
+#define LOAD(v)                                                                 \
+    if (v < panels * vecs) {                                                    \
+        _mm_prefetch((const char *)(FROM(v) + AHEAD * vecs * VL), _MM_HINT_T0); \
+        column[v] = vec_load(FROM(v));                                          \
     }
+    EACH_VECTOR(LOAD)
 }
 
 /* sum += rows of a · panels of b. */
-INLINE void add_products(const tile_args *t, vec (*sum)[16], const int rows,
+INLINE void add_products(const tile_args *t, vec *sum, const int count,
                          const int panels, const int vecs)
 {
     const int width = panels * vecs;
     const int64_t row = t->lda, stride = t->panel_stride;
     row_pointers a = point_at_rows(t->a, row);
     const float *b = t->b;
+#define A_OF(r) a.at[r / ROWS_A_POINTER][r % ROWS_A_POINTER * row]
+#define ADD(s)     \
+    if (s < count) \
+        sum[s] = vec_fma(vec_set(A_OF((s / width))), column[s % width], sum[s]);
     UNROLL_TWICE
     for (int64_t i = 0; i < t->k; i++) {
-        vec column[16];
+        vec column[MAX_WIDTH];
         load_b(column, b, stride, panels, vecs);
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            const vec x = vec_set(a.at[r / ROWS_A_POINTER][r % ROWS_A_POINTER * row]);
-            UNROLL
-            for (int v = 0; v < width; v++)
-                sum[r][v] = vec_fma(x, column[v], sum[r][v]);
-        }
-        for (int q = 0; q < 3; q++) a.at[q]++;
+        EACH_SUM(ADD)
+        a.at[0]++;
+        a.at[1]++;
+        a.at[2]++;
         b += vecs * VL;
     }
 }
 
 /* sum += columns of a · one panel of b. The rows of `a` lie apart and are called
  * for by hand: they follow each other too far apart for the prefetcher. */
-INLINE void add_products_tn(const tile_args *t, vec (*sum)[16], const int rows,
+INLINE void add_products_tn(const tile_args *t, vec *sum, const int count,
                             const int vecs)
 {
     const float *a = t->a, *b = t->b;
+#define ADD_TN(s) \
+    if (s < count) sum[s] = vec_fma(vec_set(a[s / vecs]), column[s % vecs], sum[s]);
     UNROLL_TWICE
     for (int64_t i = 0; i < t->k; i++) {
-        vec column[2];
+        vec column[MAX_WIDTH];
+        const float *ahead = a + AHEAD_TN * t->lda;
         load_b(column, b, 0, 1, vecs);
-        _mm_prefetch((const char *)(a + AHEAD_TN * t->lda), _MM_HINT_T0);
-        _mm_prefetch((const char *)(a + AHEAD_TN * t->lda + rows - 1), _MM_HINT_T0);
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            const vec x = vec_set(a[r]);
-            UNROLL
-            for (int v = 0; v < vecs; v++) sum[r][v] = vec_fma(x, column[v], sum[r][v]);
-        }
+        _mm_prefetch((const char *)ahead, _MM_HINT_T0);
+        _mm_prefetch((const char *)(ahead + count / vecs - 1), _MM_HINT_T0);
+        EACH_SUM(ADD_TN)
         a += t->lda;
         b += vecs * VL;
     }
@@ -225,13 +239,14 @@ INLINE void tile_cut(const tile_args *t, const int rows, const int panels,
                      const int vecs, const int cut)
 {
     const int width = panels ? panels * vecs : vecs;
-    vec sum[MAX_ROWS][16];
-    start(t, sum, rows, width, cut);
+    const int count = rows * width;
+    vec sum[MAX_SUMS];
+    start(t, sum, count, width, cut);
     if (panels)
-        add_products(t, sum, rows, panels, vecs);
+        add_products(t, sum, count, panels, vecs);
     else
-        add_products_tn(t, sum, rows, vecs);
-    finish(t, sum, rows, width, cut);
+        add_products_tn(t, sum, count, vecs);
+    finish(t, sum, count, width, cut);
 }
 
 INLINE void tile(const tile_args *t, const int rows, const int panels, const int vecs)
@@ -310,11 +325,11 @@ static int panel_shift(int64_t rows, int64_t left)
  * out evenly so that no tile is thin. Row to row, t.a moves by `step`. */
 static void run_rows(tile_args t, tile_fn *const *by_rows, int64_t rows, int64_t step)
 {
-    int64_t count = (rows + MAX_ROWS - 1) / MAX_ROWS;
-    for (; count > 0; count--) {
-        const int64_t take = (rows + count - 1) / count;
+    const int64_t count = (rows + MAX_ROWS - 1) / MAX_ROWS;
+    const int64_t thin = rows / count, thick = rows % count; /* thick ones first */
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t take = thin + (i < thick);
         by_rows[take](&t);
-        rows -= take;
         t.a += take * step;
         t.c += take * t.ldc;
         if (t.residual) t.residual += take * t.ldc;
