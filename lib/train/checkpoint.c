@@ -173,19 +173,29 @@ static int decides(const char *key)
     return 0;
 }
 
-static gn2_status check_config(const loader *l)
+/* Every key set in `a` has the same value in `b`. */
+static gn2_status compare(const gn2_config *a, const gn2_config *b, const char *origin)
 {
-    const gn2_config *ours = l->trainer->model->config;
-    for (size_t i = 0; i < gn2_config_slot_count(ours); i++) {
+    for (size_t i = 0; i < gn2_config_slot_count(a); i++) {
         const char *key, *text, *other;
-        gn2_config_slot_at(ours, i, &key, &text);
+        gn2_config_slot_at(a, i, &key, &text);
         if (strchr(key, '*') || !decides(key)) continue;
-        GN2_TRY(gn2_config_read_text(l->model->config, key, &other));
+        GN2_TRY(gn2_config_read_text(b, key, &other));
         if (strcmp(text, other) != 0)
-            return gn2_fail(GN2_ERR_SHAPE, "%s: %s = %.80s, the trainer's is %.80s",
-                            gn2_container_origin(l->file), key, other, text);
+            return gn2_fail(GN2_ERR_SHAPE,
+                            "%s: %s differs between file and trainer: '%.80s', '%.80s'",
+                            origin, key, text, other);
     }
     return GN2_OK;
+}
+
+/* A key with a name in it may be set on one side only. */
+static gn2_status check_config(const loader *l)
+{
+    const char *origin = gn2_container_origin(l->file);
+    const gn2_config *ours = l->trainer->model->config, *theirs = l->model->config;
+    GN2_TRY(compare(theirs, ours, origin));
+    return compare(ours, theirs, origin);
 }
 
 static gn2_status check_same(const loader *l)

@@ -33,11 +33,6 @@ static gn2_status begin(run *r)
     gn2_dataset_info info = {.struct_size = sizeof info};
     const char *path = gn2_config_str(t->config, "train.checkpoint");
     gn2_dataset_info_impl(r->train, &info);
-    if (info.batch_count < 1)
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "the training data has no full batch: %lld jets, batches of "
-                        "%lld",
-                        (long long)info.jet_count, (long long)info.batch_size);
     r->start = now();
     r->batches = info.batch_count;
     r->epochs = gn2_config_i64(t->config, "train.epochs");
