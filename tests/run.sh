@@ -47,12 +47,13 @@ build() {
     shift 2
     folder=$builds/$stage
     say "$stage: build with $compiler $*"
+    : >"$folder.log"
     if [ ! -f "$folder/build.ninja" ]; then
         rm -rf "$folder"
         CC=$compiler CXX=$(cxx_of "$compiler") \
-            meson setup "$folder" "$root" "$@" >"$folder.log" 2>&1 || return 1
+            meson setup "$folder" "$root" "$@" >>"$folder.log" 2>&1 || return 1
     fi
-    ninja -C "$folder" >>"$folder.log" 2>&1
+    ninja -k 0 -C "$folder" >>"$folder.log" 2>&1
 }
 
 cxx_of() {
