@@ -76,12 +76,32 @@ static gn2_status create_dnnl(gn2_product_f32 *p)
 }
 #endif
 
+/*
+ * AUTO is the own kernels wherever the processor has them. Measured with
+ * bench_product (AVX-512, one busy core, best of three runs, oneDNN 2.6.3, K 64 … 512,
+ * N 32 … 768): part of the FMA peak, and speed relative to oneDNN, lowest and highest
+ * of the shapes:
+ *      m      forward                      gradient
+ *     10      79 … 91 %   1.26 … 4.7       42 … 70 %   0.90 … 4.7
+ *    121      85 … 93 %   1.06 … 2.0       74 … 89 %   0.98 … 2.2
+ *    128      84 … 95 %   0.99 … 1.2       77 … 85 %   0.87 … 1.4
+ *    487      82 … 95 %   0.97 … 1.4       75 … 88 %   1.00 and more
+ * oneDNN draws level where m is a large power of two, for which it has a primitive;
+ * chunks of jets have any number of rows. It leads at 21 -> 256 with many rows (0.5 %
+ * of the work) and in gradients over 8 or 16 rows of large matrices, which training
+ * does not run. Besides, it allocates in every run and its bits change with its
+ * version.
+ */
 static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *options)
 {
     const gn2_isa have = gn2_isa_detect();
     p->isa = options->cap < have ? options->cap : have;
 #ifdef GN2_ONEDNN
-    if (options->backend == GN2_BACKEND_ONEDNN) return create_dnnl(p);
+    const int wanted = options->backend == GN2_BACKEND_ONEDNN;
+    /* a processor without own kernels, unless the reference was asked for */
+    const int only = options->backend == GN2_BACKEND_AUTO &&
+                     have == GN2_ISA_REFERENCE && options->cap != GN2_ISA_REFERENCE;
+    if (wanted || only) return create_dnnl(p);
 #endif
     p->ops = own_ops(p);
     return p->ops->create(p);
