@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GN2, the jet flavour tagger, trained and run on CPUs.
+
+>>> import gn2
+>>> scores = gn2.Tagger("gn2.gn2").tag(jets, tracks)
+>>> scores["b"], scores.discriminant("b", f_c=0.2, f_tau=0.01)
+"""
+from __future__ import annotations
+
+from . import _log, errors
+from ._arrays import Ragged
+from ._ffi import PATH as library_path
+from ._ffi import lib as _functions
+from .config import Config
+from .errors import (
+    AbiError,
+    BusyError,
+    Cancelled,
+    CopyRefused,
+    Error,
+    FileError,
+    FormatError,
+    InternalError,
+    InvalidArgument,
+    LibraryError,
+    NotFound,
+    NumericError,
+    OutOfMemory,
+    ShapeError,
+    StateError,
+    Unsupported,
+    VersionError,
+)
+from .model import Model, Param
+from .scores import Scores, discriminant
+from .tagger import Tagger
+
+_log.connect()
+
+__version__: str = _functions.gn2_version().decode()
+
+
+def features() -> dict[str, str]:
+    """What this build and machine offer: isa, onednn, zlib, hdf5, filters."""
+    words = _functions.gn2_features().decode().split()
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+load = Model.load
+
+__all__ = [
+    "AbiError",
+    "BusyError",
+    "Cancelled",
+    "Config",
+    "CopyRefused",
+    "Error",
+    "FileError",
+    "FormatError",
+    "InternalError",
+    "InvalidArgument",
+    "LibraryError",
+    "Model",
+    "NotFound",
+    "NumericError",
+    "OutOfMemory",
+    "Param",
+    "Ragged",
+    "Scores",
+    "ShapeError",
+    "StateError",
+    "Tagger",
+    "Unsupported",
+    "VersionError",
+    "discriminant",
+    "errors",
+    "features",
+    "library_path",
+    "load",
+]

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a model on jets in NumPy arrays, as in ``include/gn2/tagger.h``."""
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _ffi
+from ._arrays import Rows, address
+from ._ffi import lib, names, text
+from ._handle import Owner, make
+from ._views import JetsView
+from .config import Config, ConfigLike, as_config
+from .errors import InvalidArgument, NotFound
+from .model import Model
+from .scores import Names, Scores
+
+_F32 = np.float32
+_empty = np.empty
+
+# Short names of outputs; {origin} and {vertex} are the objects of those tasks.
+SHORT = {
+    "logits": "jets.logits",
+    "embedding": "jets.embedding",
+    "origin": "{origin}.origin",
+    "origin_logits": "{origin}.origin_logits",
+    "vertex": "{vertex}.vertex",
+    "pairs": "pairs.logits",
+    "attention": "{first}.attention",
+    "D_b": "jets.D_b",
+    "D_c": "jets.D_c",
+    "D_tau": "jets.D_tau",
+}
+
+
+class _Output:
+    """An output of the model: identifier, shape and type."""
+
+    def __init__(self, tagger: Tagger, handle: Any, asked: str) -> None:
+        number = ctypes.c_int32()
+        full = tagger._full_name(asked)
+        lib.gn2_tagger_output(handle, text(full, "output"), ctypes.byref(number))
+        self.asked, self.id = asked, number.value
+        self.object, _, self.what = full.rpartition(".")
+        self.columns = int(lib.gn2_tagger_output_columns(handle, self.id))
+        self.dtype = np.int32 if self.what == "vertex" else _F32
+        self.flat = self.columns == 1 and self.what != "embedding"
+
+    def allocate(self, leading: tuple[int, ...]) -> Any:
+        shape = leading if self.flat else (*leading, self.columns)
+        return _empty(shape, self.dtype)
+
+
+class Tagger(Owner):
+    """Runs a model on jets. One thread at a time; give each thread its own.
+
+    Args:
+        model: a :class:`Model` or the path of a ``.gn2`` file.
+        config: options ``tagger.*``, ``input.*``; a mapping is laid over the model's.
+        threads: threads to use; 0 = processors this process may use.
+        strict: refuse input that would have to be copied or converted.
+
+    A jet's scores never depend on the other jets of the call, to the bit.
+    """
+
+    def __init__(
+        self,
+        model: Model | str | os.PathLike[str],
+        config: ConfigLike = None,
+        *,
+        threads: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        if not isinstance(model, Model):
+            model = Model.load(model)
+        options = as_config(config, base=model.config)
+        if threads is not None:
+            options = options.copy()
+            options["tagger.threads"] = threads
+        with model._guard as m, options._guard as c:
+            handle = make(_ffi.Tagger, lib.gn2_tagger_create, m, c)
+        super().__init__(handle, lib.gn2_tagger_free)
+        self.model = model
+        self._classes = len(model.classes)
+        self._names = Names(
+            model.metadata("model.name"), model.classes, _discriminants(options)
+        )
+        self._view = JetsView(model.inputs, True, bool(strict))
+        self._strict = bool(strict)
+        self._tasks = _task_objects(model)
+        self._bound: dict[str, tuple[str, ...] | None] = {}
+        self._outputs: dict[str, _Output] = {}
+        self._run_flavour = lib.gn2_tagger_flavour
+
+    # ---- tagging ----
+
+    def tag(
+        self,
+        jets: Any,
+        tracks: Any = None,
+        *,
+        valid: Any = None,
+        outputs: str | Sequence[str] = (),
+    ) -> Scores:
+        """Tags jets.
+
+        Args:
+            jets: (B, F) array in the order of ``model.inputs["jets"]``; or by name: a
+                structured array (B,), mapping of columns, data frame or awkward
+                array. Extra columns are ignored, known aliases accepted. MeV.
+            tracks: one of
+
+                - ``(values, offsets)``, jet b owning rows offsets[b] … offsets[b+1]-1
+                  of values (N, F) or structured (N,);
+                - padded (B, slots, F) or structured (B, slots), with ``valid`` or the
+                  field of that name;
+                - a list of one array a jet, or an awkward array;
+                - ``{name: one of these}`` for models with several constituent types.
+
+                mm, rad, 1/MeV. None: no jet has any.
+            valid: (B, slots) of 0 and 1, for padded tracks; None: all count.
+            outputs: further outputs: "origin", "vertex", "embedding", "pairs",
+                "attention", "logits", "D_b", or any full name of
+                ``gn2_tagger_output()``. Rows are those of the input: (N, …) ragged,
+                (B, slots, …) padded; pairs are (E,), ordered pairs of valid
+                constituents, jet by jet.
+
+        Returns:
+            :class:`Scores`.
+
+        Raises:
+            NotFound: an input or output is missing, named.
+            ShapeError: a shape does not fit.
+            NumericError: NaN or Inf; jet, constituent and variable are named.
+            CopyRefused: ``strict`` and the input must be copied.
+            BusyError: another thread is in a call of this tagger.
+        """
+        with self._guard as handle:
+            view = self._view
+            count = view.fill(jets, tracks, valid)
+            try:
+                self._bind(handle)
+                p = _empty((count, self._classes), _F32)
+                scores = Scores(p, self._names)
+                if outputs:
+                    self._run(handle, scores, outputs, count)
+                else:
+                    self._run_flavour(handle, view.pointer, address(p), None)
+            finally:
+                view.release()
+            return scores
+
+    __call__ = tag
+
+    def _bind(self, handle: Any) -> None:
+        """Tells the library the order of columns, if it is not the one it knows."""
+        view, bound = self._view, self._bound
+        if view.jets.names is not bound.get("jets"):
+            self._bind_one(handle, "jets", view.jets.names)
+        for name, rows in zip(view.objects, view.rows):
+            if rows.table.names is not bound.get(name):
+                self._bind_one(handle, name, rows.table.names)
+
+    def _bind_one(self, handle: Any, name: str, columns: Any) -> None:
+        order = columns or self.model.inputs[name]
+        lib.gn2_tagger_bind(
+            handle, text(name, "object"), names(order, "column"), len(order)
+        )
+        self._bound[name] = columns
+
+    def _run(self, handle: Any, scores: Scores, outputs: Any, count: int) -> None:
+        asked = [outputs] if isinstance(outputs, str) else list(outputs)
+        wanted = [self._output(handle, name) for name in asked]
+        arrays = [output.allocate(self._leading(output, count)) for output in wanted]
+        flavour = self._output(handle, "jets.probabilities")
+        pairs = [(flavour, scores.probabilities), *zip(wanted, arrays)]
+        c = (_ffi.Output * len(pairs))()
+        for slot, (output, array) in zip(c, pairs):
+            slot.struct_size = ctypes.sizeof(_ffi.Output)
+            slot.id, slot.data = output.id, address(array)
+            slot.capacity = array.size // output.columns
+        lib.gn2_tagger_run(handle, self._view.pointer, c, len(pairs))
+        scores.outputs = dict(zip(asked, arrays))
+        scores.offsets = self._view.rows[0].offsets if self._view.rows else None
+
+    def _output(self, handle: Any, name: str) -> _Output:
+        if name not in self._outputs:
+            self._outputs[name] = _Output(self, handle, name)
+        return self._outputs[name]
+
+    def _leading(self, output: _Output, count: int) -> tuple[int, ...]:
+        if output.object == "jets":
+            return (count,)
+        if output.object != "pairs":
+            return self._rows_of(output.object).shape
+        n = self._rows_of(self._tasks["vertex"]).counts(count).astype(np.int64)
+        return (int(np.sum(n * (n - 1))),)
+
+    def _rows_of(self, name: str) -> Rows:
+        return self._view.rows[self._view.objects.index(name)]
+
+    def _full_name(self, asked: str) -> str:
+        if not isinstance(asked, str):
+            raise InvalidArgument(f"outputs are strings, not {type(asked).__name__}")
+        return SHORT.get(asked, asked).format(**self._tasks)
+
+    # ---- what it is ----
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Short names of the outputs this model has."""
+        found = []
+        with self._guard as handle:
+            for name in SHORT:
+                try:
+                    self._output(handle, name)
+                except NotFound:
+                    continue
+                found.append(name)
+        return tuple(found)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of scratch held now."""
+        with self._guard as handle:
+            return int(lib.gn2_tagger_memory(handle))
+
+    def workspace_size(self, max_jets: int, max_tracks: int) -> int:
+        """Bytes of scratch after calls of so many jets and constituents a jet."""
+        size = ctypes.c_size_t()
+        with self._guard as handle:
+            lib.gn2_tagger_workspace_size(
+                handle, max_jets, max_tracks, ctypes.byref(size)
+            )
+        return size.value
+
+    def __repr__(self) -> str:
+        return "gn2.Tagger(closed)" if self.closed else f"gn2.Tagger({self.model!r})"
+
+
+def _discriminants(options: Config) -> dict[str, Any]:
+    return {k: v for k, v in options.items() if k.startswith("discriminant.")}
+
+
+def _task_objects(model: Model) -> dict[str, str]:
+    """Constituent types the tasks belong to."""
+    first = model.constituents[0] if model.constituents else "tracks"
+    return {
+        "first": first,
+        "origin": model.metadata("task.track_origin.object") or first,
+        "vertex": model.metadata("task.track_vertexing.object") or first,
+    }
