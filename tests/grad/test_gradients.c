@@ -128,7 +128,7 @@ static double difference(const problem *p, double *weight, double h)
 static double deviation(const problem *p, double *weight, double grad, double scale)
 {
     static const double steps[] = {1e-3, 2e-4, 3e-5, 5e-6};
-    double least = INFINITY;
+    double least = HUGE_VAL;
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !(least <= LIMIT); i++)
         least = fmin(least, fabs(difference(p, weight, steps[i]) - grad) / scale);
     return least;

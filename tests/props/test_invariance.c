@@ -25,15 +25,17 @@
 static const int64_t tracks[JETS] = {5, 0, 1, 17, 40, 2, 8, 3, 0, 63, 9, 12};
 
 /* Widths that fill and that do not fill vector registers. */
-static const char *const networks[] = {
-    "model.embed_dim = 64\nmodel.num_layers = 2\n",
-    "model.embed_dim = 42\nmodel.num_heads = 6\nmodel.num_layers = 2\n"
-    "model.out_dim = 37\nmodel.init_hidden = 51\nmodel.num_registers = 2\n"
-    "task.jets_classification.hidden = 19\ntask.track_origin.hidden = 23,9\n"
-    "task.track_vertexing.hidden = 21,11\nmodel.final_norm_pos = pre\n",
-    "model.embed_dim = 32\nmodel.num_layers = 2\nmodel.encoder = legacy\n"
-    "model.final_norm_pos = pre\nmodel.num_registers = 0\n",
-};
+#define PLAIN "model.embed_dim = 64\nmodel.num_layers = 2\n"
+#define ODD                                                                   \
+    "model.embed_dim = 42\nmodel.num_heads = 6\nmodel.num_layers = 2\n"       \
+    "model.out_dim = 37\nmodel.init_hidden = 51\nmodel.num_registers = 2\n"   \
+    "task.jets_classification.hidden = 19\ntask.track_origin.hidden = 23,9\n" \
+    "task.track_vertexing.hidden = 21,11\nmodel.final_norm_pos = pre\n"
+#define LEGACY                                                             \
+    "model.embed_dim = 32\nmodel.num_layers = 2\nmodel.encoder = legacy\n" \
+    "model.final_norm_pos = pre\nmodel.num_registers = 0\n"
+
+static const char *const networks[] = {PLAIN, ODD, LEGACY};
 #define NETWORKS (sizeof networks / sizeof *networks)
 
 static const struct precision {
