@@ -273,6 +273,26 @@ INLINE __m128 v_quad1(vf a)
 
 #endif
 
+/* The first `left` lanes, or all; the branch costs less than a mask, and a constant
+ * removes it. Lanes past them are 0. */
+INLINE vf v_load_part(const float *p, int64_t left)
+{
+    return left >= VL ? v_load(p) : v_loadm(v_first(left), p);
+}
+
+INLINE void v_store_part(float *p, vf v, int64_t left)
+{
+    if (left >= VL)
+        v_store(p, v);
+    else
+        v_storem(v_first(left), p, v);
+}
+
+INLINE vf v_keep_part(vf v, int64_t left)
+{
+    return left >= VL ? v : v_keep(v_first(left), v);
+}
+
 /* max(x, 0) that lets NaN through */
 INLINE vf v_positive(vf x)
 {

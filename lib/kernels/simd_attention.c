@@ -9,39 +9,89 @@
 #include "kernels/simd_math.h"
 #include "kernels/simd_tile.h"
 
-#define DIM_TILE 64 /* columns of a head turned at a time */
-#define KEY_TILE 64 /* keys whose logits stay on the stack */
+#define DIM_TILE 64           /* columns of a head turned at a time */
+#define KEY_TILE 64           /* keys whose logits stay on the stack */
+#define LOG2_E 0x1.715476p+0f /* logits are kept times this: exp becomes 2^x */
+#define GROUP 4               /* heads that go through a stage together */
+
+/* Rows of accumulators kept in registers: TALL × 1 or WIDE_TALL × 2 vectors. */
+#ifdef GN2_SIMD_AVX512
+#define TALL 12
+#define WIDE_TALL 8
+#else
+#define TALL 10
+#define WIDE_TALL 5
+#endif
+
+/* Rows of the next block when `left` are shared out evenly over blocks of ≤ most. */
+INLINE int64_t share(int64_t left, int64_t most)
+{
+    const int64_t blocks = (left + most - 1) / most;
+    return (left + blocks - 1) / blocks;
+}
+
+/* DO(b) with a constant b for every height of a block. */
+#define ONE_CASE(b, DO) \
+    case b:             \
+        DO(b);          \
+        break;
+#define CASES_1_5(DO) \
+    ONE_CASE(1, DO) ONE_CASE(2, DO) ONE_CASE(3, DO) ONE_CASE(4, DO) ONE_CASE(5, DO)
+#define CASES_6_8(DO) ONE_CASE(6, DO) ONE_CASE(7, DO) ONE_CASE(8, DO)
+#define CASES_9_10(DO) ONE_CASE(9, DO) ONE_CASE(10, DO)
+#define CASES_11_12(DO) ONE_CASE(11, DO) ONE_CASE(12, DO)
+#ifdef GN2_SIMD_AVX512
+#define SWITCH_TALL(b, DO)                                         \
+    switch (b) {                                                   \
+        CASES_1_5(DO) CASES_6_8(DO) CASES_9_10(DO) CASES_11_12(DO) \
+    }
+#define SWITCH_WIDE(b, DO)          \
+    switch (b) {                    \
+        CASES_1_5(DO) CASES_6_8(DO) \
+    }
+#else
+#define SWITCH_TALL(b, DO)                         \
+    switch (b) {                                   \
+        CASES_1_5(DO) CASES_6_8(DO) CASES_9_10(DO) \
+    }
+#define SWITCH_WIDE(b, DO) \
+    switch (b) {           \
+        CASES_1_5(DO)      \
+    }
+#endif
 
 /* s[j][lane] (j < keys) = [s +] Σ_d columns[d]·k[j][d] */
-INLINE void logits_of(float *s, int64_t lds, vm lanes, const float *columns,
+INLINE void logits_of(float *s, int64_t lds, int64_t lanes, const float *columns,
                       const float *k, int64_t ld, int64_t dim, int keys, int more)
 {
-    vf sum[8];
+    vf sum[TALL];
     for (int j = 0; j < keys; j++)
-        sum[j] = more ? v_loadm(lanes, s + j * lds) : v_zero();
+        sum[j] = more ? v_load_part(s + j * lds, lanes) : v_zero();
     for (int64_t d = 0; d < dim; d++) {
         const vf q = v_load(columns + d * VL);
         for (int j = 0; j < keys; j++) sum[j] = v_fma(q, v_set1(k[j * ld + d]), sum[j]);
     }
-    for (int j = 0; j < keys; j++) v_storem(lanes, s + j * lds, sum[j]);
+    for (int j = 0; j < keys; j++) v_store_part(s + j * lds, sum[j], lanes);
 }
 
-INLINE void logits_part(float *s, int64_t lds, vm lanes, const float *columns,
-                        const float *k, int64_t ld, int64_t n, int64_t dim, int more)
+/* Not inlined, like row_sums: their many block heights are wanted once. */
+__attribute__((noinline)) static void logits_part(float *s, int64_t lds, int64_t lanes,
+                                                  const float *columns, const float *k,
+                                                  int64_t ld, int64_t n, int64_t dim,
+                                                  int more)
 {
-    int64_t j = 0;
-    for (; j + 8 <= n; j += 8)
-        logits_of(s + j * lds, lds, lanes, columns, k + j * ld, ld, dim, 8, more);
-    for (; j + 4 <= n; j += 4)
-        logits_of(s + j * lds, lds, lanes, columns, k + j * ld, ld, dim, 4, more);
-    for (; j + 2 <= n; j += 2)
-        logits_of(s + j * lds, lds, lanes, columns, k + j * ld, ld, dim, 2, more);
-    for (; j < n; j++)
-        logits_of(s + j * lds, lds, lanes, columns, k + j * ld, ld, dim, 1, more);
+    for (int64_t j = 0, keys; j < n; j += keys) {
+        keys = share(n - j, TALL);
+        float *to = s + j * lds;
+        const float *kj = k + j * ld;
+#define KEYS(b) logits_of(to, lds, lanes, columns, kj, ld, dim, b, more)
+        SWITCH_TALL(keys, KEYS)
+#undef KEYS
+    }
 }
 
 /* s[j][lane] = scale·Σ_d q[query of lane][d]·k[j][d] */
-INLINE void logits(float *s, int64_t lds, vm lanes, const float *q, const tile *t,
+INLINE void logits(float *s, int64_t lds, int64_t lanes, const float *q, const tile *t,
                    const float *k, int64_t ld, int64_t n, int64_t dim, float scale)
 {
     _Alignas(64) float columns[DIM_TILE * VL];
@@ -55,21 +105,22 @@ INLINE void logits(float *s, int64_t lds, vm lanes, const float *q, const tile *
     }
 }
 
-/* Softmax over j of s[j][lane], in place, and into p[j] (row stride n). */
-INLINE void softmax_keys(float *s, int64_t lds, vm lanes, float *p, vm live, int64_t n)
+/* Softmax over j of s[j][lane]/log2 e, in place, and into p[j] (row stride n). */
+INLINE void softmax_keys(float *s, int64_t lds, int64_t lanes, float *p, int64_t live,
+                         int64_t n)
 {
-    vf max = v_loadm(lanes, s), sum = v_zero();
-    for (int64_t j = 1; j < n; j++) max = v_max(max, v_loadm(lanes, s + j * lds));
+    vf max = v_load_part(s, lanes), sum = v_zero();
+    for (int64_t j = 1; j < n; j++) max = v_max(max, v_load_part(s + j * lds, lanes));
     for (int64_t j = 0; j < n; j++) {
-        const vf e = v_exp(v_sub(v_loadm(lanes, s + j * lds), max));
+        const vf e = v_exp2(v_sub(v_load_part(s + j * lds, lanes), max));
         sum = v_add(sum, e);
-        v_storem(lanes, s + j * lds, e);
+        v_store_part(s + j * lds, e, lanes);
     }
     const vf one_over = v_div(v_set1(1), sum);
     for (int64_t j = 0; j < n; j++) {
-        const vf a = v_mul(v_loadm(lanes, s + j * lds), one_over);
-        v_storem(lanes, s + j * lds, a);
-        v_storem(live, p + j * n, a);
+        const vf a = v_mul(v_load_part(s + j * lds, lanes), one_over);
+        v_store_part(s + j * lds, a, lanes);
+        v_store_part(p + j * n, a, live);
     }
 }
 
@@ -80,16 +131,16 @@ typedef struct row_sum {
     int64_t ldy, rs, cs, ldx, terms;
 } row_sum;
 
-/* rows × wide vectors of y, kept in registers; the last one under a mask */
+/* rows × wide vectors of y, kept in registers; of the last one `left` lanes */
 INLINE void row_sum_block(const row_sum *t, int64_t r, int64_t d, int rows, int wide,
-                          vm last)
+                          int64_t left)
 {
-    vf sum[8][2];
+    vf sum[TALL][2];
     const float *w = t->w + r * t->rs, *x = t->x + d;
     for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = v_zero();
     for (int64_t c = 0; c < t->terms; c++, w += t->cs, x += t->ldx) {
-        const vf a = wide == 2 ? v_load(x) : v_loadm(last, x);
-        const vf b = wide == 2 ? v_loadm(last, x + VL) : a;
+        const vf a = wide == 2 ? v_load(x) : v_load_part(x, left);
+        const vf b = wide == 2 ? v_load_part(x + VL, left) : a;
         for (int i = 0; i < rows; i++) {
             const vf f = v_set1(w[i * t->rs]);
             sum[i][0] = v_fma(f, a, sum[i][0]);
@@ -99,32 +150,42 @@ INLINE void row_sum_block(const row_sum *t, int64_t r, int64_t d, int rows, int 
     for (int i = 0; i < rows; i++) {
         float *y = t->y + (r + i) * t->ldy + d;
         if (wide == 2) v_store(y, sum[i][0]);
-        v_storem(last, wide == 2 ? y + VL : y, sum[i][wide - 1]);
+        v_store_part(wide == 2 ? y + VL : y, sum[i][wide - 1], left);
     }
 }
 
-INLINE void row_sum_narrow(const row_sum *t, int64_t rows, int64_t d, vm last)
+INLINE void row_sum_narrow(const row_sum *t, int64_t rows, int64_t d, int64_t left)
 {
-    int64_t r = 0;
-    for (; r + 8 <= rows; r += 8) row_sum_block(t, r, d, 8, 1, last);
-    for (; r + 4 <= rows; r += 4) row_sum_block(t, r, d, 4, 1, last);
-    for (; r + 2 <= rows; r += 2) row_sum_block(t, r, d, 2, 1, last);
-    for (; r < rows; r++) row_sum_block(t, r, d, 1, 1, last);
+    for (int64_t r = 0, block; r < rows; r += block) {
+        block = share(rows - r, TALL);
+#define ROWS(b) row_sum_block(t, r, d, b, 1, left)
+        SWITCH_TALL(block, ROWS)
+#undef ROWS
+    }
 }
 
-INLINE void row_sum_wide(const row_sum *t, int64_t rows, int64_t d, vm last)
+INLINE void row_sum_wide(const row_sum *t, int64_t rows, int64_t d, int64_t left)
 {
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) row_sum_block(t, r, d, 4, 2, last);
-    for (; r + 2 <= rows; r += 2) row_sum_block(t, r, d, 2, 2, last);
-    for (; r < rows; r++) row_sum_block(t, r, d, 1, 2, last);
+    for (int64_t r = 0, block; r < rows; r += block) {
+        block = share(rows - r, WIDE_TALL);
+#define ROWS(b) row_sum_block(t, r, d, b, 2, left)
+        SWITCH_WIDE(block, ROWS)
+#undef ROWS
+    }
 }
 
-static void row_sums(const row_sum *t, int64_t rows, int64_t dim)
+/* Whole vectors and cut ones apart: whole ones need no mask. */
+__attribute__((noinline)) static void row_sums(const row_sum *t, int64_t rows,
+                                               int64_t dim)
 {
     int64_t d = 0;
-    for (; dim - d > VL; d += 2 * VL) row_sum_wide(t, rows, d, v_first(dim - d - VL));
-    if (d < dim) row_sum_narrow(t, rows, d, v_first(dim - d));
+    for (; dim - d >= 2 * VL; d += 2 * VL) row_sum_wide(t, rows, d, VL);
+    if (dim - d > VL)
+        row_sum_wide(t, rows, d, dim - d - VL);
+    else if (dim - d == VL)
+        row_sum_narrow(t, rows, d, VL);
+    else if (dim > d)
+        row_sum_narrow(t, rows, d, dim - d);
 }
 
 /* Shapes of a call, and the head it is at. */
@@ -133,17 +194,31 @@ typedef struct head {
     float scale;
 } head;
 
-/* One head, the queries of one tile, logits on the stack. */
-INLINE void head_fwd(float *o, float *p, const float *q, const head *t,
-                     const tile *rows, int64_t first)
+/* GROUP heads, the queries of one tile, logits on the stack. Each stage runs for
+ * all of them before the next: their chains overlap. */
+static void heads_fwd(float *o, float *p, const float *q, const head *t,
+                      const tile *rows, int64_t first, int64_t count)
 {
-    _Alignas(64) float s[KEY_TILE * VL];
+    _Alignas(64) float s[GROUP][KEY_TILE * VL];
     const float *k = q + t->width, *v = k + t->width;
-    const vm all = v_first(VL);
-    logits(s, VL, all, q, rows, k, t->ld, t->n, t->dim, t->scale);
-    softmax_keys(s, VL, all, p + first, v_first(rows->rows), t->n);
-    const row_sum sum = {o + first * t->width, s, v, t->width, 1, VL, t->ld, t->n};
-    row_sums(&sum, rows->rows, t->dim);
+    const int64_t live = rows->rows;
+    const int64_t pairs = t->n * t->n;
+    for (int64_t h = 0; h < count; h++)
+        logits(s[h], VL, VL, q + h * t->dim, rows, k + h * t->dim, t->ld, t->n, t->dim,
+               t->scale);
+    for (int64_t h = 0; h < count; h++)
+        softmax_keys(s[h], VL, VL, p + h * pairs + first, live, t->n);
+    for (int64_t h = 0; h < count; h++) {
+        const row_sum sum = {o + first * t->width + h * t->dim,
+                             s[h],
+                             v + h * t->dim,
+                             t->width,
+                             1,
+                             VL,
+                             t->ld,
+                             t->n};
+        row_sums(&sum, rows->rows, t->dim);
+    }
 }
 
 /* The same for any number of keys: p itself holds the logits. */
@@ -151,7 +226,7 @@ static void head_fwd_long(float *o, float *p, const float *q, const head *t,
                           const tile *rows, int64_t first)
 {
     const float *k = q + t->width, *v = k + t->width;
-    const vm live = v_first(rows->rows);
+    const int64_t live = rows->rows;
     logits(p + first, t->n, live, q, rows, k, t->ld, t->n, t->dim, t->scale);
     softmax_keys(p + first, t->n, live, p + first, live, t->n);
     const row_sum sum = {
@@ -163,14 +238,16 @@ static void attention_fwd(float *o, float *p, const float *qkv, int64_t n,
                           int64_t heads, int64_t head_dim, float scale)
 {
     const int64_t width = heads * head_dim;
-    const head t = {n, head_dim, width, 3 * width, scale};
+    const head t = {n, head_dim, width, 3 * width, scale * LOG2_E};
     for (int64_t first = 0; first < n; first += VL) {
         const tile rows = tile_of(first, n, t.ld);
-        for (int64_t h = 0; h < heads; h++) {
+        const int64_t step = n <= KEY_TILE ? GROUP : 1;
+        for (int64_t h = 0; h < heads; h += step) {
             float *oh = o + h * head_dim, *ph = p + h * n * n;
             const float *qh = qkv + h * head_dim;
+            const int64_t count = heads - h < step ? heads - h : step;
             if (n <= KEY_TILE)
-                head_fwd(oh, ph, qh, &t, &rows, first);
+                heads_fwd(oh, ph, qh, &t, &rows, first, count);
             else
                 head_fwd_long(oh, ph, qh, &t, &rows, first);
         }
@@ -178,27 +255,33 @@ static void attention_fwd(float *o, float *p, const float *qkv, int64_t n,
 }
 
 /* s[j][lane] = scale·p[j]·(s[j] − Σ_j p[j]·s[j]) */
-INLINE void softmax_bwd(float *s, int64_t lds, const float *p, vm live, int64_t n,
+INLINE void softmax_bwd(float *s, int64_t lds, const float *p, int64_t live, int64_t n,
                         float scale)
 {
     vf mean = v_zero();
     for (int64_t j = 0; j < n; j++)
-        mean = v_fma(v_loadm(live, p + j * n), v_load(s + j * lds), mean);
+        mean = v_fma(v_load_part(p + j * n, live), v_load(s + j * lds), mean);
     for (int64_t j = 0; j < n; j++) {
         const vf centred = v_sub(v_load(s + j * lds), mean);
-        const vf weight = v_mul(v_set1(scale), v_loadm(live, p + j * n));
+        const vf weight = v_mul(v_set1(scale), v_load_part(p + j * n, live));
         v_store(s + j * lds, v_mul(weight, centred));
     }
 }
 
-/* d_s (n, lds) of one head, key first, lanes past n unused */
+/* d_s (n, lds) of one head, key first, lanes past n unused; `top` is the first tile,
+ * for most jets the only one. */
 INLINE void d_logits(float *d_s, int64_t lds, const float *d_o, const float *v,
-                     const float *p, const head *t)
+                     const float *p, const head *t, const tile *top)
 {
     for (int64_t first = 0; first < t->n; first += VL) {
-        const tile rows = tile_of(first, t->n, t->width);
-        logits(d_s + first, lds, v_first(VL), d_o, &rows, v, t->ld, t->n, t->dim, 1);
-        softmax_bwd(d_s + first, lds, p + first, v_first(rows.rows), t->n, t->scale);
+        tile other;
+        const tile *rows = top;
+        if (first > 0) {
+            other = tile_of(first, t->n, t->width);
+            rows = &other;
+        }
+        logits(d_s + first, lds, VL, d_o, rows, v, t->ld, t->n, t->dim, 1);
+        softmax_bwd(d_s + first, lds, p + first, rows->rows, t->n, t->scale);
     }
 }
 
@@ -209,11 +292,12 @@ static void attention_bwd(float *d_qkv, float *scratch, const float *d_o,
 {
     const int64_t width = heads * head_dim, lds = (n + VL - 1) / VL * VL;
     const head t = {n, head_dim, width, 3 * width, scale};
+    const tile top = tile_of(0, n, width);
     for (int64_t h = 0; h < heads; h++) {
         const float *q = qkv + h * head_dim, *go = d_o + h * head_dim;
         const float *k = q + width, *ph = p + h * n * n;
         float *d_q = d_qkv + h * head_dim;
-        d_logits(scratch, lds, go, k + width, ph, &t);
+        d_logits(scratch, lds, go, k + width, ph, &t, &top);
         const row_sum sq = {d_q, scratch, k, t.ld, 1, lds, t.ld, n};
         const row_sum sk = {d_q + width, scratch, q, t.ld, lds, 1, t.ld, n};
         const row_sum sv = {d_q + 2 * width, ph, go, t.ld, n, 1, width, n};

@@ -174,14 +174,15 @@ static double binary_cross_entropy(float *d, const float *x, const float *target
     const vf f = v_set1(factor);
     vd low = vd_zero(), high = vd_zero();
     for (int64_t i = 0; i < count; i += VL) {
-        const vm in = v_first(count - i);
-        const vf u = v_mul(f, v_loadm(in, weight + i));
+        const int64_t left = count - i;
+        const vf u = v_mul(f, v_load_part(weight + i, left));
         vf slope;
-        const vf l = binary_loss(&slope, v_loadm(in, x + i), v_loadm(in, target + i));
-        const vf loss = v_keep(in, v_mul(u, l));
+        const vf l = binary_loss(&slope, v_load_part(x + i, left),
+                                 v_load_part(target + i, left));
+        const vf loss = v_keep_part(v_mul(u, l), left);
         low = vd_add(low, v_low(loss));
         high = vd_add(high, v_high(loss));
-        if (d) v_storem(in, d + i, v_mul(u, slope));
+        if (d) v_store_part(d + i, v_mul(u, slope), left);
     }
     return vd_sum(vd_add(low, high));
 }

@@ -19,6 +19,7 @@
 
 /* Below this, exp rounds to 0: ln(2^-150) = −103.97. */
 #define EXP_LOWEST -104.0f
+#define EXP2_LOWEST -151.0f
 
 #ifdef GN2_SIMD_AVX512
 /* y·2^n, n an integer in t − ROUNDER */
@@ -76,6 +77,22 @@ INLINE vf v_exp(vf x)
     p = v_fma(p, r, v_set1(0.5f));
     p = v_fma(p, v_mul(r, r), r);
     return v_scale2(v_add(p, v_set1(1)), t);
+}
+
+/* 2^x, x ≤ 1: x = n + r; 2^r = 1 + r·P(r), |error| < 9e-9. Softmax takes it with the
+ * logits times log2 e. */
+INLINE vf v_exp2(vf x)
+{
+    x = v_max(v_set1(EXP2_LOWEST), x);
+    const vf t = v_add(x, v_set1(ROUNDER));
+    const vf r = v_sub(x, v_sub(t, v_set1(ROUNDER)));
+    vf p = v_set1(0.000154532623f);
+    p = v_fma(p, r, v_set1(0.00133909786f));
+    p = v_fma(p, r, v_set1(0.00961808208f));
+    p = v_fma(p, r, v_set1(0.0555035695f));
+    p = v_fma(p, r, v_set1(0.240226507f));
+    p = v_fma(p, r, v_set1(0.693147182f));
+    return v_scale2(v_fma(p, r, v_set1(1)), t);
 }
 
 /* log(1 + f) for f in [√½ − 1, √2 − 1] or [0, 1]: with s = f/(2 + f),

@@ -23,7 +23,7 @@ INLINE float row_total(const float *x, int64_t cols)
     for (; c + CHAINS * VL <= cols; c += CHAINS * VL)
         for (int i = 0; i < CHAINS; i++) s[i] = v_add(s[i], v_load(x + c + i * VL));
     for (int i = 0; i < CHAINS && c < cols; i++, c += VL)
-        s[i] = v_add(s[i], v_loadm(v_first(cols - c), x + c));
+        s[i] = v_add(s[i], v_load_part(x + c, cols - c));
     return join(s);
 }
 
@@ -39,8 +39,8 @@ INLINE float row_spread(const float *x, float mean, int64_t cols)
             s[i] = v_fma(d, d, s[i]);
         }
     for (int i = 0; i < CHAINS && c < cols; i++, c += VL) {
-        const vm in = v_first(cols - c);
-        const vf d = v_keep(in, v_sub(v_loadm(in, x + c), m));
+        const int64_t left = cols - c;
+        const vf d = v_keep_part(v_sub(v_load_part(x + c, left), m), left);
         s[i] = v_fma(d, d, s[i]);
     }
     return join(s);
@@ -54,8 +54,8 @@ INLINE float row_dot(const float *a, const float *b, int64_t cols)
         for (int i = 0; i < CHAINS; i++)
             s[i] = v_fma(v_load(a + c + i * VL), v_load(b + c + i * VL), s[i]);
     for (int i = 0; i < CHAINS && c < cols; i++, c += VL) {
-        const vm in = v_first(cols - c);
-        s[i] = v_fma(v_loadm(in, a + c), v_loadm(in, b + c), s[i]);
+        const vf av = v_load_part(a + c, cols - c);
+        s[i] = v_fma(av, v_load_part(b + c, cols - c), s[i]);
     }
     return join(s);
 }
@@ -81,9 +81,9 @@ INLINE void write_normal(float *y, const float *x, float mean, float rstd, int64
 INLINE void write_affine(float *y, const float *gain, const float *bias, int64_t cols)
 {
     for (int64_t c = 0; c < cols; c += VL) {
-        const vm in = v_first(cols - c);
-        const vf g = v_loadm(in, gain + c), b = v_loadm(in, bias + c);
-        v_storem(in, y + c, v_fma(v_loadm(in, y + c), g, b));
+        const int64_t left = cols - c;
+        const vf g = v_load_part(gain + c, left), b = v_load_part(bias + c, left);
+        v_store_part(y + c, v_fma(v_load_part(y + c, left), g, b), left);
     }
 }
 
@@ -91,9 +91,10 @@ static void layernorm_fwd(float *y, float *mean, float *rstd, const float *x,
                           const float *gain, const float *bias, int64_t rows,
                           int64_t cols, float eps)
 {
+    const float each = 1 / (float)cols;
     for (int64_t r = 0; r < rows; r++, x += cols, y += cols) {
-        const float m = row_total(x, cols) / (float)cols;
-        const float s = 1 / sqrtf(row_spread(x, m, cols) / (float)cols + eps);
+        const float m = row_total(x, cols) * each;
+        const float s = 1 / sqrtf(row_spread(x, m, cols) * each + eps);
         write_normal(y, x, m, s, cols);
         if (gain) write_affine(y, gain, bias, cols);
         mean[r] = m;
@@ -107,15 +108,23 @@ typedef struct norm_row {
     vf mean, rstd;
 } norm_row;
 
-INLINE vf row_g(const norm_row *t, int64_t c, vm in)
+INLINE vf row_g(const norm_row *t, int64_t c, int64_t left)
 {
-    const vf d = v_loadm(in, t->d_y + c);
-    return t->gain ? v_mul(d, v_loadm(in, t->gain + c)) : d;
+    const vf d = v_load_part(t->d_y + c, left);
+    return t->gain ? v_mul(d, v_load_part(t->gain + c, left)) : d;
 }
 
-INLINE vf row_normal(const norm_row *t, int64_t c, vm in)
+INLINE vf row_normal(const norm_row *t, int64_t c, int64_t left)
 {
-    return normal(v_loadm(in, t->x + c), t->mean, t->rstd);
+    return normal(v_load_part(t->x + c, left), t->mean, t->rstd);
+}
+
+/* sum += g, dot += g·x̂ */
+INLINE void norm_sums_step(vf *sum, vf *dot, const norm_row *t, int64_t c, int64_t left)
+{
+    const vf g = row_g(t, c, left);
+    *sum = v_add(*sum, g);
+    *dot = v_fma(g, v_keep_part(row_normal(t, c, left), left), *dot);
 }
 
 /* sum = Σ g, dot = Σ g·x̂ */
@@ -123,28 +132,33 @@ INLINE void norm_sums(float *sum, float *dot, const norm_row *t, int64_t cols)
 {
     vf s[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
     vf d[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
-    for (int64_t c = 0; c < cols; c += CHAINS * VL)
-        for (int i = 0; i < CHAINS && c + i * VL < cols; i++) {
-            const vm in = v_first(cols - c - i * VL);
-            const vf g = row_g(t, c + i * VL, in);
-            s[i] = v_add(s[i], g);
-            d[i] = v_fma(g, v_keep(in, row_normal(t, c + i * VL, in)), d[i]);
-        }
+    int64_t c = 0;
+    for (; c + CHAINS * VL <= cols; c += CHAINS * VL)
+        for (int i = 0; i < CHAINS; i++)
+            norm_sums_step(&s[i], &d[i], t, c + i * VL, VL);
+    for (int i = 0; i < CHAINS && c < cols; i++, c += VL)
+        norm_sums_step(&s[i], &d[i], t, c, cols - c);
     *sum = join(s);
     *dot = join(d);
 }
 
-INLINE void norm_row_bwd(float *d_x, const norm_row *t, int64_t cols)
+/* d_x += rstd·(g − s − x̂·d) */
+INLINE void norm_row_step(float *d_x, const norm_row *t, vf s, vf d, int64_t c,
+                          int64_t left)
+{
+    const vf centred = v_sub(row_g(t, c, left), s);
+    const vf g = v_fnma(row_normal(t, c, left), d, centred);
+    v_store_part(d_x + c, v_fma(t->rstd, g, v_load_part(d_x + c, left)), left);
+}
+
+INLINE void norm_row_bwd(float *d_x, const norm_row *t, float each, int64_t cols)
 {
     float sum, dot;
     norm_sums(&sum, &dot, t, cols);
-    const vf s = v_set1(sum / (float)cols), d = v_set1(dot / (float)cols);
-    for (int64_t c = 0; c < cols; c += VL) {
-        const vm in = v_first(cols - c);
-        const vf centred = v_sub(row_g(t, c, in), s);
-        const vf g = v_fnma(row_normal(t, c, in), d, centred);
-        v_storem(in, d_x + c, v_fma(t->rstd, g, v_loadm(in, d_x + c)));
-    }
+    const vf s = v_set1(sum * each), d = v_set1(dot * each);
+    int64_t c = 0;
+    for (; c + VL <= cols; c += VL) norm_row_step(d_x, t, s, d, c, VL);
+    if (c < cols) norm_row_step(d_x, t, s, d, c, cols - c);
 }
 
 /* d_gain += d_y·x̂, d_bias += d_y; either may be NULL */
@@ -152,13 +166,14 @@ INLINE void norm_params_bwd(float *d_gain, float *d_bias, const norm_row *t,
                             int64_t cols)
 {
     for (int64_t c = 0; c < cols; c += VL) {
-        const vm in = v_first(cols - c);
-        const vf d = v_loadm(in, t->d_y + c);
+        const int64_t left = cols - c;
+        const vf d = v_load_part(t->d_y + c, left);
         if (d_gain) {
-            const vf sum = v_loadm(in, d_gain + c);
-            v_storem(in, d_gain + c, v_fma(d, row_normal(t, c, in), sum));
+            const vf sum = v_load_part(d_gain + c, left);
+            v_store_part(d_gain + c, v_fma(d, row_normal(t, c, left), sum), left);
         }
-        if (d_bias) v_storem(in, d_bias + c, v_add(v_loadm(in, d_bias + c), d));
+        if (d_bias)
+            v_store_part(d_bias + c, v_add(v_load_part(d_bias + c, left), d), left);
     }
 }
 
@@ -169,7 +184,7 @@ static void layernorm_bwd(float *d_x, float *d_gain, float *d_bias, const float 
     for (int64_t r = 0; r < rows; r++) {
         const norm_row t = {d_y + r * cols, x + r * cols, gain, v_set1(mean[r]),
                             v_set1(rstd[r])};
-        norm_row_bwd(d_x + r * cols, &t, cols);
+        norm_row_bwd(d_x + r * cols, &t, 1 / (float)cols, cols);
         if (d_gain || d_bias) norm_params_bwd(d_gain, d_bias, &t, cols);
     }
 }
@@ -181,20 +196,21 @@ INLINE void softmax_tokens(float *alpha, const float *logit, int64_t n)
 {
     vf max = v_set1(-INFINITY), sum = v_zero();
     for (int64_t t = 0; t < n; t += VL) {
-        const vm in = v_first(n - t);
-        max = v_max(max, v_select(in, v_loadm(in, logit + t), max));
+        const int64_t left = n - t;
+        const vf x = v_load_part(logit + t, left);
+        max = v_max(max, left >= VL ? x : v_select(v_first(left), x, max));
     }
     const vf top = v_set1(v_highest(max));
     for (int64_t t = 0; t < n; t += VL) {
-        const vm in = v_first(n - t);
-        const vf e = v_keep(in, v_exp(v_sub(v_loadm(in, logit + t), top)));
+        const int64_t left = n - t;
+        const vf e = v_keep_part(v_exp(v_sub(v_load_part(logit + t, left), top)), left);
         sum = v_add(sum, e);
-        v_storem(in, alpha + t, e);
+        v_store_part(alpha + t, e, left);
     }
     const vf total = v_set1(v_sum(sum));
     for (int64_t t = 0; t < n; t += VL) {
-        const vm in = v_first(n - t);
-        v_storem(in, alpha + t, v_div(v_loadm(in, alpha + t), total));
+        const int64_t left = n - t;
+        v_store_part(alpha + t, v_div(v_load_part(alpha + t, left), total), left);
     }
 }
 
@@ -204,11 +220,11 @@ static void pool_fwd(float *pooled, float *alpha, float *logit, const float *z,
     for (int64_t t = 0; t < n; t++) logit[t] = row_dot(z + t * cols, w, cols) + b;
     softmax_tokens(alpha, logit, n);
     for (int64_t c = 0; c < cols; c += VL) {
-        const vm in = v_first(cols - c);
+        const int64_t left = cols - c;
         vf sum = v_zero();
         for (int64_t t = 0; t < n; t++)
-            sum = v_fma(v_set1(alpha[t]), v_loadm(in, z + t * cols + c), sum);
-        v_storem(in, pooled + c, sum);
+            sum = v_fma(v_set1(alpha[t]), v_load_part(z + t * cols + c, left), sum);
+        v_store_part(pooled + c, sum, left);
     }
 }
 
@@ -217,9 +233,9 @@ INLINE float pool_d_logits(float *d, const float *alpha, int64_t n)
 {
     const float mean = row_dot(alpha, d, n);
     for (int64_t t = 0; t < n; t += VL) {
-        const vm in = v_first(n - t);
-        const vf centred = v_sub(v_loadm(in, d + t), v_set1(mean));
-        v_storem(in, d + t, v_mul(v_loadm(in, alpha + t), centred));
+        const int64_t left = n - t;
+        const vf centred = v_sub(v_load_part(d + t, left), v_set1(mean));
+        v_store_part(d + t, v_mul(v_load_part(alpha + t, left), centred), left);
     }
     return row_total(d, n);
 }
@@ -231,17 +247,17 @@ static void pool_bwd(float *d_z, float *d_w, float *d_b, float *scratch,
     for (int64_t t = 0; t < n; t++) scratch[t] = row_dot(d_pooled, z + t * cols, cols);
     *d_b += pool_d_logits(scratch, alpha, n);
     for (int64_t c = 0; c < cols; c += VL) {
-        const vm in = v_first(cols - c);
-        const vf g = v_loadm(in, d_pooled + c), wc = v_loadm(in, w + c);
-        vf sum = v_loadm(in, d_w + c);
+        const int64_t left = cols - c;
+        const vf g = v_load_part(d_pooled + c, left), wc = v_load_part(w + c, left);
+        vf sum = v_load_part(d_w + c, left);
         for (int64_t t = 0; t < n; t++) {
             const int64_t at = t * cols + c;
             const vf d = v_set1(scratch[t]);
-            const vf dz = v_fma(v_set1(alpha[t]), g, v_loadm(in, d_z + at));
-            v_storem(in, d_z + at, v_fma(d, wc, dz));
-            sum = v_fma(d, v_loadm(in, z + at), sum);
+            const vf dz = v_fma(v_set1(alpha[t]), g, v_load_part(d_z + at, left));
+            v_store_part(d_z + at, v_fma(d, wc, dz), left);
+            sum = v_fma(d, v_load_part(z + at, left), sum);
         }
-        v_storem(in, d_w + c, sum);
+        v_store_part(d_w + c, sum, left);
     }
 }
 

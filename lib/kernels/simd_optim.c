@@ -13,16 +13,16 @@ typedef struct adam_step {
 } adam_step;
 
 INLINE void adam_block(float *p, float *m, float *v, const float *g, const adam_step *t,
-                       vm in)
+                       int64_t left)
 {
-    const vf gi = v_mul(t->clip, v_loadm(in, g));
-    const vf mi = v_fma(t->beta1, v_loadm(in, m), v_mul(t->rest1, gi));
-    const vf vi = v_fma(t->beta2, v_loadm(in, v), v_mul(t->rest2, v_mul(gi, gi)));
+    const vf gi = v_mul(t->clip, v_load_part(g, left));
+    const vf mi = v_fma(t->beta1, v_load_part(m, left), v_mul(t->rest1, gi));
+    const vf vi = v_fma(t->beta2, v_load_part(v, left), v_mul(t->rest2, v_mul(gi, gi)));
     const vf under = v_fma(v_sqrt(vi), t->inv_bias2, t->eps);
-    const vf pi = v_loadm(in, p), kept = v_fnma(t->keep, pi, pi);
-    v_storem(in, m, mi);
-    v_storem(in, v, vi);
-    v_storem(in, p, v_sub(kept, v_div(v_mul(t->step, mi), under)));
+    const vf pi = v_load_part(p, left), kept = v_fnma(t->keep, pi, pi);
+    v_store_part(m, mi, left);
+    v_store_part(v, vi, left);
+    v_store_part(p, v_sub(kept, v_div(v_mul(t->step, mi), under)), left);
 }
 
 static void adamw(float *p, float *m, float *v, const float *g, float clip, float decay,
@@ -33,7 +33,7 @@ static void adamw(float *p, float *m, float *v, const float *g, float clip, floa
                          v_set1(1 - beta1), v_set1(beta2),     v_set1(1 - beta2),
                          v_set1(step),      v_set1(inv_bias2), v_set1(eps)};
     for (int64_t i = 0; i < count; i += VL)
-        adam_block(p + i, m + i, v + i, g + i, &t, v_first(count - i));
+        adam_block(p + i, m + i, v + i, g + i, &t, count - i);
 }
 
 static void sgd(float *p, float *m, const float *g, float clip, float lr, float decay,
@@ -41,12 +41,12 @@ static void sgd(float *p, float *m, const float *g, float clip, float lr, float 
 {
     const vf c = v_set1(clip), l = v_set1(lr), w = v_set1(decay), b = v_set1(momentum);
     for (int64_t i = 0; i < count; i += VL) {
-        const vm in = v_first(count - i);
-        const vf pi = v_loadm(in, p + i);
-        const vf gi = v_fma(w, pi, v_mul(c, v_loadm(in, g + i)));
-        const vf mi = v_fma(b, v_loadm(in, m + i), gi);
-        v_storem(in, m + i, mi);
-        v_storem(in, p + i, v_fnma(l, mi, pi));
+        const int64_t left = count - i;
+        const vf pi = v_load_part(p + i, left);
+        const vf gi = v_fma(w, pi, v_mul(c, v_load_part(g + i, left)));
+        const vf mi = v_fma(b, v_load_part(m + i, left), gi);
+        v_store_part(m + i, mi, left);
+        v_store_part(p + i, v_fnma(l, mi, pi), left);
     }
 }
 
@@ -84,7 +84,7 @@ static int all_finite(const float *x, int64_t count)
         const int64_t end = count - first < BLOCK ? count : first + BLOCK;
         vf sum = v_zero();
         for (int64_t i = first; i < end; i += VL)
-            sum = not_finite(sum, v_loadm(v_first(end - i), x + i));
+            sum = not_finite(sum, v_load_part(x + i, end - i));
         if (v_sum(sum) != 0) return 0; /* true of NaN as well */
     }
     return 1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tiles: rows of a matrix laid across lanes and back, VL rows at a time. Lanes
- * past the last row repeat it, so that they hold ordinary numbers of the same jet
- * or array; they are never stored.
+ * past the last row hold that row or zeros, numbers like any other; they are
+ * never stored.
  */
 #ifndef GN2_KERNELS_SIMD_TILE_H
 #define GN2_KERNELS_SIMD_TILE_H
@@ -45,16 +45,19 @@ INLINE void quad_store(float *p, __m128 v, int64_t columns)
         _mm_maskstore_ps(p, quad_mask(columns), v);
 }
 
-/* Four columns of rows r, r + 4, r + 8, … in 128-bit groups. */
-INLINE vf quads_load(const float *x, const tile *t, int r, int64_t columns)
+/* Four columns of rows r, r + 4, r + 8, … in `groups` 128-bit groups. */
+INLINE vf quads_load(const float *x, const tile *t, int r, int groups, int64_t columns)
 {
+    const __m128 a = quad_load(x + t->at[r], columns);
 #ifdef GN2_SIMD_AVX512
-    vf v = _mm512_castps128_ps512(quad_load(x + t->at[r], columns));
-    v = _mm512_insertf32x4(v, quad_load(x + t->at[r + 4], columns), 1);
-    v = _mm512_insertf32x4(v, quad_load(x + t->at[r + 8], columns), 2);
-    return _mm512_insertf32x4(v, quad_load(x + t->at[r + 12], columns), 3);
+    vf v = _mm512_zextps128_ps512(a);
+    if (groups > 1) v = _mm512_insertf32x4(v, quad_load(x + t->at[r + 4], columns), 1);
+    if (groups > 2) v = _mm512_insertf32x4(v, quad_load(x + t->at[r + 8], columns), 2);
+    if (groups > 3) v = _mm512_insertf32x4(v, quad_load(x + t->at[r + 12], columns), 3);
+    return v;
 #else
-    const vf v = _mm256_castps128_ps256(quad_load(x + t->at[r], columns));
+    const vf v = _mm256_zextps128_ps256(a);
+    if (groups == 1) return v;
     return _mm256_insertf128_ps(v, quad_load(x + t->at[r + 4], columns), 1);
 #endif
 }
@@ -82,15 +85,43 @@ INLINE void quads_turn(vf v[QUAD])
     v[3] = v_pairs_high(b, d);
 }
 
-/* columns[c] (VL lanes) = s·x[row][c] */
-INLINE void tile_load(float *columns, const float *x, const tile *t, int64_t count,
-                      vf s)
+/* Hides how a pointer came about: else the compiler keeps one running pointer a row,
+ * more than there are registers. */
+INLINE const float *opaque(const float *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+INLINE void tile_load_groups(float *columns, const float *x, const tile *t,
+                             int64_t count, vf s, int groups)
 {
     for (int64_t c = 0; c < count; c += QUAD) {
         vf v[QUAD];
-        for (int r = 0; r < QUAD; r++) v[r] = quads_load(x + c, t, r, count - c);
+        const float *at = opaque(x + c);
+        for (int r = 0; r < QUAD; r++) v[r] = quads_load(at, t, r, groups, count - c);
         quads_turn(v);
         for (int r = 0; r < QUAD; r++) v_store(columns + (c + r) * VL, v_mul(s, v[r]));
+    }
+}
+
+/* columns[c] (VL lanes) = s·x[row][c] */
+static void tile_load(float *columns, const float *x, const tile *t, int64_t count,
+                      vf s)
+{
+    switch ((t->rows + QUAD - 1) / QUAD) {
+    case 1:
+        tile_load_groups(columns, x, t, count, s, 1);
+        break;
+    case 2:
+        tile_load_groups(columns, x, t, count, s, 2);
+        break;
+    case 3:
+        tile_load_groups(columns, x, t, count, s, 3);
+        break;
+    default:
+        tile_load_groups(columns, x, t, count, s, 4);
+        break;
     }
 }
 

@@ -12,7 +12,8 @@ static const kc_shape row_shapes[] = {
     {{0, 64}},  {{1, 1}},   {{3, 7}},   {{2, 8}},   {{5, 9}},   {{4, 15}},  {{1, 16}},
     {{3, 17}},  {{7, 31}},  {{2, 40}},  {{9, 41}},  {{16, 64}}, {{17, 65}}, {{2, 128}},
     {{3, 129}}, {{5, 192}}, {{4, 256}}, {{2, 257}}, {{3, 512}}, KC_END};
-static const kc_shape row_bench[] = {{{100, 64}}, {{100, 256}}, {{100, 512}}, KC_END};
+static const kc_shape row_bench[] = {{{10, 64}},   {{10, 256}},  {{100, 64}},
+                                     {{100, 256}}, {{100, 512}}, KC_END};
 
 static double absolute_sum(const double *x, int64_t count)
 {

@@ -16,10 +16,11 @@
 #define ROUNDS 15
 #define ROUND_SECONDS 2e-3
 
+/* Time of this thread alone: what else runs on the machine does not count. */
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
