@@ -135,8 +135,8 @@ static void every_form_of_the_network_is_kept(void **state)
         "model.parametrization = mup_absolute\nmodel.final_norm_pos = none\n",
         "model.parametrization = mup\noptim.name = sgd\nmodel.final_norm_pos = pre\n",
         "model.encoder = legacy\nmodel.final_norm_pos = pre\nmodel.num_registers = 0\n",
-        "model.num_layers = 0\nmodel.init_hidden =\nmodel.tasks = "
-        "jets_classification\n",
+        ("model.num_layers = 0\nmodel.init_hidden =\nmodel.tasks = "
+         "jets_classification\n"),
         "model.dropout_init = 0.1\nmodel.dropout_heads = 0.1\n",
     };
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
