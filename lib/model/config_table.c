@@ -62,6 +62,11 @@ const gn2_config_key gn2_config_table[] = {
      "base width 1"},
     {"model.base_width", GN2_TYPE_I64, "64", RANGE(1, 65536),
      "width at which mup equals sp"},
+    {"model.zero_readout", GN2_TYPE_STR, "no", CHOICE("yes|no"),
+     "mup: start the read-out (encoder.out_proj.weight) at 0; not with "
+     "final_norm_pos post"},
+    {"model.zero_query", GN2_TYPE_STR, "no", CHOICE("yes|no"),
+     "mup: start the queries of the attention at 0"},
     {"model.dropout_init", GN2_TYPE_F64, "0", RANGE(0, 0.99),
      "dropout before every linear layer of the init nets, in training"},
     {"model.dropout_ffn", GN2_TYPE_F64, "0", RANGE(0, 0.99),
@@ -148,6 +153,9 @@ const gn2_config_key gn2_config_table[] = {
     {"optim.name", GN2_TYPE_STR, "adamw", CHOICE("adamw|sgd"), "optimiser"},
     {"optim.weight_decay", GN2_TYPE_F64, "1e-5", RANGE(0, 1),
      "weight decay λ: decoupled for adamw, in the gradient for sgd"},
+    {"optim.decay_scaling", GN2_TYPE_STR, "inverse", CHOICE("inverse|none"),
+     "weight decay of a tensor with a learning-rate multiplier: inverse = lr times "
+     "decay is the same for all tensors (mup's default); none = decay as it is"},
     {"optim.beta2", GN2_TYPE_F64, "0.999", RANGE(0, 0.9999999), "AdamW β2"},
     {"optim.eps", GN2_TYPE_F64, "1e-8", RANGE(0, 1), "AdamW ε"},
     {"optim.clip_norm", GN2_TYPE_F64, "0", AT_LEAST(0),

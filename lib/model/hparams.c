@@ -17,6 +17,11 @@ static int choice(const gn2_config *c, const char *key, const char *const *words
     return i;
 }
 
+static int says(const gn2_config *c, const char *key, const char *word)
+{
+    return strcmp(gn2_config_str(c, key), word) == 0;
+}
+
 /* Hidden sizes of a key between `in` and `out`. */
 static gn2_status read_dense(const gn2_config *c, const char *key, int64_t in,
                              int64_t out, gn2_dense *dense)
@@ -103,12 +108,12 @@ static gn2_status read_encoder(const gn2_config *c, gn2_hparams *h)
     h->out_dim = gn2_config_i64(c, "model.out_dim");
     h->num_registers = gn2_config_i64(c, "model.num_registers");
     h->norm_eps = gn2_config_f64(c, "model.norm_eps");
-    h->legacy = strcmp(gn2_config_str(c, "model.encoder"), "legacy") == 0;
+    h->legacy = says(c, "model.encoder", "legacy");
     h->final_norm = (gn2_final_norm)choice(c, "model.final_norm_pos", norms);
     h->dropout_init = gn2_config_f64(c, "model.dropout_init");
     h->dropout_ffn = gn2_config_f64(c, "model.dropout_ffn");
     h->dropout_heads = gn2_config_f64(c, "model.dropout_heads");
-    h->torch_init = strcmp(gn2_config_str(c, "model.init"), "torch") == 0;
+    h->torch_init = says(c, "model.init", "torch");
     h->seed = (uint64_t)gn2_config_i64(c, "model.seed");
     if (h->ffn_hidden == 0) h->ffn_hidden = 2 * h->embed_dim;
     if (h->embed_dim % h->num_heads)
@@ -119,12 +124,26 @@ static gn2_status read_encoder(const gn2_config *c, gn2_hparams *h)
     return GN2_OK;
 }
 
+static gn2_status read_zero_start(const gn2_config *c, gn2_hparams *h)
+{
+    const int mup = h->parametrization != GN2_PARAM_SP;
+    h->zero_readout = mup && says(c, "model.zero_readout", "yes");
+    h->zero_query = mup && says(c, "model.zero_query", "yes");
+    h->plain_decay = says(c, "optim.decay_scaling", "none");
+    if (h->zero_readout && h->final_norm == GN2_FINAL_POST)
+        return gn2_fail(
+            GN2_ERR_INVALID_ARG,
+            "model.zero_readout = yes: the norm behind it (final_norm_pos = "
+            "post) would divide 0 by 0; use pre");
+    return GN2_OK;
+}
+
 static void read_parametrization(const gn2_config *c, gn2_hparams *h)
 {
     static const char *const forms[] = {"sp", "mup", "mup_absolute", NULL};
     h->parametrization = (gn2_parametrization)choice(c, "model.parametrization", forms);
     h->base_width = gn2_config_i64(c, "model.base_width");
-    h->sgd = strcmp(gn2_config_str(c, "optim.name"), "sgd") == 0;
+    h->sgd = says(c, "optim.name", "sgd");
     const double head_dim = (double)h->head_dim;
     const double ratio = (double)h->embed_dim / (double)h->base_width;
     h->readout_mult = 1;
@@ -200,8 +219,8 @@ gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out)
     GN2_TRY(read_inputs(config, &h));
     GN2_TRY(read_tasks(config, &h));
     read_parametrization(config, &h);
-    h.replace_non_finite =
-        strcmp(gn2_config_str(config, "input.non_finite"), "default") == 0;
+    GN2_TRY(read_zero_start(config, &h));
+    h.replace_non_finite = says(config, "input.non_finite", "default");
     h.pair_weights =
         (gn2_pair_weights)choice(config, "task.track_vertexing.pair_weights", pairs);
     *out = h;

@@ -67,7 +67,9 @@ typedef struct gn2_hparams {
     double attn_scale;   /* factor of q·k */
     double readout_mult; /* factor of the out projection's input */
     int torch_init;
-    int replace_non_finite; /* inputs: by the defaults, instead of an error */
+    int zero_readout, zero_query; /* only with mup */
+    int plain_decay;              /* wd_mult 1 whatever lr_mult */
+    int replace_non_finite;       /* inputs: by the defaults, instead of an error */
     int sgd; /* which optimiser's multipliers the parameter table shows */
     uint64_t seed;
 } gn2_hparams;

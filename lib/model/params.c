@@ -99,6 +99,7 @@ static void set_multipliers(const gn2_hparams *h, gn2_tensor *t)
 {
     if (h->parametrization == GN2_PARAM_MUP) set_mup(h, t);
     if (h->parametrization == GN2_PARAM_MUP_ABSOLUTE) set_mup_absolute(h, t);
+    if (h->plain_decay) t->wd_mult = 1;
 }
 
 /* ---- tensors ---- */
@@ -187,6 +188,7 @@ static gn2_linear_at add_qkv(builder *b)
     gn2_tensor *t = &b->p->tensor[b->p->count - 1];
     /* torch.nn.MultiheadAttention: Xavier uniform on the packed matrix */
     if (b->h->torch_init) t->init_std = 1 / sqrt(2.0 * (double)w);
+    if (b->h->zero_query) t->zeros = w * w; /* q comes first */
     at.bias = add_bias(b, "attn.fn.in_proj_bias", 3 * w, w, GROWS_OUT);
     t = &b->p->tensor[b->p->count - 1];
     t->start = GN2_START_CONSTANT;
@@ -204,7 +206,9 @@ static gn2_linear_at add_qkv_legacy(builder *b)
         b->packed = i > 0;
         snprintf(name, sizeof name, "%s.weight", names[i]);
         const int64_t offset = add_weight(b, name, w, w, GROWS_BOTH);
-        if (i == 0) at.weight = offset;
+        if (i > 0) continue;
+        at.weight = offset;
+        if (b->h->zero_query) b->p->tensor[b->p->count - 1].zeros = w * w;
     }
     for (int i = 0; i < 3; i++) {
         b->packed = i > 0;
@@ -264,9 +268,10 @@ static void add_readout(builder *b)
     /* where a norm follows, a multiplier would cancel: a hidden tensor then */
     const grows growth = h->final_norm == GN2_FINAL_POST ? GROWS_BOTH : GROWS_IN;
     b->p->out_proj = add_linear(b, name, h->out_dim, h->embed_dim, growth);
-    b->p->tensor[b->p->count - 1].role = GN2_ROLE_FINITE;
-    b->p->tensor[b->p->count - 1].lr_mult = 1;
-    b->p->tensor[b->p->count - 1].wd_mult = 1;
+    gn2_tensor *weight = &b->p->tensor[b->p->count - 2], *bias = weight + 1;
+    if (h->zero_readout) weight->zeros = weight->count;
+    bias->role = GN2_ROLE_FINITE;
+    bias->lr_mult = bias->wd_mult = 1;
 }
 
 static void add_all(builder *b)
@@ -342,7 +347,7 @@ static void start_tensor(const gn2_tensor *t, uint64_t seed, float *weights)
             value = t->init_std * gn2_rng_normal(key, (uint64_t)i);
         if (t->start == GN2_START_UNIFORM)
             value = bound * (2 * gn2_rng_uniform(key, (uint64_t)i) - 1);
-        weights[t->offset + i] = (float)value;
+        weights[t->offset + i] = i < t->zeros ? 0 : (float)value;
     }
 }
 

@@ -26,6 +26,7 @@ typedef struct gn2_tensor {
     int64_t offset; /* in the arena, elements */
     int64_t fan_in, fan_out;
     double init_value, init_std;
+    int64_t zeros; /* first elements that start at 0 */
     double lr_mult, wd_mult, forward_mult;
 } gn2_tensor;
 
