@@ -81,13 +81,14 @@ static gn2_column label_of(const field_list *list, const gn2_label *label,
 static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t object,
                          gn2_data_table *table)
 {
-    size_t ignored;
+    size_t valid = 0;
     GN2_TRY(mark_inputs(list));
-    if (object > 0) GN2_TRY(find_field(list, "valid", &ignored));
+    if (object > 0) GN2_TRY(find_field(list, "valid", &valid));
     mark_label(list, &schema->flavour, object);
     mark_label(list, &schema->origin, object);
     mark_label(list, &schema->vertex, object);
-    GN2_TRY(gn2_h5_table_choose(table->table, list->wanted));
+    const int64_t only = object > 0 ? (int64_t)valid : -1;
+    GN2_TRY(gn2_h5_table_choose(table->table, list->wanted, only));
     for (size_t i = 0; i < table->input_count; i++)
         table->input[i] = column_of(list, list->object->inputs[i]);
     if (object > 0) table->valid = column_of(list, "valid");

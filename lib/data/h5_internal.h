@@ -12,6 +12,9 @@ struct gn2_h5_file {
     char *path;
 };
 
+/* Chunks unpacked without HDF5; NULL where the storage is not the usual one. */
+typedef struct gn2_h5_chunks gn2_h5_chunks;
+
 struct gn2_h5_table {
     hid_t dataset;
     hid_t file_type;   /* compound as stored */
@@ -20,6 +23,8 @@ struct gn2_h5_table {
     gn2_h5_info info;
     gn2_h5_field *fields;
     uint8_t *direct; /* field is stored as this machine keeps it */
+    gn2_h5_chunks *chunks;
+    int64_t only; /* byte of a record that is 0 where it does not count; −1: none */
 };
 
 /* Silences HDF5's own printing for the length of a call. */
@@ -48,11 +53,19 @@ void gn2_h5_register_filters(void);
 gn2_status gn2_h5_check_storage(hid_t dataset, const char *path, const char *name,
                                 char *error);
 
+/* Chunks of a table whose memory type is its file type, NULL if not possible. */
+gn2_h5_chunks *gn2_h5_chunks_new(const gn2_h5_table *table);
+void gn2_h5_chunks_free(gn2_h5_chunks *chunks);
+/* Reads rows; 0 if HDF5 has to. */
+int gn2_h5_chunks_read(const gn2_h5_table *table, int64_t start, int64_t count,
+                       void *records);
+
 /* reading */
 gn2_status gn2_h5_file_open(const char *path, gn2_h5_file **out, char *error);
 gn2_status gn2_h5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
                              char *error);
-gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted, char *error);
+gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
+                               char *error);
 gn2_status gn2_h5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records, char *error);
 gn2_status gn2_h5_table_strings(gn2_h5_table *table, const char *attribute,

@@ -128,9 +128,10 @@ static const gn2_h5_info *table_info(const gn2_h5_table *table)
     return &table->info;
 }
 
-static gn2_status table_select(gn2_h5_table *table, const uint8_t *wanted, char *error)
+static gn2_status table_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
+                               char *error)
 {
-    GUARDED(gn2_h5_table_select(table, wanted, error));
+    GUARDED(gn2_h5_table_select(table, wanted, only, error));
 }
 
 static gn2_status table_read(gn2_h5_table *table, int64_t start, int64_t count,

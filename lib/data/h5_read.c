@@ -106,6 +106,7 @@ gn2_status gn2_h5_table_close(gn2_h5_table *table, char *error)
 {
     if (!table) return GN2_OK;
     gn2_status status = GN2_OK;
+    gn2_h5_chunks_free(table->chunks);
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
     if (table->file_type >= 0) H5Tclose(table->file_type);
     if (table->dataset >= 0 && H5Dclose(table->dataset) < 0)
@@ -333,7 +334,8 @@ static hid_t select_some(gn2_h5_table *table, const uint8_t *wanted)
     return type;
 }
 
-gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted, char *error)
+gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
+                               char *error)
 {
     size_t count = 0;
     for (size_t i = 0; i < table->info.field_count; i++) {
@@ -350,8 +352,14 @@ gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted, char 
                            "'%s': dataset '%s': no field selected", table->path,
                            table->name);
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
-    table->memory_type = take_whole(table, wanted) ? select_whole(table, wanted)
-                                                   : select_some(table, wanted);
+    gn2_h5_chunks_free(table->chunks);
+    table->chunks = NULL;
+    const int whole = take_whole(table, wanted);
+    table->memory_type =
+        whole ? select_whole(table, wanted) : select_some(table, wanted);
+    if (whole) table->chunks = gn2_h5_chunks_new(table);
+    table->only =
+        only >= 0 && table->fields[only].size == 1 ? table->fields[only].offset : -1;
     table->info.record = (int64_t)H5Tget_size(table->memory_type);
     return GN2_OK;
 }
@@ -362,6 +370,9 @@ gn2_status gn2_h5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
     const hsize_t from[2] = {(hsize_t)start, 0};
     const hsize_t size[2] = {(hsize_t)count, (hsize_t)table->info.slots};
     if (count == 0 || table->info.slots == 0) return GN2_OK;
+    if (table->chunks && gn2_h5_chunks_read(table, start, count, records))
+        return GN2_OK;
+    H5Eclear2(H5E_DEFAULT);
     const hid_t stored = H5Dget_space(table->dataset);
     const hid_t memory = H5Screate_simple(table->info.rank, size, NULL);
     herr_t result = H5Sselect_hyperslab(stored, H5S_SELECT_SET, from, NULL, size, NULL);

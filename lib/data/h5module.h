@@ -60,8 +60,11 @@ typedef struct gn2_h5_module {
     gn2_status (*table_open)(gn2_h5_file *file, const char *name, gn2_h5_table **out,
                              char *error);
     const gn2_h5_info *(*table_info)(const gn2_h5_table *table);
-    /* Chooses the fields with wanted[i] ≠ 0; records may hold others as well. */
-    gn2_status (*table_select)(gn2_h5_table *table, const uint8_t *wanted, char *error);
+    /* Chooses the fields with wanted[i] ≠ 0; records may hold others as well. `only`
+     * is −1 or the number of a one-byte field among them: where it is 0, the rest of
+     * the record need not be filled. */
+    gn2_status (*table_select)(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
+                               char *error);
     gn2_status (*table_read)(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records, char *error);
     /* Items of an attribute of strings; GN2_ERR_NOT_FOUND without it. */

@@ -142,9 +142,9 @@ const gn2_h5_info *gn2_h5_table_shape(const gn2_h5_table *table)
     return module->table_info(table);
 }
 
-gn2_status gn2_h5_table_choose(gn2_h5_table *table, const uint8_t *wanted)
+gn2_status gn2_h5_table_choose(gn2_h5_table *table, const uint8_t *wanted, int64_t only)
 {
-    CALL(table_select, table, wanted);
+    CALL(table_select, table, wanted, only);
 }
 
 gn2_status gn2_h5_table_rows(gn2_h5_table *table, int64_t start, int64_t count,

@@ -17,7 +17,8 @@ gn2_status gn2_h5_open(const char *path, gn2_h5_file **out_file);
 gn2_status gn2_h5_table_find(gn2_h5_file *file, const char *name,
                              gn2_h5_table **out_table);
 const gn2_h5_info *gn2_h5_table_shape(const gn2_h5_table *table);
-gn2_status gn2_h5_table_choose(gn2_h5_table *table, const uint8_t *wanted);
+gn2_status gn2_h5_table_choose(gn2_h5_table *table, const uint8_t *wanted,
+                               int64_t only);
 gn2_status gn2_h5_table_rows(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records);
 gn2_status gn2_h5_table_texts(gn2_h5_table *table, const char *attribute,

@@ -128,7 +128,8 @@ static gn2_status choose_input(gn2_score_table *table)
     for (size_t i = 0; i < table->copied; i++) wanted[table->field[i].from] = 1;
     if (table->info->rank == 2 && table->valid >= 0) wanted[table->valid] = 1;
     for (size_t i = 0; i < table->info->field_count; i++) count += wanted[i];
-    const gn2_status status = count ? gn2_h5_table_choose(table->in, wanted) : GN2_OK;
+    const gn2_status status =
+        count ? gn2_h5_table_choose(table->in, wanted, -1) : GN2_OK;
     gn2_free(wanted);
     return status;
 }

@@ -46,7 +46,7 @@ static table open_table(const char *path, const char *name)
     t.info = gn2_h5_table_shape(t.table);
     uint8_t wanted[64];
     memset(wanted, 1, sizeof wanted);
-    MUST(gn2_h5_table_choose(t.table, wanted));
+    MUST(gn2_h5_table_choose(t.table, wanted, -1));
     t.records =
         gn2_alloc((size_t)(t.info->rows * t.info->slots), (size_t)t.info->record);
     MUST(gn2_h5_table_rows(t.table, 0, t.info->rows, t.records));

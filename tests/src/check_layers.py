@@ -27,7 +27,8 @@ CONFINED = {
         r"lib/data/\w*h5\w*\.[ch]", "only the HDF5 module"),
     r"dnnl.*|oneapi/.*": (DNNL_FILES, "only the oneDNN back end"),
     r"omp\.h": (DNNL_FILES, "only the oneDNN back end"),
-    r"zlib\.h": (r"lib/(io|abi)/\w+\.[ch]", "only the container and gn2_features()"),
+    r"zlib\.h": (r"lib/((io|abi)/\w+|data/h5_\w+)\.[ch]",
+                "only the container, the HDF5 module and gn2_features()"),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
         r"lib/(util|abi|data|model|train)/\w+\.[ch]|"
