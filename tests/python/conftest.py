@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small models and jets for all tests."""
+
 import os
 import pathlib
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """fuzz_worker.py SEED SECONDS: prints the number of calls and of exceptions."""
+
 import random
 import sys
 import time
 
+import fuzz_training
 import numpy as np
 from conftest import SMALL, Sample
 
@@ -17,7 +19,9 @@ KEYS = [key.replace("*", "tracks") for key in keys()]
 
 
 def array():
-    shape = random.choice([(), (0,), (3,), (4, 2), (4, 19), (2, 3, 19), (0, 19), (7, 0)])
+    shape = random.choice(
+        [(), (0,), (3,), (4, 2), (4, 19), (2, 3, 19), (0, 19), (7, 0)]
+    )
     kind = random.choice("f4 f8 f2 i1 i8 u4 ? c8 S3 U2 M8[s] O >f4 >i8".split())
     data = np.zeros(shape, kind)
     if data.dtype.kind in "fiu" and data.size:
@@ -32,7 +36,9 @@ def array():
 def records():
     names = list(random.choice([MODEL.inputs["jets"], MODEL.inputs["tracks"], ["a"]]))
     random.shuffle(names)
-    kinds = [(name, random.choice(["f4", "f8", "i2", "S2", "(2,)f4"])) for name in names]
+    kinds = [
+        (name, random.choice(["f4", "f8", "i2", "S2", "(2,)f4"])) for name in names
+    ]
     align = random.random() < 0.5
     return np.zeros(random.choice([0, 4, (4, 3)]), np.dtype(kinds, align=align))
 
@@ -40,14 +46,46 @@ def records():
 def good():
     s = Sample(MODEL.inputs, np.random.randint(0, 5, 4), random.randrange(100))
     data, valid = s.padded()
-    return random.choice([s.jets, s.ragged, data, valid, s.records(), s.split(), s.offsets])
+    return random.choice(
+        [s.jets, s.ragged, data, valid, s.records(), s.split(), s.offsets]
+    )
 
 
 def scalar():
     return random.choice(
-        [None, 0, 1, -1, 2**31, 2**63, -(2**63), 2**70, 0.5, float("nan"), float("inf"),
-         True, "", "b", "jets", "origin", "tracks.origin", "a\0b", "\ud800", b"x",
-         "x" * 5000, object(), MODEL, gn2, int, lambda: 0, [], {}, (), "{", "{0}"]
+        [
+            None,
+            0,
+            1,
+            -1,
+            2**31,
+            2**63,
+            -(2**63),
+            2**70,
+            0.5,
+            float("nan"),
+            float("inf"),
+            True,
+            "",
+            "b",
+            "jets",
+            "origin",
+            "tracks.origin",
+            "a\0b",
+            "\ud800",
+            b"x",
+            "x" * 5000,
+            object(),
+            MODEL,
+            gn2,
+            int,
+            lambda: 0,
+            [],
+            {},
+            (),
+            "{",
+            "{0}",
+        ]
     )
 
 
@@ -89,8 +127,12 @@ def tag():
                 tracks = random.choice([s.ragged, (s.tracks, array()), tracks])
             outputs = random.choice([(), "origin", tagger.output_names, anything()])
             try:
-                tagger.tag(jets, tracks, valid=random.choice([None, anything()]),
-                           outputs=outputs).discriminant()
+                tagger.tag(
+                    jets,
+                    tracks,
+                    valid=random.choice([None, anything()]),
+                    outputs=outputs,
+                ).discriminant()
             finally:
                 tagger.tag(s_jets, s_ragged)
 
@@ -111,8 +153,15 @@ def weights():
 
 def other():
     function = random.choice(
-        [gn2.Model.load, MODEL.metadata, gn2.Config, gn2.Config().load, gn2.Model,
-         MODEL.__getitem__, gn2.Tagger]
+        [
+            gn2.Model.load,
+            MODEL.metadata,
+            gn2.Config,
+            gn2.Config().load,
+            gn2.Model,
+            MODEL.__getitem__,
+            gn2.Tagger,
+        ]
     )
     function(anything())
 
@@ -124,12 +173,7 @@ def scores():
 SAMPLE = Sample(MODEL.inputs, [1, 2, 0, 4])
 s_jets, s_ragged = SAMPLE.jets, SAMPLE.ragged
 ACTIONS = [set_option, tag, tag, tag, make, weights, other, scores]
-try:
-    from fuzz_training import ACTIONS as TRAINING
-
-    ACTIONS += TRAINING
-except ImportError:
-    pass
+ACTIONS += fuzz_training.actions(anything)
 
 
 def main():

@@ -3,6 +3,7 @@
 
 run.py LIBRARY FILE...
 """
+
 import importlib.util
 import os
 import pathlib
@@ -20,10 +21,16 @@ def main():
         return 77
     here = pathlib.Path(__file__).resolve().parent
     package = here.parents[1] / "bindings" / "python"
-    env = {**os.environ, "GN2_LIBRARY": os.path.abspath(library), "PYTHONPATH": str(package)}
+    env = {
+        **os.environ,
+        "GN2_LIBRARY": os.path.abspath(library),
+        "PYTHONPATH": str(package),
+    }
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
     command += [f"--rootdir={here}"]
-    return subprocess.run([*command, *(here / name for name in names)], env=env).returncode
+    return subprocess.run(
+        [*command, *(here / name for name in names)], env=env
+    ).returncode
 
 
 sys.exit(main())

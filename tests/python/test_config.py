@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options: types, tables, files, errors."""
+
 import numpy as np
 import pytest
 
@@ -35,7 +36,9 @@ def test_values_come_back(key, value):
 
 
 def test_numpy_scalars_and_arrays_are_values():
-    config = gn2.Config({"model.embed_dim": np.int16(32), "schedule.max": np.float32(0.5)})
+    config = gn2.Config(
+        {"model.embed_dim": np.int16(32), "schedule.max": np.float32(0.5)}
+    )
     config["norm.jets.mean"] = np.array([1, 2], np.int8)
     assert (config["model.embed_dim"], config["schedule.max"]) == (32, 0.5)
     assert config["norm.jets.mean"] == [1.0, 2.0]

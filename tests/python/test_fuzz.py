@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random arguments to every public method: exceptions, never a crash. In a process of
 its own, so that a crash is a failure and not the end of the tests."""
+
 import os
 import pathlib
 import subprocess

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ownership, threads, loading of the library."""
+
 import copy
 import gc
 import os

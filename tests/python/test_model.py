@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models: files, names, weights."""
+
 import numpy as np
 import pytest
 from conftest import SMALL
@@ -31,7 +32,9 @@ def test_files_and_bytes(model, tmp_path):
         assert all((again[n] == model[n]).all() for n in model.params)
 
 
-@pytest.mark.parametrize("data", [b"", b"not a model", b"\x89GN2\r\n\x1a\n" + bytes(40)])
+@pytest.mark.parametrize(
+    "data", [b"", b"not a model", b"\x89GN2\r\n\x1a\n" + bytes(40)]
+)
 def test_bad_bytes(data):
     with pytest.raises(gn2.FormatError):
         gn2.Model.load(data)

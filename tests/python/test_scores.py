@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Discriminants and the forms of scores."""
+
 import numpy as np
 import pytest
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables of _ffi.py say what the headers and symbols.txt say: names, order, number
 and type of arguments, struct fields and sizes, callbacks, constants."""
+
 import ctypes
 import re
 
@@ -106,7 +107,9 @@ def test_result_and_arguments(row):
 
 
 def fields_of(name):
-    body = re.search(r"typedef struct %s\s*\{(.*?)\}\s*%s\s*;" % (name, name), ALL, re.S)
+    body = re.search(
+        r"typedef struct %s\s*\{(.*?)\}\s*%s\s*;" % (name, name), ALL, re.S
+    )
     for line in filter(None, (part.strip() for part in body[1].split(";"))):
         declared, *axes = re.split(r"\[|\]\s*\[?", line.rstrip("]"))
         kind, field = words(declared)
@@ -141,9 +144,7 @@ def test_struct_fields(name):
 
 @pytest.mark.parametrize("name", _ffi.CALLBACKS)
 def test_callbacks(name):
-    found = re.search(
-        r"typedef\s+(\w+)\s*\(\*%s\)\s*\((.*?)\)\s*;" % name, ALL, re.S
-    )
+    found = re.search(r"typedef\s+(\w+)\s*\(\*%s\)\s*\((.*?)\)\s*;" % name, ALL, re.S)
     inside = re.sub(r"void \(\*(\w+)\)\([^)]*\)", r"task_fn \1", found[2])
     kinds = [words(part)[0] for part in inside.split(",")]
     expected = [_ffi.TaskFn if k == "task_fn" else ctype(k) for k in kinds]
@@ -154,8 +155,11 @@ def test_callbacks(name):
 
 def test_constants():
     defined = dict(
-        re.findall(r"^#define (GN2_\w+) \(?(-?\d+)\)?\s*$", "\n".join(HEADERS.values()),
-                   flags=re.M)
+        re.findall(
+            r"^#define (GN2_\w+) \(?(-?\d+)\)?\s*$",
+            "\n".join(HEADERS.values()),
+            flags=re.M,
+        )
     )
     for name, value in _ffi.CONSTANTS.items():
         assert int(defined[name]) == value, name
@@ -169,7 +173,9 @@ def test_an_exception_for_every_status():
     from gn2 import errors
 
     text = "\n".join(HEADERS.values())
-    defined = {int(v): n for n, v in re.findall(r"#define (GN2_ERR_\w+) \((-\d+)\)", text)}
+    defined = {
+        int(v): n for n, v in re.findall(r"#define (GN2_ERR_\w+) \((-\d+)\)", text)
+    }
     assert {status: kind.name for status, kind in errors.BY_STATUS.items()} == defined
     for status, name in defined.items():
         assert _ffi.lib.gn2_status_name(status).decode() == name

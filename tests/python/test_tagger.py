@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every form of input gives the same bits; wrong input gives a clear exception."""
+
 import numpy as np
 import pytest
 from conftest import SMALL, Sample
@@ -27,8 +28,10 @@ def reversed_records(sample):
 
 def mixed_records(sample):
     """As in a file: aliases, foreign fields, several types, padding in the record."""
-    kinds = [(ALIAS.get(n, n), "f8" if i % 2 else "f4")
-             for i, n in enumerate(sample.track_names)]
+    kinds = [
+        (ALIAS.get(n, n), "f8" if i % 2 else "f4")
+        for i, n in enumerate(sample.track_names)
+    ]
     out = np.zeros(len(sample.tracks), [("odd", "u1"), *kinds, ("valid", "?")])
     for i, (name, _) in enumerate(kinds):
         out[name] = sample.tracks[:, i]
@@ -45,8 +48,10 @@ FORMS = {
     "rows with gaps": lambda s: (np.hstack([s.tracks, s.tracks])[:, :19], s.offsets),
     "every second row": lambda s: (np.repeat(s.tracks, 2, 0)[::2], s.offsets),
     "backwards": lambda s: (s.tracks[::-1].copy()[::-1], s.offsets),
-    "read only": lambda s: (np.frombuffer(s.tracks.tobytes(), "f4").reshape(-1, 19),
-                            s.offsets),
+    "read only": lambda s: (
+        np.frombuffer(s.tracks.tobytes(), "f4").reshape(-1, 19),
+        s.offsets,
+    ),
     "nested lists": lambda s: (s.tracks.tolist(), s.offsets),
     "list of arrays": lambda s: s.split(),
     "list of lists": lambda s: [rows.tolist() for rows in s.split()],
@@ -174,17 +179,31 @@ BAD = {
     "jets are flat": (lambda s: (s.jets[0], s.ragged), gn2.ShapeError),
     "jets are text": (lambda s: (np.full((6, 2), "x"), s.ragged), ValueError),
     "jets are None": (lambda s: (None, s.ragged), ValueError),
-    "a field is missing": (lambda s: (s.jets, (s.records()[["d0", "dphi"]], s.offsets)),
-                           gn2.NotFound),
-    "a column is missing": (lambda s: (s.jets, (s.tracks[:, 1:], s.offsets)),
-                            gn2.ShapeError),
-    "offsets too short": (lambda s: (s.jets, (s.tracks, s.offsets[1:])), gn2.ShapeError),
-    "offsets end early": (lambda s: (s.jets, (s.tracks, s.offsets * 0)), gn2.ShapeError),
+    "a field is missing": (
+        lambda s: (s.jets, (s.records()[["d0", "dphi"]], s.offsets)),
+        gn2.NotFound,
+    ),
+    "a column is missing": (
+        lambda s: (s.jets, (s.tracks[:, 1:], s.offsets)),
+        gn2.ShapeError,
+    ),
+    "offsets too short": (
+        lambda s: (s.jets, (s.tracks, s.offsets[1:])),
+        gn2.ShapeError,
+    ),
+    "offsets end early": (
+        lambda s: (s.jets, (s.tracks, s.offsets * 0)),
+        gn2.ShapeError,
+    ),
     "offsets end late": (lambda s: (s.jets, (s.tracks, s.offsets * 2)), gn2.ShapeError),
-    "offsets go back": (lambda s: (s.jets, (s.tracks, s.offsets[[0, 3, 1, 2, 4, 5, 6]])),
-                        gn2.InvalidArgument),
-    "offsets start late": (lambda s: (s.jets, (s.tracks, np.maximum(s.offsets, 1))),
-                           gn2.InvalidArgument),
+    "offsets go back": (
+        lambda s: (s.jets, (s.tracks, s.offsets[[0, 3, 1, 2, 4, 5, 6]])),
+        gn2.InvalidArgument,
+    ),
+    "offsets start late": (
+        lambda s: (s.jets, (s.tracks, np.maximum(s.offsets, 1))),
+        gn2.InvalidArgument,
+    ),
     "offsets are floats": (lambda s: (s.jets, (s.tracks, s.offsets * 1.0)), ValueError),
     "too few items": (lambda s: (s.jets, s.split()[1:]), gn2.ShapeError),
     "ragged without offsets": (lambda s: (s.jets, s.tracks), gn2.ShapeError),
@@ -224,8 +243,14 @@ def test_messages_say_what_to_do(tagger, sample):
         tagger.tag(sample.jets, data, valid=valid[1:])
 
 
-STRICT_OK = ["Ragged", "structured", "structured, reversed", "rows with gaps",
-             "every second row", "read only"]
+STRICT_OK = [
+    "Ragged",
+    "structured",
+    "structured, reversed",
+    "rows with gaps",
+    "every second row",
+    "read only",
+]
 
 
 @pytest.mark.parametrize("form", FORMS)

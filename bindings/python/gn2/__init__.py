@@ -5,6 +5,7 @@
 >>> scores = gn2.Tagger("gn2.gn2").tag(jets, tracks)
 >>> scores["b"], scores.discriminant("b", f_c=0.2, f_tau=0.01)
 """
+
 from __future__ import annotations
 
 from . import _log, errors
@@ -12,6 +13,7 @@ from ._arrays import Ragged
 from ._ffi import PATH as library_path
 from ._ffi import lib as _functions
 from .config import Config
+from .dataset import Batch, Dataset, ScoreWriter
 from .errors import (
     AbiError,
     BusyError,
@@ -34,6 +36,7 @@ from .errors import (
 from .model import Model, Param
 from .scores import Scores, discriminant
 from .tagger import Tagger
+from .trainer import History, Metrics, Probe, Progress, StepStats, Trainer
 
 _log.connect()
 
@@ -50,26 +53,35 @@ load = Model.load
 
 __all__ = [
     "AbiError",
+    "Batch",
     "BusyError",
     "Cancelled",
     "Config",
     "CopyRefused",
+    "Dataset",
     "Error",
     "FileError",
     "FormatError",
+    "History",
     "InternalError",
     "InvalidArgument",
     "LibraryError",
+    "Metrics",
     "Model",
     "NotFound",
     "NumericError",
     "OutOfMemory",
     "Param",
+    "Probe",
+    "Progress",
     "Ragged",
+    "ScoreWriter",
     "Scores",
     "ShapeError",
     "StateError",
+    "StepStats",
     "Tagger",
+    "Trainer",
     "Unsupported",
     "VersionError",
     "discriminant",

@@ -5,6 +5,7 @@ Two steps: recognise the form of the input (plain, structured, columns, ragged, 
 list, awkward), then describe it as address, stride and columns. Sizes are checked here,
 since the library cannot see how long an array is; values are checked there.
 """
+
 from __future__ import annotations
 
 import functools
@@ -367,7 +368,9 @@ def constituents(data: Any, valid: Any, jets: int, want: Wanted) -> Rows:
     if type(data) is not _ndarray and isinstance(data, (list, Mapping)):
         if isinstance(data, list):
             return _jagged(data, jets, want)
-        raise InvalidArgument(f"{want.name}: give columns as ({{name: array}}, offsets)")
+        raise InvalidArgument(
+            f"{want.name}: give columns as ({{name: array}}, offsets)"
+        )
     data = np.asarray(data)
     if data.dtype == object:
         return _jagged(list(data), jets, want)

@@ -4,6 +4,7 @@ headers, so this file says what the headers say and nothing else.
 
 Arrays are passed as addresses (c_void_p): NumPy checks them, not ctypes.
 """
+
 from __future__ import annotations
 
 import ctypes

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ownership of one C object: freed once, used by one thread at a time."""
+
 from __future__ import annotations
 
 import ctypes

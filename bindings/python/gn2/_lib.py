@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds and loads libgn2. Knows nothing of its functions but the version."""
+
 from __future__ import annotations
 
 import ctypes

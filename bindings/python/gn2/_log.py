@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log lines of the library go to ``logging.getLogger("gn2")``."""
+
 from __future__ import annotations
 
 import atexit
@@ -16,7 +17,7 @@ _LEVELS = {
 _logger = logging.getLogger("gn2")
 
 
-@_ffi.LogFn
+@_ffi.LogFn  # type: ignore[untyped-decorator]
 def _write(_user: Any, severity: int, line: bytes) -> None:
     level = _LEVELS.get(severity, logging.INFO)
     _logger.log(level, "%s", line.decode("utf-8", "replace"))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Column names to inputs. The aliases are the library's; here it is only asked."""
+
 from __future__ import annotations
 
 import functools

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The structs of a call, filled from arrays. Made once an object and used again: to
 build them anew would cost more than all checks together."""
+
 from __future__ import annotations
 
 import ctypes
@@ -28,9 +29,7 @@ class JetsView:
         self._sequences = (_ffi.Sequence * max(1, len(self.objects)))()
         for sequence in self._sequences:
             sequence.struct_size = ctypes.sizeof(_ffi.Sequence)
-        self.c = _ffi.Jets(
-            sequence_count=len(self.objects), sequences=self._sequences
-        )
+        self.c = _ffi.Jets(sequence_count=len(self.objects), sequences=self._sequences)
         self.pointer = ctypes.pointer(self.c)
         self.jets: Table
         self.rows: list[Rows] = []
@@ -55,6 +54,15 @@ class JetsView:
             sequence.valid = None if mask is None else address(mask)
             sequence.slots = slots
         return count
+
+    def point(self, raw: Any) -> int:
+        """Points the structs to a batch of a dataset."""
+        self.jets, self.rows = raw.table(), raw.rows()
+        for name in ("count", "features", "row_stride"):
+            setattr(self.c, name, getattr(raw.jets, name))
+        for i, sequence in enumerate(self._sequences[: len(self.rows)]):
+            ctypes.pointer(sequence)[0] = raw.sequence(i)
+        return int(self.c.count)
 
     def _several(self, given: Any, valid: Any, count: int) -> list[Rows]:
         if given is None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options by name, as in ``include/gn2/config.h``."""
+
 from __future__ import annotations
 
 import ctypes
@@ -89,9 +90,7 @@ class Config(Owner):
     def __init__(
         self, values: Config | Mapping[str, Any] | str | os.PathLike[str] | None = None
     ) -> None:
-        super().__init__(
-            make(_ffi.Config, lib.gn2_config_create), lib.gn2_config_free
-        )
+        super().__init__(make(_ffi.Config, lib.gn2_config_create), lib.gn2_config_free)
         if isinstance(values, (str, os.PathLike)):
             self.load(values)
         elif values is not None:
@@ -113,7 +112,8 @@ class Config(Owner):
         kind = _type_of(key)
         with self._guard as handle:
             # an unknown key fails in the library, with a suggestion
-            return _GETTERS.get(kind, _get_int)(handle, name)
+            value: Value = _GETTERS.get(kind, _get_int)(handle, name)
+            return value
 
     def __contains__(self, key: object) -> bool:
         try:

@@ -3,6 +3,7 @@
 
 ``except gn2.Error`` catches all of them; ``except ValueError`` those that say so.
 """
+
 from __future__ import annotations
 
 
@@ -115,14 +116,12 @@ class InternalError(Error):
     status, name = -14, "GN2_ERR_INTERNAL"
 
 
-class LibraryError(Error, ImportError):
+class LibraryError(Error, ImportError):  # type: ignore[misc]
     """libgn2 was not found, or is not the version this package was made for."""
 
 
 BY_STATUS: dict[int, type[Error]] = {
-    kind.status: kind
-    for kind in Error.__subclasses__()
-    if kind is not LibraryError
+    kind.status: kind for kind in Error.__subclasses__() if kind is not LibraryError
 }
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A GN2 network, as in ``include/gn2/model.h``."""
+
 from __future__ import annotations
 
 import ctypes
@@ -25,7 +26,7 @@ class Param(NamedTuple):
     name: str  #: salt's state_dict name without the prefix ``model.``
     role: str  #: how it scales with the width: finite, input, hidden, output, bias
     shape: tuple[int, ...]  #: (outputs, inputs), or (length,)
-    count: int  #: number of elements
+    count: int  # type: ignore[assignment]  #: number of elements
     fan_in: int  #: inputs of the linear map
     fan_out: int  #: outputs of the linear map
     init_std: float  #: standard deviation of the random start

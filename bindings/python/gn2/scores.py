@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a tagger found: probabilities, discriminants, further outputs."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ LIGHT = "u"
 
 
 def short_name(class_name: str) -> str:
-    """"b" for "bjets": what stands behind ``p`` in names of scores."""
+    """ "b" for "bjets": what stands behind ``p`` in names of scores."""
     return class_name[:-4] if class_name.endswith("jets") else class_name
 
 
@@ -106,7 +107,7 @@ class Names:
         }
         used = {**stored, **given}
         used.pop(f"f_{self.short[signal]}", None)
-        rest = 1.0 - sum(used.values())
+        rest = 1.0 - float(sum(used.values()))
         if rest < -1e-9:
             raise InvalidArgument(f"fractions {dict(used)} sum to more than 1")
         return max(rest, 0.0)
@@ -149,10 +150,11 @@ class Scores:
             raise TypeError("scores are looked up by name; see .probabilities for rows")
         if name in self.outputs:
             return self.outputs[name]
-        return self.probabilities[:, self._names.index(name)]
+        column: NDArray[Any] = self.probabilities[:, self._names.index(name)]
+        return column
 
     def __getattr__(self, name: str) -> NDArray[Any]:
-        outputs = object.__getattribute__(self, "outputs")
+        outputs: dict[str, NDArray[Any]] = object.__getattribute__(self, "outputs")
         if name in outputs:
             return outputs[name]
         raise AttributeError(

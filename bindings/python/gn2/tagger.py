@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running a model on jets in NumPy arrays, as in ``include/gn2/tagger.h``."""
+
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from .config import Config, ConfigLike, as_config
 from .errors import InvalidArgument, NotFound
 from .model import Model
 from .scores import Names, Scores
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
 
 _F32 = np.float32
 _empty = np.empty
@@ -155,6 +159,33 @@ class Tagger(Owner):
             return scores
 
     __call__ = tag
+
+    def tag_batches(
+        self, dataset: Dataset, outputs: str | Sequence[str] = ()
+    ) -> Iterator[Scores]:
+        """Tags a dataset, batch by batch, without copying it.
+
+        Args:
+            dataset: open it with ``data.sampling = sequential`` for file order.
+            outputs: as in :meth:`tag`.
+        """
+        dataset.reset()
+        while True:
+            with self._guard as handle, dataset._guard as d:
+                raw = dataset._next(d)
+                if raw is None:
+                    return
+                self._view.point(raw)
+                try:
+                    self._bind(handle)
+                    p = _empty((raw.jets.count, self._classes), _F32)
+                    scores = Scores(p, self._names)
+                    self._run(handle, scores, outputs, len(p))
+                    if scores.offsets is not None:
+                        scores.offsets = scores.offsets.copy()
+                finally:
+                    self._view.release()
+            yield scores
 
     def _bind(self, handle: Any) -> None:
         """Tells the library the order of columns, if it is not the one it knows."""

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A progress bar: tqdm's where it is installed, else a line an epoch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def _tqdm() -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
+class Bar:
+    """A callback of ``Trainer.fit``."""
+
+    def __init__(self) -> None:
+        self._tqdm = _tqdm()
+        self._bar: Any = None
+        self._val = ""
+
+    def __call__(self, progress: Any) -> None:
+        if progress.event == "epoch" and progress.validation is not None:
+            self._val = f"{progress.validation.loss:.4f}"
+        if self._tqdm is None:
+            self._line(progress)
+        else:
+            self._update(progress)
+
+    def _line(self, progress: Any) -> None:
+        if progress.event == "epoch":
+            loss = f"loss {progress.stats.loss:.4f}"
+            val = f", validation {self._val}" if self._val else ""
+            done = f"epoch {progress.epoch + 1}/{progress.epochs}"
+            print(f"{done}: {loss}{val}", file=sys.stderr, flush=True)
+
+    def _update(self, progress: Any) -> None:
+        if self._bar is None:
+            self._bar = self._tqdm(
+                total=progress.steps,
+                initial=progress.step - 1,
+                unit="step",
+                dynamic_ncols=True,
+            )
+        bar, stats = self._bar, progress.stats
+        bar.set_description(f"epoch {progress.epoch + 1}/{progress.epochs}", False)
+        figures = {"loss": f"{stats.loss:.4f}", "lr": f"{stats.learning_rate:.1e}"}
+        if self._val:
+            figures["val"] = self._val
+        bar.set_postfix(figures, refresh=False)
+        bar.update(progress.step - bar.n)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jets from HDF5 files or arrays, batch by batch; scores to HDF5. As in
+``include/gn2/dataset.h``."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _ffi
+from ._arrays import Ragged, Rows, Table, address
+from ._ffi import lib
+from ._handle import Owner, make, path_bytes
+from ._views import JetsView, LabelsView
+from .config import Config, ConfigLike, as_config
+from .errors import ShapeError
+from .model import Model
+
+Paths = Union[str, "os.PathLike[str]", "Sequence[str | os.PathLike[str]]"]
+
+
+class DatasetInfo(NamedTuple):
+    """What a dataset holds."""
+
+    has_labels: bool  #: whether flavour labels were found
+    jet_count: int  #: jets used
+    batch_count: int  #: batches an epoch
+    batch_size: int  #: jets a batch
+    max_slots: int  #: largest number of constituents a jet can have
+    memory: int  #: bytes of buffers held
+
+
+class Batch(NamedTuple):
+    """A copy of a batch; ``trainer.step(*batch)`` takes it."""
+
+    jets: NDArray[np.float32]  #: (B, F)
+    tracks: Any  #: (values, offsets); {name: …} with several constituent types
+    labels: dict[str, NDArray[np.int32]]  #: flavour (B), origin and vertex (N)
+
+
+def _array(where: int | None, shape: tuple[int, ...], kind: Any) -> Any:
+    """A view of the library's memory."""
+    count = int(np.prod(shape))
+    if not where or not count:
+        return np.zeros(shape, kind)
+    buffer = (ctypes.c_byte * (count * np.dtype(kind).itemsize)).from_address(where)
+    return np.frombuffer(buffer, dtype=kind).reshape(shape)
+
+
+class Raw:
+    """A batch in the library's memory, good until the next call on the dataset."""
+
+    def __init__(self, columns: Mapping[str, tuple[str, ...]]) -> None:
+        self.columns = columns
+        self.jets = _ffi.Jets()
+        self.labels = _ffi.Labels()
+
+    def table(self) -> Table:
+        names = self.columns["jets"]
+        jets = self.jets
+        return Table(jets.features or 0, jets.row_stride, jets.count, names, self)
+
+    def rows(self) -> list[Rows]:
+        """The constituent types, as views."""
+        return [self._rows(i, n) for i, n in enumerate(list(self.columns)[1:])]
+
+    def sequence(self, index: int) -> Any:
+        size = self.jets.sequence_stride or ctypes.sizeof(_ffi.Sequence)
+        start = ctypes.cast(self.jets.sequences, ctypes.c_void_p).value or 0
+        return _ffi.Sequence.from_address(start + index * size)
+
+    def _rows(self, index: int, name: str) -> Rows:
+        sequence, count = self.sequence(index), self.jets.count
+        offsets = valid = None
+        if sequence.offsets:
+            offsets = _array(sequence.offsets, (count + 1,), np.int64)
+            total = int(offsets[-1])
+        else:
+            total = count * sequence.slots
+        if sequence.valid:
+            valid = _array(sequence.valid, (count, sequence.slots), np.uint8)
+        start, stride = sequence.data or 0, sequence.row_stride
+        table = Table(start, stride, total, self.columns[name], self)
+        return Rows(table, offsets, valid, sequence.slots)
+
+
+def _values(table: Table) -> Any:
+    """The numbers of a table, as a copy."""
+    width = len(table.names or ())
+    stride = table.stride or width
+    return _array(table.address, (table.rows, stride), np.float32)[:, :width].copy()
+
+
+class Dataset(Owner):
+    """Jets with truth labels, in batches.
+
+    Args:
+        paths: one HDF5 file or several, in the layout of ATLAS's dumpers.
+        config: ``inputs.*``, ``task.*`` (labels) and ``data.*``; a mapping or Config.
+
+    Raises:
+        NotFound, FormatError, FileError: file, dataset, field and row are named.
+        Unsupported: built without HDF5.
+
+    While it is open, Debian's h5py (which shares our HDF5) opens the same file only as
+    ``h5py.File(path, locking=False)``; h5py from PyPI brings its own and does not mind.
+    """
+
+    def __init__(self, paths: Paths, config: ConfigLike = None) -> None:
+        one = isinstance(paths, (str, bytes, os.PathLike))
+        files = [paths] if one else list(paths)  # type: ignore[arg-type]
+        encoded = [path_bytes(path) for path in files]
+        names = (ctypes.c_char_p * max(1, len(encoded)))(*encoded)
+        self._own(as_config(config).copy(), lib.gn2_dataset_open, names, len(encoded))
+        self.paths = tuple(os.fsdecode(path) for path in encoded)
+
+    def _own(self, config: Config, create: Any, *arguments: Any) -> None:
+        with config._guard as c:
+            handle = make(_ffi.Dataset, create, *arguments, c)
+        super().__init__(handle, lib.gn2_dataset_free)
+        self.config = config
+        self.paths = ()
+        self._keep: Any = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        jets: Any,
+        tracks: Any = None,
+        labels: Any = None,
+        config: ConfigLike = None,
+        *,
+        valid: Any = None,
+    ) -> Dataset:
+        """A dataset over arrays, in any form :meth:`Tagger.tag` takes.
+
+        Args:
+            labels: (B) class index, -1 = none; or ``{"flavour": (B), "origin": rows of
+                the constituents, "vertex": the same}``.
+
+        The arrays are not copied where their type allows: leave them unchanged while
+        the dataset is in use.
+        """
+        options = as_config(config).copy()
+        view = JetsView(_inputs_of(options), binds=False, strict=False)
+        view.fill(jets, tracks, valid)
+        truth = LabelsView()
+        if labels is not None:
+            truth.fill(labels, view, label_objects(options, view.objects))
+        pointer = ctypes.byref(truth.c) if labels is not None else None
+        dataset = cls.__new__(cls)
+        dataset._own(options, lib.gn2_dataset_from_arrays, view.pointer, pointer)
+        dataset._keep = (view, truth)
+        return dataset
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What the dataset holds."""
+        c = _ffi.DatasetInfo()
+        with self._guard as handle:
+            lib.gn2_dataset_info_get(handle, ctypes.byref(c))
+        return DatasetInfo(
+            bool(c.has_labels),
+            c.jet_count,
+            c.batch_count,
+            c.batch_size,
+            c.max_slots,
+            c.memory,
+        )
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return self.info.batch_count
+
+    def setup(self, config: ConfigLike = None) -> Config:
+        """Puts what the data says into a config: class names, normalisation, class
+        weights, provenance.
+
+        Args:
+            config: a Config is changed and returned; a mapping is laid over a copy of
+                the dataset's own config.
+
+        Returns:
+            the config, ready for :class:`Model`.
+        """
+        config = as_config(config, base=self.config)
+        if config is self.config:
+            config = config.copy()
+        with self._guard as handle, config._guard as c:
+            lib.gn2_dataset_setup(handle, c)
+        return config
+
+    @functools.cached_property
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """Columns of the batches, by object."""
+        return _inputs_of(self.config)
+
+    def batches(self, epoch: int = 0) -> Iterator[Batch]:
+        """Copies of the batches of an epoch, whose order depends on ``data.seed``."""
+        self.reset(epoch)
+        while True:
+            with self._guard as handle:
+                raw = self._next(handle)
+                if raw is None:
+                    return
+                batch = self._copy(raw)
+            yield batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches()
+
+    def reset(self, epoch: int = 0, batch: int = 0) -> None:
+        """Goes to a batch of an epoch, both from 0."""
+        with self._guard as handle:
+            lib.gn2_dataset_reset(handle, epoch, batch)
+
+    def _next(self, handle: Any) -> Raw | None:
+        raw = Raw(self.inputs)
+        lib.gn2_dataset_next(handle, ctypes.byref(raw.jets), ctypes.byref(raw.labels))
+        return raw if raw.jets.count else None
+
+    def _copy(self, raw: Raw) -> Batch:
+        names, parts = list(raw.columns)[1:], []
+        objects = label_objects(self.config, names)
+        labels = {}
+        rows = raw.rows()
+        sizes = {n: rows[i].table.rows for n, i in objects.items()}
+        sizes["flavour"] = raw.jets.count
+        for name in ("flavour", "origin", "vertex"):
+            where = getattr(raw.labels, name)
+            if where:
+                labels[name] = _array(where, (sizes[name],), np.int32).copy()
+        for part in rows:
+            values = _values(part.table)
+            if part.offsets is not None:
+                parts.append(Ragged(values, part.offsets.copy()))
+                continue
+            parts.append(_pack(values, part, labels, raw.jets.count))
+        tracks = parts[0] if len(parts) == 1 else dict(zip(names, parts))
+        return Batch(_values(raw.table()), tracks, labels)
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "gn2.Dataset(closed)"
+        info = self.info
+        return (
+            f"gn2.Dataset({info.jet_count:,} jets, {info.batch_count:,} batches of "
+            f"{info.batch_size:,})"
+        )
+
+
+def _pack(values: Any, part: Rows, labels: dict[str, Any], jets: int) -> Ragged:
+    """Padded rows as ragged ones; labels of the constituents alike."""
+    counts = part.counts(jets)
+    keep = np.ones(len(values), bool)
+    if part.valid is not None:
+        keep = part.valid.reshape(-1) != 0
+    for name in ("origin", "vertex"):
+        if name in labels and len(labels[name]) == len(keep):
+            labels[name] = labels[name][keep]
+    return Ragged(values[keep], np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _inputs_of(config: Config) -> dict[str, tuple[str, ...]]:
+    objects = ["jets", *config["model.constituents"]]  # type: ignore[misc]
+    return {name: tuple(config[f"inputs.{name}"]) for name in objects}  # type: ignore
+
+
+def label_objects(config: Config, objects: Sequence[str]) -> dict[str, int]:
+    """Which constituent type the labels "origin" and "vertex" belong to."""
+    tasks = {
+        "origin": "task.track_origin.object",
+        "vertex": "task.track_vertexing.object",
+    }
+    return {
+        name: list(objects).index(str(config[key]))
+        for name, key in tasks.items()
+        if config[key] in objects
+    }
+
+
+class ScoreWriter(Owner):
+    """Writes scores beside the fields of the input file, as salt does.
+
+    A context manager: leaving it without an exception finishes the file, else what was
+    written is removed. An existing file is replaced only at the end.
+
+    Args:
+        path: score file.
+        input: the HDF5 file that is tagged.
+        model: gives names and shapes.
+        config: ``scores.*``.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        input: str | os.PathLike[str],
+        model: Model,
+        config: ConfigLike = None,
+    ) -> None:
+        options = as_config(config, base=model.config)
+        with model._guard as m, options._guard as c:
+            handle = make(
+                _ffi.ScoreWriter,
+                lib.gn2_score_writer_create,
+                path_bytes(path),
+                path_bytes(input),
+                m,
+                c,
+            )
+        super().__init__(handle, lib.gn2_score_writer_free)
+        self._classes = len(model.classes)
+        self._origins = len(model.metadata("task.track_origin.classes").split(","))
+
+    def add(
+        self,
+        probabilities: Any,
+        d_b: Any = None,
+        origin: Any = None,
+        vertex: Any = None,
+    ) -> None:
+        """Appends the scores of the next jets, in file order.
+
+        Args:
+            probabilities: (B, classes).
+            d_b: (B), or None.
+            origin: (B, slots, origins), or None.
+            vertex: (B, slots) int32, or None.
+        """
+        p = np.ascontiguousarray(probabilities, np.float32)
+        if p.ndim != 2 or p.shape[1] != self._classes:
+            raise ShapeError(f"probabilities {p.shape}, must be (B, {self._classes})")
+        slots = self._slots(origin, vertex)
+        arrays = [
+            _shaped(d_b, (len(p),), np.float32, "d_b"),
+            _shaped(origin, (len(p), slots, self._origins), np.float32, "origin"),
+            _shaped(vertex, (len(p), slots), np.int32, "vertex"),
+        ]
+        where = [None if a is None else address(a) for a in arrays]
+        with self._guard as handle:
+            lib.gn2_score_writer_add(handle, len(p), address(p), *where)
+
+    def _slots(self, origin: Any, vertex: Any) -> int:
+        given = [np.shape(a)[1] for a in (origin, vertex) if a is not None]
+        wanted = getattr(self, "slots", None)
+        if not given:
+            return 0
+        if wanted is not None and given[0] != wanted:
+            raise ShapeError(f"{given[0]} slots a jet, the file has {wanted}")
+        return int(given[0])
+
+    #: slots a jet of the input file; set it when tracks are written
+    slots: int | None = None
+
+    def finish(self) -> None:
+        """Finishes and renames the file."""
+        with self._guard as handle:
+            lib.gn2_score_writer_close(handle)
+        self.close()
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[:1] == (None,) and not self.closed:
+            self.finish()
+        self.close()
+
+
+def _shaped(values: Any, shape: tuple[int, ...], kind: Any, what: str) -> Any:
+    if values is None:
+        return None
+    array = np.ascontiguousarray(values, kind)
+    if array.shape != shape:
+        raise ShapeError(f"{what}: shape {array.shape}, must be {shape}")
+    return array

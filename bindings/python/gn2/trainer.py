@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training, as in ``include/gn2/trainer.h``."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _ffi
+from ._ffi import lib
+from ._handle import Owner, make, path_bytes
+from ._progress import Bar
+from ._views import JetsView, LabelsView
+from .config import ConfigLike, as_config
+from .dataset import Dataset, label_objects
+from .errors import Cancelled, StateError
+from .model import Model
+
+WORKING_POINTS = (0.65, 0.70, 0.77, 0.85)  #: b-efficiencies of Metrics.rejection
+REJECTED = ("light", "c", "tau")  #: columns of Metrics.rejection
+
+
+class StepStats(NamedTuple):
+    """Outcome of one optimiser step; losses are already times their weights."""
+
+    step: int  #: steps done, this one included
+    jets: int  #: jets of the batch
+    tokens: int  #: constituents and registers of the batch
+    loss: float  #: total, before the update
+    loss_jets: float  #: jet classification
+    loss_origin: float  #: track origin; 0 if the task is off
+    loss_vertex: float  #: vertexing; 0 if the task is off
+    learning_rate: float  #: used by this update, before multipliers
+    beta1: float  #: AdamW β1 or SGD momentum used by this update
+    gradient_norm: float  #: L2, before clipping
+
+
+class Metrics(NamedTuple):
+    """Quality on a dataset, with the model's default D_b."""
+
+    jets: int  #: jets evaluated
+    loss: float  #: mean of the batches' totals
+    loss_jets: float  #: jet classification, times its weight
+    loss_origin: float  #: track origin, times its weight
+    loss_vertex: float  #: vertexing, times its weight
+    accuracy: float  #: share of jets whose largest probability is right
+    auc_b_light: float  #: area under the ROC curve of D_b, b against light
+    auc_b_c: float  #: the same, b against c
+    origin_accuracy: float  #: share of labelled tracks with the right origin
+    pair_efficiency: float  #: true track pairs found by the vertexing
+    pair_purity: float  #: found track pairs that are true
+    cut: NDArray[np.float64]  #: (4) cuts on D_b at WORKING_POINTS
+    rejection: NDArray[np.float64]  #: (4, 3) at WORKING_POINTS: light, c, tau
+
+    def flat(self, prefix: str = "val_") -> dict[str, float]:
+        """All figures by name, e.g. ``val_loss``, ``val_rejection_light_77``."""
+        out = {prefix + name: getattr(self, name) for name in self._fields[:-2]}
+        for i, point in enumerate(WORKING_POINTS):
+            out[f"{prefix}cut_{100 * point:.0f}"] = float(self.cut[i])
+            for k, name in enumerate(REJECTED):
+                key = f"{prefix}rejection_{name}_{100 * point:.0f}"
+                out[key] = float(self.rejection[i, k])
+        return out
+
+
+class Progress(NamedTuple):
+    """Where a run stands; what callbacks of :meth:`Trainer.fit` get."""
+
+    event: str  #: "step", or "epoch" after an epoch and its validation
+    epoch: int  #: current epoch, from 0
+    epochs: int  #: epochs planned
+    step: int  #: steps done in the run
+    steps: int  #: steps planned in the run
+    seconds: float  #: since fit() was called
+    stats: StepStats  #: the last step
+    validation: Metrics | None  #: at "epoch", None without validation data
+
+
+class Probe(NamedTuple):
+    """Pre-activations of one module over valid rows."""
+
+    module: str
+    count: int  # type: ignore[assignment]
+    mean_abs: float
+    rms: float
+    max_abs: float
+
+
+class History:
+    """What happened in a :meth:`Trainer.fit`."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepStats] = []
+        self.validation: list[Metrics] = []
+        self.stopped = False  #: whether it ended before its last step
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        """A figure of every step, e.g. ``history["loss"]``, or with ``val_`` before its
+        name of every validation."""
+        if name.startswith("val_"):
+            return np.array([m.flat()[name] for m in self.validation])
+        if name not in StepStats._fields:
+            raise KeyError(f"no '{name}'; there are {', '.join(StepStats._fields)}")
+        return np.array([getattr(stats, name) for stats in self.steps], float)
+
+    def __repr__(self) -> str:
+        last = f", last loss {self.steps[-1].loss:.4f}" if self.steps else ""
+        best = min((m.loss for m in self.validation), default=None)
+        more = f", best validation loss {best:.4f}" if best is not None else ""
+        return f"gn2.History({len(self.steps)} steps{last}{more})"
+
+
+Callback = Callable[[Progress], Any]
+
+
+def _stats(c: _ffi.StepStats) -> StepStats:
+    return StepStats(*(getattr(c, name) for name in StepStats._fields))
+
+
+def _metrics(c: _ffi.Metrics) -> Metrics:
+    numbers: Any = [getattr(c, name) for name in Metrics._fields[:-2]]
+    return Metrics(  # type: ignore[call-arg]
+        *numbers, np.array(c.cut), np.array(c.rejection)
+    )
+
+
+def _progress(c: _ffi.Progress) -> Progress:
+    return Progress(
+        "epoch" if c.event == _ffi.CONSTANTS["GN2_EVENT_EPOCH"] else "step",
+        c.epoch,
+        c.epochs,
+        c.step,
+        c.steps,
+        c.seconds,
+        _stats(c.stats.contents),
+        _metrics(c.validation.contents) if c.validation else None,
+    )
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM stop a fit after the step under way; whoever handles them is
+    told when the state is safe. Only where a Python handler is set, and in the main
+    thread, the only one Python gives signals to."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self.old: dict[int, Any] = {}
+        self.caught: int | None = None
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if callable(signal.getsignal(number)):
+                    self.old[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, _frame: Any) -> None:
+        self.caught = number
+        lib.gn2_trainer_request_stop(self.handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
+
+    def deliver(self) -> None:
+        if self.caught is not None:
+            self.old[self.caught](self.caught, None)
+
+
+class _Run:
+    """One fit: what the C callback tells goes to history, bar and callbacks."""
+
+    def __init__(self, callbacks: list[Callback]) -> None:
+        self.history = History()
+        self.callbacks = callbacks
+        self.failure: BaseException | None = None
+        self.asked = False
+        self.c = _ffi.ProgressFn(self._tell)
+
+    def _tell(self, _user: Any, progress: Any) -> int:
+        # no exception may leave through C: it is kept, and raised by fit()
+        try:
+            return int(self._told(_progress(progress.contents)))
+        except BaseException as problem:  # noqa: BLE001
+            self.failure = problem
+            return 1
+
+    def _told(self, progress: Progress) -> bool:
+        if progress.event == "step":
+            self.history.steps.append(progress.stats)
+        elif progress.validation is not None:
+            self.history.validation.append(progress.validation)
+        for callback in self.callbacks:
+            if callback(progress):
+                self.asked = True
+        return self.asked
+
+
+class Trainer(Owner):
+    """Trains a private copy of a model's weights.
+
+    Results depend on config, data and seeds, never on the number of threads, to the
+    bit. One thread at a time, but :meth:`request_stop`.
+
+    Args:
+        model: a :class:`Model` or the path of a ``.gn2`` file: start of the weights.
+        config: ``optim.*``, ``schedule.*``, ``train.*``, ``model.dropout_*``; a mapping
+            is laid over the model's.
+    """
+
+    def __init__(
+        self, model: Model | str | os.PathLike[str], config: ConfigLike = None
+    ) -> None:
+        if not isinstance(model, Model):
+            model = Model.load(model)
+        self.config = as_config(config, base=model.config).copy()
+        with model._guard as m, self.config._guard as c:
+            handle = make(_ffi.Trainer, lib.gn2_trainer_create, m, c)
+        super().__init__(handle, lib.gn2_trainer_free)
+        self.history = History()  #: of the last fit
+        self._view = JetsView(model.inputs, binds=False, strict=False)
+        self._truth = LabelsView()
+        self._tasks = label_objects(self.config, self._view.objects)
+        self._fitting = False
+        self._life = threading.Lock()
+
+    @staticmethod
+    def _make_lock() -> Any:
+        return threading.RLock()  # callbacks of fit may save a checkpoint
+
+    def close(self) -> None:
+        """Frees the C object. Later calls raise :class:`gn2.StateError`."""
+        if not self.closed:
+            with self._guard:
+                self._outside_fit("close")
+                with self._life:
+                    super().close()
+
+    def _outside_fit(self, what: str) -> None:
+        if self._fitting:
+            raise StateError(f"{what}() is not allowed in a callback of fit()")
+
+    # ---- training ----
+
+    def step(
+        self, jets: Any, tracks: Any, labels: Any, *, valid: Any = None
+    ) -> StepStats:
+        """One optimiser step on a batch.
+
+        Args:
+            jets, tracks, valid: as :meth:`Tagger.tag` takes them.
+            labels: (B) class index, -1 = none; or ``{"flavour": (B), "origin": rows of
+                the tracks, "vertex": the same}``; negative = ignored.
+
+        Raises:
+            InvalidArgument: a label is out of range, named; ``schedule.steps`` is 0.
+            NumericError: an input, the loss or a gradient is not finite; the weights
+                are unchanged.
+            StateError: after the last step of the schedule.
+        """
+        c = _ffi.StepStats()
+        with self._guard as handle:
+            self._outside_fit("step")
+            self._view.fill(jets, tracks, valid)
+            try:
+                self._truth.fill(labels, self._view, self._tasks)
+                lib.gn2_trainer_step(
+                    handle,
+                    self._view.pointer,
+                    ctypes.byref(self._truth.c),
+                    ctypes.byref(c),
+                )
+            finally:
+                self._view.release()
+        return _stats(c)
+
+    def fit(
+        self,
+        train: Dataset,
+        val: Dataset | None = None,
+        *,
+        progress: bool = True,
+        callback: Callback | Iterable[Callback] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> History:
+        """Trains for ``train.epochs`` epochs from where the trainer stands.
+
+        Args:
+            train, val: batches; ``val`` is evaluated after each epoch.
+            progress: a bar in terminal or notebook (by tqdm, if installed).
+            callback: called after every step and epoch with a :class:`Progress`; a true
+                result stops the run. What it raises, fit() raises, with the trainer
+                in a good state.
+            checkpoint: file written after every epoch and when the run is stopped or
+                interrupted; ``train.checkpoint`` of the config does the same.
+
+        Returns:
+            the :class:`History`, also kept as :attr:`history`.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, when the step is finished and the
+                checkpoint written; call fit() again to go on.
+        """
+        callbacks = [callback] if callable(callback) else list(callback)
+        if checkpoint is not None:
+            callbacks.insert(0, self._saver(checkpoint))
+        with self._guard as handle, train._guard as t, _optional(val) as v:
+            self._outside_fit("fit")
+            bar = Bar() if progress else None
+            run = _Run([*([bar] if bar else []), *callbacks])
+            self.history = run.history
+            self._fitting = True
+            try:
+                self._run(handle, t, v, run, checkpoint)
+            finally:
+                self._fitting = False
+                if bar:
+                    bar.close()
+        return run.history
+
+    def _run(self, handle: Any, train: Any, val: Any, run: _Run, path: Any) -> None:
+        signals = _Signals(handle)
+        with signals:
+            try:
+                lib.gn2_trainer_fit(handle, train, val, run.c, None)
+            except Cancelled:
+                run.history.stopped = True
+        if run.history.stopped and path is not None:
+            lib.gn2_trainer_checkpoint_save(handle, path_bytes(path))
+        signals.deliver()
+        if run.failure is not None:
+            raise run.failure
+
+    def _saver(self, path: str | os.PathLike[str]) -> Callback:
+        def save(progress: Progress) -> None:
+            if progress.event == "epoch":
+                self.save_checkpoint(path)
+
+        return save
+
+    def request_stop(self) -> None:
+        """Asks a running fit() to stop after the step under way. From any thread."""
+        with self._life:
+            if self.closed:
+                raise StateError("this Trainer is closed")
+            lib.gn2_trainer_request_stop(self._guard.handle)
+
+    def evaluate(self, dataset: Dataset) -> Metrics:
+        """Losses and metrics of the present weights on a dataset."""
+        c = _ffi.Metrics()
+        with self._guard as handle, dataset._guard as d:
+            self._outside_fit("evaluate")
+            lib.gn2_trainer_evaluate(handle, d, ctypes.byref(c))
+        return _metrics(c)
+
+    def probe(self, jets: Any, tracks: Any = None, *, valid: Any = None) -> list[Probe]:
+        """Pre-activation statistics of every module on a batch, in order."""
+        found: list[Probe] = []
+
+        def note(_: Any, module: bytes, *numbers: Any) -> None:
+            found.append(Probe(module.decode(), *numbers))
+
+        with self._guard as handle:
+            self._outside_fit("probe")
+            self._view.fill(jets, tracks, valid)
+            try:
+                lib.gn2_trainer_probe(
+                    handle, self._view.pointer, _ffi.ProbeFn(note), None
+                )
+            finally:
+                self._view.release()
+        return found
+
+    # ---- state ----
+
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Writes weights, moments, positions of schedule and sampler, atomically."""
+        with self._guard as handle:
+            lib.gn2_trainer_checkpoint_save(handle, path_bytes(path))
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Goes back to a checkpoint of the same architecture, to the bit."""
+        with self._guard as handle:
+            self._outside_fit("load_checkpoint")
+            lib.gn2_trainer_checkpoint_load(handle, path_bytes(path))
+
+    def snapshot(self) -> Model:
+        """A model with the present weights."""
+        with self._guard as handle:
+            return Model._adopt(make(_ffi.Model, lib.gn2_trainer_snapshot, handle))
+
+    @property
+    def model(self) -> Model:
+        """The same as :meth:`snapshot`."""
+        return self.snapshot()
+
+    @property
+    def memory(self) -> int:
+        """Bytes of working memory held."""
+        with self._guard as handle:
+            return int(lib.gn2_trainer_memory(handle))
+
+    def __repr__(self) -> str:
+        return "gn2.Trainer(closed)" if self.closed else f"gn2.Trainer({self.history})"
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _optional(dataset: Dataset | None) -> Any:
+    return _Nothing() if dataset is None else dataset._guard
