@@ -6,6 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER
+#endif
+
 #define USERS 4
 
 typedef struct user {
@@ -141,6 +149,15 @@ static void test_a_child_goes_on_tagging(void **state)
 {
     (void)state;
     check_fork(1);
+}
+
+static void test_a_child_makes_threads_of_its_own(void **state)
+{
+    (void)state;
+#ifdef THREAD_SANITIZER
+    print_message("ThreadSanitizer ends a child that makes threads\n");
+    skip();
+#endif
     check_fork(3);
 }
 
@@ -151,6 +168,7 @@ int main(void)
         cmocka_unit_test(test_objects_are_freed_in_any_order),
         cmocka_unit_test(test_a_model_in_use_keeps_its_weights),
         cmocka_unit_test(test_a_child_goes_on_tagging),
+        cmocka_unit_test(test_a_child_makes_threads_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
