@@ -119,30 +119,28 @@ static void destroy_one(R(gn2_linear) * l, void *user)
     R(gn2_linear_destroy)(l);
 }
 
-static void pack_one(R(gn2_linear) * l, void *user)
-{
-    R(gn2_linear_pack)(l, user);
-}
-
 static void count_one(R(gn2_linear) * l, void *user)
 {
-    *(size_t *)user += (size_t)(l->fwd != NULL) + (l->bwd != NULL) + (l->grad != NULL);
+    (void)l;
+    ++*(size_t *)user;
 }
 
 static void list_one(R(gn2_linear) * l, void *user)
 {
     R(gn2_net) *net = user;
     R(gn2_product) * all[] = {l->fwd, l->bwd, l->grad};
+    net->linears[net->linear_count++] = l;
     for (int i = 0; i < 3; i++)
         if (all[i]) net->products[net->product_count++] = all[i];
 }
 
-static gn2_status list_products(R(gn2_net) * net)
+static gn2_status list_all(R(gn2_net) * net)
 {
     size_t count = 0;
     each_linear(net, count_one, &count);
-    net->products = gn2_alloc(count, sizeof *net->products);
-    if (!net->products) return gn2_fail_memory();
+    net->linears = gn2_alloc(count, sizeof *net->linears);
+    net->products = gn2_alloc(3 * count, sizeof *net->products);
+    if (!net->linears || !net->products) return gn2_fail_memory();
     each_linear(net, list_one, net);
     return GN2_OK;
 }
@@ -170,7 +168,7 @@ static gn2_status fill_net(R(gn2_net) * net, const gn2_params *params,
     make_all(&m, params);
     GN2_TRY(m.status);
     GN2_TRY(allocate_norms(net));
-    return list_products(net);
+    return list_all(net);
 }
 
 gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_params *params,
@@ -203,17 +201,18 @@ void R(gn2_net_free)(R(gn2_net) * net)
     for (int id = 0; id < GN2_TASK_COUNT; id++) gn2_free(net->head[id].class_weights);
     gn2_free(net->layer);
     gn2_free(net->products);
+    gn2_free(net->linears);
     gn2_free(net);
+}
+
+void R(gn2_net_pack_one)(R(gn2_net) * net, size_t index, const real *weights)
+{
+    R(gn2_linear_pack)(net->linears[index], weights);
 }
 
 void R(gn2_net_pack)(R(gn2_net) * net, const real *weights)
 {
-    /* pack_one only reads through the pointer */
-    union {
-        const real *in;
-        void *out;
-    } user = {.in = weights};
-    each_linear(net, pack_one, user.out);
+    for (size_t i = 0; i < net->linear_count; i++) R(gn2_net_pack_one)(net, i, weights);
 }
 
 size_t R(gn2_net_bytes)(const R(gn2_net) * net)

@@ -40,6 +40,8 @@ typedef struct R(gn2_net) {
     R(gn2_head) head[GN2_TASK_COUNT];
     R(gn2_product) * *products; /* all of them, for lanes */
     size_t product_count;
+    R(gn2_linear) * *linears; /* all of them, for packing */
+    size_t linear_count;
 } R(gn2_net);
 
 typedef struct gn2_net_options {
@@ -53,6 +55,8 @@ gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_params *params,
 void R(gn2_net_free)(R(gn2_net) * net);
 /* Packs the weights after they changed; no pass may be under way. */
 void R(gn2_net_pack)(R(gn2_net) * net, const real *weights);
+/* Packs linear map `index` of net->linear_count only: any thread, one each. */
+void R(gn2_net_pack_one)(R(gn2_net) * net, size_t index, const real *weights);
 size_t R(gn2_net_bytes)(const R(gn2_net) * net);
 /* Normalisation of the jets and of sequence s: (inputs) each. */
 void R(gn2_net_set_norm)(R(gn2_net) * net, int sequence, const gn2_object_norm *jets,

@@ -227,6 +227,13 @@ gn2_status R(gn2_core_gradient)(R(gn2_core) * core, const R(gn2_batch) * batch,
     return blame_tensor(core);
 }
 
+static void pack_one(void *context, int64_t index, int32_t worker)
+{
+    const R(gn2_core) *core = context;
+    (void)worker;
+    R(gn2_net_pack_one)(core->net, (size_t)index, core->weights);
+}
+
 void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1)
 {
     const R(gn2_update) update = {
@@ -237,7 +244,7 @@ void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1)
         .clip = gn2_optim_clip(&core->options.optim, core->gradient_norm),
     };
     R(gn2_optimizer_step)(&core->optimizer, &update, core->options.pool);
-    R(gn2_net_pack)(core->net, core->weights);
+    gn2_pool_run(core->options.pool, (int64_t)core->net->linear_count, pack_one, core);
 }
 
 gn2_status R(gn2_core_forward)(R(gn2_core) * core, const R(gn2_batch) * batch,
