@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every option of the library. Sources of defaults: salt's GN2.yaml and torch. */
+/* Every option of the library. Sources of defaults: salt's GN2.yaml and torch.
+ * doc/config.md is made of it by tests/src/config_doc.py --update. */
 #include "model/config_table.h"
 
 #include <math.h>
