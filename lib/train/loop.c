@@ -32,6 +32,12 @@ static gn2_status begin(run *r)
     gn2_trainer *t = r->trainer;
     gn2_dataset_info info = {.struct_size = sizeof info};
     const char *path = gn2_config_str(t->config, "train.checkpoint");
+    if (r->val) {
+        gn2_dataset_info_impl(r->val, &info);
+        if (!info.has_labels) /* not after a whole epoch */
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "the validation data has no flavour labels");
+    }
     gn2_dataset_info_impl(r->train, &info);
     r->start = now();
     r->batches = info.batch_count;
@@ -114,14 +120,15 @@ static gn2_status train_epoch(run *r)
     return GN2_OK;
 }
 
+/* Saved before the validation, which may take long and be killed. */
 static gn2_status end_epoch(run *r)
 {
     gn2_trainer *t = r->trainer;
     gn2_metrics metrics = {0};
-    if (r->val) GN2_TRY(gn2_train_evaluate(t, r->val, &metrics));
     t->epoch++;
     t->batch = 0;
     GN2_TRY(save(r));
+    if (r->val) GN2_TRY(gn2_train_evaluate(t, r->val, &metrics));
     return tell(r, GN2_EVENT_EPOCH, r->val ? &metrics : NULL);
 }
 

@@ -106,6 +106,20 @@ static void a_schedule_shorter_than_the_epochs_ends_the_run(void **state)
     teardown(&f);
 }
 
+static void validation_without_labels_is_refused_at_once(void **state)
+{
+    fixture f = setup(RUN);
+    gn2_dataset *blind = NULL;
+    (void)state;
+    assert_ok(gn2_dataset_arrays_impl(&f.val->jets, NULL, f.config, &blind));
+    assert_status(GN2_ERR_INVALID_ARG,
+                  gn2_train_fit(f.trainer, f.train_set, blind, NULL, NULL));
+    assert_message("validation");
+    assert_int_equal(gn2_train_steps(f.trainer), 0);
+    gn2_dataset_free_impl(blind);
+    teardown(&f);
+}
+
 /* Validation must not move the run: with it and without it, the same weights. */
 static void validation_leaves_the_run_alone(void **state)
 {
@@ -369,6 +383,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(progress_is_told_step_by_step),
         cmocka_unit_test(a_schedule_shorter_than_the_epochs_ends_the_run),
+        cmocka_unit_test(validation_without_labels_is_refused_at_once),
         cmocka_unit_test(validation_leaves_the_run_alone),
         cmocka_unit_test(metrics_are_those_of_the_taggers_scores),
         cmocka_unit_test(losses_are_means_over_batches),

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of trainer.h through the shared library: a run on arrays, structs
+ * of other sizes, arguments that are missing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <gn2/gn2.h>
+
+#define JETS 12
+#define TRACKS 3 /* of each jet */
+
+static float features[JETS * 2], tracks[JETS * TRACKS * 19];
+static int64_t offsets[JETS + 1];
+static int32_t flavour[JETS], origin[JETS * TRACKS], vertex[JETS * TRACKS];
+static const gn2_sequence sequence = {
+    .struct_size = sizeof sequence, .data = tracks, .offsets = offsets};
+static const gn2_jets jets = {.struct_size = sizeof jets,
+                              .sequence_count = 1,
+                              .count = JETS,
+                              .features = features,
+                              .sequences = &sequence};
+static const gn2_labels labels = {.struct_size = sizeof labels,
+                                  .flavour = flavour,
+                                  .origin = origin,
+                                  .vertex = vertex};
+static gn2_config *config;
+static gn2_trainer *trainer;
+
+static int setup(void **state)
+{
+    gn2_model *model = NULL;
+    (void)state;
+    for (int i = 0; i < JETS * 2; i++) features[i] = (float)(i % 5) - 2;
+    for (int i = 0; i < JETS * TRACKS * 19; i++) tracks[i] = (float)(i % 7) - 3;
+    for (int i = 0; i < JETS; i++) flavour[i] = i % 4;
+    for (int i = 0; i <= JETS; i++) offsets[i] = TRACKS * i;
+    if (gn2_config_create(&config)) return -1;
+    if (gn2_config_set_i64(config, "model.embed_dim", 16)) return -1;
+    if (gn2_config_set_i64(config, "model.num_layers", 1)) return -1;
+    if (gn2_config_set_i64(config, "model.out_dim", 8)) return -1;
+    if (gn2_config_set_i64(config, "data.batch_size", 6)) return -1;
+    if (gn2_config_set_i64(config, "train.threads", 2)) return -1;
+    if (gn2_config_set_i64(config, "train.epochs", 2)) return -1;
+    if (gn2_model_create(config, &model)) return -1;
+    const gn2_status status = gn2_trainer_create(model, config, &trainer);
+    gn2_model_free(model); /* the trainer keeps it alive */
+    return status ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    gn2_trainer_free(trainer);
+    gn2_config_free(config);
+    return 0;
+}
+
+static void a_run_works_on_arrays(void **state)
+{
+    gn2_dataset *data = NULL, *val = NULL;
+    gn2_metrics metrics = {.struct_size = sizeof metrics};
+    gn2_model *model = NULL;
+    (void)state;
+    assert_int_equal(0, gn2_dataset_from_arrays(&jets, &labels, config, &data));
+    assert_int_equal(0, gn2_dataset_from_arrays(&jets, &labels, config, &val));
+    assert_int_equal(0, gn2_trainer_fit(trainer, data, val, NULL, NULL));
+    assert_int_equal(0, gn2_trainer_evaluate(trainer, val, &metrics));
+    assert_int_equal(metrics.jets, JETS);
+    assert_true(metrics.loss > 0);
+    assert_true(gn2_trainer_memory(trainer) > 0);
+    assert_int_equal(0, gn2_trainer_snapshot(trainer, &model));
+    gn2_model_free(model);
+    gn2_dataset_free(data);
+    gn2_dataset_free(val);
+}
+
+/* A client with a longer struct gets zeros behind what we know. */
+static void structs_may_be_longer(void **state)
+{
+    struct {
+        gn2_step_stats stats;
+        uint64_t more[4];
+    } longer;
+    gn2_trainer *own = NULL;
+    gn2_model *model = NULL;
+    (void)state;
+    memset(&longer, 0xff, sizeof longer);
+    longer.stats.struct_size = sizeof longer;
+    assert_int_equal(0, gn2_config_set_str(config, "schedule.name", "constant"));
+    assert_int_equal(0, gn2_model_create(config, &model));
+    assert_int_equal(0, gn2_trainer_create(model, config, &own));
+    assert_int_equal(0, gn2_trainer_step(own, &jets, &labels, &longer.stats));
+    assert_int_equal(longer.stats.struct_size, sizeof longer);
+    assert_int_equal(longer.stats.step, 1);
+    assert_int_equal(longer.stats.jets, JETS);
+    for (int i = 0; i < 4; i++) assert_true(longer.more[i] == 0);
+    longer.stats.struct_size = 8;
+    assert_int_equal(GN2_ERR_ABI, gn2_trainer_step(own, &jets, &labels, &longer.stats));
+    gn2_trainer_free(own);
+    gn2_model_free(model);
+}
+
+static void missing_arguments_are_refused(void **state)
+{
+    gn2_trainer *none = trainer;
+    gn2_model *model = NULL;
+    const gn2_status bad = GN2_ERR_INVALID_ARG;
+    (void)state;
+    assert_int_equal(bad, gn2_trainer_create(NULL, config, &none));
+    assert_null(none);
+    assert_int_equal(bad, gn2_trainer_step(NULL, &jets, &labels, NULL));
+    assert_int_equal(bad, gn2_trainer_step(trainer, NULL, &labels, NULL));
+    assert_int_equal(bad, gn2_trainer_step(trainer, &jets, NULL, NULL));
+    assert_int_equal(bad, gn2_trainer_fit(trainer, NULL, NULL, NULL, NULL));
+    assert_int_equal(bad, gn2_trainer_evaluate(trainer, NULL, NULL));
+    assert_int_equal(bad, gn2_trainer_checkpoint_save(trainer, NULL));
+    assert_int_equal(bad, gn2_trainer_checkpoint_load(NULL, "x"));
+    assert_int_equal(bad, gn2_trainer_snapshot(NULL, &model));
+    assert_int_equal(bad, gn2_trainer_probe(trainer, &jets, NULL, NULL));
+    assert_int_equal(0, gn2_trainer_memory(NULL));
+    gn2_trainer_request_stop(NULL);
+    gn2_trainer_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_works_on_arrays),
+        cmocka_unit_test(structs_may_be_longer),
+        cmocka_unit_test(missing_arguments_are_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
