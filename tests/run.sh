@@ -102,7 +102,8 @@ run_sanitize() {
     export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
     export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
-    stage sanitize "$not_here --no-suite python" clang \
+    # the gradients are sums of doubles, minutes of them, through code props runs too
+    stage sanitize "$not_here --no-suite python --no-suite grad -t 4" clang \
         -Dbuildtype=debug -Doptimization=1 -Dwerror=true \
         -Db_sanitize=address,undefined -Db_lundef=false
     unset ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
@@ -110,7 +111,7 @@ run_sanitize() {
 
 run_threads() {
     export TSAN_OPTIONS=halt_on_error=1:suppressions=$root/tests/tsan.supp
-    stage threads "--suite threads" clang -Dbuildtype=debug -Doptimization=1 \
+    stage threads "--suite threads -t 4" clang -Dbuildtype=debug -Doptimization=1 \
         -Db_sanitize=thread -Db_lundef=false
     unset TSAN_OPTIONS
 }
@@ -122,7 +123,7 @@ run_valgrind() {
         return
     fi
     run_tests valgrind "$builds/release" --setup valgrind \
-        --suite unit --suite io --suite abi
+        --suite unit --suite io --suite abi --no-suite script --no-suite slow
 }
 
 # The one line that ends every run.

@@ -40,7 +40,8 @@ static unsigned lower(unsigned a, unsigned b)
 static void fill_tables(void)
 {
     highest = lower((unsigned)gn2_isa_detect(), HIGHEST);
-    for (unsigned cap = 0; cap <= GN2_ISA_BEST; cap++) {
+    /* no further: filling runs code that was compiled for that set */
+    for (unsigned cap = 0; cap <= highest; cap++) {
         tables[cap].isa = (gn2_isa)cap;
         for (unsigned isa = 0; isa <= cap; isa++)
             for (const fill_fn *fill = fills[isa]; *fill; fill++) (*fill)(&tables[cap]);

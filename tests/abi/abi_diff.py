@@ -31,7 +31,7 @@ def tool(name):
 
 def dump(library, root, path):
     subprocess.run(
-        [tool("abidw"), *DUMP, "--headers-dir", str(root / "include" / "gn2"),
+        [tool("abidw"), *DUMP, "--suppressions", str(root / "tests/abi/private.abignore"),
          "--out-file", str(path), library],
         check=True,
     )

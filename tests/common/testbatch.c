@@ -35,8 +35,8 @@ testbatch *testbatch_create(const gn2_hparams *h, const int64_t *tracks, int64_t
     batch->count = h->sequence_count;
     batch->jet = need_memory((size_t)(jets * h->jet_inputs), sizeof *batch->jet);
     for (int s = 0; s < h->sequence_count; s++)
-        create_rows(&batch->sequence[s], h->sequence_inputs[s], tracks + s * jets,
-                    jets);
+        create_rows(&batch->sequence[s], h->sequence_inputs[s],
+                    tracks ? tracks + s * jets : NULL, jets);
     const size_t slots = (size_t)batch->sequence[labelled_sequence(h)].slots;
     batch->flavour = need_memory((size_t)jets, sizeof(int32_t));
     batch->origin = need_memory(slots, sizeof(int32_t));
