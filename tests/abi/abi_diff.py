@@ -31,8 +31,8 @@ def tool(name):
 
 def dump(library, root, path):
     subprocess.run(
-        [tool("abidw"), *DUMP, "--suppressions", str(root / "tests/abi/private.abignore"),
-         "--out-file", str(path), library],
+        [tool("abidw"), *DUMP, "--out-file", str(path),
+         "--suppressions", str(root / "tests/abi/private.abignore"), library],
         check=True,
     )
 
