@@ -31,9 +31,17 @@ struct R(gn2_lane) {
 
 /* ---- products ---- */
 
+static gn2_status fail_storage(void)
+{
+    return gn2_fail(GN2_ERR_UNSUPPORTED,
+                    "weights in bf16 need the library's own float kernels: a processor "
+                    "with AVX2, and neither compute.gemm = onednn nor compute.isa = "
+                    "reference");
+}
+
 static void destroy_backend(R(gn2_product) * p)
 {
-    if (p->ops->destroy) p->ops->destroy(p);
+    if (p->ops && p->ops->destroy) p->ops->destroy(p);
     gn2_free(p->packed);
     p->packed = NULL;
     p->data = NULL;
@@ -44,7 +52,7 @@ static void destroy_backend(R(gn2_product) * p)
 
 static gn2_status create_backend(gn2_product_f64 *p, const gn2_product_options *options)
 {
-    (void)options;
+    if (options->storage != GN2_STORAGE_F32) return fail_storage();
     p->isa = GN2_ISA_REFERENCE;
     p->ops = &gn2_product_reference_f64;
     return p->ops->create(p);
@@ -96,6 +104,11 @@ static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *
 {
     const gn2_isa have = gn2_isa_detect();
     p->isa = options->cap < have ? options->cap : have;
+    p->storage = options->storage;
+    p->ops = own_ops(p);
+    if (p->storage != GN2_STORAGE_F32 && (p->ops == &gn2_product_reference_f32 ||
+                                          options->backend == GN2_BACKEND_ONEDNN))
+        return fail_storage();
 #ifdef GN2_ONEDNN
     const int wanted = options->backend == GN2_BACKEND_ONEDNN;
     /* a processor without own kernels, unless the reference was asked for */
@@ -103,7 +116,6 @@ static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *
                      have == GN2_ISA_REFERENCE && options->cap != GN2_ISA_REFERENCE;
     if (wanted || only) return create_dnnl(p);
 #endif
-    p->ops = own_ops(p);
     return p->ops->create(p);
 }
 

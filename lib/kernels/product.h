@@ -23,10 +23,15 @@ typedef enum gn2_backend {
     GN2_BACKEND_ONEDNN = 2
 } gn2_backend;
 
+/* How packed B is kept. bf16: rounded to nearest even and expanded where it is used;
+ * every multiplication and sum stays float, the result is that of B rounded. */
+typedef enum gn2_storage { GN2_STORAGE_F32 = 0, GN2_STORAGE_BF16 = 1 } gn2_storage;
+
 typedef struct gn2_product_options {
     gn2_isa cap;
     gn2_backend backend;
-    int64_t max_rows; /* largest m that will be run, a hint for primitives */
+    int64_t max_rows;    /* largest m that will be run, a hint for primitives */
+    gn2_storage storage; /* bf16: own kernels only, else GN2_ERR_UNSUPPORTED */
 } gn2_product_options;
 
 /* c (m, n) = a (m, k)·B, B (k, n) packed by R(gn2_product_pack). */

@@ -47,7 +47,8 @@ struct R(gn2_product) {
     const R(gn2_product_ops) * ops;
     uint64_t id; /* never used twice in a process: lanes find their state by it */
     int64_t k, n, max_rows;
-    gn2_isa isa;     /* instruction set to use, already capped */
+    gn2_isa isa; /* instruction set to use, already capped */
+    gn2_storage storage;
     int is_gradient; /* made by create_tn */
     real *packed;
     size_t bytes;

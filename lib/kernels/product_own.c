@@ -5,6 +5,8 @@
  */
 #include "kernels/product_own.h"
 
+#include <string.h>
+
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -18,15 +20,21 @@ static int64_t round_up(int64_t value, int64_t unit)
     return (value + unit - 1) / unit * unit;
 }
 
+static int is_half(const gn2_product_f32 *p)
+{
+    return p->storage == GN2_STORAGE_BF16;
+}
+
 static gn2_status own_create(gn2_product_f32 *p)
 {
     if (p->is_gradient) return GN2_OK;
     const int64_t width = round_up(p->n, kernels_of(p)->vector);
+    const size_t element = is_half(p) ? sizeof(uint16_t) : sizeof(float);
     size_t count;
     if (!gn2_mul_size((size_t)p->k, (size_t)width, &count)) return gn2_fail_memory();
-    p->packed = gn2_alloc(count, sizeof(float));
+    p->packed = gn2_alloc(count, element);
     if (!p->packed) return gn2_fail_memory();
-    p->bytes = count * sizeof(float);
+    p->bytes = count * element;
     return GN2_OK;
 }
 
@@ -51,13 +59,38 @@ static void pack_panel(float *panel, int64_t stride, const source *s, int64_t k,
     }
 }
 
+/* Upper half of x, rounded to nearest, ties to even (IEEE 754); NaN stays one. */
+static uint16_t to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (x != x) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+/* The same panel in bf16, `stride` 16-bit places a row (product_own.h). */
+static void pack_panel_half(uint16_t *panel, int64_t vector, int64_t stride,
+                            const source *s, int64_t k, int64_t width)
+{
+    const int64_t vecs = stride / vector;
+    for (int64_t i = 0; i < k; i++, panel += stride)
+        for (int64_t j = 0; j < width; j++)
+            panel[j % vector * vecs + j / vector] =
+                to_bf16(s->src[i * s->step_k + j * s->step_n]);
+}
+
 static void own_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transposed)
 {
     const gn2_own_kernels *own = kernels_of(p);
     source s = {src, transposed ? 1 : ld, transposed ? ld : 1};
     for (int64_t j = 0; j < p->n; j += own->columns) {
         const int64_t width = p->n - j < own->columns ? p->n - j : own->columns;
-        pack_panel(p->packed + j * p->k, round_up(width, own->vector), &s, p->k, width);
+        const int64_t stride = round_up(width, own->vector);
+        if (is_half(p))
+            pack_panel_half((uint16_t *)(void *)p->packed + j * p->k, own->vector,
+                            stride, &s, p->k, width);
+        else
+            pack_panel(p->packed + j * p->k, stride, &s, p->k, width);
         s.src += own->columns * s.step_n;
     }
 }
@@ -73,14 +106,14 @@ static size_t own_scratch(const gn2_product_f32 *p)
 static void own_run(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
                     const gn2_mul_args_f32 *args)
 {
-    const gn2_own_problem problem = {p->k, p->n, p->packed, lane.scratch};
+    const gn2_own_problem problem = {p->k, p->n, is_half(p), p->packed, lane.scratch};
     kernels_of(p)->mul(&problem, args);
 }
 
 static void own_run_tn(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
                        const gn2_tn_args_f32 *args)
 {
-    const gn2_own_problem problem = {p->k, p->n, NULL, lane.scratch};
+    const gn2_own_problem problem = {p->k, p->n, 0, NULL, lane.scratch};
     kernels_of(p)->mul_tn(&problem, args);
 }
 

@@ -5,7 +5,9 @@
  *
  * Packed B (k, n): panels of `columns` columns one after the other, in each the k
  * rows one after the other. The last panel is as wide as the columns left, rounded
- * up to a vector, and padded with zeros.
+ * up to a vector, and padded with zeros. In bf16 a row of two vectors lies as words of
+ * 4 bytes, the element of the first vector in the lower half and that of the second in
+ * the upper; a row of one vector lies as it is.
  */
 #ifndef GN2_KERNELS_PRODUCT_OWN_H
 #define GN2_KERNELS_PRODUCT_OWN_H
@@ -15,6 +17,7 @@
 /* c (m, n) = a·B: what one call works on. scratch: see scratch_mul. */
 typedef struct gn2_own_problem {
     int64_t k, n;
+    int half; /* 1: packed holds bf16 */
     const float *packed;
     float *scratch;
 } gn2_own_problem;

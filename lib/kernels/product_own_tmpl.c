@@ -33,6 +33,13 @@ typedef __mmask16 mask;
 #define vec_store(p, x) _mm512_storeu_ps(p, x)
 #define vec_load_some(p, some) _mm512_maskz_loadu_ps(some, p)
 #define vec_store_some(p, some, x) _mm512_mask_storeu_ps(p, some, x)
+typedef __m512i words;
+#define words_load(p) _mm512_loadu_si512(p)
+#define words_spread(p) _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(p)))
+/* The float whose upper half is the lower, or the upper, half of each word. */
+#define vec_low(w) _mm512_castsi512_ps(_mm512_slli_epi32(w, 16))
+#define vec_high(w) \
+    _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32((int)0xFFFF0000)))
 
 static inline mask mask_of(int64_t count)
 {
@@ -53,6 +60,12 @@ typedef __m256i mask;
 #define vec_store(p, x) _mm256_storeu_ps(p, x)
 #define vec_load_some(p, some) _mm256_maskload_ps(p, some)
 #define vec_store_some(p, some, x) _mm256_maskstore_ps(p, some, x)
+typedef __m256i words;
+#define words_load(p) _mm256_loadu_si256((const void *)(p))
+#define words_spread(p) _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(p)))
+#define vec_low(w) _mm256_castsi256_ps(_mm256_slli_epi32(w, 16))
+#define vec_high(w) \
+    _mm256_castsi256_ps(_mm256_and_si256(w, _mm256_set1_epi32((int)0xFFFF0000)))
 
 static inline mask mask_of(int64_t count)
 {
@@ -79,7 +92,7 @@ typedef struct tile_args {
     const float *a;
     int64_t lda;
     const float *b;
-    int64_t panel_stride; /* floats from panel to panel of b */
+    int64_t panel_stride; /* words of 4 bytes from panel to panel of b */
     int64_t k;
     float *c;
     int64_t ldc;
@@ -175,22 +188,35 @@ INLINE row_pointers point_at_rows(const float *a, int64_t row)
     return p;
 }
 
-/* b's vectors of one k, and a call for those AHEAD of it. */
+/* Words of 4 bytes that one k of a panel takes: a float each, or two bf16. */
+#define ROW_WORDS(vecs, half) ((vecs)*VL >> (half))
+
+/* b's vectors of one k, and a call for those AHEAD of it. A word of a panel of two
+ * vectors in bf16 holds an element of each, so that two operations give both. */
 INLINE void load_b(vec *column, const float *b, int64_t stride, const int panels,
-                   const int vecs)
+                   const int vecs, const int half)
 {
-#define FROM(v) (b + v / vecs * stride + v % vecs * VL)
-#define LOAD(v)                                                                 \
-    if (v < panels * vecs) {                                                    \
-        _mm_prefetch((const char *)(FROM(v) + AHEAD * vecs * VL), _MM_HINT_T0); \
-        column[v] = vec_load(FROM(v));                                          \
+#define FROM(v) (b + v / vecs * stride + (half ? 0 : v % vecs * VL))
+#define LOAD(v)                                                               \
+    if (v < panels * vecs && !(half && v % vecs)) {                           \
+        _mm_prefetch((const char *)(FROM(v) + AHEAD * ROW_WORDS(vecs, half)), \
+                     _MM_HINT_T0);                                            \
+        if (!half) {                                                          \
+            column[v] = vec_load(FROM(v));                                    \
+        } else if (vecs == 1) {                                               \
+            column[v] = vec_low(words_spread(FROM(v)));                       \
+        } else {                                                              \
+            const words both = words_load(FROM(v));                           \
+            column[v] = vec_low(both);                                        \
+            column[(v + 1) % MAX_WIDTH] = vec_high(both);                     \
+        }                                                                     \
     }
     EACH_VECTOR(LOAD)
 }
 
 /* sum += rows of a · panels of b. */
 INLINE void add_products(const tile_args *t, vec *sum, const int count,
-                         const int panels, const int vecs)
+                         const int panels, const int vecs, const int half)
 {
     const int width = panels * vecs;
     const int64_t row = t->lda, stride = t->panel_stride;
@@ -203,12 +229,12 @@ INLINE void add_products(const tile_args *t, vec *sum, const int count,
     UNROLL_TWICE
     for (int64_t i = 0; i < t->k; i++) {
         vec column[MAX_WIDTH];
-        load_b(column, b, stride, panels, vecs);
+        load_b(column, b, stride, panels, vecs, half);
         EACH_SUM(ADD)
         a.at[0]++;
         a.at[1]++;
         a.at[2]++;
-        b += vecs * VL;
+        b += ROW_WORDS(vecs, half);
     }
 }
 
@@ -224,7 +250,7 @@ INLINE void add_products_tn(const tile_args *t, vec *sum, const int count,
     for (int64_t i = 0; i < t->k; i++) {
         vec column[MAX_WIDTH];
         const float *ahead = a + AHEAD_TN * t->lda;
-        load_b(column, b, 0, 1, vecs);
+        load_b(column, b, 0, 1, vecs, 0);
         _mm_prefetch((const char *)ahead, _MM_HINT_T0);
         _mm_prefetch((const char *)(ahead + count / vecs - 1), _MM_HINT_T0);
         EACH_SUM(ADD_TN)
@@ -236,58 +262,61 @@ INLINE void add_products_tn(const tile_args *t, vec *sum, const int count,
 /* rows × (panels · vecs) vectors; these are constants where this is inlined, and
  * so is panels = 0 for a tile of the weight gradient. */
 INLINE void tile_cut(const tile_args *t, const int rows, const int panels,
-                     const int vecs, const int cut)
+                     const int vecs, const int half, const int cut)
 {
     const int width = panels ? panels * vecs : vecs;
     const int count = rows * width;
     vec sum[MAX_SUMS];
     start(t, sum, count, width, cut);
     if (panels)
-        add_products(t, sum, count, panels, vecs);
+        add_products(t, sum, count, panels, vecs, half);
     else
         add_products_tn(t, sum, count, vecs);
     finish(t, sum, count, width, cut);
 }
 
-INLINE void tile(const tile_args *t, const int rows, const int panels, const int vecs)
+INLINE void tile(const tile_args *t, const int rows, const int panels, const int vecs,
+                 const int half)
 {
     if (t->tail == VL)
-        tile_cut(t, rows, panels, vecs, 0);
+        tile_cut(t, rows, panels, vecs, half, 0);
     else
-        tile_cut(t, rows, panels, vecs, 1);
+        tile_cut(t, rows, panels, vecs, half, 1);
 }
 
-/* The tiles that exist, X(rows, panels, vecs): MAX_ROWS by one panel, and wider
- * ones where few rows leave registers free. */
+/* The tiles that exist, X(rows, panels, vecs, half): MAX_ROWS by one panel, and wider
+ * ones where few rows leave registers free; all of them for B in bf16 (half = 1). */
 /* clang-format off */
 #if VL == 16
-#define WIDE_TILES(X) \
-    X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(4, 2, 2) X(5, 2, 2) X(6, 2, 2) \
-    X(1, 4, 2) X(2, 4, 2) X(3, 4, 2) X(1, 8, 2)
-#define TALL_TILES(X, panels, vecs) \
-    X(7, panels, vecs) X(8, panels, vecs) X(9, panels, vecs) X(10, panels, vecs) \
-    X(11, panels, vecs) X(12, panels, vecs) X(13, panels, vecs) X(14, panels, vecs)
+#define WIDE_TILES(X, h) \
+    X(1, 2, 2, h) X(2, 2, 2, h) X(3, 2, 2, h) X(4, 2, 2, h) X(5, 2, 2, h) \
+    X(6, 2, 2, h) X(1, 4, 2, h) X(2, 4, 2, h) X(3, 4, 2, h) X(1, 8, 2, h)
+#define TALL_TILES(X, p, v, h) \
+    X(7, p, v, h) X(8, p, v, h) X(9, p, v, h) X(10, p, v, h) \
+    X(11, p, v, h) X(12, p, v, h) X(13, p, v, h) X(14, p, v, h)
 #else
-#define WIDE_TILES(X) X(1, 2, 2) X(2, 2, 2) X(3, 2, 2) X(1, 4, 2)
-#define TALL_TILES(X, panels, vecs)
+#define WIDE_TILES(X, h) X(1, 2, 2, h) X(2, 2, 2, h) X(3, 2, 2, h) X(1, 4, 2, h)
+#define TALL_TILES(X, p, v, h)
 #endif
-#define SINGLE_TILES(X, panels, vecs) \
-    X(1, panels, vecs) X(2, panels, vecs) X(3, panels, vecs) \
-    X(4, panels, vecs) X(5, panels, vecs) X(6, panels, vecs) \
-    TALL_TILES(X, panels, vecs)
+#define SINGLE_TILES(X, p, v, h) \
+    X(1, p, v, h) X(2, p, v, h) X(3, p, v, h) \
+    X(4, p, v, h) X(5, p, v, h) X(6, p, v, h) \
+    TALL_TILES(X, p, v, h)
+#define FORWARD_TILES(X, h) \
+    SINGLE_TILES(X, 1, 1, h) SINGLE_TILES(X, 1, 2, h) WIDE_TILES(X, h)
 #define ALL_TILES(X) \
-    SINGLE_TILES(X, 0, 1) SINGLE_TILES(X, 0, 2) \
-    SINGLE_TILES(X, 1, 1) SINGLE_TILES(X, 1, 2) WIDE_TILES(X)
+    SINGLE_TILES(X, 0, 1, 0) SINGLE_TILES(X, 0, 2, 0) \
+    FORWARD_TILES(X, 0) FORWARD_TILES(X, 1)
 /* clang-format on */
 
-#define TILE_BODY(rows, panels, vecs)                               \
-    static void tile_##rows##_##panels##_##vecs(const tile_args *t) \
-    {                                                               \
-        tile(t, rows, panels, vecs);                                \
+#define TILE_BODY(rows, panels, vecs, half)                                  \
+    static void tile_##rows##_##panels##_##vecs##_##half(const tile_args *t) \
+    {                                                                        \
+        tile(t, rows, panels, vecs, half);                                   \
     }
 ALL_TILES(TILE_BODY)
 
-/* Tiles by vectors, log2 of the panels (GRADIENT for panels = 0), rows. */
+/* Tiles by storage, vectors, log2 of the panels (GRADIENT for panels = 0), rows. */
 #define GRADIENT 4
 #define KIND(panels)            \
     ((panels) == 0   ? GRADIENT \
@@ -295,9 +324,9 @@ ALL_TILES(TILE_BODY)
      : (panels) == 2 ? 1        \
      : (panels) == 4 ? 2        \
                      : 3)
-#define TILE_ENTRY(rows, panels, vecs) \
-    [vecs - 1][KIND(panels)][rows] = tile_##rows##_##panels##_##vecs,
-static tile_fn *const tiles[2][5][MAX_ROWS + 1] = {ALL_TILES(TILE_ENTRY)};
+#define TILE_ENTRY(rows, panels, vecs, half) \
+    [half][vecs - 1][KIND(panels)][rows] = tile_##rows##_##panels##_##vecs##_##half,
+static tile_fn *const tiles[2][2][5][MAX_ROWS + 1] = {ALL_TILES(TILE_ENTRY)};
 
 /* ---- c = a·B ---- */
 
@@ -317,7 +346,7 @@ static int64_t block_rows(int64_t k)
 static int panel_shift(int64_t rows, int64_t left)
 {
     int shift = 3;
-    while (shift > 0 && (left < (1 << shift) || !tiles[1][shift][rows])) shift--;
+    while (shift > 0 && (left < (1 << shift) || !tiles[0][1][shift][rows])) shift--;
     return shift;
 }
 
@@ -341,7 +370,7 @@ static int aim(tile_args *t, const gn2_own_problem *p, const gn2_mul_args_f32 *x
                int64_t j)
 {
     const int64_t width = min_of(p->n - j, PANEL);
-    t->b = p->packed + j * p->k;
+    t->b = p->packed + (j * p->k >> p->half);
     t->c = x->c + j;
     t->bias = x->bias ? x->bias + j : NULL;
     t->residual = x->residual ? x->residual + j : NULL;
@@ -357,7 +386,7 @@ static void run_block(tile_args *t, const gn2_own_problem *p, const gn2_mul_args
         const int vecs = aim(t, p, x, j);
         const int shift = panel_shift(thickest, (p->n - j) / PANEL);
         if (shift > 0) t->tail = VL;
-        run_rows(*t, tiles[vecs - 1][shift], x->m, t->lda);
+        run_rows(*t, tiles[p->half][vecs - 1][shift], x->m, t->lda);
         j += (int64_t)PANEL << shift;
     }
 }
@@ -388,7 +417,7 @@ static void mul(const gn2_own_problem *p, const gn2_mul_args_f32 *args)
                        .lda = x.lda,
 
                        .k = p->k,
-                       .panel_stride = PANEL * p->k,
+                       .panel_stride = PANEL * p->k >> p->half,
                        .ldc = x.ldc,
                        .flags = x.flags};
         if (x.m > 1 && rows_collide(x.lda)) gather_rows(&t, p->scratch, x.m);
@@ -439,7 +468,7 @@ static void mul_tn(const gn2_own_problem *p, const gn2_tn_args_f32 *x)
                                  .ldc = x->ldc,
                                  .residual = x->c + j,
                                  .tail = width - (vecs - 1) * VL};
-            run_rows(t, tiles[vecs - 1][GRADIENT], p->k, 1);
+            run_rows(t, tiles[0][vecs - 1][GRADIENT], p->k, 1);
         }
     }
 }

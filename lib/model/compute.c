@@ -22,6 +22,10 @@ static const word gemms[] = {{"auto", GN2_BACKEND_AUTO},
                              {"own", GN2_BACKEND_OWN},
                              {"onednn", GN2_BACKEND_ONEDNN}};
 
+/* auto is f32: a result is not rounded further unless somebody asks for it. */
+static const word storages[] = {
+    {"auto", GN2_STORAGE_F32}, {"f32", GN2_STORAGE_F32}, {"bf16", GN2_STORAGE_BF16}};
+
 static int find_word(const word *words, size_t count, const char *text)
 {
     for (size_t i = 0; i < count; i++)
@@ -43,6 +47,15 @@ gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out)
         .cap = cap,
         .backend = (gn2_backend)find_word(gemms, sizeof gemms / sizeof *gemms, gemm),
     };
+    return GN2_OK;
+}
+
+gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out)
+{
+    const char *precision = gn2_config_str(config, "tagger.precision");
+    GN2_TRY(gn2_compute_read(config, out));
+    out->storage =
+        (gn2_storage)find_word(storages, sizeof storages / sizeof *storages, precision);
     return GN2_OK;
 }
 
@@ -89,7 +102,7 @@ gn2_status gn2_model_net(gn2_model *model, const gn2_product_options *options,
 {
     gn2_status status = GN2_OK;
     pthread_mutex_lock(&model->mutex);
-    gn2_net_f32 **slot = &model->net[options->cap][options->backend];
+    gn2_net_f32 **slot = &model->net[options->cap][options->backend][options->storage];
     if (!*slot) status = make_net(model, options, slot);
     if (!status) {
         atomic_store(&model->shared, 1);

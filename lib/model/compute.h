@@ -9,6 +9,10 @@
 /* Product options of `compute.*`; GN2_ERR_UNSUPPORTED if the processor lacks it. */
 gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out);
 
+/* The same with the storage of `tagger.precision`. Whether a back end has it shows
+ * when products are made. */
+gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out);
+
 /* The model's packed weights for inference with these options: made once, under
  * its lock, and kept until the model goes. Marks the model as shared. */
 gn2_status gn2_model_net(gn2_model *model, const gn2_product_options *options,

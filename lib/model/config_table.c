@@ -214,8 +214,9 @@ const gn2_config_key gn2_config_table[] = {
      "who multiplies matrices; auto = by shape, from measurements"},
     {"tagger.threads", GN2_TYPE_I64, "1", RANGE(0, 4096),
      "threads of a tagger; 0 = processors this process may use"},
-    {"tagger.precision", GN2_TYPE_STR, "f32", CHOICE("f32"),
-     "arithmetic of the forward pass"},
+    {"tagger.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),
+     "how weights are kept: bf16 = rounded to 8 significant bits, half the memory to "
+     "read, arithmetic in f32; auto = f32"},
     {"tagger.chunk_tokens", GN2_TYPE_I64, "128", RANGE(16, 1048576),
      "tokens worked on at a time"},
     {"scores.jet_fields", GN2_TYPE_STR_LIST, "*", ANY,

@@ -119,7 +119,8 @@ void gn2_model_unref(gn2_model *model)
     if (!model || atomic_fetch_sub(&model->references, 1) > 1) return;
     for (int isa = 0; isa <= GN2_ISA_BEST; isa++)
         for (int backend = 0; backend <= GN2_BACKEND_ONEDNN; backend++)
-            gn2_net_free_f32(model->net[isa][backend]);
+            for (int storage = 0; storage <= GN2_STORAGE_BF16; storage++)
+                gn2_net_free_f32(model->net[isa][backend][storage]);
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
         gn2_free(model->norm[i].mean);
         gn2_free(model->norm[i].std);

@@ -29,10 +29,14 @@ static const int64_t rows[] = {1, 8, 10, 16, 121, 128, 487, 512};
 
 #define SHAPES (sizeof shapes / sizeof *shapes)
 #define ROWS (sizeof rows / sizeof *rows)
-#define BACKENDS 2
+#define BACKENDS 3
 
-static const char *const backend_names[BACKENDS] = {"own", "onednn"};
-static const gn2_backend backend_ids[BACKENDS] = {GN2_BACKEND_OWN, GN2_BACKEND_ONEDNN};
+static const char *const backend_names[BACKENDS] = {"own", "bf16", "onednn"};
+static const gn2_backend backend_ids[BACKENDS] = {GN2_BACKEND_OWN, GN2_BACKEND_OWN,
+                                                  GN2_BACKEND_ONEDNN};
+/* Own kernels with B kept in bf16; gradients have nothing to keep. */
+static const gn2_storage storages[BACKENDS] = {GN2_STORAGE_F32, GN2_STORAGE_BF16,
+                                               GN2_STORAGE_F32};
 
 /* One shape with its matrices and the products of one back end. */
 typedef struct subject {
@@ -66,9 +70,9 @@ static int make_product(subject *s, int i, const gn2_product_options *o)
     return b != NULL;
 }
 
-static int make_subject(subject *s, gn2_backend backend, gn2_isa cap)
+static int make_subject(subject *s, int b, gn2_isa cap)
 {
-    const gn2_product_options o = {cap, backend, s->m};
+    const gn2_product_options o = {cap, backend_ids[b], s->m, storages[b]};
     for (int i = 0; i < s->sets; i++)
         if (!make_product(s, i, &o)) return 0;
     return gn2_lane_create_f32(s->products, (size_t)s->sets, &s->lane) == GN2_OK;
@@ -103,13 +107,12 @@ static double measure(const subject *s, const matrices *x, int64_t count)
 /* Takes turns, prints one line; returns 0 when something could not be made. */
 static int compare(const subject *form, gn2_isa cap)
 {
-    subject s[BACKENDS] = {*form, *form};
+    subject s[BACKENDS] = {*form, *form, *form};
     const int64_t k = form->k, n = form->n, m = form->m;
     matrices x = {random_floats(m * k, 1), random_floats(m * n, 3),
                   random_floats((form->is_gradient ? k : m) * n, 4)};
     int ok = x.a && x.b && x.c;
-    for (int b = 0; b < BACKENDS; b++)
-        ok = make_subject(&s[b], backend_ids[b], cap) && ok;
+    for (int b = 0; b < BACKENDS; b++) ok = make_subject(&s[b], b, cap) && ok;
     double rate[BACKENDS][ROUNDS], peak[ROUNDS];
     const int64_t count = 1 + (int64_t)(1e7 / (double)(m * k * n)) + form->sets;
     for (int r = 0; ok && r < ROUNDS; r++) {

@@ -14,18 +14,25 @@
 
 /* ---- back ends ---- */
 
+static const backend own[] = {
+    {"own avx2", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_F32},
+    {"own avx2 bf16", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_BF16},
+    {"own avx512", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_F32},
+    {"own avx512 bf16", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_BF16},
+};
+
 const backend *backends(void)
 {
-    static backend list[5];
+    static backend list[7];
     size_t count = 0;
     const gn2_isa have = gn2_isa_detect();
-    list[count++] = (backend){"reference", GN2_BACKEND_OWN, GN2_ISA_REFERENCE};
-    if (have >= GN2_ISA_AVX2)
-        list[count++] = (backend){"own avx2", GN2_BACKEND_OWN, GN2_ISA_AVX2};
-    if (have >= GN2_ISA_AVX512)
-        list[count++] = (backend){"own avx512", GN2_BACKEND_OWN, GN2_ISA_AVX512};
+    list[count++] =
+        (backend){"reference", GN2_BACKEND_OWN, GN2_ISA_REFERENCE, GN2_STORAGE_F32};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (have >= own[i].cap) list[count++] = own[i];
     if (strcmp(gn2_onednn_version(), "not built") != 0)
-        list[count++] = (backend){"onednn", GN2_BACKEND_ONEDNN, GN2_ISA_BEST};
+        list[count++] =
+            (backend){"onednn", GN2_BACKEND_ONEDNN, GN2_ISA_BEST, GN2_STORAGE_F32};
     list[count] = (backend){0};
     return list;
 }
@@ -89,7 +96,7 @@ float *filled(size_t count, uint64_t key)
 
 static gn2_product_options options_of(const backend *be, int64_t max_rows)
 {
-    return (gn2_product_options){be->cap, be->backend, max_rows};
+    return (gn2_product_options){be->cap, be->backend, max_rows, be->storage};
 }
 
 static void make_lane(setup *u)
@@ -218,6 +225,19 @@ static void run_forward(setup *u, const forward *f)
     gn2_product_run_f32(u->product, u->lane, &x);
 }
 
+/* To 8 significant bits, ties to even, by the arithmetic of double. */
+static float rounded(float x)
+{
+    int exponent;
+    const double part = frexp((double)x, &exponent);
+    return (float)ldexp(nearbyint(ldexp(part, 8)), exponent - 8);
+}
+
+static void round_all(guarded *g, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) g->data[i] = rounded(g->data[i]);
+}
+
 void problem_run_forward(const backend *be, const problem *p)
 {
     forward f = {
@@ -234,6 +254,7 @@ void problem_run_forward(const backend *be, const problem *p)
     const gn2_product_options o = options_of(be, p->m);
     assert_int_equal(gn2_product_create_f32(p->s.k, p->s.n, &o, &u.product), GN2_OK);
     gn2_product_pack_f32(u.product, f.b.data, p->s.n, 0);
+    if (be->storage == GN2_STORAGE_BF16) round_all(&f.b, p->s.k * p->s.n);
     make_lane(&u);
     run_forward(&u, &f);
     judge_forward(be, &f);

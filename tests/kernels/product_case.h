@@ -22,6 +22,7 @@ typedef struct backend {
     const char *name; /* NULL ends the list */
     gn2_backend backend;
     gn2_isa cap;
+    gn2_storage storage; /* bf16: B is rounded, and judged as rounded */
 } backend;
 
 /* Those this processor and this build have. */

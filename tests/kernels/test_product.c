@@ -234,7 +234,7 @@ static void two_threads_with_a_lane_each_agree(void **state)
 static void impossible_shapes_are_refused(void **state)
 {
     (void)state;
-    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 8};
+    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 8, GN2_STORAGE_F32};
     const shape bad[] = {{0, 4}, {4, 0}, {-1, 4}, {4, INT64_C(1) << 40}};
     for (size_t i = 0; i < 4; i++) {
         gn2_product_f32 *p = (gn2_product_f32 *)1;
@@ -246,11 +246,51 @@ static void impossible_shapes_are_refused(void **state)
     gn2_lane_free_f32(NULL);
 }
 
+static void bf16_storage_is_refused_where_it_does_not_exist(void **state)
+{
+    (void)state;
+    const gn2_product_options bad[] = {
+        {GN2_ISA_REFERENCE, GN2_BACKEND_AUTO, 8, GN2_STORAGE_BF16},
+        {GN2_ISA_REFERENCE, GN2_BACKEND_OWN, 8, GN2_STORAGE_BF16},
+        {GN2_ISA_BEST, GN2_BACKEND_ONEDNN, 8, GN2_STORAGE_BF16}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        gn2_product_f32 *p = (gn2_product_f32 *)1;
+        assert_int_equal(gn2_product_create_f32(8, 8, &bad[i], &p),
+                         GN2_ERR_UNSUPPORTED);
+        assert_null(p);
+    }
+}
+
+/* Ties go to the even neighbour, everything else to the nearest one. */
+static void bf16_storage_rounds_to_nearest_even(void **state)
+{
+    (void)state;
+    const float given[] = {0x1.00p0f,  0x1.01p0f, 0x1.03p0f,     0x1.010002p0f,
+                           -0x1.01p0f, 0x1.02p0f, 0x1.fffffep0f, 0x1.0p-130f,
+                           0.0f,       3e38f};
+    const float kept[] = {0x1.00p0f, 0x1.00p0f, 0x1.04p0f,   0x1.02p0f, -0x1.00p0f,
+                          0x1.02p0f, 0x1.00p1f, 0x1.0p-130f, 0.0f,      0x1.c4p127f};
+    enum { COUNT = sizeof given / sizeof *given };
+    if (gn2_isa_detect() < GN2_ISA_AVX2) skip();
+    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 1, GN2_STORAGE_BF16};
+    gn2_product_f32 *p;
+    gn2_lane_f32 *lane;
+    float c[COUNT], one = 1;
+    assert_int_equal(gn2_product_create_f32(1, COUNT, &o, &p), GN2_OK);
+    assert_int_equal(gn2_lane_create_f32(&p, 1, &lane), GN2_OK);
+    gn2_product_pack_f32(p, given, COUNT, 0);
+    const gn2_mul_args_f32 x = {.c = c, .ldc = COUNT, .a = &one, .lda = 1, .m = 1};
+    gn2_product_run_f32(p, lane, &x);
+    for (int i = 0; i < COUNT; i++) assert_true(c[i] == kept[i]);
+    gn2_lane_free_f32(lane);
+    gn2_product_free_f32(p);
+}
+
 static void a_lane_serves_many_products(void **state)
 {
     (void)state;
     enum { COUNT = 40 };
-    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 4};
+    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 4, GN2_STORAGE_F32};
     gn2_product_f32 *p[COUNT];
     for (int i = 0; i < COUNT; i++) {
         assert_int_equal(gn2_product_create_f32(1, 1, &o, &p[i]), GN2_OK);
@@ -282,6 +322,8 @@ int main(void)
         cmocka_unit_test(nan_and_inf_stay_in_their_row),
         cmocka_unit_test(two_threads_with_a_lane_each_agree),
         cmocka_unit_test(impossible_shapes_are_refused),
+        cmocka_unit_test(bf16_storage_is_refused_where_it_does_not_exist),
+        cmocka_unit_test(bf16_storage_rounds_to_nearest_even),
         cmocka_unit_test(a_lane_serves_many_products),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
