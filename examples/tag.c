@@ -17,6 +17,8 @@ static const char help[] =
     "\n"
     "  -o, --output FILE   write the scores to FILE (HDF5, /jets): the fields of the\n"
     "                      input, then NAME_pb, NAME_pc, NAME_pu, NAME_ptau, NAME_Db\n"
+    "  -t, --tracks        also write /tracks: origin probabilities, VertexIndex, "
+    "mask\n"
     "  -n, --print N       print the scores of the first N jets (default 5)\n"
     "  -j, --threads N     threads (default 0: the processors there are)\n"
     "  -c, --config FILE   read `key = value` lines\n"
@@ -28,9 +30,8 @@ static const char help[] =
     "data.max_jets=1000 scores.jet_fields=pt,eta,flavour_label\n"
     "\n"
     "D_b = log(p_b / (f_c p_c + f_tau p_tau + (1 - f_c - f_tau) p_u)), the fractions\n"
-    "as stored in the model. A rejection is 1 / (efficiency of that flavour) at the "
-    "cut\n"
-    "on D_b that keeps the share of b-jets given.\n"
+    "as stored in the model. A rejection is 1 / (efficiency of that flavour) at the\n"
+    "cut on D_b that keeps the share of b-jets given.\n"
     "\n"
     "Exit status: 0 done, 1 failed (message on stderr), 2 wrong command line.\n";
 
@@ -45,7 +46,8 @@ typedef struct tag_program {
     int64_t count, capacity; /* jets tagged; room in the arrays below */
     float *d_b;
     int32_t *flavour;
-    int labelled;
+    int labelled, tracks;
+    int32_t origin_id, vertex_id; /* outputs for --tracks */
 } tag_program;
 
 /* ---- command line ---- */
@@ -54,6 +56,7 @@ enum { OPT_KEYS = 256, OPT_VERSION };
 
 static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
+    {"tracks", no_argument, NULL, 't'},
     {"print", required_argument, NULL, 'n'},
     {"threads", required_argument, NULL, 'j'},
     {"config", required_argument, NULL, 'c'},
@@ -80,6 +83,9 @@ static int read_option(tag_program *t, int option)
     switch (option) {
     case 'o':
         t->output = optarg;
+        return -1;
+    case 't':
+        t->tracks = 1;
         return -1;
     case 'n':
         if (read_number(optarg, 0, &t->print)) return -1;
@@ -119,7 +125,7 @@ static int read_command_line(tag_program *t, int argc, char **argv)
 {
     int end = -1, option;
     while (end < 0 &&
-           (option = getopt_long(argc, argv, "o:n:j:c:h", options, NULL)) != -1)
+           (option = getopt_long(argc, argv, "o:tn:j:c:h", options, NULL)) != -1)
         end = read_option(t, option);
     for (int i = optind; end < 0 && i < argc; i++) end = read_operand(t, argv[i]);
     if (end < 0 && !t->jets_path)
@@ -137,6 +143,11 @@ static gn2_status open_all(tag_program *t)
     TRY(gn2_dataset_open(&t->jets_path, 1, t->config, &t->dataset));
     TRY(gn2_tagger_create(t->model, t->config, &t->tagger));
     if (!t->output) return GN2_OK;
+    if (t->tracks) {
+        TRY(gn2_config_set_str(t->config, "scores.write_tracks", "yes"));
+        TRY(gn2_tagger_output(t->tagger, "tracks.origin", &t->origin_id));
+        TRY(gn2_tagger_output(t->tagger, "tracks.vertex", &t->vertex_id));
+    }
     return gn2_score_writer_create(t->output, t->jets_path, t->model, t->config,
                                    &t->writer);
 }
@@ -169,6 +180,31 @@ static void print_scores(const tag_program *t, const float *p, int64_t jet)
     printf("\n");
 }
 
+/* Origin and vertex of the batch's constituents, for /tracks of the score file. */
+static gn2_status tag_tracks(tag_program *t, const gn2_jets *jets, const float *p)
+{
+    const int64_t rows = jets->sequences[0].offsets[jets->count];
+    const int64_t origins = gn2_tagger_output_columns(t->tagger, t->origin_id);
+    float *origin = malloc((size_t)(rows * origins) * sizeof *origin + 1);
+    int32_t *vertex = malloc((size_t)rows * sizeof *vertex + 1);
+    const gn2_output outputs[] = {{.struct_size = sizeof *outputs,
+                                   .id = t->origin_id,
+                                   .data = origin,
+                                   .capacity = rows},
+                                  {.struct_size = sizeof *outputs,
+                                   .id = t->vertex_id,
+                                   .data = vertex,
+                                   .capacity = rows}};
+    gn2_status status = origin && vertex ? GN2_OK : GN2_ERR_NO_MEMORY;
+    if (!status) status = gn2_tagger_run(t->tagger, jets, outputs, 2);
+    if (!status)
+        status = gn2_score_writer_add_packed(t->writer, jets->count, rows, p,
+                                             t->d_b + t->count, origin, vertex);
+    free(origin);
+    free(vertex);
+    return status;
+}
+
 static gn2_status tag_batch(tag_program *t, const gn2_jets *jets,
                             const gn2_labels *labels, float *p)
 {
@@ -179,7 +215,8 @@ static gn2_status tag_batch(tag_program *t, const gn2_jets *jets,
         t->flavour[t->count + i] = labels->flavour ? labels->flavour[i] : -1;
     for (int64_t i = 0; i < jets->count && t->count + i < t->print; i++)
         print_scores(t, p + i * classes, t->count + i);
-    if (t->writer)
+    if (t->writer && t->tracks) TRY(tag_tracks(t, jets, p));
+    if (t->writer && !t->tracks)
         TRY(gn2_score_writer_add(t->writer, jets->count, p, d_b, NULL, NULL));
     t->count += jets->count;
     return GN2_OK;

@@ -144,6 +144,21 @@ GN2_API gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
                                         const float *probabilities, const float *d_b,
                                         const float *origin, const int32_t *vertex);
 
+/**
+ * The same with rows of valid constituents only, one after the other, as
+ * gn2_dataset_next() gives them and gn2_tagger_run() answers ragged input; each goes
+ * to its slot in the file, and vertex indices become slot numbers.
+ * @param[in] rows    constituents of these jets
+ * @param[in] origin  (rows, origins), NULL without
+ * @param[in] vertex  (rows), smallest member's number within the jet, NULL without
+ * @return as gn2_score_writer_add(); GN2_ERR_SHAPE when the file has another number
+ *   of valid constituents. @since 0.1
+ */
+GN2_API gn2_status gn2_score_writer_add_packed(gn2_score_writer *writer, int64_t count,
+                                               int64_t rows, const float *probabilities,
+                                               const float *d_b, const float *origin,
+                                               const int32_t *vertex);
+
 /** Finishes and renames the file. @since 0.1 */
 GN2_API gn2_status gn2_score_writer_close(gn2_score_writer *writer);
 

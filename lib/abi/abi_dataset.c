@@ -108,6 +108,22 @@ gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
     return gn2_score_writer_add_impl(writer, count, probabilities, d_b, origin, vertex);
 }
 
+gn2_status gn2_score_writer_add_packed(gn2_score_writer *writer, int64_t count,
+                                       int64_t rows, const float *probabilities,
+                                       const float *d_b, const float *origin,
+                                       const int32_t *vertex)
+{
+    GN2_REQUIRE(writer);
+    GN2_CHECK(count >= 0 && count < MAX_COUNT, "%s: count = %lld", __func__,
+              (long long)count);
+    GN2_CHECK(rows >= 0 && rows < MAX_COUNT, "%s: rows = %lld", __func__,
+              (long long)rows);
+    if (count == 0) return GN2_OK;
+    GN2_REQUIRE(probabilities);
+    return gn2_score_writer_add_packed_impl(writer, count, rows, probabilities, d_b,
+                                            origin, vertex);
+}
+
 gn2_status gn2_score_writer_close(gn2_score_writer *writer)
 {
     GN2_REQUIRE(writer);

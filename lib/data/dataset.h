@@ -28,6 +28,10 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
 gn2_status gn2_score_writer_add_impl(gn2_score_writer *writer, int64_t count,
                                      const float *probabilities, const float *d_b,
                                      const float *origin, const int32_t *vertex);
+gn2_status gn2_score_writer_add_packed_impl(gn2_score_writer *writer, int64_t count,
+                                            int64_t rows, const float *probabilities,
+                                            const float *d_b, const float *origin,
+                                            const int32_t *vertex);
 gn2_status gn2_score_writer_close_impl(gn2_score_writer *writer);
 void gn2_score_writer_free_impl(gn2_score_writer *writer);
 

@@ -30,6 +30,9 @@ struct gn2_score_writer {
     int32_t with_d_b, with_origin, with_vertex; /* as at the first rows */
     size_t classes, origins;
     int64_t rows;
+    float *slot_origin; /* a slab's packed rows, unpacked */
+    int32_t *slot_vertex;
+    int64_t slot_capacity;
 };
 
 static const char *dataset_of(const gn2_config *config, const char *object)
@@ -201,11 +204,13 @@ static gn2_status make_tables(gn2_score_writer *w)
 
 /* ---- rows ---- */
 
-/* What one call brings; `row` is the first of the slab within it. */
+/* What one call brings; `row` is the first of the slab within it. Track scores are
+ * by slot, or packed: then `used` of `packed` rows lie before the slab. */
 typedef struct scores {
     const float *probabilities, *d_b, *origin;
     const int32_t *vertex;
     int64_t row, count;
+    int64_t packed, used; /* packed −1: by slot */
 } scores;
 
 static int64_t bytes_copied(const gn2_score_table *table)
@@ -215,7 +220,7 @@ static int64_t bytes_copied(const gn2_score_table *table)
     return offset;
 }
 
-static gn2_status write_jets(gn2_score_writer *w, const scores *s)
+static gn2_status write_jets(gn2_score_writer *w, scores *s)
 {
     gn2_score_table *t = &w->jets;
     const int64_t classes = (int64_t)w->classes;
@@ -244,30 +249,89 @@ static void put_marks(const gn2_score_writer *w, const scores *s, int64_t offset
     }
 }
 
-static gn2_status write_tracks(gn2_score_writer *w, const scores *s)
+static gn2_status reserve_slots(gn2_score_writer *w, int64_t slots)
+{
+    if (slots <= w->slot_capacity) return GN2_OK;
+    w->slot_capacity = 0;
+    if (!gn2_grow((void **)&w->slot_origin, 0, (size_t)slots * w->origins,
+                  sizeof *w->slot_origin) ||
+        !gn2_grow((void **)&w->slot_vertex, 0, (size_t)slots, sizeof *w->slot_vertex))
+        return gn2_fail_memory();
+    w->slot_capacity = slots;
+    return GN2_OK;
+}
+
+/* Slot of valid constituent number `member` of the jet whose slots start at `first`. */
+static int32_t slot_of(const gn2_score_table *t, int64_t first, int32_t member)
+{
+    int32_t slot = 0;
+    for (int32_t seen = -1; slot < t->info->slots; slot++) {
+        seen += gn2_score_table_valid(t, first + slot) != 0;
+        if (seen == member) break;
+    }
+    return slot;
+}
+
+/* Packed rows of a slab that was begun → rows by slot, in the writer's buffers. */
+static gn2_status unpack(gn2_score_writer *w, scores *s, scores *by_slot)
+{
+    const gn2_score_table *t = &w->tracks;
+    const int64_t slots = s->count * t->info->slots, origins = (int64_t)w->origins;
+    GN2_TRY(reserve_slots(w, slots));
+    for (int64_t i = 0; i < slots; i++) {
+        const int valid = gn2_score_table_valid(t, i);
+        if (valid && s->used == s->packed)
+            return gn2_fail(GN2_ERR_SHAPE,
+                            "'%s': %lld constituents for jets that have more", w->path,
+                            (long long)s->packed);
+        if (s->origin && valid)
+            memcpy(w->slot_origin + i * origins, s->origin + s->used * origins,
+                   w->origins * sizeof *w->slot_origin);
+        else
+            memset(w->slot_origin + i * origins, 0,
+                   w->origins * sizeof *w->slot_origin);
+        w->slot_vertex[i] = INT32_MIN; /* salt's padding */
+        if (s->vertex && valid)
+            w->slot_vertex[i] = slot_of(t, i - i % t->info->slots, s->vertex[s->used]);
+        s->used += valid != 0;
+    }
+    *by_slot = *s;
+    by_slot->row = 0;
+    if (s->origin) by_slot->origin = w->slot_origin;
+    if (s->vertex) by_slot->vertex = w->slot_vertex;
+    return GN2_OK;
+}
+
+static gn2_status write_tracks(gn2_score_writer *w, scores *given)
 {
     gn2_score_table *t = &w->tracks;
-    const int64_t slots = s->count * t->info->slots, origins = (int64_t)w->origins;
-    GN2_TRY(gn2_score_table_begin(t, w->rows + s->row, s->count));
+    scores slab = *given;
+    const int64_t slots = given->count * t->info->slots, origins = (int64_t)w->origins;
+    GN2_TRY(gn2_score_table_begin(t, w->rows + given->row, given->count));
+    if (given->packed >= 0) GN2_TRY(unpack(w, given, &slab));
     int64_t offset = bytes_copied(t);
     size_t field = t->copied;
-    for (int64_t k = 0; s->origin && k < origins; k++, offset += t->real_size)
+    for (int64_t k = 0; slab.origin && k < origins; k++, offset += t->real_size)
         gn2_score_table_put(t, field++, offset,
-                            s->origin + s->row * t->info->slots * origins + k, origins,
-                            slots);
-    put_marks(w, s, offset);
-    return gn2_h5_table_add(t->out, s->count, t->out_data);
+                            slab.origin + slab.row * t->info->slots * origins + k,
+                            origins, slots);
+    put_marks(w, &slab, offset);
+    return gn2_h5_table_add(t->out, slab.count, t->out_data);
 }
 
 static gn2_status write_slabs(gn2_score_table *table, int64_t count, scores s,
                               gn2_score_writer *w,
-                              gn2_status (*write)(gn2_score_writer *, const scores *))
+                              gn2_status (*write)(gn2_score_writer *, scores *))
 {
     const int64_t slab = gn2_score_table_slab(table);
     for (s.row = 0; s.row < count; s.row += slab) {
         s.count = count - s.row < slab ? count - s.row : slab;
         GN2_TRY(write(w, &s));
     }
+    if (write == write_tracks && s.packed >= 0 && s.used != s.packed)
+        return gn2_fail(GN2_ERR_SHAPE,
+                        "'%s': %lld constituents for jets that have %lld", w->path,
+                        (long long)s.packed, (long long)s.used);
     return GN2_OK;
 }
 
@@ -287,22 +351,36 @@ static gn2_status check_add(gn2_score_writer *w, int64_t count, const scores *s)
     return GN2_OK;
 }
 
+static gn2_status add_scores(gn2_score_writer *w, int64_t count, const scores *s)
+{
+    GN2_TRY(check_add(w, count, s));
+    if (!w->made) {
+        w->with_d_b = s->d_b != NULL;
+        w->with_origin = s->origin != NULL;
+        w->with_vertex = s->vertex != NULL;
+        GN2_TRY(make_tables(w));
+    }
+    GN2_TRY(write_slabs(&w->jets, count, *s, w, write_jets));
+    if (w->with_tracks) GN2_TRY(write_slabs(&w->tracks, count, *s, w, write_tracks));
+    w->rows += count;
+    return GN2_OK;
+}
+
 gn2_status gn2_score_writer_add_impl(gn2_score_writer *w, int64_t count,
                                      const float *probabilities, const float *d_b,
                                      const float *origin, const int32_t *vertex)
 {
-    const scores s = {probabilities, d_b, origin, vertex, 0, 0};
-    GN2_TRY(check_add(w, count, &s));
-    if (!w->made) {
-        w->with_d_b = d_b != NULL;
-        w->with_origin = origin != NULL;
-        w->with_vertex = vertex != NULL;
-        GN2_TRY(make_tables(w));
-    }
-    GN2_TRY(write_slabs(&w->jets, count, s, w, write_jets));
-    if (w->with_tracks) GN2_TRY(write_slabs(&w->tracks, count, s, w, write_tracks));
-    w->rows += count;
-    return GN2_OK;
+    const scores s = {probabilities, d_b, origin, vertex, .packed = -1};
+    return add_scores(w, count, &s);
+}
+
+gn2_status gn2_score_writer_add_packed_impl(gn2_score_writer *w, int64_t count,
+                                            int64_t rows, const float *probabilities,
+                                            const float *d_b, const float *origin,
+                                            const int32_t *vertex)
+{
+    const scores s = {probabilities, d_b, origin, vertex, .packed = rows};
+    return add_scores(w, count, &s);
 }
 
 /* ---- closing ---- */
@@ -349,6 +427,8 @@ void gn2_score_writer_free_impl(gn2_score_writer *w)
     (void)gn2_h5_close(w->out);
     (void)gn2_h5_close(w->in);
     if (w->temporary) unlink(w->temporary);
+    gn2_free(w->slot_origin);
+    gn2_free(w->slot_vertex);
     gn2_free(w->temporary);
     gn2_free(w->path);
     gn2_config_delete(w->model);

@@ -268,6 +268,77 @@ static void wrong_requests_are_refused(void **state)
     case_jets_free(&j);
 }
 
+/* Packed rows of the jets' valid slots: each is its own vertex. */
+static int64_t pack_rows(const case_jets *j, int64_t first, int64_t count, float *rows,
+                         int32_t *members)
+{
+    int64_t used = 0;
+    for (int64_t jet = first; jet < first + count; jet++)
+        for (int64_t i = 0, member = 0; i < SLOTS; i++) {
+            const int64_t slot = jet * SLOTS + i;
+            if (!j->valid[slot]) continue;
+            memcpy(rows + used * ORIGINS, origin + slot * ORIGINS,
+                   ORIGINS * sizeof *rows);
+            members[used++] = (int32_t)member++;
+        }
+    return used;
+}
+
+static void packed_rows_go_to_their_slots(void **state)
+{
+    (void)state;
+    static float rows[JETS * SLOTS * ORIGINS];
+    static int32_t members[JETS * SLOTS];
+    case_jets j = make_input();
+    gn2_config *config = CONFIG("scores.write_tracks", "yes");
+    gn2_config *model = CONFIG("model.name", "GN2");
+    gn2_score_writer *w = NULL;
+    const char *path = case_file("packed.h5");
+    MUST(gn2_score_writer_create_impl(path, case_file("input.h5"), model, config, &w));
+    for (int64_t i = 0; i < JETS; i += 125) {
+        const int64_t count = pack_rows(&j, i, 125, rows, members);
+        MUST(gn2_score_writer_add_packed_impl(w, 125, count, probabilities + 4 * i,
+                                              d_b + i, rows, members));
+    }
+    MUST(gn2_score_writer_close_impl(w));
+    gn2_score_writer_free_impl(w);
+    table t = open_table(path, "tracks");
+    for (int64_t i = 0; i < JETS * SLOTS; i++) {
+        const int valid = j.valid[i];
+        assert_true(value(&t, "VertexIndex", i) ==
+                    (valid ? (double)(i % SLOTS) : (double)INT32_MIN));
+        assert_true((float)value(&t, "GN2_pOtherSecondary", i) ==
+                    (valid ? origin[i * ORIGINS + 7] : 0));
+    }
+    close_table(&t);
+    gn2_config_delete(config);
+    gn2_config_delete(model);
+    case_jets_free(&j);
+}
+
+static void packed_rows_must_be_as_many_as_valid_slots(void **state)
+{
+    (void)state;
+    static float rows[JETS * SLOTS * ORIGINS];
+    static int32_t members[JETS * SLOTS];
+    case_jets j = make_input();
+    gn2_config *config = CONFIG("scores.write_tracks", "yes");
+    gn2_config *model = CONFIG("model.name", "GN2");
+    const int64_t count = pack_rows(&j, 0, 10, rows, members);
+    for (int64_t off = -1; off <= 1; off += 2) {
+        gn2_score_writer *w = NULL;
+        MUST(gn2_score_writer_create_impl(case_file("x.h5"), case_file("input.h5"),
+                                          model, config, &w));
+        FAILS(gn2_score_writer_add_packed_impl(w, 10, count + off, probabilities, d_b,
+                                               rows, members),
+              GN2_ERR_SHAPE, "constituents");
+        gn2_score_writer_free_impl(w);
+    }
+    gn2_config_delete(config);
+    gn2_config_delete(model);
+    case_jets_free(&j);
+}
+
 static int clean(void **state)
 {
     (void)state;
@@ -283,6 +354,8 @@ int main(void)
         cmocka_unit_test(old_scores_of_that_name_give_way),
         cmocka_unit_test(an_unfinished_file_leaves_nothing),
         cmocka_unit_test(wrong_requests_are_refused),
+        cmocka_unit_test(packed_rows_go_to_their_slots),
+        cmocka_unit_test(packed_rows_must_be_as_many_as_valid_slots),
     };
     return cmocka_run_group_tests(tests, NULL, clean);
 }
