@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model as the ONNX file Athena loads: inputs, outputs and metadata as salt's export.
+
+One jet a call, every track counts. Weights keep salt's names and shapes, so that
+:mod:`gn2.onnx_import` reads them back to the bit. Needs the package ``onnx``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .errors import InvalidArgument, LibraryError
+from .model import Model
+from .onnx_graph import IR_VERSION, OPSET, Graph, build
+from .scores import short_name
+
+TASKS = ("jets_classification", "track_origin", "track_vertexing")
+AUXILIARY = {"track_origin": "TrackOrigin", "track_vertexing": "VertexIndex"}
+SEQUENCE = "{name}_{selection}_sd0sort"
+#: Names of sequences in Athena, by constituent type; others are ``<name>_var``.
+SEQUENCES = {
+    "tracks": SEQUENCE,
+    "flows": SEQUENCE,
+    "electrons": "electrons_r22default",
+}
+Combination = tuple[str, Sequence[tuple[float, str]]]
+
+
+class Options(NamedTuple):
+    """What :func:`export` was asked for, checked."""
+
+    name: str
+    tasks: tuple[str, ...]
+    selection: str
+    rename: dict[str, str]
+    combine: list[Combination]
+    squarings: int
+
+
+def export(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    tasks: Iterable[str] | None = None,
+    name: str | None = None,
+    selection: str = "r22default",
+    rename: Mapping[str, str] | None = None,
+    combine: Iterable[Combination] = (),
+    max_tracks: int = 256,
+) -> list[str]:
+    """Writes a model as ONNX.
+
+    Args:
+        model: the model, or the path of a ``.gn2`` file.
+        path: file to write; written whole or not at all.
+        tasks: tasks to give outputs to; None: all of the model. The jet classes
+            are always there.
+        name: prefix of the outputs; None: the model's. ``_`` and ``-`` are removed,
+            since Athena takes what stands before the first ``_`` for the name.
+        selection: track selection in Athena, part of the sequence's name.
+        rename: other names of probabilities, e.g. ``{"pu": "plight"}``.
+        combine: further jet outputs ``(name, [(factor, output), …])``, sums of
+            factor × probability (under its new name).
+        max_tracks: jets with up to so many tracks get exact vertex indices (the
+            graph squares the reachability ⌈log2⌉ times); int8 ends at 127 anyway.
+
+    Returns:
+        The names of the outputs, in order.
+
+    Raises:
+        InvalidArgument: a task the model lacks, a name that means nothing.
+        LibraryError: the package ``onnx`` is missing.
+    """
+    onnx = require_onnx()
+    if not isinstance(model, Model):
+        model = Model.load(model)
+    options = _options(model, tasks, name, selection, rename, combine, max_tracks)
+    graph = build(model, options.tasks, options.squarings)
+    outputs = _outputs(graph, model, options)
+    proto = onnx.helper.make_model(
+        graph.finish(options.name),
+        producer_name="libgn2",
+        producer_version=_version(),
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        doc_string=options.name,
+    )
+    config = json.dumps(gnn_config(model, options, outputs))
+    onnx.helper.set_model_props(proto, {"gnn_config": config})
+    onnx.checker.check_model(proto, full_check=True)
+    _write(proto.SerializeToString(), path)
+    return outputs
+
+
+def require_onnx() -> Any:
+    """The package ``onnx``, or an error that says how to get it."""
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.helper
+    except ImportError as error:
+        raise LibraryError("ONNX files need the package onnx: pip install onnx") from (
+            error
+        )
+    return onnx
+
+
+# ---- options ----
+
+
+def _options(
+    model: Model,
+    tasks: Iterable[str] | None,
+    name: str | None,
+    selection: str,
+    rename: Mapping[str, str] | None,
+    combine: Iterable[Combination],
+    max_tracks: int,
+) -> Options:
+    if not 1 <= max_tracks <= 1 << 20:
+        raise InvalidArgument(f"max_tracks = {max_tracks}, must be 1 to 1048576")
+    return Options(
+        clean_name(model.metadata("model.name") if name is None else name),
+        _tasks(model, tasks),
+        selection,
+        dict(rename or {}),
+        [(label, list(terms)) for label, terms in combine],
+        max(1, (max_tracks - 1).bit_length()),
+    )
+
+
+def clean_name(name: str) -> str:
+    """A model name as Athena can have it: ``GN2_v01-x`` → ``GN2v01x``."""
+    cleaned = name.replace("_", "").replace("-", "")
+    if not re.fullmatch(r"\w+", cleaned):
+        raise InvalidArgument(f"model name {name!r}: letters and digits wanted")
+    return cleaned
+
+
+def _tasks(model: Model, tasks: Iterable[str] | None) -> tuple[str, ...]:
+    present = _words(model, "model.tasks")
+    wanted = present if tasks is None else [tasks] if isinstance(tasks, str) else tasks
+    wanted = ["jets_classification", *wanted]
+    for task in wanted:
+        if task not in present:
+            raise InvalidArgument(f"task {task!r}: the model has {', '.join(present)}")
+    return tuple(task for task in TASKS if task in wanted)
+
+
+def _words(model: Model, key: str) -> list[str]:
+    return [word.strip() for word in model.metadata(key).split(",") if word.strip()]
+
+
+# ---- outputs ----
+
+
+def _outputs(graph: Graph, model: Model, options: Options) -> list[str]:
+    """Declares the outputs, in salt's order; returns their names."""
+    classes = ["p" + short_name(name) for name in model.classes]
+    unknown = sorted(set(options.rename) - set(classes))
+    if unknown:
+        raise InvalidArgument(f"rename: {unknown[0]!r} is none of {', '.join(classes)}")
+    classes = [options.rename.get(name, name) for name in classes]
+    names = [graph.probability(i, f"{options.name}_{c}") for i, c in enumerate(classes)]
+    sources = dict(zip(classes, names))
+    for label, terms in options.combine:
+        names.append(_combined(graph, f"{options.name}_{label}", terms, sources))
+    for task in options.tasks[1:]:
+        names.append(graph.per_track(task, f"{options.name}_{AUXILIARY[task]}"))
+    if len(set(names)) < len(names):
+        raise InvalidArgument(f"two outputs of one name: {', '.join(names)}")
+    return names
+
+
+def _combined(
+    graph: Graph, name: str, terms: Sequence[tuple[float, str]], sources: dict[str, str]
+) -> str:
+    for _, term in terms:
+        if term not in sources:
+            raise InvalidArgument(f"{name}: {term!r} is none of {', '.join(sources)}")
+    if not terms:
+        raise InvalidArgument(f"{name}: nothing to combine")
+    return graph.combined(name, [(float(f), sources[term]) for f, term in terms])
+
+
+# ---- metadata ----
+
+
+def gnn_config(model: Model, options: Options, outputs: list[str]) -> dict[str, Any]:
+    """The JSON of the metadata entry ``gnn_config``, as salt and Athena have it."""
+    config = dict(model.config.items())
+    jets = [re.sub(r"_btagJes$", "", name) for name in model.inputs["jets"]]
+    return {
+        "ckpt_path": "",
+        "layers": [],
+        "nodes": [],
+        "config.yaml": config,
+        "metadata.yaml": {
+            k: v for k, v in config.items() if k.startswith("provenance")
+        },
+        "salt_export_hash": None,
+        "libgn2_version": _version(),
+        "forced_export": False,
+        "onnx_model_version": "v1",
+        "output_names": outputs,
+        "model_name": options.name,
+        "inputs": [{"name": "jet_var", "variables": _variables(jets)}],
+        "input_sequences": [
+            {
+                "name": _sequence(name, options.selection),
+                "variables": _variables(model.inputs[name]),
+            }
+            for name in model.constituents
+        ],
+        "combine_outputs": [[name, list(map(list, t))] for name, t in options.combine],
+        "rename_outputs": options.rename,
+    }
+
+
+def _variables(names: Iterable[str]) -> list[dict[str, Any]]:
+    # placeholders: Athena wants them and does not apply them, the graph normalises
+    return [{"name": name, "offset": 0.0, "scale": 1.0} for name in names]
+
+
+def _sequence(name: str, selection: str) -> str:
+    return SEQUENCES.get(name, "{name}_var").format(name=name, selection=selection)
+
+
+def _version() -> str:
+    from ._ffi import lib
+
+    return str(lib.gn2_version().decode())
+
+
+def _write(data: bytes, path: str | os.PathLike[str]) -> None:
+    scratch = f"{os.fspath(path)}.{os.getpid()}.tmp"
+    try:
+        with open(scratch, "wb") as file:
+            file.write(data)
+        os.replace(scratch, path)
+    except BaseException:
+        if os.path.exists(scratch):
+            os.unlink(scratch)
+        raise

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX files that salt or :mod:`gn2.onnx_export` wrote, as a model.
+
+torch's exporter transposes weights of matrix products and renames them
+("onnx::MatMul_1812"); their names are found by following each product to the bias
+added to it. Needs the package ``onnx``; not for graphs others have rewritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import Config
+from .errors import FileError, FormatError, NotFound
+from .model import Model
+from .onnx_export import require_onnx
+from .salt_import import class_list, fill, model_from
+
+State = dict[str, NDArray[Any]]
+
+
+def load(path: str | os.PathLike[str], *, name: str | None = None) -> Model:
+    """Reads an ONNX file with the metadata ``gnn_config``.
+
+    Args:
+        path: file written by salt's ``to_onnx`` or by ``gn2 export onnx``.
+        name: name of the model; None: that of the file.
+
+    Returns:
+        The model. Files of ours give back every weight to the bit, and the config.
+
+    Raises:
+        FileError, FormatError: no such file; no ONNX; weights that cannot be told.
+        NotFound: no ``gnn_config``, or a tensor is missing.
+        ShapeError: a tensor does not fit the config.
+    """
+    onnx = require_onnx()
+    proto = _read(onnx, path)
+    description = gnn_config(proto)
+    settings = description.get("config.yaml")
+    if not isinstance(settings, Mapping):
+        raise NotFound(f"{path}: gnn_config holds no config.yaml")
+    state = Weights(onnx, proto.graph).state()
+    if "model.embed_dim" in settings:
+        return _own(state, dict(settings), name)
+    settings = {**settings, "name": name or _name(settings, description)}
+    metadata = description.get("metadata.yaml")
+    named = metadata.get("object_classes") if isinstance(metadata, Mapping) else None
+    return model_from(state, settings, classes=class_list(named))
+
+
+def _read(onnx: Any, path: str | os.PathLike[str]) -> Any:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise FileError(f"{os.fspath(path)}: {error.strerror}") from error
+    try:
+        return onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's own kind differs between its versions
+        raise FormatError(f"{os.fspath(path)}: not an ONNX file: {error}") from error
+
+
+def gnn_config(proto: Any) -> dict[str, Any]:
+    """The metadata Athena and salt keep in a file.
+
+    Raises:
+        NotFound: there is none.
+        FormatError: it is not a JSON object.
+    """
+    text = next((p.value for p in proto.metadata_props if p.key == "gnn_config"), None)
+    if text is None:
+        raise NotFound("ONNX file: no gnn_config among its metadata")
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"gnn_config: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise FormatError("gnn_config: not a JSON object")
+    return content
+
+
+def _name(settings: Mapping[str, Any], description: Mapping[str, Any]) -> str:
+    return str(settings.get("name") or description.get("model_name") or "GN2")
+
+
+def _own(state: State, settings: dict[str, Any], name: str | None) -> Model:
+    known = Config()
+    with known:
+        for key, value in settings.items():
+            # provenance is the library's to fill
+            if not key.startswith("provenance."):
+                known[key] = value
+        if name is not None:
+            known["model.name"] = name
+        model = Model(known)
+    weights = {k[6:]: v for k, v in state.items() if k.startswith("model.")}
+    return fill(model, weights)
+
+
+class Weights:
+    """The named tensors of a graph, transposed back to what they were in torch."""
+
+    def __init__(self, onnx: Any, graph: Any) -> None:
+        self._to_array = onnx.numpy_helper.to_array
+        self._external = onnx.TensorProto.EXTERNAL
+        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
+        self._same: dict[str, str] = {}
+        self._users: dict[str, list[Any]] = {}
+        for node in graph.node:
+            # identical tensors are merged by the exporter; an Identity keeps the name
+            if node.op_type == "Identity":
+                self._same[node.output[0]] = node.input[0]
+            for source in node.input:
+                self._users.setdefault(source, []).append(node)
+        self._nodes = list(graph.node)
+
+    def state(self) -> State:
+        """All tensors, by salt's names."""
+        names = [*self._tensors, *self._same]
+        found = {
+            name: self._array(name)
+            for name in names
+            if name.startswith(("model.", "norm.")) and self._is_tensor(name)
+        }
+        for node in self._nodes:
+            if node.op_type in ("MatMul", "Gemm"):
+                self._product(node, found)
+        return found
+
+    def _origin(self, name: str) -> str:
+        seen = set()
+        while name in self._same and name not in seen:
+            seen.add(name)
+            name = self._same[name]
+        return name
+
+    def _is_tensor(self, name: str) -> bool:
+        return self._origin(name) in self._tensors
+
+    def _array(self, name: str) -> NDArray[Any]:
+        tensor = self._tensors[self._origin(name)]
+        if tensor.data_location == self._external:
+            raise FormatError(
+                f"tensor {name!r} lies in another file, which is not read"
+            )
+        return np.array(self._to_array(tensor))
+
+    def _product(self, node: Any, found: State) -> None:
+        """Notes the weight of x W under the name its bias has."""
+        weight = node.input[1]
+        if not self._is_tensor(weight):
+            return
+        values = self._array(weight)
+        bias = self._bias(node)
+        if bias is None or values.ndim != 2:
+            return
+        name = bias[: -len("bias")] + "weight"  # also in_proj_bias → in_proj_weight
+        flags = {a.name: a.i for a in node.attribute}
+        kept = node.op_type == "Gemm" and flags.get("transB", 0)
+        values = values if kept else np.ascontiguousarray(values.T)
+        if name in found and not np.array_equal(found[name], values):
+            raise FormatError(f"two different weights go with the bias {bias!r}")
+        found[name] = values
+
+    def _bias(self, node: Any) -> str | None:
+        """Name of what is added to a product, if it is a bias of the model."""
+        if node.op_type == "Gemm":
+            added = list(node.input[2:3])
+        else:
+            users = self._users.get(node.output[0], [])
+            added = [n for u in users if u.op_type == "Add" for n in u.input]
+        names = [n for n in added if n.startswith("model.") and n.endswith("bias")]
+        return names[0] if len(names) == 1 and self._is_tensor(names[0]) else None
