@@ -144,11 +144,11 @@ static void source_path(const char *path, const char *source, char out[PATH_MAX]
 {
     const char *slash = strrchr(path, '/');
     const int folder = slash && source[0] != '/' ? (int)(slash - path + 1) : 0;
-    if (strcmp(source, ".") == 0)
-        snprintf(out, PATH_MAX, "%s", path);
-    else
-        snprintf(out, PATH_MAX, "%.*s%s", folder, path, source);
-    if (access(out, R_OK) != 0) snprintf(out, PATH_MAX, "%s", source);
+    const int length = strcmp(source, ".") == 0
+                           ? snprintf(out, PATH_MAX, "%s", path)
+                           : snprintf(out, PATH_MAX, "%.*s%s", folder, path, source);
+    if (length >= PATH_MAX || access(out, R_OK) != 0)
+        snprintf(out, PATH_MAX, "%s", source);
 }
 
 static gn2_status check_source(hid_t plist, size_t index, const char *path,
