@@ -316,6 +316,7 @@ class ScoreWriter(Owner):
                 c,
             )
         super().__init__(handle, lib.gn2_score_writer_free)
+        self._input, self._options = input, options.copy()
         self._classes = len(model.classes)
         self._origins = len(model.metadata("task.track_origin.classes").split(","))
 
@@ -337,7 +338,8 @@ class ScoreWriter(Owner):
         p = np.ascontiguousarray(probabilities, np.float32)
         if p.ndim != 2 or p.shape[1] != self._classes:
             raise ShapeError(f"probabilities {p.shape}, must be (B, {self._classes})")
-        slots = self._slots(origin, vertex)
+        # the library reads as many slots as the file has, so the shape must be right
+        slots = 0 if origin is None and vertex is None else self.slots
         arrays = [
             _shaped(d_b, (len(p),), np.float32, "d_b"),
             _shaped(origin, (len(p), slots, self._origins), np.float32, "origin"),
@@ -347,17 +349,13 @@ class ScoreWriter(Owner):
         with self._guard as handle:
             lib.gn2_score_writer_add(handle, len(p), address(p), *where)
 
-    def _slots(self, origin: Any, vertex: Any) -> int:
-        given = [np.shape(a)[1] for a in (origin, vertex) if a is not None]
-        wanted = getattr(self, "slots", None)
-        if not given:
-            return 0
-        if wanted is not None and given[0] != wanted:
-            raise ShapeError(f"{given[0]} slots a jet, the file has {wanted}")
-        return int(given[0])
-
-    #: slots a jet of the input file; set it when tracks are written
-    slots: int | None = None
+    @functools.cached_property
+    def slots(self) -> int:
+        """Slots a jet has in the constituents of the input file."""
+        options = self._options.copy()
+        options["data.sampling"] = "sequential"
+        with Dataset(self._input, options) as dataset:
+            return dataset.info.max_slots
 
     def finish(self) -> None:
         """Finishes and renames the file."""

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``gn2``: one table of subcommands, one place for exit statuses.
+
+A row names a module with ``arguments(parser)`` and ``run(args) -> int | None``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .. import Error, __version__, features
+from . import common
+from .common import Failure, Terminated
+
+#: (words, what it does, module)
+COMMANDS = (
+    ("fit", "train a tagger on HDF5 files", "gn2.cli.fit"),
+    ("tag", "write the scores of a tagger to an HDF5 file", "gn2.cli.tag"),
+    ("evaluate", "losses, AUC and rejections of models", "gn2.cli.evaluate"),
+    ("plot", "pictures and report.html of a run", "gn2.cli.plot"),
+    ("inspect", "what is in a model, checkpoint or HDF5 file", "gn2.cli.inspect"),
+    ("params", "table of the tensors and their parametrisation", "gn2.cli.params"),
+    ("config", "all options with type, default and meaning", "gn2.cli.config"),
+    ("export onnx", "write the ONNX file Athena loads", "gn2.cli.export_onnx"),
+    ("import salt", "make a model of salt's checkpoint", "gn2.cli.import_salt"),
+    ("import onnx", "make a model of an ONNX file", "gn2.cli.import_onnx"),
+)
+GROUPS = {
+    "export": "write a model in another format",
+    "import": "read a model of another program",
+}
+EPILOG = """\
+KEY=VALUE sets an option of the library, e.g. model.embed_dim=64; `gn2 config` lists
+them. Exit status: 0 done, 1 failed (message on stderr), 2 wrong command line,
+130 interrupted, 143 terminated.
+"""
+
+
+def _terminate(_number: int, _frame: Any) -> None:
+    raise Terminated
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command."""
+    top = argparse.ArgumentParser(
+        prog="gn2",
+        description="Trains and runs GN2, the jet flavour tagger, on CPUs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    words = " ".join(f"{name}={value}" for name, value in features().items())
+    top.add_argument(
+        "--version", action="version", version=f"gn2 {__version__} {words}"
+    )
+    top.set_defaults(takes_settings=False)
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    groups: dict[str, Any] = {}
+    for name, text, module in COMMANDS:
+        group, _, word = name.rpartition(" ")
+        place = commands if not group else _group(groups, commands, group)
+        _add(place, word, text, importlib.import_module(module))
+    return top
+
+
+def _group(groups: dict[str, Any], commands: Any, name: str) -> Any:
+    if name not in groups:
+        sub = commands.add_parser(
+            name, help=GROUPS[name], description=GROUPS[name].capitalize() + "."
+        )
+        groups[name] = sub.add_subparsers(metavar="FORMAT", required=True)
+    return groups[name]
+
+
+def _add(place: Any, word: str, text: str, module: Any) -> None:
+    sub = place.add_parser(
+        word,
+        help=text,
+        description=module.__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.arguments(sub)
+    sub.set_defaults(run=module.run)
+    if sub.get_default("takes_settings"):
+        sub.usage = f"{sub.format_usage()[7:].rstrip()} [KEY=VALUE ...]"
+
+
+def _say(message: object) -> None:
+    print(f"gn2: {message}", file=sys.stderr)
+
+
+def _checked(args: argparse.Namespace) -> int:
+    try:
+        return int(args.run(args) or 0)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 128 + signal.SIGINT
+    except Terminated:
+        _say("terminated")
+        return 128 + signal.SIGTERM
+    except BrokenPipeError:
+        # whoever reads has enough; keep Python from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Error, Failure, OSError) as problem:
+        _say(problem)
+        return 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    logging.basicConfig(format="gn2: %(message)s", level=logging.WARNING)
+    words, settings = common.split(sys.argv[1:] if argv is None else argv)
+    top = parser()
+    args = top.parse_args(words)
+    args.settings = settings
+    if settings and not args.takes_settings:
+        top.error(f"this command takes no options like {settings[0][0]}=…")
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _checked(args)
+    finally:
+        signal.signal(signal.SIGTERM, before)

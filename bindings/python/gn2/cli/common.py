@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several subcommands share: KEY=VALUE words, optional packages, output files."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from .. import Config
+
+
+class Terminated(BaseException):
+    """SIGTERM."""
+
+
+class Failure(Exception):
+    """The command cannot do what it is asked; the message says why."""
+
+
+_SETTING = re.compile(r"([A-Za-z_]\w*(?:\.\w+)+)=(.*)", re.S)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Says that the command takes KEY=VALUE words: anywhere, as args.settings."""
+    parser.set_defaults(takes_settings=True)
+
+
+def split(given: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Plain words, and (key, value) of those that set an option."""
+    plain: list[str] = []
+    settings: list[tuple[str, str]] = []
+    for word in given:
+        match = _SETTING.fullmatch(word)
+        if match and not os.path.exists(word):
+            settings.append((match[1], match[2]))
+        else:
+            plain.append(word)
+    return plain, settings
+
+
+def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
+    """Sets options; a bad one ends the command."""
+    for key, value in settings:
+        config.set_text(key, value)
+    return config
+
+
+def need(module: str, package: str, purpose: str) -> Any:
+    """An optional module."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as problem:
+        raise Failure(
+            f"{purpose} needs {package} ({problem}); pip install {package}"
+        ) from None
+
+
+def output(path: str, force: bool) -> str:
+    """Refuses to overwrite unless asked to."""
+    if os.path.exists(path) and not force:
+        raise Failure(f"'{path}' exists; --force overwrites it")
+    return path
+
+
+def force(parser: argparse.ArgumentParser) -> None:
+    """Adds --force."""
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite")
+
+
+def threads(parser: argparse.ArgumentParser) -> None:
+    """Adds --threads."""
+    parser.add_argument(
+        "-j",
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="threads; 0 (default): the processors this process may use",
+    )

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a tagger on HDF5 files in the layout of ATLAS's dumpers.
+
+Everything goes into a run directory: config.txt, run.json, metrics.csv, metrics.log,
+checkpoint.gn2, best.gn2 (least validation loss) and model.gn2 (at the end). One line of
+name=value words an epoch goes to stdout, the progress bar to stderr. Ctrl-C and SIGTERM
+stop after the step under way and leave a checkpoint; --resume goes on, to the bit.
+
+    gn2 fit jets_train.h5 -v jets_val.h5 -o run model.embed_dim=64 train.epochs=10
+    gn2 fit --resume -o run
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from typing import Any
+
+from .. import Config, Dataset, Model, Trainer, __version__, features
+from ..trainer import Progress
+from . import common
+from .common import Failure, Terminated
+from .rundir import Recorder, RunDirectory
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    common.options(parser)
+    parser.add_argument("train", nargs="*", help="HDF5 files with training jets")
+    parser.add_argument(
+        "-v",
+        "--val",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="validation jets; several times for several files",
+    )
+    parser.add_argument("-o", "--out", default="run", help="run directory (run)")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", help="options as `key = value` lines"
+    )
+    parser.add_argument(
+        "-m",
+        "--model",
+        metavar="FILE",
+        help="start from the weights and normalisation of this model",
+    )
+    parser.add_argument(
+        "-r", "--resume", action="store_true", help="go on with the run in OUT"
+    )
+    common.force(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--no-report", action="store_true", help="no pictures at the end"
+    )
+
+
+class Fit:
+    """A run: files, options, objects."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.run = RunDirectory(args.out)
+        self.settings = args.settings
+        self.facts: dict[str, Any] = {
+            "train": list(args.train),
+            "val": list(args.val),
+            "model": args.model,
+            "version": __version__,
+            "features": features(),
+            "state": "running",
+        }
+        if args.resume:
+            self._reopen()
+        else:
+            self._create()
+
+    def _create(self) -> None:
+        if not self.facts["train"]:
+            raise Failure("no training files given; see gn2 fit --help")
+        self.run.refuse(self.args.force)
+        start = Model.load(self.args.model) if self.args.model else None
+        self.config = start.config if start else Config()
+        if self.args.config:
+            self.config.load(self.args.config)
+        common.apply(self.config, self.settings)
+        self._open_data()
+        if start is None:
+            self.train.setup(self.config)
+        self.run.create()
+        self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
+        self.config.save(self.run["config.txt"])
+        self.run.write(self.facts)
+        self.trainer = Trainer(start or Model(self.config), self.config)
+
+    def _reopen(self) -> None:
+        if self.args.force:
+            raise Failure("--resume and --force contradict each other")
+        self.run.check()
+        old = self.run.read()
+        for name in ("train", "val", "model"):
+            self.facts[name] = self.facts[name] or old[name]
+        self.config = Config(self.run["config.txt"])
+        common.apply(self.config, self.settings)
+        self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
+        self._open_data()
+        self.trainer = Trainer(Model(self.config), self.config)
+        self.trainer.load_checkpoint(self.run["checkpoint.gn2"])
+
+    def _open_data(self) -> None:
+        self.train = Dataset(self.facts["train"], self.config)
+        self.val = None
+        if self.facts["val"]:
+            options = self.config.copy()
+            # every validation jet, in the order of the file
+            options["data.sampling"] = "sequential"
+            options["data.max_jets"] = -1
+            self.val = Dataset(self.facts["val"], options)
+
+    def go(self) -> int:
+        recorder = Recorder(self.run, self.args.resume)
+
+        def keep_best(progress: Progress) -> None:
+            found = progress.validation
+            if progress.event == "epoch" and found is not None:
+                if found.loss < recorder.best and math.isfinite(found.loss):
+                    recorder.best = found.loss
+                    self.trainer.snapshot().save(self.run["best.gn2"])
+
+        try:
+            self.trainer.fit(
+                self.train,
+                self.val,
+                progress=not self.args.quiet,
+                callback=[recorder, keep_best],
+            )
+        except (KeyboardInterrupt, Terminated):
+            self._finish("stopped")
+            say = f"gn2: stopped; `gn2 fit --resume -o {self.args.out}` goes on"
+            print(say, file=sys.stderr)
+            raise
+        finally:
+            recorder.close()
+        self.trainer.snapshot().save(self.run["model.gn2"])
+        self._finish("done")
+        return 0
+
+    def _finish(self, state: str) -> None:
+        self.facts["state"] = state
+        self.run.write(self.facts)
+
+
+def _report(path: str) -> None:
+    """Pictures are a bonus: without matplotlib there are none, and no failure."""
+    try:
+        from ..plots import report
+    except ImportError as problem:
+        print(f"gn2: no report ({problem})", file=sys.stderr)
+        return
+    print(f"gn2: report: {report(path)}", file=sys.stderr)
+
+
+def run(args: argparse.Namespace) -> int:
+    status = Fit(args).go()
+    if not args.no_report:
+        _report(args.out)
+    return status

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a model of a checkpoint of salt, with the config.yaml beside it. No code of the
+checkpoint is executed.
+
+    gn2 import salt epoch=003.ckpt -o gn2.gn2
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from . import common
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="the Lightning checkpoint (.ckpt)")
+    parser.add_argument("-c", "--config", metavar="FILE", help="salt's config.yaml")
+    parser.add_argument("-o", "--out", required=True, help="the .gn2 file")
+    common.force(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    importer = common.need("gn2.salt_import", "PyYAML", "importing salt's checkpoints")
+    common.output(args.out, args.force)
+    importer.load(args.file, config=args.config).save(args.out)
+    return 0

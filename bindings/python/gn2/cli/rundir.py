@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run directory: what is written during a fit, and read to go on with it.
+
+config.txt      every option, resolved
+run.json        files, start, version, state ("running", "stopped", "done")
+metrics.csv     a row a step and a row an epoch (column "event")
+metrics.log     name=value lines with time, one an epoch, finite values only
+checkpoint.gn2  to go on from, to the bit
+best.gn2        model with the least validation loss
+model.gn2       model at the end
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import math
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from ..trainer import Metrics, Progress, StepStats
+from .common import Failure
+
+FILES = (
+    "config.txt",
+    "run.json",
+    "metrics.csv",
+    "metrics.log",
+    "checkpoint.gn2",
+    "best.gn2",
+    "model.gn2",
+)
+_BLANK = Metrics(*[0] * 11, np.zeros(4), np.zeros((4, 3)))  # type: ignore
+COLUMNS = (
+    "event",
+    "epoch",
+    "seconds",
+    *StepStats._fields,
+    *_BLANK.flat(),
+)
+
+
+class RunDirectory:
+    """Paths and files of a run."""
+
+    def __init__(self, path: str) -> None:
+        self.path = pathlib.Path(path)
+
+    def __getitem__(self, name: str) -> str:
+        return str(self.path / name)
+
+    def there(self) -> list[str]:
+        """Files of an earlier run."""
+        return [name for name in FILES if (self.path / name).exists()]
+
+    def refuse(self, force: bool) -> None:
+        """Refuses to overwrite an earlier run unless asked to."""
+        there = self.there()
+        if there and not force:
+            raise Failure(
+                f"'{self.path}' holds a run already ({', '.join(there)}); "
+                "--resume goes on with it, --force starts over"
+            )
+
+    def create(self) -> None:
+        """Makes the directory, or empties it of an earlier run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in self.there():
+            (self.path / name).unlink()
+
+    def check(self) -> None:
+        """That there is something to go on with."""
+        for name in ("config.txt", "run.json"):
+            if not (self.path / name).exists():
+                raise Failure(f"'{self.path}' holds no run to resume: no {name}")
+
+    def read(self) -> dict[str, Any]:
+        """run.json."""
+        with open(self["run.json"], encoding="utf-8") as file:
+            found: dict[str, Any] = json.load(file)
+        return found
+
+    def write(self, facts: dict[str, Any]) -> None:
+        """run.json, whole or not at all."""
+        temporary = self["run.json.tmp"]
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(facts, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+        os.replace(temporary, self["run.json"])
+
+
+def _text(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
+
+
+def metrics_line(figures: dict[str, Any]) -> str:
+    """name=value words with the time before them, as Katib's collector reads them.
+    Values that are not finite are left out: it takes them for empty ones."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    finite = {n: v for n, v in figures.items() if math.isfinite(v)}
+    return " ".join([stamp, *(f"{n}={_text(v)}" for n, v in finite.items())])
+
+
+class Recorder:
+    """A callback of ``Trainer.fit`` that writes metrics.csv and metrics.log."""
+
+    def __init__(self, run: RunDirectory, resumed: bool) -> None:
+        self.run = run
+        self.sums: list[StepStats] = []
+        self.best = math.inf
+        self._resumed = resumed
+        self._rows: Any = None
+        self._csv: Any = None
+
+    def _open(self, step: int) -> None:
+        """At the first event: rows after the checkpoint are done again."""
+        kept = self._kept(step) if self._resumed else []
+        self._csv = open(self.run["metrics.csv"], "w", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._csv, COLUMNS, restval="")
+        self._rows.writeheader()
+        self._rows.writerows(kept)
+
+    def _kept(self, step: int) -> list[dict[str, str]]:
+        path = self.run["metrics.csv"]
+        if not os.path.exists(path):
+            return []
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"] or 0) < step]
+        losses = [float(row["val_loss"]) for row in rows if row["val_loss"]]
+        self.best = min(losses, default=math.inf)
+        return [{name: row.get(name, "") for name in COLUMNS} for row in rows]
+
+    def __call__(self, progress: Progress) -> None:
+        if self._rows is None:
+            self._open(progress.step)
+        row: dict[str, Any] = {
+            "event": progress.event,
+            "epoch": progress.epoch,
+            "seconds": round(progress.seconds, 3),
+            **progress.stats._asdict(),
+        }
+        if progress.event == "step":
+            self.sums.append(progress.stats)
+        elif progress.validation is not None:
+            row.update(progress.validation.flat())
+        self._rows.writerow({name: _text(value) for name, value in row.items()})
+        if progress.event == "epoch":
+            self._csv.flush()
+            self._log(progress)
+
+    def _log(self, progress: Progress) -> None:
+        figures: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step}
+        for name in ("loss", "loss_jets", "loss_origin", "loss_vertex"):
+            values = [getattr(stats, name) for stats in self.sums]
+            figures[f"train_{name}"] = sum(values) / len(values) if values else math.nan
+        self.sums = []
+        if progress.validation is not None:
+            figures.update(progress.validation.flat())
+        line = metrics_line(figures)
+        with open(self.run["metrics.log"], "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        print(line, flush=True)
+
+    def close(self) -> None:
+        """Finishes metrics.csv."""
+        if self._csv is not None:
+            self._csv.close()

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command gn2: what it writes, refuses, and how it ends."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+import gn2
+from gn2.cli import COMMANDS, main
+from gn2.cli.container import contents
+from gn2.config import keys
+
+DATA = ROOT / "examples" / "data"
+SMALL = [
+    "model.embed_dim=16",
+    "model.init_hidden=16",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "data.batch_size=100",
+    "data.max_jets=1000",
+    "schedule.max=1e-3",
+]
+TRAIN, VAL = str(DATA / "jets_train.h5"), str(DATA / "jets_val.h5")
+
+
+@pytest.fixture(autouse=True)
+def with_files():
+    if gn2.features()["hdf5"] == "none":
+        pytest.skip("built without HDF5")
+
+
+def fit(out, *more):
+    return ["fit", TRAIN, "-v", VAL, "-o", str(out), "-q", "--no-report", *SMALL, *more]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    if gn2.features()["hdf5"] == "none":
+        pytest.skip("built without HDF5")
+    out = tmp_path_factory.mktemp("fit") / "run"
+    assert main(fit(out, "train.epochs=2")) == 0
+    return out
+
+
+def rows(out):
+    with open(out / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_help_of_every_command(capsys):
+    for name, text, _ in COMMANDS:
+        with pytest.raises(SystemExit) as end:
+            main([*name.split(), "--help"])
+        assert end.value.code == 0
+        assert len(capsys.readouterr().out) > 200, name
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for name, text, _ in COMMANDS:
+        assert name.split()[0] in shown
+
+
+def test_a_run_directory(run):
+    assert json.loads((run / "run.json").read_text())["state"] == "done"
+    table = rows(run)
+    assert [row["event"] for row in table].count("step") == 20
+    epochs = [row for row in table if row["event"] == "epoch"]
+    assert len(epochs) == 2 and float(epochs[1]["val_auc_b_light"]) > 0
+    config = gn2.Config(run / "config.txt")
+    assert config["model.embed_dim"] == 16 and len(config["norm.tracks.mean"]) == 19
+    losses = [float(row["val_loss"]) for row in epochs]
+    best = ["best.gn2", "model.gn2"] if losses[1] < losses[0] else ["model.gn2"]
+    for name in best:
+        state = gn2.Model.load(run / name).state_dict()
+        last = gn2.Model.load(run / "checkpoint.gn2").state_dict()
+        assert all((state[n] == last[n]).all() for n in last)
+
+
+def test_the_log_is_what_katib_reads(run):
+    # the default filter of Katib's collector
+    pattern = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)", re.ASCII)
+    lines = (run / "metrics.log").read_text().splitlines()
+    assert len(lines) == 2
+    for line, row in zip(lines, [r for r in rows(run) if r["event"] == "epoch"]):
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ", line)
+        found = {m[1]: float(m[2]) for m in pattern.finditer(line)}
+        assert found["val_loss"] == pytest.approx(float(row["val_loss"]), rel=1e-8)
+        assert {"train_loss", "epoch", "step"} <= set(found)
+
+
+def test_a_run_is_not_overwritten(run, capsys):
+    before = (run / "model.gn2").read_bytes()
+    assert main(fit(run)) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert (run / "model.gn2").read_bytes() == before
+
+
+def test_force_starts_over(tmp_path):
+    out = tmp_path / "run"
+    assert main(fit(out, "train.epochs=1")) == 0
+    assert main(fit(out, "train.epochs=1", "--force")) == 0
+    assert [row["event"] for row in rows(out)].count("epoch") == 1
+
+
+def start(out, *more):
+    command = [sys.executable, "-m", "gn2", *fit(out, *more)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number, status", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_leaves_a_checkpoint_that_goes_on_to_the_bit(tmp_path, number, status):
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    process = start(out, "train.epochs=3", "data.max_jets=-1")
+    log = out / "metrics.log"
+    end = time.monotonic() + 120
+    while not log.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(getattr(signal, number))
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == status, said
+    assert "--resume" in said
+    assert json.loads((out / "run.json").read_text())["state"] == "stopped"
+    assert main(["fit", "--resume", "-o", str(out), "-q", "--no-report"]) == 0
+    assert main(fit(whole, "train.epochs=3", "data.max_jets=-1")) == 0
+    a, b = (gn2.Model.load(p / "model.gn2").state_dict() for p in (out, whole))
+    assert all((a[name] == b[name]).all() for name in a)
+    steps = [int(r["step"]) for r in rows(out) if r["event"] == "step"]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(rows(out)) == len(rows(whole))
+
+
+def test_scores_are_those_of_the_library(run, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    out = tmp_path / "scores.h5"
+    words = ["tag", str(run / "best.gn2"), VAL, "-o", str(out), "-t", "-j", "1"]
+    assert main(words) == 0
+    assert main(words) == 1
+    assert main([*words, "--force"]) == 0
+    with h5py.File(VAL) as file:
+        jets, tracks = file["jets"][:], file["tracks"][:]
+    tagger = gn2.Tagger(run / "best.gn2")
+    want = tagger.tag(jets, tracks, outputs=["origin", "vertex"])
+    with h5py.File(out) as file:
+        got, constituents = file["jets"][:], file["tracks"][:]
+    assert (got["GN2_pb"] == want["b"]).all()
+    assert (got["GN2_Db"] == want.discriminant("b")).all()
+    assert (got["flavour_label"] == jets["flavour_label"]).all()
+    valid = tracks["valid"].astype(bool)
+    assert (constituents["VertexIndex"] == want.vertex).all()
+    assert (constituents["GN2_pFromB"][valid] == want.origin[valid][:, 3]).all()
+    assert (constituents["mask"] == ~valid).all()
+
+
+def test_evaluate(run, capsys):
+    words = ["evaluate", str(run / "model.gn2"), "-d", VAL, "--json", "-j", "1"]
+    assert main([*words, "data.batch_size=100"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    last = [row for row in rows(run) if row["event"] == "epoch"][-1]
+    assert found["loss"] == pytest.approx(float(last["val_loss"]), rel=1e-8)
+    assert main([*words[:-3], "-j", "1"]) == 0
+    assert "light rejection at 77% b" in capsys.readouterr().out
+
+
+def test_inspect(run, capsys):
+    names = ["best.gn2", "checkpoint.gn2"]
+    assert main(["inspect", *(str(run / name) for name in names)]) == 0
+    shown = capsys.readouterr().out
+    assert "model.embed_dim = 16" in shown and "checkpoint, " in shown
+    assert "trainer." in shown
+    found = contents(str(run / "best.gn2"))
+    model = gn2.Model.load(run / "best.gn2")
+    assert {t.name: t.shape for t in found.tensors} == {
+        n: p.shape for n, p in model.params.items()
+    }
+    assert main(["inspect", __file__]) == 1
+    pytest.importorskip("h5py")
+    assert main(["inspect", VAL]) == 0
+    shown = capsys.readouterr().out
+    assert "pt_btagJes" in shown and "█" in shown
+
+
+def test_a_damaged_file_is_refused(run, tmp_path, capsys):
+    data = bytearray((run / "best.gn2").read_bytes())
+    data[60] ^= 1
+    for name, damaged in (
+        ("flipped", data),
+        ("short", data[:30]),
+        ("cut", data[:5000]),
+    ):
+        path = tmp_path / name
+        path.write_bytes(bytes(damaged))
+        assert main(["inspect", str(path)]) == 1
+        assert name in capsys.readouterr().err
+
+
+def test_config_and_params(run, tmp_path, capsys):
+    assert main(["config", "--names"]) == 0
+    assert capsys.readouterr().out.split() == list(keys())
+    assert main(["config", "beta1"]) == 0
+    assert "schedule.beta1_max = 0.95" in capsys.readouterr().out
+    assert main(["config", "no such thing"]) == 1
+    path = tmp_path / "c.txt"
+    assert main(["config", "-w", str(path), "model.embed_dim=24"]) == 0
+    assert gn2.Config(path)["model.embed_dim"] == 24
+    assert main(["config", "-w", str(path)]) == 1
+    capsys.readouterr()
+    assert main(["params", "--csv", str(run / "best.gn2")]) == 0
+    table = list(csv.reader(capsys.readouterr().out.splitlines()))
+    model = gn2.Model.load(run / "best.gn2")
+    assert [row[0] for row in table[1:]] == list(model.params)
+    assert main(["params", "model.parametrization=mup", "model.embed_dim=128"]) == 0
+    assert "hidden" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, status, said",
+    [
+        (["fit"], 1, "no training files"),
+        (["fit", "none.h5", "-o", "r"], 1, "none.h5"),
+        (["fit", TRAIN, "-o", "r", "model.embed_dimm=3"], 1, "model.embed_dim"),
+        (["fit", TRAIN, "-o", "r", "model.embed_dim=x"], 1, "model.embed_dim"),
+        (["fit", "--resume", "-o", "r"], 1, "no run to resume"),
+        (["tag", "none.gn2", VAL], 1, "none.gn2"),
+        (["evaluate", "none.gn2", "-d", VAL], 1, "none.gn2"),
+        (["inspect", "none"], 1, "none"),
+        (["inspect", "model.embed_dim=3", "none"], 2, "no options"),
+        (["fly"], 2, "invalid choice"),
+        ([], 2, "required"),
+        (["fit", "--speed", "7"], 2, "unrecognized"),
+    ],
+)
+def test_wrong_use(words, status, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        found = main(words)
+    except SystemExit as end:
+        found = end.code
+    assert found == status
+    assert said in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_closed_pipe_is_no_failure():
+    done = subprocess.run(
+        f"{sys.executable} -m gn2 config | head -1; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split()[-1] == "0" and not done.stderr
