@@ -57,7 +57,8 @@ def test_share_for_a_thousand_jets(form):
     s = Sample(model.inputs, rng.poisson(8.6, 1000), 1)
     values = s.tracks if form == "array" else s.records()
     python, c, _keep = pair(model, s.jets, (values, s.offsets))
-    # side by side, so that both meet the same machine
-    ratios = [best(python, 3, 1) / best(c, 3, 1) for _ in range(9)]
-    print(f"share: {np.median(ratios) - 1:+.2%}")
-    assert np.median(ratios) <= 1 + SHARE
+    # turn by turn, and the least of each: what else runs here only adds
+    times = [(best(python, 1, 1), best(c, 1, 1)) for _ in range(60)]
+    share = min(t[0] for t in times) / min(t[1] for t in times) - 1
+    print(f"share: {share:+.2%}")
+    assert share <= SHARE

@@ -80,7 +80,7 @@ class Wanted(NamedTuple):
 
 def address(array: Any) -> int:
     """Address of the first element."""
-    return int(array.__array_interface__["data"][0])
+    return int(array.ctypes.data)  # __array_interface__ spells out every field
 
 
 def _refuse(want: Wanted, why: str) -> None:
