@@ -84,23 +84,30 @@ class Reference:
         z = self.linear(x * self.readout, name)
         return norm(z, {}, "", self.eps) if where == "post" else z
 
-    def __call__(self, jet, tracks):
-        """Probabilities (C), of origins (n, 8), mean pair logits (n, n)."""
-        n, z = len(tracks), self.tokens(jet, tracks)
+    def encode(self, jet, tracks):
+        """Pooled vector (o) and tokens of the tracks (n, o)."""
+        z = self.tokens(jet, tracks)
         pooled = np.zeros(z.shape[1])
         if len(z):
             pooled = softmax(self.linear(z, "pool_net.gate_nn")[:, 0]) @ z
-        at = {t: f"tasks.{k}.net.net." for k, t in enumerate(self.tasks)}
-        p = softmax(self.dense(pooled, at["jets_classification"]))
-        z = z[:n]
-        context = np.repeat(pooled[None], n, 0)
-        origin = softmax(
-            self.dense(np.concatenate([context, z], 1), at["track_origin"])
-        )
-        i, j = np.divmod(np.arange(n * n), max(n, 1))
-        pairs = np.concatenate([np.repeat(pooled[None], n * n, 0), z[i], z[j]], 1)
-        x = self.dense(pairs, at["track_vertexing"]).reshape(n, n)
-        return p, origin, (x + x.T) / 2
+        return pooled, z[: len(tracks)]
+
+    def head(self, x, task):
+        return self.dense(x, f"tasks.{self.tasks.index(task)}.net.net.")
+
+    def __call__(self, jet, tracks):
+        """Probabilities of the classes (C) and of origins (n, 8)."""
+        pooled, z = self.encode(jet, tracks)
+        context = np.repeat(pooled[None], len(z), 0)
+        origins = self.head(np.concatenate([context, z], 1), "track_origin")
+        return softmax(self.head(pooled, "jets_classification")), softmax(origins)
+
+    def pairs(self, jet, tracks):
+        """Logits of all ordered pairs i ≠ j, i outer."""
+        pooled, z = self.encode(jet, tracks)
+        i, j = np.nonzero(~np.eye(len(z), dtype=bool))
+        x = np.concatenate([np.repeat(pooled[None], len(i), 0), z[i], z[j]], 1)
+        return self.head(x, "track_vertexing")[:, 0]
 
 
 def components(joined):

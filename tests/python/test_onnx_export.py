@@ -119,9 +119,14 @@ def test_double_reference_agrees(kind):
     expected = reference.Reference(kind, scales.get(form), readout)
     jets, tracks = jets_of([0, 1, 7, 25])
     with gn2.Tagger(kind) as tagger:
-        ours = tagger.tag(jets, ragged(tracks)).probabilities
-    p = [expected(jet, rows)[0] for jet, rows in zip(jets, tracks)]
-    assert np.abs(ours - p).max() < ROUNDING
+        ours = tagger.tag(jets, ragged(tracks), outputs=["origin", "pairs"])
+    p, origin = zip(*(expected(jet, rows) for jet, rows in zip(jets, tracks)))
+    assert np.abs(ours.probabilities - p).max() < ROUNDING
+    assert np.abs(ours.outputs["origin"] - np.concatenate(origin)).max() < ROUNDING
+    pairs = [expected.pairs(jet, rows) for jet, rows in zip(jets, tracks)]
+    largest = np.abs(np.concatenate(pairs)).max()
+    error = np.abs(ours.outputs["pairs"] - np.concatenate(pairs)).max()
+    assert error < 1e-5 * largest
 
 
 def test_round_trip_keeps_every_bit(kind, tmp_path):

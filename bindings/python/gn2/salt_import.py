@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .config import Config
 from .errors import FileError, FormatError, LibraryError, NotFound, ShapeError
 from .model import Model
-from .salt_pickle import read_checkpoint
+from .salt_pickle import Tensor, read_checkpoint
 
 State = dict[str, NDArray[Any]]
 #: Buffers and bookkeeping that are no weights.
@@ -96,7 +96,11 @@ def _state(content: Mapping[str, Any]) -> State:
     tensors = content.get("state_dict")
     if not isinstance(tensors, Mapping):
         raise FormatError("checkpoint: no state_dict in it")
-    return {str(k).replace("_orig_mod.", ""): v.array() for k, v in tensors.items()}
+    found = {str(k).replace("_orig_mod.", ""): v for k, v in tensors.items()}
+    for name, tensor in found.items():
+        if not isinstance(tensor, Tensor):
+            raise FormatError(f"checkpoint: {name!r} is no tensor")
+    return {name: tensor.array() for name, tensor in found.items()}
 
 
 def _settings(path: pathlib.Path, config: Any, content: Mapping[str, Any]) -> Any:

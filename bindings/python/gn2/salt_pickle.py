@@ -159,8 +159,12 @@ READ = {
 }
 
 
-class Unpickler(pickle.Unpickler):
-    """Builds plain containers, tensors and stand-ins; imports nothing."""
+class Unpickler(pickle._Unpickler):  # type: ignore[misc, name-defined]
+    """Builds plain containers, tensors and stand-ins; imports nothing.
+
+    The one written in Python: that in C would allocate a memo as large as a damaged
+    index says.
+    """
 
     def __init__(self, archive: Archive, data: bytes) -> None:
         super().__init__(io.BytesIO(data), encoding="latin-1")
@@ -173,6 +177,10 @@ class Unpickler(pickle.Unpickler):
         if module in ("torch", "torch.storage") and name in DTYPES:
             return name
         return type(name, (StandIn,), {})
+
+    def get_extension(self, code: int) -> None:
+        """Objects registered with copyreg are real ones: refused."""
+        raise FormatError(f"{self.archive.path}: extension {code} in the pickle")
 
     def persistent_load(self, pid: Any) -> Storage:
         """A storage, named by what torch writes in its place."""

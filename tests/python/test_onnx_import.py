@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of exported files go back to their names; damaged files are refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+import gn2
+from gn2 import onnx_export, onnx_import, salt_import
+
+onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+SMALL = {
+    "model.embed_dim": 8,
+    "model.num_layers": 1,
+    "model.num_heads": 2,
+    "model.init_hidden": [8],
+}
+
+
+@pytest.fixture
+def proto(tmp_path):
+    onnx_export.export(gn2.Model(SMALL), tmp_path / "x.onnx")
+    return onnx.load(tmp_path / "x.onnx")
+
+
+def load(proto, tmp_path):
+    onnx.save(proto, tmp_path / "y.onnx")
+    return onnx_import.load(tmp_path / "y.onnx")
+
+
+def test_salts_export_has_the_checkpoints_weights(shared):
+    """Bit by bit, though the exporter transposed and renamed a third of them."""
+    theirs = salt_import.load(shared / "salt_model/gn2_w64.ckpt")
+    ours = onnx_import.load(shared / "salt_model/gn2_w64.onnx")
+    assert ours.size == 293582
+    for name in theirs.params:
+        assert np.array_equal(ours[name], theirs[name]), name
+    assert dict(ours.config.items()) == dict(theirs.config.items())
+
+
+def test_salts_wide_export(shared):
+    model = onnx_import.load(shared / "onnx/gn2_w256.onnx", name="wide")
+    assert (model.size, model.config["model.embed_dim"]) == (2339150, 256)
+    assert model.config["model.name"] == "wide"
+
+
+def test_names_come_from_the_graph_not_from_the_order(shared, tmp_path):
+    """Initialisers shuffled and renamed: the same model."""
+    proto = onnx.load(shared / "salt_model/gn2_w64.onnx")
+    expected = onnx_import.load(shared / "salt_model/gn2_w64.onnx")
+    rng = np.random.default_rng(0)
+    tensors = list(proto.graph.initializer)
+    anonymous = {t.name: f"w{rng.integers(1 << 40)}" for t in tensors if "::" in t.name}
+    assert len(anonymous) == 24
+    for tensor in tensors:
+        tensor.name = anonymous.get(tensor.name, tensor.name)
+    for node in proto.graph.node:
+        node.input[:] = [anonymous.get(name, name) for name in node.input]
+        node.name = ""
+    shuffled = [tensors[i] for i in rng.permutation(len(tensors))]
+    shuffled = [onnx.TensorProto.FromString(t.SerializeToString()) for t in shuffled]
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(shuffled)
+    model = load(proto, tmp_path)
+    for name in expected.params:
+        assert np.array_equal(model[name], expected[name]), name
+
+
+def test_merged_tensors_keep_their_names(proto, tmp_path):
+    """torch's exporter stores equal tensors once and names copies by Identity."""
+    kept, merged = "model.tasks.0.net.net.0.bias", "model.tasks.1.net.net.0.bias"
+    tensors = {t.name: t for t in proto.graph.initializer}
+    assert tensors[kept].raw_data == tensors[merged].raw_data
+    proto.graph.initializer.remove(tensors[merged])
+    copy = onnx.helper.make_node("Identity", [kept], [merged])
+    proto.graph.node.insert(0, copy)
+    model = load(proto, tmp_path)
+    assert np.array_equal(model[merged[6:]], model[kept[6:]])
+
+
+def test_missing_and_left_over_tensors_are_named(proto, tmp_path):
+    tensors = {t.name: t for t in proto.graph.initializer}
+    tensors["model.encoder.registers"].name = "model.encoder.gamma"
+    with pytest.raises(gn2.NotFound, match="'model.encoder.registers' is missing"):
+        load(proto, tmp_path)
+
+
+def test_a_tensor_too_many_is_named(proto, tmp_path):
+    extra = onnx.numpy_helper.from_array(np.ones(3, np.float32), "model.encoder.gamma")
+    proto.graph.initializer.append(extra)
+    with pytest.raises(gn2.FormatError, match="'model.encoder.gamma'"):
+        load(proto, tmp_path)
+
+
+def test_wrong_shape_is_named(proto, tmp_path):
+    tensors = {t.name: t for t in proto.graph.initializer}
+    name = "model.pool_net.gate_nn.bias"
+    tensors[name].CopyFrom(onnx.numpy_helper.from_array(np.ones(2, "f4"), name))
+    with pytest.raises(gn2.ShapeError, match=r"gate_nn.bias': file has \(2,\)"):
+        load(proto, tmp_path)
+
+
+def test_tensors_in_other_files_are_not_read(proto, tmp_path):
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "/etc/hostname"
+    (tmp_path / "y.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(gn2.FormatError, match="lies in another file"):
+        onnx_import.load(tmp_path / "y.onnx")
+
+
+def test_metadata_is_needed(proto, tmp_path):
+    config = json.loads(proto.metadata_props[0].value)
+    del config["config.yaml"]
+    proto.metadata_props[0].value = json.dumps(config)
+    with pytest.raises(gn2.NotFound, match="config.yaml"):
+        load(proto, tmp_path)
+    del proto.metadata_props[:]
+    with pytest.raises(gn2.NotFound, match="gnn_config"):
+        load(proto, tmp_path)
+
+
+def test_files_that_are_no_onnx(tmp_path):
+    with pytest.raises(gn2.FileError, match="absent.onnx"):
+        onnx_import.load(tmp_path / "absent.onnx")
+    (tmp_path / "junk.onnx").write_bytes(b"\xff" * 64)
+    with pytest.raises(gn2.FormatError, match="junk.onnx: not an ONNX file"):
+        onnx_import.load(tmp_path / "junk.onnx")
+
+
+def test_damaged_files_end_in_an_exception(proto, tmp_path):
+    """Flipped and cut bytes: never a crash, and never another kind of exception."""
+    good = proto.SerializeToString()
+    rng = np.random.default_rng(7)
+    refused = 0
+    for _ in range(150):
+        bad = bytearray(good[: rng.integers(1, len(good))])
+        for at in rng.integers(0, len(bad), 3):
+            bad[at] ^= 1 << rng.integers(8)
+        (tmp_path / "bad.onnx").write_bytes(bad)
+        try:
+            onnx_import.load(tmp_path / "bad.onnx")
+        except gn2.Error:
+            refused += 1
+    assert refused > 100
