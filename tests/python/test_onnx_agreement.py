@@ -178,3 +178,30 @@ def test_imported_checkpoint_gives_salts_stored_scores(shared, jets):
     expected = np.stack([kept[name] for name in origins], 1)
     agree(scores.outputs["origin"][: len(kept)], expected)
     vertices_agree(scores, counts, kept["VertexIndex"])
+
+
+def test_a_model_trained_here_crosses_over(shared, jets, tmp_path):
+    """Trained on jets_val.h5, exported, checked, run, imported: the same file again."""
+    options = {
+        "model.embed_dim": 32,
+        "data.max_jets": 4000,
+        "data.batch_size": 200,
+        "train.epochs": 1,
+        "train.threads": 1,
+        "schedule.max": 3e-3,
+    }
+    data = gn2.Dataset(shared / "data/jets_val.h5", options)
+    options = data.setup(options)
+    with gn2.Trainer(gn2.Model(options), options) as trainer:
+        trainer.fit(data, progress=False)
+        model = trainer.snapshot()
+    path = tmp_path / "trained.onnx"
+    onnx_export.export(model, path)
+    athena_rules.check(path)
+    scores, found = tag(model, jets), reference.run(reference.session(path), *jets)
+    assert scores.probabilities.std(0).max() > 0.05  # it has learnt something
+    agree(scores.probabilities, probabilities(found))
+    vertices_agree(scores, [len(rows) for rows in jets[1]], found["GN2_VertexIndex"])
+    model.save(tmp_path / "a.gn2")
+    onnx_import.load(path).save(tmp_path / "b.gn2")
+    assert (tmp_path / "a.gn2").read_bytes() == (tmp_path / "b.gn2").read_bytes()

@@ -112,6 +112,14 @@ def test_tensors_in_other_files_are_not_read(proto, tmp_path):
         onnx_import.load(tmp_path / "y.onnx")
 
 
+def test_settings_of_another_type_are_refused(proto, tmp_path):
+    config = json.loads(proto.metadata_props[0].value)
+    config["config.yaml"]["model.embed_dim"] = None
+    proto.metadata_props[0].value = json.dumps(config)
+    with pytest.raises(gn2.FormatError, match="config.yaml"):
+        load(proto, tmp_path)
+
+
 def test_metadata_is_needed(proto, tmp_path):
     config = json.loads(proto.metadata_props[0].value)
     del config["config.yaml"]
@@ -146,3 +154,22 @@ def test_damaged_files_end_in_an_exception(proto, tmp_path):
         except gn2.Error:
             refused += 1
     assert refused > 100
+
+
+def test_the_command_goes_round(tmp_path, capsys):
+    """`gn2 export onnx` and `gn2 import onnx` give the same bytes again."""
+    from gn2.cli import main
+
+    start, middle, end = (str(tmp_path / n) for n in ("a.gn2", "a.onnx", "b.gn2"))
+    gn2.Model(SMALL).save(start)
+    extra = ["--rename", "pu:plight", "--combine", "cu,pc,0.5*plight"]
+    assert main(["export", "onnx", start, "-o", middle, *extra]) == 0
+    assert capsys.readouterr().err == ""  # Athena takes it
+    outputs = [output.name for output in onnx.load(middle).graph.output]
+    assert outputs[2:5] == ["GN2_plight", "GN2_ptau", "GN2_cu"]
+    assert main(["import", "onnx", middle, "-o", end]) == 0
+    assert open(start, "rb").read() == open(end, "rb").read()
+    assert main(["export", "onnx", start, "-o", middle, "-f", "--rename", "pu"]) == 1
+    assert "--rename pu: OLD:NEW wanted" in capsys.readouterr().err
+    assert main(["export", "onnx", start, "-o", middle, "-f", "--selection", "x"]) == 0
+    assert "tracks_x_sd0sort" in capsys.readouterr().err

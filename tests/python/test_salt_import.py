@@ -426,6 +426,11 @@ WRONG = {
         gn2.FormatError,
         "task 2 is a RegressionTask",
     ),
+    "no mapping": (
+        lambda s, c: c["model"]["model"]["init_args"].update(init_nets=["tracks"]),
+        gn2.FormatError,
+        "config: not as salt writes it",
+    ),
     "classes": (no_classes, gn2.NotFound, "names of 4 jet classes"),
 }
 

@@ -93,10 +93,10 @@ def _name(settings: Mapping[str, Any], description: Mapping[str, Any]) -> str:
 def _own(state: State, settings: dict[str, Any], name: str | None) -> Model:
     known = Config()
     with known:
-        for key, value in settings.items():
-            # provenance is the library's to fill
-            if not key.startswith("provenance."):
-                known[key] = value
+        try:
+            known.update(settings)
+        except (TypeError, OverflowError) as error:
+            raise FormatError(f"gnn_config: config.yaml: {error}") from error
         if name is not None:
             known["model.name"] = name
         model = Model(known)

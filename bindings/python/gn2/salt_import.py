@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import Config
-from .errors import FileError, FormatError, LibraryError, NotFound, ShapeError
+from .errors import Error, FileError, FormatError, LibraryError, NotFound, ShapeError
 from .model import Model
 from .salt_pickle import Tensor, read_checkpoint
 
@@ -210,6 +210,20 @@ def model_from(
         settings: content of salt's ``config.yaml``.
         classes: names of the jet classes if the config has none.
     """
+    try:
+        options, weights = _translated(state, settings, classes)
+    except Error:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        kind = type(error).__name__
+        raise FormatError(f"config: not as salt writes it ({kind}: {error})") from error
+    return fill(Model(Config(options)), weights)
+
+
+def _translated(
+    state: State, settings: Mapping[str, Any], classes: Iterable[str] | None
+) -> tuple[dict[str, Any], State]:
+    """Our options, and the weights that go with them."""
     outer = settings.get("model") or {}
     network = outer.get("model") or outer
     for path, allowed in REQUIRED:
@@ -229,7 +243,7 @@ def model_from(
         if isinstance(dig(outer, path), (int, float)):
             options[key] = float(dig(outer, path))
     fold_mup(weights, outer, options)
-    return fill(Model(Config(options)), weights)
+    return options, weights
 
 
 def _first(network: Any, outer: Any, settings: Any, key: str) -> Any:

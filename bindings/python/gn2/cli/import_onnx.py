@@ -14,11 +14,12 @@ from . import common
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="the ONNX file")
     parser.add_argument("-o", "--out", required=True, help="the .gn2 file")
+    parser.add_argument("--name", help="name of the model; default: the file's")
     common.force(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     importer = common.need("gn2.onnx_import", "onnx", "importing ONNX")
     common.output(args.out, args.force)
-    importer.load(args.file).save(args.out)
+    importer.load(args.file, name=args.name).save(args.out)
     return 0
