@@ -123,7 +123,7 @@ run_valgrind() {
         return
     fi
     run_tests valgrind "$builds/release" --setup valgrind \
-        --suite unit --suite io --suite abi --no-suite script --no-suite slow
+        --suite unit --suite memory --suite abi --no-suite script --no-suite slow
 }
 
 # The one line that ends every run.
