@@ -104,7 +104,8 @@ def mean_logits(scores, counts):
 def vertices_agree(scores, counts, found):
     """Labels are equal but where a mean logit is at the threshold."""
     ends = np.cumsum(counts)[:-1]
-    ours, theirs = (np.split(v, ends) for v in (scores.outputs["vertex"], found))
+    vertices = scores.outputs["vertex"][: sum(counts)]  # stored: fewer jets than scored
+    ours, theirs = (np.split(labels, ends) for labels in (vertices, found))
     near = [np.abs(x).min(initial=np.inf) < NEAR for x in mean_logits(scores, counts)]
     differ = [
         k for k, (a, b) in enumerate(zip(ours, theirs)) if not np.array_equal(a, b)
