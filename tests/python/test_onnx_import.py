@@ -10,6 +10,7 @@ import gn2
 from gn2 import onnx_export, onnx_import, salt_import
 
 onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+pytest.importorskip("onnx.utils")
 SMALL = {
     "model.embed_dim": 8,
     "model.num_layers": 1,
@@ -65,6 +66,37 @@ def test_names_come_from_the_graph_not_from_the_order(shared, tmp_path):
     model = load(proto, tmp_path)
     for name in expected.params:
         assert np.array_equal(model[name], expected[name]), name
+
+
+@pytest.mark.parametrize("task", ["jets_classification", "track_vertexing"])
+def test_tasks_that_were_not_exported_are_left_out(task, tmp_path):
+    """As salt's default: the jet classes alone. Other heads are numbered anew."""
+    model = gn2.Model(SMALL)
+    onnx_export.export(model, tmp_path / "x.onnx", tasks=[task])
+    back = onnx_import.load(tmp_path / "x.onnx")
+    tasks = list(dict.fromkeys(["jets_classification", task]))
+    assert back.config["model.tasks"] == tasks
+    number = model.config["model.tasks"].index(task)
+    for name in back.params:
+        of = name.replace(f"tasks.{tasks.index(task)}.", f"tasks.{number}.")
+        assert np.array_equal(back[name], model[of]), name
+
+
+def test_salts_default_export_has_no_heads_of_tracks(shared, tmp_path):
+    path, outputs = shared / "salt_model/gn2_w64.onnx", ["pb", "pc", "pu", "ptau"]
+    onnx.utils.extract_model(
+        str(path),
+        str(tmp_path / "x.onnx"),
+        ["jet_features", "track_features"],
+        [f"GN2_{name}" for name in outputs],
+    )
+    proto = onnx.load(tmp_path / "x.onnx")
+    assert not any("tasks.1" in t.name for t in proto.graph.initializer)
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(onnx.load(path).metadata_props)
+    model, whole = load(proto, tmp_path), onnx_import.load(path)
+    assert model.config["model.tasks"] == ["jets_classification"]
+    assert all(np.array_equal(model[name], whole[name]) for name in model.params)
 
 
 def test_merged_tensors_keep_their_names(proto, tmp_path):

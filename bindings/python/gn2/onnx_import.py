@@ -20,7 +20,7 @@ from .config import Config
 from .errors import FileError, FormatError, NotFound
 from .model import Model
 from .onnx_export import require_onnx
-from .salt_import import class_list, fill, model_from
+from .salt_import import class_list, dig, fill, model_from
 
 State = dict[str, NDArray[Any]]
 
@@ -33,7 +33,8 @@ def load(path: str | os.PathLike[str], *, name: str | None = None) -> Model:
         name: name of the model; None: that of the file.
 
     Returns:
-        The model. Files of ours give back every weight to the bit, and the config.
+        The model, with the tasks that were exported. Files of ours give back every
+        weight to the bit, and the config.
 
     Raises:
         FileError, FormatError: no such file; no ONNX; weights that cannot be told.
@@ -50,6 +51,8 @@ def load(path: str | os.PathLike[str], *, name: str | None = None) -> Model:
     if "model.embed_dim" in settings:
         return _own(state, dict(settings), name)
     settings = {**settings, "name": name or _name(settings, description)}
+    tasks = dig(settings, "model.model.tasks.init_args") or {}
+    tasks["modules"], state = _present(tasks.get("modules"), state)
     metadata = description.get("metadata.yaml")
     named = metadata.get("object_classes") if isinstance(metadata, Mapping) else None
     return model_from(state, settings, classes=class_list(named))
@@ -91,6 +94,7 @@ def _name(settings: Mapping[str, Any], description: Mapping[str, Any]) -> str:
 
 
 def _own(state: State, settings: dict[str, Any], name: str | None) -> Model:
+    settings["model.tasks"], state = _present(settings.get("model.tasks"), state)
     known = Config()
     with known:
         try:
@@ -102,6 +106,19 @@ def _own(state: State, settings: dict[str, Any], name: str | None) -> Model:
         model = Model(known)
     weights = {k[6:]: v for k, v in state.items() if k.startswith("model.")}
     return fill(model, weights)
+
+
+def _present(tasks: Any, state: State) -> tuple[list[Any], State]:
+    """The tasks whose heads were exported, and the tensors numbered accordingly."""
+    tasks = tasks if isinstance(tasks, list) else []
+    heads = [f"model.tasks.{k}." for k in range(len(tasks))]
+    kept = [k for k, head in enumerate(heads) if any(n.startswith(head) for n in state)]
+    numbers = {heads[old]: f"model.tasks.{new}." for new, old in enumerate(kept)}
+    renamed = {}
+    for name, values in state.items():
+        head = next((head for head in numbers if name.startswith(head)), "")
+        renamed[numbers.get(head, "") + name[len(head) :]] = values
+    return [tasks[k] for k in kept], renamed
 
 
 class Weights:
