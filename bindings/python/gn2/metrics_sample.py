@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tagged jets with their truth: what ``plots`` and ``report`` draw.
+
+From a score file and the file that was tagged, from a model and a file, or from arrays.
+Reading files needs h5py; the figures themselves are in ``metrics``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import metrics
+from .config import Config
+from .errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsupported
+from .model import Model
+from .scores import Names, Scores, short_name
+from .tagger import Tagger
+
+# Columns by the names the files use, first come first served.
+_PT = ("pt_btagJes", "pt")
+_TRUTH_ID = "HadronConeExclTruthLabelID"
+_ID_OF = {"b": 5, "c": 4, "u": 0, "tau": 15}  # ftag's flavours by that label
+_READABLE = {"b": "b", "c": "c", "u": "light", "tau": "tau"}
+_JETS_A_CALL = 5000
+
+HEAVY = ("FromB", "FromBC", "FromC")  #: origins of heavy flavour
+
+
+@dataclass
+class Tracks:
+    """Constituents, jet by jet; what is not known is None."""
+
+    counts: NDArray[np.int64]  #: (T) of the first T jets
+    origins: tuple[str, ...] = ()  #: names of the classes
+    origin: NDArray[np.int64] | None = None  #: (N) truth; negative = none
+    origin_p: NDArray[np.float32] | None = None  #: (N, origins)
+    vertex: NDArray[np.int64] | None = None  #: (N) truth; negative = in none
+    vertex_found: NDArray[np.int64] | None = None  #: (N)
+
+    def __post_init__(self) -> None:
+        rows = int(np.sum(self.counts))
+        for name in ("origin", "origin_p", "vertex", "vertex_found"):
+            value = getattr(self, name)
+            if value is not None and len(value) != rows:
+                raise ShapeError(f"{name}: {len(value)} rows for {rows} constituents")
+
+    def is_origin(self, *names: str) -> NDArray[np.bool_]:
+        """(N) whether the true origin is one of these."""
+        indices = [self.origins.index(n) for n in names if n in self.origins]
+        return np.isin(self.origin, indices)
+
+
+@dataclass
+class Tagged:
+    """Jets, their true flavours and what a tagger says of them."""
+
+    name: str  #: in legends
+    scores: Scores
+    flavour: NDArray[np.int64]  #: (B) index into classes; negative = other
+    pt: NDArray[np.float64] | None = None  #: (B) MeV
+    n_tracks: NDArray[np.int64] | None = None  #: (B)
+    tracks: Tracks | None = None
+    class_weights: tuple[float, ...] = ()  #: of the training, if known
+    facts: Mapping[str, str] = field(default_factory=dict)  #: for the report
+
+    def __post_init__(self) -> None:
+        for what in ("flavour", "pt", "n_tracks"):
+            value = getattr(self, what)
+            if value is not None and len(value) != len(self.scores):
+                raise ShapeError(
+                    f"{self.name}: {len(value)} of {what} for {len(self.scores)} jets"
+                )
+        if not np.isfinite(self.probabilities).all():
+            raise InvalidArgument(f"{self.name}: a probability is NaN or infinite")
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """(B, classes)"""
+        return self.scores.probabilities
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Short names: b, c, light, tau."""
+        return tuple(readable(name) for name in self.scores.classes)
+
+    def index(self, flavour: str) -> int:
+        """Index of a class by a name of it."""
+        names = self.classes
+        if flavour in names:
+            return names.index(flavour)
+        if flavour in self.scores.classes:
+            return self.scores.classes.index(flavour)
+        raise NotFound(f"no class '{flavour}'; {self.name} has {', '.join(names)}")
+
+    def present(self) -> tuple[str, ...]:
+        """Classes of which there are jets."""
+        return tuple(n for i, n in enumerate(self.classes) if (self.flavour == i).any())
+
+    def of(self, flavour: str) -> NDArray[np.bool_]:
+        """(B) whether the jet is of a class."""
+        mask: NDArray[np.bool_] = self.flavour == self.index(flavour)
+        return mask
+
+    def discriminant(self, signal: str = "b", **fractions: float) -> Any:
+        """(B) as :meth:`Scores.discriminant`."""
+        return self.scores.discriminant(signal, **fractions)
+
+    def select(self, mask: ArrayLike, name: str | None = None) -> Tagged:
+        """Some of the jets, e.g. a range of pT or a process."""
+        keep = np.asarray(mask, bool)
+        if keep.shape != (len(self.scores),):
+            raise ShapeError(f"mask {keep.shape} for {len(self.scores)} jets")
+        return Tagged(
+            name or self.name,
+            Scores(self.probabilities[keep], self.scores._names),
+            self.flavour[keep],
+            None if self.pt is None else self.pt[keep],
+            None if self.n_tracks is None else self.n_tracks[keep],
+            None if self.tracks is None else _select_tracks(self.tracks, keep),
+            self.class_weights,
+            self.facts,
+        )
+
+    def pairs(self) -> metrics.PairCounts | None:
+        """Vertex pairs of the jets that have tracks here."""
+        t = self.tracks
+        if t is None or t.vertex is None or t.vertex_found is None:
+            return None
+        return metrics.pair_counts(t.counts, t.vertex, t.vertex_found)
+
+
+def readable(name: str) -> str:
+    """"light" for "ujets"."""
+    return _READABLE.get(short_name(name), short_name(name))
+
+
+def _select_tracks(tracks: Tracks, keep: Any) -> Tracks:
+    jets = keep[: len(tracks.counts)]
+    rows = np.repeat(jets, tracks.counts)
+    columns = (tracks.origin, tracks.origin_p, tracks.vertex, tracks.vertex_found)
+    cut = [None if column is None else column[rows] for column in columns]
+    return Tracks(tracks.counts[jets], tracks.origins, *cut)
+
+
+# ---- from arrays ----
+
+
+def from_arrays(
+    probabilities: Any,
+    flavour: ArrayLike,
+    *,
+    classes: Sequence[str] = ("bjets", "cjets", "ujets", "taujets"),
+    name: str = "GN2",
+    pt: ArrayLike | None = None,
+    n_tracks: ArrayLike | None = None,
+    tracks: Tracks | None = None,
+) -> Tagged:
+    """Tagged jets from arrays.
+
+    Args:
+        probabilities: (B, classes), or :class:`gn2.Scores`.
+        flavour: (B) index into the classes; negative = other.
+        classes: names of the columns, not used for Scores.
+        pt: (B) MeV.
+        n_tracks: (B).
+    """
+    scores = probabilities
+    if not isinstance(scores, Scores):
+        p = np.ascontiguousarray(probabilities, np.float32)
+        if p.ndim != 2 or p.shape[1] != len(classes):
+            raise ShapeError(f"probabilities {p.shape}, must be (B, {len(classes)})")
+        scores = Scores(p, Names(name, tuple(classes), _fractions()))
+    return Tagged(
+        name,
+        scores,
+        np.asarray(flavour, np.int64),
+        None if pt is None else np.asarray(pt, np.float64),
+        None if n_tracks is None else np.asarray(n_tracks, np.int64),
+        tracks,
+    )
+
+
+def _fractions() -> dict[str, Any]:
+    return {k: v for k, v in Config().items() if k.startswith("discriminant.")}
+
+
+# ---- from files ----
+
+
+def _open(path: str | os.PathLike[str]) -> Any:
+    try:
+        import h5py
+    except ImportError as problem:
+        raise Unsupported("reading HDF5 files for plots needs h5py") from problem
+    try:
+        import hdf5plugin  # noqa: F401  (LZ4, as UPP and salt write)
+    except ImportError:
+        pass
+    return h5py.File(path, "r")
+
+
+def _rows(file: Any, name: str, limit: int | None) -> Any:
+    return file[name][: limit if limit and limit > 0 else None] if name in file else None
+
+
+def _column(names: Sequence[str], *tables: Any) -> Any:
+    for table in tables:
+        for name in names:
+            if table is not None and name in table.dtype.names:
+                return table[name]
+    return None
+
+
+def _class_names(*files: Any) -> list[str]:
+    """The attribute flavour_label of /jets."""
+    for file in files:
+        value = file["jets"].attrs.get("flavour_label") if file else None
+        if value is not None:
+            texts = np.atleast_1d(value)
+            return [t.decode() if isinstance(t, bytes) else str(t) for t in texts]
+    return []
+
+
+def _flavours(classes: Sequence[str], labels: Sequence[str], *tables: Any) -> Any:
+    """Index of each jet's class among those of the tagger."""
+    index = _column(["flavour_label"], *tables)
+    if index is None:
+        truth = _column([_TRUTH_ID], *tables)
+        if truth is None:
+            raise NotFound(f"no truth: neither 'flavour_label' nor '{_TRUTH_ID}'")
+        ids = [_ID_OF.get(short_name(name), -999) for name in classes]
+        match = np.asarray(truth)[:, None] == np.array(ids)
+        return np.where(match.any(1), match.argmax(1), -1)
+    index = np.asarray(index, np.int64)
+    places = [list(classes).index(n) if n in classes else -1 for n in labels or classes]
+    known = (index >= 0) & (index < len(places))
+    return np.where(known, np.array([*places, -1])[np.where(known, index, -1)], -1)
+
+
+def _score_columns(names: Sequence[str], path: Any) -> tuple[str, dict[str, str]]:
+    """Prefix of the scores and columns by short class name."""
+    prefix = next((n[:-3] for n in names if n.endswith("_pb")), None)
+    if prefix is None:
+        raise FormatError(f"'{path}': /jets has no field ending in '_pb'")
+    start = prefix + "_p"
+    found = {n[len(start) :]: n for n in names if n.startswith(start)}
+    return prefix, found
+
+
+def from_scores(
+    scores: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None = None,
+    *,
+    name: str | None = None,
+    max_jets: int | None = None,
+) -> Tagged:
+    """Tagged jets from a score file (ours, or salt's) and the file that was tagged.
+
+    Args:
+        scores: /jets with ``NAME_pb`` …, and /tracks with ``NAME_pPileup`` … and
+            ``VertexIndex`` where they were written.
+        data: the jets with their truth, in the same order; None: the score file
+            holds the truth too.
+        name: in legends; None: that of the scores.
+    """
+    with _open(scores) as s, _open(data if data is not None else scores) as d:
+        mine, jets = _rows(s, "jets", max_jets), _rows(d, "jets", max_jets)
+        if mine is None or jets is None:
+            raise FormatError(f"'{scores}' or its data: no dataset 'jets'")
+        if len(mine) != len(jets):
+            raise ShapeError(f"{len(mine)} jets scored, the data have {len(jets)}")
+        prefix, columns = _score_columns(mine.dtype.names, scores)
+        labels = _class_names(d, s)
+        short = {short_name(n): n for n in labels}
+        classes = tuple(short.get(k, k + "jets") for k in columns)
+        p = np.stack([mine[c].astype(np.float32) for c in columns.values()], 1)
+        tracks = _rows(d, "tracks", max_jets)
+        found = _found(_rows(s, "tracks", max_jets), prefix)
+        return Tagged(
+            name or prefix,
+            Scores(p, Names(prefix, classes, _fractions())),
+            _flavours(classes, labels, jets, mine),
+            _pt(jets, mine),
+            _n_tracks(tracks, jets, mine),
+            _tracks(tracks, found),
+            facts=_facts(jets=data or scores, scores=scores),
+        )
+
+
+def from_model(
+    model: Model | str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    max_jets: int | None = None,
+    threads: int = 0,
+) -> Tagged:
+    """Tags the jets of an HDF5 file with a model, all tasks it has."""
+    path = None if isinstance(model, Model) else model
+    model = model if isinstance(model, Model) else Model.load(model)
+    with _open(data) as d:
+        jets, tracks = _rows(d, "jets", max_jets), _rows(d, "tracks", max_jets)
+        labels = _class_names(d)
+    with Tagger(model, threads=threads) as tagger:
+        has = tagger.output_names
+        wanted = [n for n in ("origin", "vertex") if n in has and tracks is not None]
+        p, outputs = _tag(tagger, jets, tracks, wanted)
+    title = model.metadata("model.name")
+    tagged = Tagged(
+        name or title,
+        Scores(p, Names(title, model.classes, _own_fractions(model))),
+        _flavours(model.classes, labels, jets),
+        _pt(jets),
+        _n_tracks(tracks, jets),
+        _tracks(tracks, (outputs.get("origin"), outputs.get("vertex"), ())),
+        _weights(model),
+        _facts(jets=data, model=path, weights=model),
+    )
+    if tagged.tracks is not None:
+        named = model.metadata("task.track_origin.classes").split(",")
+        tagged.tracks.origins = tuple(n.strip() for n in named)
+    return tagged
+
+
+def _own_fractions(model: Model) -> dict[str, Any]:
+    return {k: v for k, v in model.config.items() if k.startswith("discriminant.")}
+
+
+def _weights(model: Model) -> tuple[float, ...]:
+    text = model.metadata("task.jets_classification.class_weights")
+    return tuple(float(x) for x in text.split(",") if x.strip())
+
+
+def _facts(**of: Any) -> dict[str, str]:
+    """What a sample is made of, as text; file names without folders."""
+    out = {}
+    for key, value in of.items():
+        if isinstance(value, Model):
+            out["weights"] = f"{value.size:,}"
+            out["architecture"] = (
+                f"width {value.metadata('model.embed_dim')}, "
+                f"{value.metadata('model.num_layers')} layers, "
+                f"{value.metadata('model.num_heads')} heads"
+            )
+        elif value is not None:
+            out[key] = os.path.basename(os.fspath(value))
+    return out
+
+
+def _tag(tagger: Tagger, jets: Any, tracks: Any, wanted: list[str]) -> Any:
+    parts: list[Any] = []
+    for first in range(0, len(jets), _JETS_A_CALL):
+        rows = slice(first, first + _JETS_A_CALL)
+        given = None if tracks is None else tracks[rows]
+        parts.append(tagger.tag(jets[rows], given, outputs=wanted))
+    if not parts:
+        raise ShapeError("no jets to tag")
+    p = np.concatenate([part.probabilities for part in parts])
+    return p, {n: np.concatenate([part[n] for part in parts]) for n in wanted}
+
+
+def _pt(*tables: Any) -> Any:
+    pt = _column(_PT, *tables)
+    return None if pt is None else np.asarray(pt, np.float64)
+
+
+def _n_tracks(tracks: Any, *tables: Any) -> Any:
+    if tracks is not None and "valid" in tracks.dtype.names:
+        return tracks["valid"].sum(1).astype(np.int64)
+    return _column(["n_tracks"], *tables)
+
+
+def _found(tracks: Any, prefix: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """Origin probabilities (T, slots, origins), vertices, names, as far as written."""
+    if tracks is None:
+        return None, None, ()
+    start, fields = prefix + "_p", tracks.dtype.names
+    columns = [n for n in fields if n.startswith(start)]
+    p = np.stack([tracks[n] for n in columns], -1) if columns else None
+    vertex = _column(["VertexIndex", f"{prefix}_VertexIndex"], tracks)
+    return p, vertex, tuple(n[len(start) :] for n in columns)
+
+
+def _tracks(data: Any, found: tuple[Any, Any, tuple[str, ...]]) -> Tracks | None:
+    """Valid slots of the data beside what was found for the first jets of them."""
+    origin_p, vertex_found, origins = found
+    sizes = [len(x) for x in (origin_p, vertex_found) if x is not None]
+    if data is None or not sizes or "valid" not in data.dtype.names:
+        return None
+    data = data[: sizes[0]]
+    valid = data["valid"] != 0
+
+    def flat(values: Any, kind: Any) -> Any:
+        return None if values is None else np.asarray(values[valid], kind)
+
+    return Tracks(
+        valid.sum(1).astype(np.int64),
+        origins,
+        flat(_column(["ftagTruthOriginLabel"], data), np.int64),
+        flat(origin_p, np.float32),
+        flat(_column(["ftagTruthVertexIndex"], data), np.int64),
+        flat(vertex_found, np.int64),
+    )

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training curves: of a metrics.csv, of a History, and live while a fit runs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import plots_style as style
+from .errors import FormatError, InvalidArgument
+from .plots_style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
+
+Columns = dict[str, NDArray[np.float64]]
+
+
+class Curves(NamedTuple):
+    """Figures of a run by name, each with its "step"."""
+
+    steps: Columns  #: of training
+    validation: Columns  #: names begin with val_
+
+
+class _Line(NamedTuple):
+    name: str  # of a column, without val_
+    label: str
+    color: str
+    dash: Any
+    marker: str
+
+
+class _Panel(NamedTuple):
+    title: str
+    lines: tuple[_Line, ...]
+    log: bool = False
+
+
+_TOTAL = _Line("loss", "", BLACK, "-", "o")
+_TASKS = (
+    _Line("loss_jets", "jets", BLUE, "-", "o"),
+    _Line("loss_origin", "origin", VERMILLION, "--", "s"),
+    _Line("loss_vertex", "vertex", GREEN, "-.", "^"),
+)
+TRAINING = (
+    _Panel("Loss", (_TOTAL,)),
+    _Panel("Loss × task weight", _TASKS),
+    _Panel("Learning rate", (_Line("learning_rate", "", BLACK, "-", ""),)),
+    _Panel("Gradient norm", (_Line("gradient_norm", "", BLACK, "-", ""),), True),
+)
+VALIDATION = (
+    _Panel(
+        "Validation",
+        (
+            _Line("auc_b_light", "AUC b–light", BLUE, "-", "o"),
+            _Line("auc_b_c", "AUC b–c", VERMILLION, "--", "s"),
+            _Line("accuracy", "jet accuracy", GREEN, "-.", "^"),
+            _Line("origin_accuracy", "origin accuracy", PURPLE, ":", "D"),
+        ),
+    ),
+    _Panel(
+        "Rejection at 77 % b-efficiency",
+        (
+            _Line("rejection_light_77", "light", GREEN, "-.", "^"),
+            _Line("rejection_tau_77", "tau", PURPLE, ":", "D"),
+            _Line("rejection_c_77", "c", VERMILLION, "--", "s"),
+        ),
+        True,
+    ),
+)
+
+
+# ---- reading ----
+
+
+def read(source: Any) -> Curves:
+    """Curves of a metrics.csv (a path), a :class:`gn2.History`, or :class:`Live`."""
+    if isinstance(source, Curves):
+        return source
+    if isinstance(source, Live):
+        return source.curves()
+    if hasattr(source, "validation") and hasattr(source, "steps"):
+        return _of_history(source)
+    if isinstance(source, (str, os.PathLike)):
+        return _of_csv(source)
+    raise InvalidArgument(f"no training curves in a {type(source).__name__}")
+
+
+def _number(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _of_csv(path: str | os.PathLike[str]) -> Curves:
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = [_row(row) for row in reader]
+        names = [name for name in reader.fieldnames or [] if name and name != "event"]
+    if "step" not in names:
+        raise FormatError(f"'{path}': no column 'step'")
+    return _split(names, rows)
+
+
+def _row(texts: Mapping[str, str]) -> dict[str, float]:
+    """Figures of a line; an epoch's line repeats those of its last step."""
+    own = texts.get("event") != "epoch"
+    return {
+        name: _number(text)
+        for name, text in texts.items()
+        if name and (own or name == "step" or name.startswith("val_"))
+    }
+
+
+def _split(names: Iterable[str], rows: list[Mapping[str, float]]) -> Curves:
+    names = list(names)
+    own = ["step", *(n for n in names if n != "step" and not n.startswith("val_"))]
+    val = ["step", *(n for n in names if n.startswith("val_"))]
+    return Curves(_columns(own, rows, "loss"), _columns(val, rows, "val_loss"))
+
+
+def _columns(names: list[str], rows: list[Mapping[str, float]], key: str) -> Columns:
+    """Columns of the rows in which the key is a number."""
+    there = [row for row in rows if not np.isnan(row.get(key, np.nan))]
+    return {n: np.array([row.get(n, np.nan) for row in there], float) for n in names}
+
+
+def _of_history(history: Any) -> Curves:
+    rows: list[Mapping[str, float]] = [s._asdict() for s in history.steps]
+    names = list(rows[0]) if rows else ["step"]
+    found = [m.flat() for m in history.validation]
+    # a history keeps no steps of its validations: epochs are equally long
+    last = history.steps[-1].step if rows else 0
+    first = history.steps[0].step - 1 if rows else 0
+    at = first + (last - first) * np.arange(1, len(found) + 1) / max(1, len(found))
+    rows += [{"step": float(s), **m} for s, m in zip(at, found)]
+    return _split([*names, *(found[0] if found else ())], rows)
+
+
+# ---- drawing ----
+
+
+@style.styled
+def training(source: Any, *, title: str | None = None) -> Any:
+    """Losses in all and by task, learning rate, gradient norm; figures of validation.
+
+    Args:
+        source: path of a metrics.csv, a :class:`gn2.History`, or :class:`Live`.
+    """
+    curves = read(source)
+    panels = [p for p in TRAINING if _has(curves, p)]
+    panels += [p for p in VALIDATION if _has(curves, p)]
+    rows = max(1, -(-len(panels) // 2))
+    figure = style.new(9.6, 2.9 * rows, title)
+    grid = figure.subplots(rows, 2, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes, panel in zip(grid.flat, panels):
+        _draw(axes, curves, panel)
+    return figure
+
+
+def _has(curves: Curves, panel: _Panel) -> bool:
+    return any(
+        np.isfinite(of.get(prefix + line.name, [])).any()
+        for of, prefix in ((curves.steps, ""), (curves.validation, "val_"))
+        for line in panel.lines
+    )
+
+
+def _used(curves: Curves, line: _Line) -> bool:
+    """Whether there is something to draw: the loss of a task that is off is 0."""
+    values = np.concatenate(
+        [
+            curves.steps.get(line.name, np.empty(0)),
+            curves.validation.get("val_" + line.name, np.empty(0)),
+        ]
+    )
+    values = values[np.isfinite(values)]
+    return bool(len(values)) and bool((values != 0).any())
+
+
+def _draw(axes: Any, curves: Curves, panel: _Panel) -> None:
+    for line in panel.lines:
+        if _used(curves, line):
+            _train_line(axes, curves.steps, line)
+            _val_line(axes, curves.validation, line)
+    axes.set_xlabel("Step")
+    axes.set_ylabel(panel.title)
+    axes.set_xlim(left=0)
+    if panel.log:
+        _log_scale(axes)
+    if axes.get_legend_handles_labels()[1]:
+        style.legend_above(axes, 4 if len(panel.lines) < 4 else 2)
+
+
+def _log_scale(axes: Any) -> None:
+    """Logarithmic, with figures at the ticks even where the range is less than ten."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high / low < 300:
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if _leading(x) else "")
+
+
+def _leading(x: float) -> bool:
+    digit = round(x / 10 ** np.floor(np.log10(x)), 6)
+    return bool(digit in (2, 5))
+
+
+def _train_line(axes: Any, steps: Columns, line: _Line) -> None:
+    values = steps.get(line.name, np.empty(0))
+    if not len(values) or not np.isfinite(values).any():
+        return
+    x, window = steps["step"], max(1, len(values) // 50)
+    if line.name == "learning_rate" or window == 1:
+        label = "training" if line is _TOTAL else line.label
+        axes.plot(x, values, color=line.color, ls=line.dash, label=label)
+        return
+    axes.plot(x, values, color=line.color, lw=0.5, alpha=0.3)
+    mean = np.convolve(values, np.full(window, 1 / window), "valid")
+    of_steps = f"mean of {window} steps"
+    label = f"training, {of_steps}" if line is _TOTAL else line.label or of_steps
+    axes.plot(x[window - 1 :], mean, color=line.color, ls=line.dash, label=label)
+
+
+def _val_line(axes: Any, validation: Columns, line: _Line) -> None:
+    values = validation.get("val_" + line.name, np.empty(0))
+    shown = np.isfinite(values)
+    if not shown.any():
+        return
+    label = "validation" if line is _TOTAL else "" if line in _TASKS else line.label
+    axes.plot(
+        validation["step"][shown],
+        values[shown],
+        color=line.color,
+        ls="" if line is _TOTAL or line in _TASKS else line.dash,
+        marker=line.marker,
+        mfc="white",
+        label=label or None,
+    )
+
+
+# ---- live ----
+
+
+class Live:
+    """Draws the curves while ``Trainer.fit(…, callback=Live())`` runs.
+
+    In a notebook the picture below the cell is renewed; elsewhere, or when a path is
+    given, a file is written: after every epoch and at most every ``seconds`` s.
+
+    Args:
+        path: picture, e.g. "curves.png"; None: only in a notebook.
+        seconds: pause between two pictures.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, seconds: float = 5.0
+    ) -> None:
+        self.path, self.seconds = path, seconds
+        self._rows: list[Mapping[str, float]] = []
+        self._names: dict[str, None] = {"step": None}
+        self._drawn = time.monotonic()
+        self._display: Any = None
+
+    def __call__(self, progress: Any) -> None:
+        if progress.event == "step":
+            row = dict(progress.stats._asdict())
+        elif progress.validation is not None:
+            row = {"step": progress.step, **progress.validation.flat()}
+        else:
+            return
+        self._rows.append(row)
+        self._names.update(dict.fromkeys(row))
+        now = time.monotonic()
+        if progress.event == "epoch" or now - self._drawn > self.seconds:
+            self.draw()
+            self._drawn = now
+
+    def curves(self) -> Curves:
+        """What was noted so far."""
+        return _split(self._names, self._rows)
+
+    def draw(self) -> None:
+        """Renews the picture."""
+        figure = training(self)
+        if self.path is not None:
+            style.save(figure, self.path)
+        shell = _notebook()
+        if shell is None:
+            return
+        if self._display is None:
+            self._display = shell(figure, display_id=True)
+        else:
+            self._display.update(figure)
+
+
+def _notebook() -> Any:
+    """IPython's display(), in a notebook."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return None
+    shell = get_ipython()
+    return display if shell is not None and hasattr(shell, "kernel") else None

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the directory of a ``gn2 fit`` holds, for its pictures and its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import plots_training
+from .errors import InvalidArgument, Unsupported
+from .metrics_sample import Tagged, from_model, from_scores
+from .report import Content
+
+MODELS = ("best.gn2", "model.gn2")
+#: jets that are tagged for pictures, the first of the file
+MAX_JETS = 50_000
+
+
+def read(
+    run: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    compare: Sequence[str] = (),
+    max_jets: int = MAX_JETS,
+    threads: int = 0,
+) -> Content:
+    """Curves of a run, and the jets tagged with its best model.
+
+    Args:
+        run: the directory.
+        data: labelled jets; None: the validation jets of the run.
+        compare: further taggers, ``[NAME=]FILE``: models or score files of ``data``.
+        max_jets: jets that are tagged.
+        threads: 0: all.
+    """
+    folder = os.fspath(run)
+    if not os.path.isdir(folder):
+        raise InvalidArgument(f"no directory '{folder}'")
+    name = os.path.basename(os.path.abspath(folder))
+    facts = json.loads(_text(folder, "run.json") or "{}")
+    csv = os.path.join(folder, "metrics.csv")
+    curves = plots_training.read(csv) if os.path.exists(csv) else None
+    data = data if data is not None else _validation(facts)
+    models = [m for m in MODELS if os.path.exists(os.path.join(folder, m))]
+    words = [f"{name}={os.path.join(folder, m)}" for m in models[:1]]
+    samples: list[Tagged] = []
+    if data is not None:
+        samples = _taggers([*words, *compare], data, max_jets, threads)
+    return Content(samples, curves, _text(folder, "config.txt"), f"GN2: {name}")
+
+
+def _text(folder: str, name: str) -> str:
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _validation(facts: dict[str, Any]) -> str | None:
+    there = [path for path in facts.get("val") or () if os.path.exists(path)]
+    return str(there[0]) if there else None
+
+
+def _taggers(words: list[str], data: Any, max_jets: int, threads: int) -> list[Tagged]:
+    try:
+        return [tagger(w, data, max_jets=max_jets, threads=threads) for w in words]
+    except Unsupported as problem:  # without h5py the curves remain
+        print(f"gn2: no jets in the report ({problem})", file=sys.stderr)
+        return []
+
+
+def tagger(word: str, data: Any, *, max_jets: int | None, threads: int = 0) -> Tagged:
+    """Tagged jets of ``[NAME=]FILE``, a model (.gn2) or a score file."""
+    label, mark, path = word.partition("=")
+    if not mark or os.path.exists(word):
+        path, label = word, os.path.splitext(os.path.basename(word))[0]
+    if path.endswith(".gn2"):
+        if data is None:
+            raise InvalidArgument(f"'{path}' needs jets to tag: give --data")
+        return from_model(path, data, name=label, max_jets=max_jets, threads=threads)
+    return from_scores(path, data, name=label, max_jets=max_jets)
