@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of merit against loops over jets and pairs."""
+
 import math
 
 import numpy as np

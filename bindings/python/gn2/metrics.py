@@ -2,9 +2,9 @@
 """Figures of merit of a tagger, from arrays.
 
 NumPy only; no files (``metrics_sample``) and no pictures (``plots``). Working points as
-in the library: on a sample of n signal jets the cut of efficiency e is the discriminant
-with index floor((1 − e)·n) of the sorted ones, and a jet passes with D ≥ cut. Errors are
-binomial, those of areas under curves Hanley and McNeil's.
+in the library: on a sample of n signal jets the cut of efficiency e is the
+discriminant with index floor((1 − e)·n) of the sorted ones, and a jet passes with
+D ≥ cut. Errors are binomial, those of areas under curves Hanley and McNeil's.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Binned(NamedTuple):
     edges: Floats  #: (bins + 1)
     value: Floats  #: (bins), NaN where empty
     error: Floats
-    count: NDArray[np.int64]  #: jets in the bin
+    count: NDArray[np.int64]  # type: ignore[assignment]  #: jets in the bin
 
 
 class Calibration(NamedTuple):
@@ -55,7 +55,7 @@ class Calibration(NamedTuple):
     predicted: Floats  #: mean probability of the bin
     observed: Floats  #: share of jets that are of the class
     error: Floats
-    count: NDArray[np.int64]
+    count: NDArray[np.int64]  # type: ignore[assignment]
     ece: float  #: mean |observed − predicted| over jets
 
 
@@ -105,7 +105,7 @@ def cut_at(signal: ArrayLike, efficiency: ArrayLike) -> Any:
     ordered = np.sort(_scores(signal, "discriminants"))
     asked = np.asarray(efficiency, float)
     if ((asked <= 0) | (asked > 1)).any():
-        raise InvalidArgument(f"efficiency {efficiency} is not in (0, 1]")
+        raise InvalidArgument(f"efficiency {asked} is not in (0, 1]")
     if not len(ordered):
         return np.full(asked.shape, np.nan)[()]
     index = np.floor((1 - asked) * len(ordered)).astype(np.int64)
@@ -210,7 +210,9 @@ def ratio_binned(
     return Binned(edges, *share(kept, total), total.astype(np.int64))
 
 
-def confusion(truth: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
+def confusion(
+    truth: ArrayLike, predicted: ArrayLike, classes: int
+) -> NDArray[np.int64]:
     """(truth, predicted) counts; rows with a negative truth are left out."""
     truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
     known = truth >= 0
@@ -231,7 +233,9 @@ def balanced_accuracy(matrix: ArrayLike) -> float:
     counts = np.asarray(matrix, float)
     rows = counts.sum(1)
     there = rows > 0
-    return float(np.mean(np.diag(counts)[there] / rows[there])) if there.any() else np.nan
+    return (
+        float(np.mean(np.diag(counts)[there] / rows[there])) if there.any() else np.nan
+    )
 
 
 def cross_entropy(p: ArrayLike, truth: ArrayLike, weights: ArrayLike = ()) -> Ratio:
@@ -270,7 +274,7 @@ def calibration(
     bin_of = np.clip((p * bins).astype(int), 0, bins - 1)
 
     def total(values: Any) -> Floats:
-        return np.bincount(bin_of, values, bins)
+        return np.bincount(bin_of, values, bins).astype(float)
 
     weight, squares = total(w), total(w**2)
     count = np.bincount(bin_of, minlength=bins)
@@ -316,7 +320,9 @@ def pair_counts(
     return out
 
 
-def _count_pairs(out: PairCounts, jets: Any, truth: Any, found: Any, among: Any) -> None:
+def _count_pairs(
+    out: PairCounts, jets: Any, truth: Any, found: Any, among: Any
+) -> None:
     i, j = np.triu_indices(truth.shape[1], 1)
     use = among[:, i] & among[:, j]
     same = use & (truth[:, i] == truth[:, j]) & (truth[:, i] >= 0)

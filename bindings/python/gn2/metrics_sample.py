@@ -53,7 +53,7 @@ class Tracks:
     def is_origin(self, *names: str) -> NDArray[np.bool_]:
         """(N) whether the true origin is one of these."""
         indices = [self.origins.index(n) for n in names if n in self.origins]
-        return np.isin(self.origin, indices)
+        return np.isin(np.asarray(self.origin), indices)
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Tagged:
         mask: NDArray[np.bool_] = self.flavour == self.index(flavour)
         return mask
 
-    def discriminant(self, signal: str = "b", **fractions: float) -> Any:
+    def discriminant(self, signal: str = "b", **fractions: Any) -> Any:
         """(B) as :meth:`Scores.discriminant`."""
         return self.scores.discriminant(signal, **fractions)
 
@@ -136,7 +136,7 @@ class Tagged:
 
 
 def readable(name: str) -> str:
-    """"light" for "ujets"."""
+    """ "light" for "ujets"."""
     return _READABLE.get(short_name(name), short_name(name))
 
 
@@ -206,7 +206,9 @@ def _open(path: str | os.PathLike[str]) -> Any:
 
 
 def _rows(file: Any, name: str, limit: int | None) -> Any:
-    return file[name][: limit if limit and limit > 0 else None] if name in file else None
+    return (
+        file[name][: limit if limit and limit > 0 else None] if name in file else None
+    )
 
 
 def _column(names: Sequence[str], *tables: Any) -> Any:
@@ -309,7 +311,9 @@ def from_model(
         labels = _class_names(d)
     with Tagger(model, threads=threads) as tagger:
         has = tagger.output_names
-        wanted = [n for n in ("origin", "vertex") if n in has and tracks is not None]
+        wanted: list[str] = [
+            n for n in ("origin", "vertex") if n in has and tracks is not None
+        ]
         p, outputs = _tag(tagger, jets, tracks, wanted)
     title = model.metadata("model.name")
     tagged = Tagged(

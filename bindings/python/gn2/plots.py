@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of a tagger: each function returns a matplotlib Figure.
 
-    new = gn2.plots.from_scores("scores.h5", "jets_test.h5", name="new")
-    old = gn2.plots.from_model("old.gn2", "jets_test.h5", name="old")
-    gn2.plots.save(gn2.plots.roc([new, old]), "roc.png")
-    gn2.plots.report([new, old], "report.html")
+    from gn2 import plots
+
+    new = plots.from_scores("scores.h5", "jets_test.h5", name="new")
+    old = plots.from_model("old.gn2", "jets_test.h5", name="old")
+    plots.save(plots.roc([new, old]), "roc.png")
+    plots.report([new, old], "report.html")
 
 Where several taggers are given the first is the one looked at, the last the reference
 of ratios. Cuts are set on the signal jets of each sample given.

@@ -77,7 +77,8 @@ def efficiency(
     """Efficiency of each flavour in bins of pT or the number of tracks.
 
     One cut for all bins, at efficiency ``at`` of all signal jets. Bins in which no jet
-    of a background passes, or of fewer than 10 jets, are left out. Errors are binomial.
+    of a background passes, or of fewer than 10 jets, are left out. Errors are
+    binomial.
     """
     samples = several(samples)
     flavours = backgrounds(samples, signal)
@@ -115,7 +116,9 @@ def _points(axes: Any, found: metrics.Binned, who: Any, axis: Axis) -> None:
     )
 
 
-def _finish_efficiency(top: Any, bottom: Any, axis: Axis, signal: str, at: float) -> None:
+def _finish_efficiency(
+    top: Any, bottom: Any, axis: Axis, signal: str, at: float
+) -> None:
     top.axhline(at, color=GREY, lw=0.8, ls=":")
     top.set_ylabel(f"{signal}-jet efficiency")
     bottom.set_ylabel("Mistag efficiency")
@@ -144,8 +147,7 @@ def _x_of(axes: Any, axis: Axis) -> None:
         low, high = axis.edges[0], axis.edges[-1]
         axes.set_xticks([t for t in ticks if low <= t <= high])
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(style.mpl.ticker.NullFormatter())
-
+        axes.xaxis.set_minor_formatter(style.NullFormatter())
 
 
 @style.styled
@@ -159,11 +161,13 @@ def vertexing(
     samples = several(samples)
     figure = style.new(6.8, 5.2, title)
     panels = figure.subplots(2, 1, sharex=True)
-    pairs = [s.pairs() for s in samples]
-    if any(p is None for p in pairs):
+    pairs = [p for p in (s.pairs() for s in samples) if p is not None]
+    if len(pairs) < len(samples):
         raise InvalidArgument("no vertices and their truth")
     # track scores may be there for the first jets only
-    cut = [s.select(np.arange(len(s.scores)) < len(p.true)) for s, p in zip(samples, pairs)]
+    cut = [
+        s.select(np.arange(len(s.scores)) < len(p.true)) for s, p in zip(samples, pairs)
+    ]
     axis = _axis(against, cut)
     for number, (sample, p) in enumerate(zip(cut, pairs)):
         way = SEVERAL[number]
@@ -182,5 +186,3 @@ def vertexing(
     ]
     style.legends_above(panels[0], tagger_handles(cut, looks))
     return figure
-
-

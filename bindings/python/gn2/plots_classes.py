@@ -15,6 +15,7 @@ from .plots_style import GREY, SEVERAL, look
 
 _LEAST_SHARE = 1e-3  # of other tracks accepted, where the curve begins
 
+
 def _matrix(counts: Any, names: Sequence[str], what: str, title: str | None) -> Any:
     """Rows are truth and sum to 1."""
     shares = metrics.share(counts, counts.sum(1, keepdims=True)).value
@@ -56,7 +57,9 @@ def origin_confusion(sample: Tagged, *, title: str | None = None) -> Any:
     """True track origin against the most probable one; rows sum to 1."""
     tracks = _origin_of(sample)
     predicted = tracks.origin_p.argmax(1)  # type: ignore[union-attr]
-    counts = metrics.confusion(tracks.origin, predicted, len(tracks.origins))
+    counts = metrics.confusion(
+        np.asarray(tracks.origin), predicted, len(tracks.origins)
+    )
     return _matrix(counts, tracks.origins, "origin", title)
 
 
@@ -139,8 +142,6 @@ def origin_roc(sample: Tagged, *, title: str | None = None) -> Any:
     axes.grid(alpha=0.25)
     style.legend_above(axes, 3, title="Origin and area under its curve")
     return figure
-
-
 
 
 def _thinned(false: Any, true: Any) -> tuple[Any, Any]:

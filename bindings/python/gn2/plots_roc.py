@@ -20,6 +20,7 @@ from .plots_taggers import (
     tagger_handles,
 )
 
+
 @style.styled
 def roc(
     samples: Samples,
@@ -50,7 +51,7 @@ def roc(
     _roc_main(panels[0], samples, curves, flavours)
     panels[0].set_ylabel("Rejection = 1 / efficiency")
     for axes, flavour in zip(panels[1:], ratios):
-        _roc_ratio(axes, samples, curves, flavour)
+        _roc_ratio(axes, curves, flavour)
     panels[-1].set_xlabel(f"{signal}-jet efficiency")
     panels[-1].set_xlim(lowest, 1.0)
     return figure
@@ -111,11 +112,11 @@ def _label_curve(axes: Any, curves: Any, flavour: str, at: float, side: int) -> 
     )
 
 
-def _roc_ratio(axes: Any, samples: Any, curves: Any, flavour: str) -> None:
+def _roc_ratio(axes: Any, curves: Any, flavour: str) -> None:
     reference, color = curves[-1][flavour], look(flavour).color
     grid, base = reference.efficiency, _finite(reference.rejection)
     spans = []
-    for sample, by_flavour, line in zip(samples, curves, MODEL_LINES):
+    for by_flavour, line in zip(curves, MODEL_LINES):
         curve = by_flavour[flavour]
         value, error = _finite(curve.rejection) / base, _finite(curve.error) / base
         axes.plot(grid, value, color=color, ls=line, lw=1.3)
@@ -147,7 +148,8 @@ def discriminant(
     """
     samples = several(samples)[:2]
     values = [s.discriminant(signal, **fractions) for s in samples]
-    edges = np.linspace(*np.quantile(np.concatenate(values), [0.001, 0.999]), bins + 1)
+    low, high = np.quantile(np.concatenate(values), [0.001, 0.999])
+    edges = np.linspace(low, high, bins + 1)
     figure = style.new(6.8, 4.6, title)
     axes = figure.subplots()
     for flavour in samples[0].present():
@@ -197,5 +199,3 @@ def _cuts(axes: Any, signal: Any, name: str) -> None:
             color="#555555",
             transform=axes.get_xaxis_transform(),
         )
-
-

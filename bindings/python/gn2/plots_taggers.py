@@ -24,7 +24,9 @@ def several(samples: Samples) -> list[Tagged]:
 
 def backgrounds(samples: Sequence[Tagged], signal: str) -> list[str]:
     """Flavours to reject, hardest last: light, tau, c."""
-    there = [f for f in ("light", "tau", "c", "b") if f in samples[0].present()]
+    there: list[str] = [
+        f for f in ("light", "tau", "c", "b") if f in samples[0].present()
+    ]
     there += [f for f in samples[0].present() if f not in there]
     found = [f for f in there if f != signal]
     if not found or not samples[0].of(signal).any():
@@ -37,11 +39,11 @@ def flavour_handles(flavours: Sequence[str], marks: str) -> list[Any]:
     made = []
     for flavour in flavours:
         way = look(flavour)
-        kind = {"ls": way.line} if marks == "lines" else {"ls": "", "marker": way.marker}
+        kind = (
+            {"ls": way.line} if marks == "lines" else {"ls": "", "marker": way.marker}
+        )
         made.append(
-            style.mpl.lines.Line2D(
-                [], [], color=way.color, label=f"{flavour}-jets", **kind
-            )
+            style.Line2D([], [], color=way.color, label=f"{flavour}-jets", **kind)
         )
     return made
 
@@ -49,7 +51,7 @@ def flavour_handles(flavours: Sequence[str], marks: str) -> list[Any]:
 def tagger_handles(samples: Sequence[Tagged], kinds: Sequence[Any]) -> list[Any]:
     """Entries of a legend by tagger, in black; ``kinds`` are Line2D arguments."""
     return [
-        style.mpl.lines.Line2D([], [], label=s.name, **{"color": "black", **kind})
+        style.Line2D([], [], label=s.name, **{"color": "black", **kind})
         for s, kind in zip(samples, kinds)
     ]
 

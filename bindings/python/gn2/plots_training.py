@@ -100,7 +100,7 @@ def _number(text: Any) -> float:
 def _of_csv(path: str | os.PathLike[str]) -> Curves:
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        rows = [_row(row) for row in reader]
+        rows: list[Mapping[str, float]] = [_row(row) for row in reader]
         names = [name for name in reader.fieldnames or [] if name and name != "event"]
     if "step" not in names:
         raise FormatError(f"'{path}': no column 'step'")

@@ -283,7 +283,11 @@ def working_points(samples: Sequence[Tagged], signal: str = "b") -> str:
             each = [metrics.Ratio(r.rejection[i], r.error[i]) for r in found.values()]
             cells = [_pm(ratio, _digits(ratio)) for ratio in each]
             rows.append((f"{100 * point:.0f} %", f"{cut:.4f}", *cells))
-        head = [f"{signal}-jet efficiency", "cut on D", *(f"{n} rejection" for n in names)]
+        head = [
+            f"{signal}-jet efficiency",
+            "cut on D",
+            *(f"{n} rejection" for n in names),
+        ]
         blocks.append(f"<h3>{html.escape(sample.name)}</h3>\n{table(head, rows)}")
     return "".join(blocks)
 
@@ -307,7 +311,8 @@ def _figure(picture: Picture, content: Content) -> str:
     try:
         source = encoded(picture.draw(content))
     except Error as problem:
-        return f'<p class="none">{picture.name}: not drawn: {html.escape(str(problem))}</p>\n'
+        reason = html.escape(str(problem))
+        return f'<p class="none">{picture.name}: not drawn: {reason}</p>\n'
     return (
         f'<figure id="{picture.name}"><img alt="{caption}" src="{source}">'
         f"<figcaption>{caption}</figcaption></figure>\n"
@@ -329,8 +334,8 @@ def _sections(content: Content) -> Iterable[tuple[str, str]]:
 _DEFINITIONS = """<p>D<sub>s</sub> = log(p<sub>s</sub> / Σ f<sub>k</sub> p<sub>k</sub>)
 over the other classes, with the fractions f stored in the model, or the library's where
 only scores are known; light jets get what is left of 1. The cut of
-efficiency e is the value with index floor((1 − e)·n) of the n sorted values of the signal
-jets, and a jet passes with D ≥ cut. Rejection = 1 / efficiency. Errors are binomial,
+efficiency e is the value with index floor((1 − e)·n) of the n sorted values of the
+signal jets, and a jet passes with D ≥ cut. Rejection = 1 / efficiency. Errors are binomial,
 those of areas under ROC curves (AUC) Hanley and McNeil's.</p>
 """
 

@@ -1,24 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the pictures of a run directory, or of models and score files, and gathers them
-in one report.html.
-
-    gn2 plot run                                         pictures of a fit
-    gn2 plot run -d jets_test.h5 old=old.gn2             against another model
-    gn2 plot new=new.h5 salt=salt.h5 -d jets_test.h5 -o pictures --only roc_b
-"""
+"""The command ``gn2 plot``; matplotlib is imported when there is something to draw."""
 
 from __future__ import annotations
 
 import argparse
 import os
 
-from . import plots_training
-from .errors import Error, InvalidArgument
-from .plots_style import save
-from .report import PICTURES, Content, write
-from .report_run import MAX_JETS, read, tagger
+from typing import TYPE_CHECKING, Any
 
-NAMES = tuple(picture.name for picture in PICTURES)
+from .errors import Error, InvalidArgument
+
+if TYPE_CHECKING:
+    from .report import Content
+
+#: of report.PICTURES
+NAMES = (
+    "training",
+    "roc_b",
+    "roc_c",
+    "discriminant_b",
+    "discriminant_c",
+    "efficiency_pt",
+    "efficiency_n_tracks",
+    "confusion",
+    "calibration",
+    "origin_roc",
+    "origin_confusion",
+    "vertexing",
+)
+#: jets that are tagged for pictures, the first of the file
+MAX_JETS = 50_000
 
 
 def add_plot_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +79,9 @@ def add_plot_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _content(args: argparse.Namespace) -> Content:
+    from .report import Content
+    from .report_run import read, tagger
+
     first, *others = args.source
     if os.path.isdir(first):
         content = read(
@@ -78,10 +92,12 @@ def _content(args: argparse.Namespace) -> Content:
             threads=args.threads,
         )
     else:
-        limits = {"max_jets": args.max_jets, "threads": args.threads}
+        limits: dict[str, Any] = {"max_jets": args.max_jets, "threads": args.threads}
         samples = [tagger(word, args.data, **limits) for word in args.source]
         content = Content(samples, title="GN2: " + ", ".join(s.name for s in samples))
     if args.metrics:
+        from . import plots_training
+
         content = content._replace(curves=plots_training.read(args.metrics))
     return content
 
@@ -91,6 +107,9 @@ def run_plot(args: argparse.Namespace) -> int:
 
     Pictures that cannot be drawn are left out, unless asked for with ``--only``.
     """
+    from .plots_style import save
+    from .report import PICTURES, write
+
     content = _content(args)
     at_home = os.path.isdir(args.source[0])
     out = args.out or (args.source[0] if at_home else "pictures")

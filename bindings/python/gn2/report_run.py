@@ -13,10 +13,9 @@ from . import plots_training
 from .errors import InvalidArgument, Unsupported
 from .metrics_sample import Tagged, from_model, from_scores
 from .report import Content
+from .report_command import MAX_JETS
 
 MODELS = ("best.gn2", "model.gn2")
-#: jets that are tagged for pictures, the first of the file
-MAX_JETS = 50_000
 
 
 def read(

@@ -17,7 +17,7 @@ import math
 import sys
 from typing import Any
 
-from .. import Config, Dataset, Model, Trainer, __version__, features
+from .. import Config, Dataset, Error, Model, Trainer, __version__, features
 from ..trainer import Progress
 from . import common
 from .common import Failure, Terminated
@@ -154,10 +154,10 @@ def _report(path: str) -> None:
     """Pictures are a bonus: without matplotlib there are none, and no failure."""
     try:
         from ..plots import report
-    except ImportError as problem:
+
+        print(f"gn2: report: {report(path)}", file=sys.stderr)
+    except (ImportError, Error) as problem:
         print(f"gn2: no report ({problem})", file=sys.stderr)
-        return
-    print(f"gn2: report: {report(path)}", file=sys.stderr)
 
 
 def run(args: argparse.Namespace) -> int:
