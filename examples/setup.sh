@@ -9,7 +9,7 @@ GN2_PACKAGES_BUILD="gcc g++ meson ninja-build pkg-config libdnnl-dev zlib1g-dev
 GN2_PACKAGES_TEST="$GN2_PACKAGES_BUILD libcmocka-dev clang libclang-rt-14-dev llvm
     clang-format-14 valgrind abigail-tools cmake doxygen binutils git python3
     python3-numpy python3-pytest python3-tqdm python3-h5py python3-matplotlib
-    python3-nbclient python3-ipykernel hdf5-tools"
+    python3-nbclient python3-ipykernel python3-venv hdf5-tools"
 
 gn2_missing() {
     for gn2_package in $1; do
@@ -42,6 +42,17 @@ gn2_install() {
     gn2_as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -qq -o Dpkg::Use-Pty=0 install \
         --no-install-recommends -y $gn2_wanted >/dev/null
+}
+
+# gn2_onnx_python FOLDER: a virtual environment with what the ONNX tests need, from
+# PyPI; newer onnx wants a NumPy that Debian's h5py cannot work with.
+gn2_onnx_python() {
+    [ -f "$1/complete" ] && return 0
+    echo "setup: installing onnx and onnxruntime into $1" >&2
+    /usr/bin/python3 -m venv --system-site-packages "$1" >&2 &&
+        "$1/bin/pip" install --quiet --disable-pip-version-check onnx==1.17.0 \
+            onnxruntime==1.25.0 'ml_dtypes<0.5' 'numpy==1.24.*' >&2 &&
+        : >"$1/complete"
 }
 
 case ${0##*/} in

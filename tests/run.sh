@@ -149,6 +149,11 @@ main() {
     mkdir -p "$builds"
     : >"$results"
     gn2_install "$GN2_PACKAGES_TEST" || echo "some packages could not be installed"
+    if gn2_onnx_python "$builds/venv"; then
+        export GN2_TEST_PYTHON="$builds/venv/bin/python"
+    else
+        echo "no onnx from PyPI: its tests will be skipped"
+    fi
     for name in $stages; do
         "run_$name"
     done
