@@ -73,11 +73,14 @@ typedef void (*gn2_parallel_fn)(void *user, int64_t count,
 /**
  * Makes a tagger.
  * Reads `tagger.threads` (default 1; 0 = processors this process may use),
- * `tagger.precision`, `input.non_finite`, `tagger.chunk_tokens`.
- * `tagger.precision` = `bf16` keeps the matrices of weights in bfloat16, rounded to
+ * `tagger.weights`, `tagger.precision`, `input.non_finite`, `tagger.chunk_tokens`.
+ * `tagger.weights` = `bf16` keeps the matrices of weights in bfloat16, rounded to
  * nearest even, and computes in f32: the result is exactly that of the rounded
  * weights. It makes calls of few jets faster, where reading the weights is the
- * limit; probabilities move by about 1e-3 (doc/numerics.md). `auto` is `f32`.
+ * limit; probabilities move by about 1e-3 (doc/numerics.md).
+ * `tagger.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32, for
+ * large calls on processors with AMX; `auto` does so where AMX is present, and is
+ * `f32` elsewhere.
  * @param[in] model      kept alive by the tagger and immutable from now on
  * @param[in] config     options; NULL for defaults
  * @param[out] out_tagger freed by gn2_tagger_free(); NULL on failure

@@ -92,10 +92,13 @@ typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
 /**
  * Makes a trainer.
  * Reads `optim.*`, `schedule.*`, `train.*` and `model.dropout_*`.
+ * `train.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32, which
+ * pays on processors with AMX; `auto` does so there and is `f32` elsewhere.
  * @param[in] model  start of the weights; kept alive, never changed
  * @param[in] config options; NULL for defaults
  * @param[out] out_trainer freed by gn2_trainer_free(); NULL on failure
- * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY. @since 0.1
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY, GN2_ERR_UNSUPPORTED
+ *   (precision not available here). @since 0.1
  */
 GN2_API gn2_status gn2_trainer_create(gn2_model *model, const gn2_config *config,
                                       gn2_trainer **out_trainer);

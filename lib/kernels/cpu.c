@@ -11,9 +11,12 @@
 /* Intel SDM vol. 1, 13.2 and 14.3: state bits of XCR0, feature bits of CPUID. */
 #define XCR0_AVX 0x06u    /* xmm, ymm */
 #define XCR0_AVX512 0xE6u /* xmm, ymm, opmask, upper zmm, zmm 16…31 */
+#define XCR0_AMX 0x60000u /* tile configuration, tile data */
 #define LEAF1_ECX (bit_FMA | bit_OSXSAVE | bit_AVX)
 #define LEAF7_EBX_AVX2 bit_AVX2
 #define LEAF7_EBX_AVX512 (bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL)
+#define LEAF7_EDX_AMX (1u << 22 | 1u << 24) /* AMX-BF16, AMX-TILE */
+#define LEAF7_1_EAX_BF16 (1u << 5)          /* AVX512_BF16 */
 
 static unsigned enabled_state(void)
 {
@@ -41,11 +44,28 @@ gn2_isa gn2_isa_detect(void)
     return GN2_ISA_AVX512;
 }
 
+gn2_bf16 gn2_bf16_detect(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    if (gn2_isa_detect() < GN2_ISA_AVX512) return GN2_BF16_NONE;
+    if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) return GN2_BF16_NONE;
+    if (!has_all(eax, LEAF7_1_EAX_BF16)) return GN2_BF16_NONE;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return GN2_BF16_NONE;
+    if (!has_all(enabled_state(), XCR0_AMX) || !has_all(edx, LEAF7_EDX_AMX))
+        return GN2_BF16_AVX512;
+    return GN2_BF16_AMX;
+}
+
 #else
 
 gn2_isa gn2_isa_detect(void)
 {
     return GN2_ISA_REFERENCE;
+}
+
+gn2_bf16 gn2_bf16_detect(void)
+{
+    return GN2_BF16_NONE;
 }
 
 #endif

@@ -39,6 +39,14 @@ static gn2_status fail_storage(void)
                     "reference");
 }
 
+static gn2_status fail_arithmetic(void)
+{
+    return gn2_fail(
+        GN2_ERR_UNSUPPORTED,
+        "products in bf16 need oneDNN and AVX-512, and neither compute.gemm "
+        "= own nor a lower compute.isa");
+}
+
 static void destroy_backend(R(gn2_product) * p)
 {
     if (p->ops && p->ops->destroy) p->ops->destroy(p);
@@ -53,6 +61,7 @@ static void destroy_backend(R(gn2_product) * p)
 static gn2_status create_backend(gn2_product_f64 *p, const gn2_product_options *options)
 {
     if (options->storage != GN2_STORAGE_F32) return fail_storage();
+    if (options->arithmetic != GN2_ARITHMETIC_F32) return fail_arithmetic();
     p->isa = GN2_ISA_REFERENCE;
     p->ops = &gn2_product_reference_f64;
     return p->ops->create(p);
@@ -78,9 +87,23 @@ static gn2_status create_dnnl(gn2_product_f32 *p)
     int agree = 1;
     if (!p->is_gradient) GN2_TRY(gn2_product_rows_agree(p, &agree));
     if (agree) return GN2_OK;
+    if (p->arithmetic == GN2_ARITHMETIC_BF16)
+        gn2_log_line(GN2_LOG_WARNING,
+                     "oneDNN %s: rows of the product %lld -> %lld in bf16 depend on "
+                     "their number; it is computed in f32",
+                     gn2_onednn_version(), (long long)p->k, (long long)p->n);
     destroy_backend(p);
+    p->arithmetic = GN2_ARITHMETIC_F32;
     p->ops = own_ops(p);
     return p->ops->create(p);
+}
+
+/* A product this narrow fills a quarter of a tile, and takes no time worth saving. */
+#define NARROW 8
+
+static int is_narrow(const gn2_product_f32 *p)
+{
+    return p->k <= NARROW || p->n <= NARROW;
 }
 #endif
 
@@ -114,7 +137,14 @@ static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *
     /* a processor without own kernels, unless the reference was asked for */
     const int only = options->backend == GN2_BACKEND_AUTO &&
                      have == GN2_ISA_REFERENCE && options->cap != GN2_ISA_REFERENCE;
-    if (wanted || only) return create_dnnl(p);
+    if (options->arithmetic == GN2_ARITHMETIC_BF16) {
+        if (p->isa < GN2_ISA_AVX512 || options->backend == GN2_BACKEND_OWN)
+            return fail_arithmetic();
+        if (!is_narrow(p)) p->arithmetic = GN2_ARITHMETIC_BF16;
+    }
+    if (wanted || only || p->arithmetic) return create_dnnl(p);
+#else
+    if (options->arithmetic != GN2_ARITHMETIC_F32) return fail_arithmetic();
 #endif
     return p->ops->create(p);
 }
@@ -297,5 +327,10 @@ void R(gn2_product_run_tn)(const R(gn2_product) * product, R(gn2_lane) * lane, r
 const char *gn2_onednn_version(void)
 {
     return "not built";
+}
+
+gn2_bf16 gn2_onednn_bf16(void)
+{
+    return GN2_BF16_NONE;
 }
 #endif

@@ -27,11 +27,21 @@ typedef enum gn2_backend {
  * every multiplication and sum stays float, the result is that of B rounded. */
 typedef enum gn2_storage { GN2_STORAGE_F32 = 0, GN2_STORAGE_BF16 = 1 } gn2_storage;
 
+/* What is multiplied. bf16: both factors rounded to nearest even, the products exact,
+ * their sums float; bias, residual and ReLU in float. */
+typedef enum gn2_arithmetic {
+    GN2_ARITHMETIC_F32 = 0,
+    GN2_ARITHMETIC_BF16 = 1
+} gn2_arithmetic;
+
 typedef struct gn2_product_options {
     gn2_isa cap;
     gn2_backend backend;
     int64_t max_rows;    /* largest m that will be run, a hint for primitives */
     gn2_storage storage; /* bf16: own kernels only, else GN2_ERR_UNSUPPORTED */
+    /* bf16: by oneDNN with AVX-512, else GN2_ERR_UNSUPPORTED; products with a side of
+     * 8 or less stay f32, and those whose rows would not keep their bits */
+    gn2_arithmetic arithmetic;
 } gn2_product_options;
 
 /* c (m, n) = a (m, k)·B, B (k, n) packed by R(gn2_product_pack). */
@@ -81,5 +91,8 @@ void R(gn2_product_run_tn)(const R(gn2_product) * product, R(gn2_lane) * lane, r
 
 /* oneDNN's version and whether it is usable, for gn2_features(). */
 const char *gn2_onednn_version(void);
+/* What of gn2_bf16_detect() oneDNN will use: its version, environment and the kernel's
+ * permission for AMX tiles (which oneDNN asks for) may leave less. */
+gn2_bf16 gn2_onednn_bf16(void);
 
 #endif

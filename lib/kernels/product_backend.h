@@ -49,7 +49,8 @@ struct R(gn2_product) {
     int64_t k, n, max_rows;
     gn2_isa isa; /* instruction set to use, already capped */
     gn2_storage storage;
-    int is_gradient; /* made by create_tn */
+    gn2_arithmetic arithmetic; /* what is done, not what was asked for */
+    int is_gradient;           /* made by create_tn */
     real *packed;
     size_t bytes;
     void *data;

@@ -7,6 +7,9 @@
  * share one packed B, in the layout the largest asked for. Primitives read and
  * write tight rows. oneDNN runs on the caller's thread alone: the thread's OpenMP
  * count is 1 while primitives are made or run.
+ *
+ * In bf16 the factors of a run are rounded into scratch (product_dnnl_bf16.c), so its
+ * last rows can be filled up there: the least primitive has BF16_ROWS rows.
  */
 #include "kernels/product_dnnl.h"
 
@@ -46,7 +49,28 @@ const char *gn2_onednn_version(void)
     return text;
 }
 
+/* Sets of instructions are bit masks, each holding those it needs. */
+gn2_bf16 gn2_onednn_bf16(void)
+{
+    const gn2_bf16 have = gn2_bf16_detect();
+    if (have == GN2_BF16_NONE) return have;
+    const int used = (int)dnnl_get_effective_cpu_isa();
+    const int amx = dnnl_cpu_isa_avx512_core_amx, bf16 = dnnl_cpu_isa_avx512_core_bf16;
+    if ((used & bf16) != bf16) return GN2_BF16_NONE;
+    return (used & amx) == amx ? have : GN2_BF16_AVX512;
+}
+
 /* ---- making primitives ---- */
+
+static dnnl_data_type_t factor_type(const gn2_product_f32 *p)
+{
+    return p->arithmetic == GN2_ARITHMETIC_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static int64_t least_rows(const gn2_product_f32 *p)
+{
+    return p->arithmetic == GN2_ARITHMETIC_BF16 ? BF16_ROWS : 1;
+}
 
 static gn2_status make_attr(const gn2_product_f32 *p, int mode,
                             dnnl_primitive_attr_t *out_attr)
@@ -104,10 +128,11 @@ fail:
 static dnnl_status_t make_shapes(const gn2_product_f32 *p, bucket *b)
 {
     const int64_t k = p->k, n = p->n, m = b->rows;
-    const matrix_shape forward[] = {{m, k, k, 1}, {m, n, n, 1}};
-    const matrix_shape gradient[] = {{k, m, 1, k}, {k, n, n, 1}};
+    const dnnl_data_type_t t = factor_type(p);
+    const matrix_shape forward[] = {{m, k, k, 1, t}, {m, n, n, 1, dnnl_f32}};
+    const matrix_shape gradient[] = {{k, m, 1, k, t}, {k, n, n, 1, dnnl_f32}};
     const matrix_shape *s = p->is_gradient ? gradient : forward;
-    const matrix_shape rhs = {m, n, n, 1};
+    const matrix_shape rhs = {m, n, n, 1, t};
     dnnl_status_t status = desc_make(&b->src, &s[0]);
     if (!status) status = desc_make(&b->dst, &s[1]);
     if (!status && p->is_gradient) status = desc_make(&b->rhs, &rhs);
@@ -127,9 +152,10 @@ static gn2_status make_bucket(const gn2_product_f32 *p, int64_t rows)
 /* Largest first: it chooses B's layout. */
 static gn2_status make_buckets(const gn2_product_f32 *p)
 {
-    int64_t rows = 1;
+    const int64_t least = least_rows(p);
+    int64_t rows = least;
     while (rows <= p->max_rows / 2 && rows < (1 << (MAX_BUCKETS - 1))) rows *= 2;
-    for (; rows > 0; rows /= 2) GN2_TRY(make_bucket(p, rows));
+    for (; rows >= least; rows /= 2) GN2_TRY(make_bucket(p, rows));
     return GN2_OK;
 }
 
@@ -141,6 +167,7 @@ static gn2_status make_packed(gn2_product_f32 *p)
     const size_t packed = dnnl_memory_desc_get_size(desc_of(&d->weights));
     const size_t tight = (size_t)p->k * (size_t)p->n * sizeof(float);
     p->packed = gn2_alloc(packed, 1);
+    d->packed_bytes = (int64_t)packed;
     d->tight_data = gn2_alloc(tight, 1);
     d->no_bias = gn2_alloc((size_t)p->n, sizeof(float));
     if (!p->packed || !d->tight_data || !d->no_bias) return gn2_fail_memory();
@@ -167,8 +194,9 @@ static gn2_status make_reorder(const gn2_product_f32 *p)
 static gn2_status make_forward(gn2_product_f32 *p)
 {
     dnnl_state *d = p->data;
-    const matrix_shape any = {p->k, p->n, 0, 0}, tight = {p->k, p->n, p->n, 1};
-    const matrix_shape bias = {1, p->n, p->n, 1};
+    const matrix_shape any = {p->k, p->n, 0, 0, factor_type(p)};
+    const matrix_shape tight = {p->k, p->n, p->n, 1, dnnl_f32};
+    const matrix_shape bias = {1, p->n, p->n, 1, dnnl_f32};
     GN2_TRY(check(desc_make(&d->weights, &any), p, "shape of B"));
     GN2_TRY(check(desc_make(&d->tight, &tight), p, "shape of B"));
     GN2_TRY(check(desc_make(&d->bias, &bias), p, "shape of the bias"));
@@ -184,6 +212,7 @@ static gn2_status dnnl_create(gn2_product_f32 *p)
     p->data = gn2_alloc(1, sizeof(dnnl_state));
     if (!p->data) return gn2_fail_memory();
     p->bytes = sizeof(dnnl_state);
+    ((dnnl_state *)p->data)->convert = gn2_bf16_converter();
     const int threads = gn2_dnnl_one_thread();
     const gn2_status status = p->is_gradient ? make_buckets(p) : make_forward(p);
     gn2_dnnl_restore_threads(threads);
@@ -234,7 +263,7 @@ static void dnnl_pack(gn2_product_f32 *p, const float *src, int64_t ld, int tran
     if (!s) s = dnnl_stream_wait(stream);
     if (stream) dnnl_stream_destroy(stream);
     gn2_dnnl_restore_threads(threads);
-    if (s) gn2_dnnl_spoil(p->packed, p->k * p->n);
+    if (s) gn2_dnnl_spoil(p->packed, d->packed_bytes / (int64_t)sizeof(float));
 }
 
 /* ---- lanes ---- */
@@ -248,6 +277,8 @@ static size_t stage_floats(const gn2_product_f32 *p)
 
 static size_t dnnl_scratch(const gn2_product_f32 *p)
 {
+    if (p->arithmetic == GN2_ARITHMETIC_BF16)
+        return gn2_dnnl_pad_bytes(p) + gn2_dnnl_bf16_scratch(p);
     return gn2_dnnl_pad_bytes(p) + stage_floats(p) * sizeof(float);
 }
 

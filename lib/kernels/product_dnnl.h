@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What product_dnnl.c (making) and product_dnnl_run.c (running) share. Only these
- * two files call oneDNN.
+ * What product_dnnl.c (making), product_dnnl_run.c (running) and
+ * product_dnnl_bf16.c (running in bf16) share. Only these files call oneDNN.
  */
 #ifndef GN2_KERNELS_PRODUCT_DNNL_H
 #define GN2_KERNELS_PRODUCT_DNNL_H
 
 #include "kernels/product_backend.h"
+#include "kernels/product_bf16.h"
 #include "kernels/product_dnnl_api.h"
 #include "util/alloc.h"
 
 #define MAX_BUCKETS 16 /* up to 32768 rows at once */
+#define BF16_ROWS 16   /* least rows of a primitive in bf16: a tile of AMX */
 #define STAGE_ROWS 64  /* rows copied together when strides are not tight */
 
 /* What is done with the old content of c. */
@@ -28,10 +30,12 @@ typedef struct dnnl_state {
     bucket buckets[MAX_BUCKETS];
     int count;
     size_t pad_bytes;
+    int64_t packed_bytes;
     dnnl_memory_desc_t weights, bias, tight; /* B packed; (1, n); B row-major */
     dnnl_memory_t packed_memory, tight_memory;
     dnnl_primitive_t reorder;
     float *tight_data, *no_bias;
+    gn2_bf16_convert *convert; /* in bf16 */
 } dnnl_state;
 
 /* Memory objects of one lane, their addresses set before each run. */
@@ -72,9 +76,33 @@ static inline size_t gn2_dnnl_pad_bytes(const gn2_product_f32 *p)
 /* Fills with NaN: what oneDNN failed to compute must not look like a result. */
 void gn2_dnnl_spoil(float *c, int64_t count);
 
+/* One run of one bucket on tight matrices, of bf16 where the product is. */
+typedef struct gn2_dnnl_piece {
+    const dnnl_state *d;
+    const gn2_lane_view_f32 *lane;
+    int index, mode;
+    const void *src, *rhs; /* rhs NULL: packed B */
+    const float *bias;
+    float *dst;
+} gn2_dnnl_piece;
+
+dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *piece);
+
+/* Copies rows between matrices of different strides. */
+void gn2_dnnl_copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_from,
+                        int64_t rows, int64_t cols);
+void gn2_dnnl_relu(float *c, int64_t count);
+
 void gn2_dnnl_run(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
                   const gn2_mul_args_f32 *args);
 void gn2_dnnl_run_tn(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
                      const gn2_tn_args_f32 *args);
+
+/* The same in bf16, and the bytes of scratch it needs behind oneDNN's own. */
+void gn2_dnnl_bf16_run(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
+                       gn2_mul_args_f32 x);
+void gn2_dnnl_bf16_run_tn(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
+                          gn2_tn_args_f32 x);
+size_t gn2_dnnl_bf16_scratch(const gn2_product_f32 *p);
 
 #endif

@@ -8,10 +8,11 @@
 
 #include <dnnl.h>
 
-/* A matrix (rows, cols) of floats: element (r, c) at r·step_r + c·step_c, or in the
+/* A matrix (rows, cols) of `type`: element (r, c) at r·step_r + c·step_c, or in the
  * layout oneDNN likes best where step_r is 0. */
 typedef struct matrix_shape {
     int64_t rows, cols, step_r, step_c;
+    dnnl_data_type_t type;
 } matrix_shape;
 
 /* What a product is made from. bias NULL: none. */
@@ -32,9 +33,9 @@ static inline dnnl_status_t desc_make(dnnl_memory_desc_t *d, const matrix_shape 
 {
     const dnnl_dims_t dims = {s->rows, s->cols}, steps = {s->step_r, s->step_c};
     if (!s->step_r)
-        return dnnl_memory_desc_create_with_tag(d, 2, dims, dnnl_f32,
+        return dnnl_memory_desc_create_with_tag(d, 2, dims, s->type,
                                                 dnnl_format_tag_any);
-    return dnnl_memory_desc_create_with_strides(d, 2, dims, dnnl_f32, steps);
+    return dnnl_memory_desc_create_with_strides(d, 2, dims, s->type, steps);
 }
 
 static inline dnnl_status_t desc_copy(dnnl_memory_desc_t *d, desc_ref from)
@@ -75,8 +76,8 @@ static inline dnnl_status_t desc_make(dnnl_memory_desc_t *d, const matrix_shape 
 {
     const dnnl_dims_t dims = {s->rows, s->cols}, steps = {s->step_r, s->step_c};
     if (!s->step_r)
-        return dnnl_memory_desc_init_by_tag(d, 2, dims, dnnl_f32, dnnl_format_tag_any);
-    return dnnl_memory_desc_init_by_strides(d, 2, dims, dnnl_f32, steps);
+        return dnnl_memory_desc_init_by_tag(d, 2, dims, s->type, dnnl_format_tag_any);
+    return dnnl_memory_desc_init_by_strides(d, 2, dims, s->type, steps);
 }
 
 static inline dnnl_status_t desc_copy(dnnl_memory_desc_t *d, desc_ref from)

@@ -14,15 +14,6 @@ void gn2_dnnl_spoil(float *c, int64_t count)
     for (int64_t i = 0; i < count; i++) c[i] = NAN;
 }
 
-/* One run of one bucket on tight matrices. */
-typedef struct piece {
-    const dnnl_state *d;
-    const gn2_lane_view_f32 *lane;
-    int index, mode;
-    const float *src, *rhs, *bias; /* rhs NULL: packed B */
-    float *dst;
-} piece;
-
 /* oneDNN takes all addresses as writable; it does not write to its sources. */
 static dnnl_status_t point(dnnl_memory_t memory, const void *data)
 {
@@ -33,7 +24,7 @@ static dnnl_status_t point(dnnl_memory_t memory, const void *data)
     return dnnl_memory_set_data_handle(memory, address.out);
 }
 
-static dnnl_status_t run_piece(const piece *x)
+dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *x)
 {
     dnnl_lane *lane = x->lane->state;
     const lane_bucket *l = &lane->buckets[x->index];
@@ -54,15 +45,14 @@ static dnnl_status_t run_piece(const piece *x)
     return s ? s : dnnl_stream_wait(lane->stream);
 }
 
-/* Copies rows between matrices of different strides. */
-static void copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_from,
-                      int64_t rows, int64_t cols)
+void gn2_dnnl_copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_from,
+                        int64_t rows, int64_t cols)
 {
     for (int64_t r = 0; r < rows; r++)
         memcpy(to + r * ld_to, from + r * ld_from, (size_t)cols * sizeof(float));
 }
 
-static void relu(float *c, int64_t count)
+void gn2_dnnl_relu(float *c, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) c[i] = c[i] < 0 ? 0 : c[i];
 }
@@ -77,15 +67,15 @@ static void run_tight(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
     for (int i = 0; x.m > 0; i += x.m < d->buckets[i].rows) {
         const int64_t rows = d->buckets[i].rows;
         if (x.m < rows) continue;
-        const piece one = {.d = d,
-                           .lane = lane,
-                           .index = i,
-                           .src = x.a,
-                           .bias = x.bias,
-                           .dst = x.c,
-                           .mode = x.residual ? ACCUMULATE : OVERWRITE};
-        if (run_piece(&one)) gn2_dnnl_spoil(x.c, rows * p->n);
-        if (x.flags & GN2_MUL_RELU) relu(x.c, rows * p->n);
+        const gn2_dnnl_piece one = {.d = d,
+                                    .lane = lane,
+                                    .index = i,
+                                    .src = x.a,
+                                    .bias = x.bias,
+                                    .dst = x.c,
+                                    .mode = x.residual ? ACCUMULATE : OVERWRITE};
+        if (gn2_dnnl_run_piece(&one)) gn2_dnnl_spoil(x.c, rows * p->n);
+        if (x.flags & GN2_MUL_RELU) gn2_dnnl_relu(x.c, rows * p->n);
         x.a += rows * p->k;
         x.c += rows * p->n;
         x.m -= rows;
@@ -102,10 +92,10 @@ static void run_staged(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
         x.m = left < STAGE_ROWS ? left : STAGE_ROWS;
         const gn2_mul_args_f32 tight = {
             c, p->n, a, p->k, x.bias, x.residual ? c : NULL, x.flags, x.m};
-        copy_rows(a, p->k, x.a, x.lda, x.m, p->k);
-        if (x.residual) copy_rows(c, p->n, x.residual, x.ldc, x.m, p->n);
+        gn2_dnnl_copy_rows(a, p->k, x.a, x.lda, x.m, p->k);
+        if (x.residual) gn2_dnnl_copy_rows(c, p->n, x.residual, x.ldc, x.m, p->n);
         run_tight(p, lane, tight);
-        copy_rows(x.c, x.ldc, c, p->n, x.m, p->n);
+        gn2_dnnl_copy_rows(x.c, x.ldc, c, p->n, x.m, p->n);
         x.a += x.m * x.lda;
         x.c += x.m * x.ldc;
         if (x.residual) x.residual += x.m * x.ldc;
@@ -116,7 +106,9 @@ void gn2_dnnl_run(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
                   const gn2_mul_args_f32 *args)
 {
     const int threads = gn2_dnnl_one_thread();
-    if (args->lda == p->k && args->ldc == p->n)
+    if (p->arithmetic == GN2_ARITHMETIC_BF16)
+        gn2_dnnl_bf16_run(p, &lane, *args);
+    else if (args->lda == p->k && args->ldc == p->n)
         run_tight(p, &lane, *args);
     else
         run_staged(p, &lane, *args);
@@ -130,14 +122,14 @@ static void run_tn_tight(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane
     for (int i = 0; x.m > 0; i += x.m < d->buckets[i].rows) {
         const int64_t rows = d->buckets[i].rows;
         if (x.m < rows) continue;
-        const piece one = {.d = d,
-                           .lane = lane,
-                           .index = i,
-                           .mode = ACCUMULATE,
-                           .src = x.a,
-                           .rhs = x.b,
-                           .dst = x.c};
-        if (run_piece(&one)) gn2_dnnl_spoil(x.c, p->k * p->n);
+        const gn2_dnnl_piece one = {.d = d,
+                                    .lane = lane,
+                                    .index = i,
+                                    .mode = ACCUMULATE,
+                                    .src = x.a,
+                                    .rhs = x.b,
+                                    .dst = x.c};
+        if (gn2_dnnl_run_piece(&one)) gn2_dnnl_spoil(x.c, p->k * p->n);
         x.a += rows * p->k;
         x.b += rows * p->n;
         x.m -= rows;
@@ -149,24 +141,26 @@ static void run_tn_staged(const gn2_product_f32 *p, const gn2_lane_view_f32 *lan
 {
     float *a = (float *)(void *)((char *)lane->scratch + gn2_dnnl_pad_bytes(p));
     float *b = a + STAGE_ROWS * p->k, *c = b + STAGE_ROWS * p->n;
-    copy_rows(c, p->n, x.c, x.ldc, p->k, p->n);
+    gn2_dnnl_copy_rows(c, p->n, x.c, x.ldc, p->k, p->n);
     for (int64_t left = x.m; left > 0; left -= x.m) {
         x.m = left < STAGE_ROWS ? left : STAGE_ROWS;
         const gn2_tn_args_f32 tight = {c, p->n, a, p->k, b, p->n, x.m};
-        copy_rows(a, p->k, x.a, x.lda, x.m, p->k);
-        copy_rows(b, p->n, x.b, x.ldb, x.m, p->n);
+        gn2_dnnl_copy_rows(a, p->k, x.a, x.lda, x.m, p->k);
+        gn2_dnnl_copy_rows(b, p->n, x.b, x.ldb, x.m, p->n);
         run_tn_tight(p, lane, tight);
         x.a += x.m * x.lda;
         x.b += x.m * x.ldb;
     }
-    copy_rows(x.c, x.ldc, c, p->n, p->k, p->n);
+    gn2_dnnl_copy_rows(x.c, x.ldc, c, p->n, p->k, p->n);
 }
 
 void gn2_dnnl_run_tn(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
                      const gn2_tn_args_f32 *args)
 {
     const int threads = gn2_dnnl_one_thread();
-    if (args->lda == p->k && args->ldb == p->n && args->ldc == p->n)
+    if (p->arithmetic == GN2_ARITHMETIC_BF16)
+        gn2_dnnl_bf16_run_tn(p, &lane, *args);
+    else if (args->lda == p->k && args->ldb == p->n && args->ldc == p->n)
         run_tn_tight(p, &lane, *args);
     else
         run_tn_staged(p, &lane, *args);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "kernels/product_bf16.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -59,15 +60,6 @@ static void pack_panel(float *panel, int64_t stride, const source *s, int64_t k,
     }
 }
 
-/* Upper half of x, rounded to nearest, ties to even (IEEE 754); NaN stays one. */
-static uint16_t to_bf16(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (x != x) return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
 /* The same panel in bf16, `stride` 16-bit places a row (product_own.h). */
 static void pack_panel_half(uint16_t *panel, int64_t vector, int64_t stride,
                             const source *s, int64_t k, int64_t width)
@@ -76,7 +68,7 @@ static void pack_panel_half(uint16_t *panel, int64_t vector, int64_t stride,
     for (int64_t i = 0; i < k; i++, panel += stride)
         for (int64_t j = 0; j < width; j++)
             panel[j % vector * vecs + j / vector] =
-                to_bf16(s->src[i * s->step_k + j * s->step_n]);
+                gn2_bf16_of(s->src[i * s->step_k + j * s->step_n]);
 }
 
 static void own_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transposed)

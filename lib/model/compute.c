@@ -22,9 +22,7 @@ static const word gemms[] = {{"auto", GN2_BACKEND_AUTO},
                              {"own", GN2_BACKEND_OWN},
                              {"onednn", GN2_BACKEND_ONEDNN}};
 
-/* auto is f32: a result is not rounded further unless somebody asks for it. */
-static const word storages[] = {
-    {"auto", GN2_STORAGE_F32}, {"f32", GN2_STORAGE_F32}, {"bf16", GN2_STORAGE_BF16}};
+static const word storages[] = {{"f32", GN2_STORAGE_F32}, {"bf16", GN2_STORAGE_BF16}};
 
 static int find_word(const word *words, size_t count, const char *text)
 {
@@ -50,13 +48,47 @@ gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out)
     return GN2_OK;
 }
 
+/* bf16 by what is asked for already: own kernels or fewer instructions rule it out. */
+static gn2_bf16 usable_bf16(const gn2_product_options *options)
+{
+    const int possible =
+        options->cap == GN2_ISA_AVX512 && options->backend != GN2_BACKEND_OWN;
+    return possible ? gn2_onednn_bf16() : GN2_BF16_NONE;
+}
+
+/* auto: AVX-512 alone multiplies bf16 at half the speed of f32 (doc/performance.md). */
+static gn2_status read_arithmetic(const gn2_config *config, const char *key,
+                                  gn2_product_options *out)
+{
+    const char *wanted = gn2_config_str(config, key);
+    if (strcmp(wanted, "f32") == 0) return GN2_OK;
+    const gn2_bf16 usable = usable_bf16(out);
+    if (strcmp(wanted, "bf16") == 0 && usable == GN2_BF16_NONE)
+        return gn2_fail(
+            GN2_ERR_UNSUPPORTED,
+            "%s = bf16 needs a processor with AVX-512 BF16 and oneDNN; here: "
+            "processor %s, oneDNN %s, compute.isa = %s, compute.gemm = %s",
+            key, gn2_bf16_detect() ? "has it" : "without", gn2_onednn_version(),
+            gn2_config_str(config, "compute.isa"),
+            gn2_config_str(config, "compute.gemm"));
+    if (strcmp(wanted, "bf16") == 0 || usable == GN2_BF16_AMX)
+        out->arithmetic = GN2_ARITHMETIC_BF16;
+    return GN2_OK;
+}
+
 gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out)
 {
-    const char *precision = gn2_config_str(config, "tagger.precision");
+    const char *weights = gn2_config_str(config, "tagger.weights");
     GN2_TRY(gn2_compute_read(config, out));
     out->storage =
-        (gn2_storage)find_word(storages, sizeof storages / sizeof *storages, precision);
-    return GN2_OK;
+        (gn2_storage)find_word(storages, sizeof storages / sizeof *storages, weights);
+    return read_arithmetic(config, "tagger.precision", out);
+}
+
+gn2_status gn2_compute_read_trainer(const gn2_config *config, gn2_product_options *out)
+{
+    GN2_TRY(gn2_compute_read(config, out));
+    return read_arithmetic(config, "train.precision", out);
 }
 
 static gn2_status set_weights(const gn2_model *model, gn2_net_f32 *net, gn2_task_id id,
@@ -102,7 +134,8 @@ gn2_status gn2_model_net(gn2_model *model, const gn2_product_options *options,
 {
     gn2_status status = GN2_OK;
     pthread_mutex_lock(&model->mutex);
-    gn2_net_f32 **slot = &model->net[options->cap][options->backend][options->storage];
+    gn2_net_f32 **slot = &model->net[options->cap][options->backend][options->storage]
+                                    [options->arithmetic];
     if (!*slot) status = make_net(model, options, slot);
     if (!status) {
         atomic_store(&model->shared, 1);

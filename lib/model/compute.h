@@ -9,9 +9,13 @@
 /* Product options of `compute.*`; GN2_ERR_UNSUPPORTED if the processor lacks it. */
 gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out);
 
-/* The same with the storage of `tagger.precision`. Whether a back end has it shows
- * when products are made. */
+/* The same with the storage of `tagger.weights` and the arithmetic of
+ * `tagger.precision`. Whether a back end has the storage shows when products are
+ * made; arithmetic that does not exist here is refused at once. */
 gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out);
+
+/* The same with the arithmetic of `train.precision`. */
+gn2_status gn2_compute_read_trainer(const gn2_config *config, gn2_product_options *out);
 
 /* The model's packed weights for inference with these options: made once, under
  * its lock, and kept until the model goes. Marks the model as shared. */

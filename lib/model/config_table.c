@@ -146,6 +146,9 @@ const gn2_config_key gn2_config_table[] = {
      "parts a batch is cut into; fixes the order of gradient sums, limits threads"},
     {"train.chunk_tokens", GN2_TYPE_I64, "512", RANGE(16, 1048576),
      "tokens worked on at a time"},
+    {"train.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),
+     "arithmetic of matrix products, as tagger.precision; weights, sums, losses and "
+     "the optimiser stay f32"},
     {"train.seed", GN2_TYPE_I64, "42", RANGE(0, 9007199254740992.0),
      "seed of the dropout"},
     {"train.checkpoint", GN2_TYPE_STR, "", ANY, "file for checkpoints; empty = none"},
@@ -214,9 +217,12 @@ const gn2_config_key gn2_config_table[] = {
      "who multiplies matrices; auto = by shape, from measurements"},
     {"tagger.threads", GN2_TYPE_I64, "1", RANGE(0, 4096),
      "threads of a tagger; 0 = processors this process may use"},
-    {"tagger.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),
+    {"tagger.weights", GN2_TYPE_STR, "f32", CHOICE("f32|bf16"),
      "how weights are kept: bf16 = rounded to 8 significant bits, half the memory to "
-     "read, arithmetic in f32; auto = f32"},
+     "read, arithmetic in f32"},
+    {"tagger.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),
+     "arithmetic of matrix products: bf16 = factors rounded to 8 significant bits, "
+     "sums in f32, by oneDNN; auto = bf16 where the processor has AMX, else f32"},
     {"tagger.chunk_tokens", GN2_TYPE_I64, "128", RANGE(16, 1048576),
      "tokens worked on at a time"},
     {"scores.jet_fields", GN2_TYPE_STR_LIST, "*", ANY,

@@ -117,10 +117,9 @@ gn2_model *gn2_model_ref(gn2_model *model)
 void gn2_model_unref(gn2_model *model)
 {
     if (!model || atomic_fetch_sub(&model->references, 1) > 1) return;
-    for (int isa = 0; isa <= GN2_ISA_BEST; isa++)
-        for (int backend = 0; backend <= GN2_BACKEND_ONEDNN; backend++)
-            for (int storage = 0; storage <= GN2_STORAGE_BF16; storage++)
-                gn2_net_free_f32(model->net[isa][backend][storage]);
+    struct gn2_net_f32 **nets = &model->net[0][0][0][0];
+    for (size_t i = 0; i < sizeof model->net / sizeof *nets; i++)
+        gn2_net_free_f32(nets[i]);
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
         gn2_free(model->norm[i].mean);
         gn2_free(model->norm[i].std);

@@ -19,10 +19,10 @@ struct gn2_model {
     float *weights;                              /* arena (params->total) */
     gn2_object_norm norm[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
     pthread_mutex_t mutex;                       /* guards `net` */
-    /* packed weights for taggers by instruction set, back end and storage, made at
-     * first use */
-    struct gn2_net_f32
-        *net[GN2_ISA_BEST + 1][GN2_BACKEND_ONEDNN + 1][GN2_STORAGE_BF16 + 1];
+    /* packed weights for taggers by instruction set, back end, storage and
+     * arithmetic, made at first use */
+    struct gn2_net_f32 *net[GN2_ISA_BEST + 1][GN2_BACKEND_ONEDNN + 1]
+                           [GN2_STORAGE_BF16 + 1][GN2_ARITHMETIC_BF16 + 1];
 };
 
 /* A model of a config (copied), weights zero. */

@@ -21,7 +21,7 @@ gn2_status gn2_train_core_options(const gn2_trainer *t, gn2_core_options *out)
         .pool = t->pool,
     };
     gn2_optim_options_read(t->config, &out->optim);
-    return gn2_compute_read(t->config, &out->product);
+    return gn2_compute_read_trainer(t->config, &out->product);
 }
 
 gn2_status gn2_train_core_new(const gn2_trainer *t, const gn2_core_options *options,

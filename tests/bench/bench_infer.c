@@ -347,7 +347,7 @@ static gn2_status run_subject(const setup *u, const bench_jets *jets, gn2_model 
     s->jets = jets;
     gn2_status status = gn2_config_copy(u->config, &config);
     if (!status) status = gn2_config_put_i64(config, "tagger.threads", s->threads);
-    if (!status) status = gn2_config_put_text(config, "tagger.precision", s->precision);
+    if (!status) status = gn2_config_put_text(config, "tagger.weights", s->precision);
     if (!status) status = infer_open(model, config, rows, &s->run);
     if (!status) status = run_parts(u, s, config);
     if (s->run.model) infer_close(&s->run);

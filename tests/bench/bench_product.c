@@ -72,7 +72,8 @@ static int make_product(subject *s, int i, const gn2_product_options *o)
 
 static int make_subject(subject *s, int b, gn2_isa cap)
 {
-    const gn2_product_options o = {cap, backend_ids[b], s->m, storages[b]};
+    const gn2_product_options o = {cap, backend_ids[b], s->m, storages[b],
+                                   GN2_ARITHMETIC_F32};
     for (int i = 0; i < s->sets; i++)
         if (!make_product(s, i, &o)) return 0;
     return gn2_lane_create_f32(s->products, (size_t)s->sets, &s->lane) == GN2_OK;

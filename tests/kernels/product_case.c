@@ -15,24 +15,36 @@
 /* ---- back ends ---- */
 
 static const backend own[] = {
-    {"own avx2", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_F32},
-    {"own avx2 bf16", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_BF16},
-    {"own avx512", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_F32},
-    {"own avx512 bf16", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_BF16},
+    {"own avx2", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_F32, GN2_ARITHMETIC_F32},
+    {"own avx2 bf16", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_BF16,
+     GN2_ARITHMETIC_F32},
+    {"own avx512", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_F32,
+     GN2_ARITHMETIC_F32},
+    {"own avx512 bf16", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_BF16,
+     GN2_ARITHMETIC_F32},
 };
+
+int has_bf16(void)
+{
+    return strcmp(gn2_onednn_version(), "not built") != 0 &&
+           gn2_isa_detect() >= GN2_ISA_AVX512;
+}
 
 const backend *backends(void)
 {
-    static backend list[7];
+    static backend list[8];
     size_t count = 0;
     const gn2_isa have = gn2_isa_detect();
-    list[count++] =
-        (backend){"reference", GN2_BACKEND_OWN, GN2_ISA_REFERENCE, GN2_STORAGE_F32};
+    list[count++] = (backend){"reference", GN2_BACKEND_OWN, GN2_ISA_REFERENCE,
+                              GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (have >= own[i].cap) list[count++] = own[i];
     if (strcmp(gn2_onednn_version(), "not built") != 0)
-        list[count++] =
-            (backend){"onednn", GN2_BACKEND_ONEDNN, GN2_ISA_BEST, GN2_STORAGE_F32};
+        list[count++] = (backend){"onednn", GN2_BACKEND_ONEDNN, GN2_ISA_BEST,
+                                  GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
+    if (has_bf16())
+        list[count++] = (backend){"onednn in bf16", GN2_BACKEND_AUTO, GN2_ISA_BEST,
+                                  GN2_STORAGE_F32, GN2_ARITHMETIC_BF16};
     list[count] = (backend){0};
     return list;
 }
@@ -96,7 +108,8 @@ float *filled(size_t count, uint64_t key)
 
 static gn2_product_options options_of(const backend *be, int64_t max_rows)
 {
-    return (gn2_product_options){be->cap, be->backend, max_rows, be->storage};
+    return (gn2_product_options){be->cap, be->backend, max_rows, be->storage,
+                                 be->arithmetic};
 }
 
 static void make_lane(setup *u)
@@ -257,6 +270,10 @@ void problem_run_forward(const backend *be, const problem *p)
     if (be->storage == GN2_STORAGE_BF16) round_all(&f.b, p->s.k * p->s.n);
     make_lane(&u);
     run_forward(&u, &f);
+    if (u.product->arithmetic == GN2_ARITHMETIC_BF16) {
+        round_all(&f.a, (p->m - 1) * p->lda + p->s.k);
+        round_all(&f.b, p->s.k * p->s.n);
+    }
     judge_forward(be, &f);
     setup_free(&u);
     gn2_free(before);
@@ -278,6 +295,10 @@ void problem_run_gradient(const backend *be, const problem *p)
     make_lane(&u);
     gn2_product_run_tn_f32(u.product, u.lane, c.data, p->ldc, a.data, p->lda, b.data,
                            p->ldc, p->m);
+    if (u.product->arithmetic == GN2_ARITHMETIC_BF16) {
+        round_all(&a, (p->m - 1) * p->lda + p->s.k);
+        round_all(&b, (p->m - 1) * p->ldc + p->s.n);
+    }
     for (int64_t i = 0; i < p->s.k; i++)
         for (int64_t j = 0; j < p->s.n; j++) {
             expected e = dot(a.data + i, p->lda, b.data + j, p->ldc, p->m);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/product.h"
+#include "kernels/product_backend.h"
 #include "util/alloc.h"
 
 typedef struct shape {
@@ -22,11 +22,16 @@ typedef struct backend {
     const char *name; /* NULL ends the list */
     gn2_backend backend;
     gn2_isa cap;
-    gn2_storage storage; /* bf16: B is rounded, and judged as rounded */
+    gn2_storage storage;       /* bf16: B is rounded, and judged as rounded */
+    gn2_arithmetic arithmetic; /* bf16: both factors are, where the product is */
 } backend;
 
 /* Those this processor and this build have. */
 const backend *backends(void);
+
+/* oneDNN multiplies bf16 with AVX-512 alone too: by its BF16 extension or without,
+ * more slowly. Users are offered the former (model/compute.c), tests run both. */
+int has_bf16(void);
 
 /* What an epilogue adds, and where the residual lies. */
 enum { WITH_BIAS = 1, WITH_RELU = 2, WITH_RESIDUAL = 4, RESIDUAL_IS_C = 8 };

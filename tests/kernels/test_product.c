@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "kernels/product_bf16.h"
+
 /* GN2's shapes at widths 64 and 256 (inputs 21, heads, width 64's MLPs) and odd
  * ones around the tiles' edges. */
 static const shape shapes[] = {
@@ -234,7 +236,8 @@ static void two_threads_with_a_lane_each_agree(void **state)
 static void impossible_shapes_are_refused(void **state)
 {
     (void)state;
-    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 8, GN2_STORAGE_F32};
+    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 8, GN2_STORAGE_F32,
+                                   GN2_ARITHMETIC_F32};
     const shape bad[] = {{0, 4}, {4, 0}, {-1, 4}, {4, INT64_C(1) << 40}};
     for (size_t i = 0; i < 4; i++) {
         gn2_product_f32 *p = (gn2_product_f32 *)1;
@@ -250,9 +253,9 @@ static void bf16_storage_is_refused_where_it_does_not_exist(void **state)
 {
     (void)state;
     const gn2_product_options bad[] = {
-        {GN2_ISA_REFERENCE, GN2_BACKEND_AUTO, 8, GN2_STORAGE_BF16},
-        {GN2_ISA_REFERENCE, GN2_BACKEND_OWN, 8, GN2_STORAGE_BF16},
-        {GN2_ISA_BEST, GN2_BACKEND_ONEDNN, 8, GN2_STORAGE_BF16}};
+        {GN2_ISA_REFERENCE, GN2_BACKEND_AUTO, 8, GN2_STORAGE_BF16, GN2_ARITHMETIC_F32},
+        {GN2_ISA_REFERENCE, GN2_BACKEND_OWN, 8, GN2_STORAGE_BF16, GN2_ARITHMETIC_F32},
+        {GN2_ISA_BEST, GN2_BACKEND_ONEDNN, 8, GN2_STORAGE_BF16, GN2_ARITHMETIC_F32}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         gn2_product_f32 *p = (gn2_product_f32 *)1;
         assert_int_equal(gn2_product_create_f32(8, 8, &bad[i], &p),
@@ -272,7 +275,8 @@ static void bf16_storage_rounds_to_nearest_even(void **state)
                           0x1.02p0f, 0x1.00p1f, 0x1.0p-130f, 0.0f,      0x1.c4p127f};
     enum { COUNT = sizeof given / sizeof *given };
     if (gn2_isa_detect() < GN2_ISA_AVX2) skip();
-    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 1, GN2_STORAGE_BF16};
+    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 1, GN2_STORAGE_BF16,
+                                   GN2_ARITHMETIC_F32};
     gn2_product_f32 *p;
     gn2_lane_f32 *lane;
     float c[COUNT], one = 1;
@@ -286,11 +290,73 @@ static void bf16_storage_rounds_to_nearest_even(void **state)
     gn2_product_free_f32(p);
 }
 
+static void bf16_arithmetic_is_refused_where_it_does_not_exist(void **state)
+{
+    (void)state;
+    const gn2_product_options bad[] = {
+        {.cap = GN2_ISA_REFERENCE},
+        {.cap = GN2_ISA_AVX2},
+        {.cap = GN2_ISA_BEST, .backend = GN2_BACKEND_OWN}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        gn2_product_options o = bad[i];
+        o.arithmetic = GN2_ARITHMETIC_BF16;
+        gn2_product_f32 *p = (gn2_product_f32 *)1;
+        assert_int_equal(gn2_product_create_f32(64, 64, &o, &p), GN2_ERR_UNSUPPORTED);
+        assert_null(p);
+    }
+}
+
+/* Sides of 8 and less stay float whatever the rows; wider products do not. */
+static void bf16_arithmetic_is_a_matter_of_shape_alone(void **state)
+{
+    (void)state;
+    if (!has_bf16()) skip(); /* no AVX-512, or built without oneDNN */
+    const gn2_product_options o = {
+        .cap = GN2_ISA_BEST, .max_rows = 100, .arithmetic = GN2_ARITHMETIC_BF16};
+    const shape some[] = {{8, 64}, {64, 8}, {9, 64}, {64, 9}, {21, 256}, {256, 768}};
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        gn2_product_f32 *p[2];
+        const shape s = some[i];
+        const int wide = s.k > 8 && s.n > 8;
+        assert_int_equal(gn2_product_create_f32(s.k, s.n, &o, &p[0]), GN2_OK);
+        assert_int_equal(gn2_product_create_tn_f32(s.k, s.n, &o, &p[1]), GN2_OK);
+        for (int j = 0; j < 2; j++) {
+            assert_int_equal(p[j]->arithmetic == GN2_ARITHMETIC_BF16, wide);
+            gn2_product_free_f32(p[j]);
+        }
+    }
+}
+
+/* Numbers around ties, the ends of the range, and what is not finite. */
+static void conversion_rounds_to_nearest_even(void **state)
+{
+    (void)state;
+    const float given[] = {0x1.00p0f,  0x1.01p0f, 0x1.03p0f,       0x1.010002p0f,
+                           -0x1.01p0f, 0x1.02p0f, 0x1.fffffep0f,   0x1.0p-126f,
+                           0.0f,       3e38f,     0x1.fffffep127f, -INFINITY,
+                           NAN};
+    const uint16_t wanted[] = {0x3F80, 0x3F80, 0x3F82, 0x3F81, 0xBF80, 0x3F81, 0x4000,
+                               0x0080, 0x0000, 0x7F62, 0x7F80, 0xFF80, 0x7FC0};
+    enum { COUNT = sizeof given / sizeof *given, MOST = 40 };
+    gn2_bf16_convert *convert = gn2_bf16_converter();
+    for (int count = 0; count <= MOST; count++) {
+        float from[MOST];
+        uint16_t to[MOST + 1];
+        for (int i = 0; i < count; i++) from[i] = given[i % COUNT];
+        to[count] = 0xABCD;
+        convert(to, from, count);
+        for (int i = 0; i < count; i++) assert_int_equal(to[i], wanted[i % COUNT]);
+        assert_int_equal(to[count], 0xABCD);
+    }
+    for (int i = 0; i < COUNT; i++) assert_int_equal(gn2_bf16_of(given[i]), wanted[i]);
+}
+
 static void a_lane_serves_many_products(void **state)
 {
     (void)state;
     enum { COUNT = 40 };
-    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 4, GN2_STORAGE_F32};
+    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 4, GN2_STORAGE_F32,
+                                   GN2_ARITHMETIC_F32};
     gn2_product_f32 *p[COUNT];
     for (int i = 0; i < COUNT; i++) {
         assert_int_equal(gn2_product_create_f32(1, 1, &o, &p[i]), GN2_OK);
@@ -324,6 +390,9 @@ int main(void)
         cmocka_unit_test(impossible_shapes_are_refused),
         cmocka_unit_test(bf16_storage_is_refused_where_it_does_not_exist),
         cmocka_unit_test(bf16_storage_rounds_to_nearest_even),
+        cmocka_unit_test(bf16_arithmetic_is_refused_where_it_does_not_exist),
+        cmocka_unit_test(bf16_arithmetic_is_a_matter_of_shape_alone),
+        cmocka_unit_test(conversion_rounds_to_nearest_even),
         cmocka_unit_test(a_lane_serves_many_products),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

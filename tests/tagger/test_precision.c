@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tagger.precision: weights kept in bf16 are the weights rounded, no more and no
+ * tagger.weights: weights kept in bf16 are the weights rounded, no more and no
  * less; arithmetic and promises stay those of f32.
  */
 #include "scene.h"
@@ -19,9 +19,9 @@ static gn2_status try_tagger(gn2_model *model, const char *settings[][2], size_t
     return status;
 }
 
-static gn2_tagger *tagger_of(gn2_model *model, const char *precision, const char *isa)
+static gn2_tagger *tagger_of(gn2_model *model, const char *weights, const char *isa)
 {
-    const char *settings[][2] = {{"tagger.precision", precision}, {"compute.isa", isa}};
+    const char *settings[][2] = {{"tagger.weights", weights}, {"compute.isa", isa}};
     gn2_tagger *tagger = NULL;
     must(try_tagger(model, settings, 2, &tagger));
     return tagger;
@@ -97,23 +97,6 @@ static void test_bf16_gives_the_bits_of_rounded_weights(void **state)
         if (has(isas[i])) assert_bf16_is_rounding(isas[i]);
 }
 
-static void test_auto_is_f32(void **state)
-{
-    (void)state;
-    sample *jets = sample_new(50, NULL, 8);
-    input *in = input_new(jets, NULL, 50, (layout){0});
-    gn2_model *model = small_model();
-    gn2_tagger *one = tagger_of(model, "auto", "best");
-    gn2_tagger *two = tagger_of(model, "f32", "best");
-    result *a = result_of(one, in), *b = result_of(two, in);
-    assert_same_jets(in, a, in, b);
-    result_free(a), result_free(b);
-    gn2_tagger_free(one), gn2_tagger_free(two);
-    gn2_model_free(model);
-    input_free(in);
-    sample_free(jets);
-}
-
 static void test_bf16_does_not_see_the_other_jets(void **state)
 {
     (void)state;
@@ -140,10 +123,9 @@ static void test_bf16_does_not_see_the_other_jets(void **state)
 static void test_bf16_is_refused_where_it_does_not_exist(void **state)
 {
     (void)state;
-    const char *reference[][2] = {{"tagger.precision", "bf16"},
+    const char *reference[][2] = {{"tagger.weights", "bf16"},
                                   {"compute.isa", "reference"}};
-    const char *onednn[][2] = {{"tagger.precision", "bf16"},
-                               {"compute.gemm", "onednn"}};
+    const char *onednn[][2] = {{"tagger.weights", "bf16"}, {"compute.gemm", "onednn"}};
     gn2_model *model = small_model();
     gn2_tagger *tagger = NULL;
     must_refuse(GN2_ERR_UNSUPPORTED, "bf16", try_tagger(model, reference, 2, &tagger));
@@ -157,7 +139,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bf16_gives_the_bits_of_rounded_weights),
-        cmocka_unit_test(test_auto_is_f32),
         cmocka_unit_test(test_bf16_does_not_see_the_other_jets),
         cmocka_unit_test(test_bf16_is_refused_where_it_does_not_exist),
     };
