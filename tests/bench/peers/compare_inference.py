@@ -7,7 +7,7 @@ The sides take turns in one run (ROUNDS rounds); figures are medians of the roun
   event  20 jets: one call of libgn2 against twenty calls of ONNX Runtime
   batch  libgn2 (any order) against an export of ours with dynamic batch and mask
          (sorted by n, batch 100) and PyTorch (sorted, batch 250), 1 and 2 threads
-  bf16   tagger.precision = bf16 against f32: |dp| and rejections
+  bf16   tagger.weights = bf16 against f32: |dp| and rejections
 ONNX Runtime is timed through its Python binding and nothing is subtracted; libgn2 in
 a loop in C and through ctypes, both printed. Weights: salt's exports at widths 64 and
 256, at others the random start of libgn2. Needs the environment of setup.sh.
@@ -248,7 +248,7 @@ def rejections(p, labels, efficiency):
 def reduced(args, net):
     import inference_sides as s
     sample = s.Sample(args.file, args.precision_jets)
-    sides = {k: s.Ctypes(net.path, {"tagger.precision": k}) for k in ("f32", "bf16")}
+    sides = {k: s.Ctypes(net.path, {"tagger.weights": k}) for k in ("f32", "bf16")}
     p = {k: side.score(sample, "flavour")[0] for k, side in sides.items()}
     d = np.abs(p["bf16"] - p["f32"]).max(1)
     print(f"  bf16 against f32, {len(d)} jets, largest |dp| of a jet: median "
