@@ -5,13 +5,13 @@
  * run) and their share of the multiply-add peak measured in the same run with the
  * same number of threads.
  *
- *   bench_infer [-f jets.h5] [-m model.gn2] [-w width] [-t threads] [-p precision]
+ *   bench_infer [-f jets.h5] [-m model.gn2] [-w width] [-t threads] [-p weights]
  *               [-n jets] [--long] [part …] [key=value …]
  *
- * Without -w widths 16 to 512, without -t threads 1 and 2, without -p f32 and bf16.
- * Parts: load batch event latency cold stages scaling (default: all of them but
- * turns; scaling up to width 64 on one thread); --long scales up to 10^6 jets. File:
- * $GN2_SHARED/data/jets_test.h5.
+ * Without -w widths 16 to 512, without -t threads 1 and 2, without -p f32 and bf16
+ * (tagger.weights). Parts: load batch event latency cold stages scaling (default: all
+ * of them but turns; scaling up to width 64 on one thread); --long scales up to 10^6
+ * jets. File: $GN2_SHARED/data/jets_test.h5.
  *
  * `turns` answers lines on stdin, for benchmarks that take turns with others:
  *   one|event|batch flavour|all      p50, p99, mean in us a call
