@@ -56,9 +56,21 @@ def test_share_for_a_thousand_jets(form):
     rng = np.random.default_rng(1)
     s = Sample(model.inputs, rng.poisson(8.6, 1000), 1)
     values = s.tracks if form == "array" else s.records()
-    python, c, _keep = pair(model, s.jets, (values, s.offsets))
-    # turn by turn, and the least of each: what else runs here only adds
-    times = [(best(python, 1, 1), best(c, 1, 1)) for _ in range(60)]
-    share = min(t[0] for t in times) / min(t[1] for t in times) - 1
-    print(f"share: {share:+.2%}")
-    assert share <= SHARE
+    tagger = gn2.Tagger(model)
+    call, inside = tagger._run_flavour, []
+
+    def timed(*arguments):
+        start = time.perf_counter()
+        call(*arguments)
+        inside.append(time.perf_counter() - start)
+
+    # of one and the same call, so that what else runs here does not count
+    tagger._run_flavour = timed
+    whole = []
+    for _ in range(40):
+        start = time.perf_counter()
+        tagger.tag(s.jets, (values, s.offsets))
+        whole.append(time.perf_counter() - start)
+    shares = [(w - c) / c for w, c in zip(whole, inside)]
+    print(f"share: {np.median(shares):.3%}")
+    assert len(inside) == 40 and np.median(shares) <= SHARE
