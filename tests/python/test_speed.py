@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the binding costs over the C call: at most 15 µs a call and 5 % for 1000 jets."""
+"""What the binding costs over C: at most 15 µs a call, and 5 % for 1000 jets."""
 
 import time
 

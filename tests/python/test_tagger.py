@@ -139,9 +139,9 @@ def test_awkward_arrays(tagger, sample):
     flat["extra"] = np.zeros(len(sample.tracks))
     records = awkward.unflatten(awkward.zip(flat), sample.counts)
     jets = awkward.zip({"eta": sample.jets[:, 1], "pt": sample.jets[:, 0]})
-    got = tagger.tag(jets, records).probabilities
-    assert (got == expected).all()
-    del numbers
+    for tracks in (records, numbers):
+        got = tagger.tag(jets, tracks).probabilities
+        assert (got == expected).all()
 
 
 def test_jets_without_tracks(tagger, sample):
