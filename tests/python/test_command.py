@@ -144,7 +144,7 @@ def test_scores_are_those_of_the_library(run, tmp_path):
     assert main(words) == 0
     assert main(words) == 1
     assert main([*words, "--force"]) == 0
-    with h5py.File(VAL) as file:
+    with h5py.File(VAL, locking=False) as file:
         jets, tracks = file["jets"][:], file["tracks"][:]
     tagger = gn2.Tagger(run / "best.gn2")
     want = tagger.tag(jets, tracks, outputs=["origin", "vertex"])

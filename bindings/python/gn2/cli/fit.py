@@ -141,9 +141,16 @@ class Fit:
             raise
         finally:
             recorder.close()
+            self._close_data()
         self.trainer.snapshot().save(self.run["model.gn2"])
         self._finish("done")
         return 0
+
+    def _close_data(self) -> None:
+        """Lets go of the files: the pictures may read them by another HDF5."""
+        self.train.close()
+        if self.val is not None:
+            self.val.close()
 
     def _finish(self, state: str) -> None:
         self.facts["state"] = state

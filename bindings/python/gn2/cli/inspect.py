@@ -112,7 +112,7 @@ def _dataset(name: str, data: Any, rows: int) -> None:
 
 def _hdf5(path: str, args: argparse.Namespace) -> None:
     h5py = common.need("h5py", "h5py", "reading HDF5 files in Python")
-    with h5py.File(path) as file:
+    with h5py.File(path, locking=False) as file:
         print(f"{path}: HDF5")
         for key, value in file.attrs.items():
             print(f"  @{key} = {value}")

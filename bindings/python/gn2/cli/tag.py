@@ -84,8 +84,9 @@ def _tag(args: argparse.Namespace, path: str, model: Model, config: Config) -> i
     valid = _Valid(path, config, tracks) if args.tracks else None
     tagger, done = Tagger(model, config), 0
     has_d_b = "D_b" in tagger.output_names
-    with ScoreWriter(args.out, path, model, config) as writer:
-        for scores in tagger.tag_batches(Dataset(path, config), outputs[not has_d_b :]):
+    data = Dataset(path, config)
+    with data, ScoreWriter(args.out, path, model, config) as writer:
+        for scores in tagger.tag_batches(data, outputs[not has_d_b :]):
             more = _spread(scores, valid.next(len(scores))) if valid else {}
             d_b = scores.D_b if has_d_b else None
             writer.add(scores.probabilities, d_b, **more)
