@@ -186,7 +186,21 @@ def test_curve_is_the_rejection_counted(pair):
             ordered = np.sort(d[flavour == 0])
             cut = ordered[min(int(np.floor((1 - e) * len(ordered))), len(ordered) - 1)]
             passed = np.sum(d[flavour == k] >= cut)
+            assert passed >= 3
             assert value == pytest.approx(np.sum(flavour == k) / passed, rel=1e-12)
+
+
+def test_where_hardly_a_jet_passes_there_is_no_curve():
+    d = np.linspace(-5, 5, 1000)
+    p = np.stack([np.exp(d), np.zeros(1000), np.ones(1000), np.zeros(1000)], 1)
+    p /= p.sum(1, keepdims=True)
+    flavour = np.where(np.arange(1000) < 500, 2, 0)
+    flavour[[998, 990, 980]] = 2  # three light jets among the b-jets of highest D
+    line = plots.roc(plots.from_arrays(p, flavour), lowest=0.01).axes[0].lines[0]
+    cuts = [metrics.cut_at(d[flavour == 0], e) for e in line.get_xdata()]
+    passing = np.array([np.sum(d[flavour == 2] >= cut) for cut in cuts])
+    assert set(passing) == {1, 2, 3}
+    assert np.array_equal(np.isnan(line.get_ydata()), passing < 3)
 
 
 def test_reference_of_ratios_is_the_last(pair):

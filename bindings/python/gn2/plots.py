@@ -15,17 +15,25 @@ of ratios. Cuts are set on the signal jets of each sample given.
 from __future__ import annotations
 
 from . import plots_style
-from .metrics_sample import Tagged, Tracks, from_arrays, from_model, from_scores
+from .metrics_sample import (
+    Tagged,
+    Tracks,
+    from_arrays,
+    from_model,
+    from_scores,
+    readable,
+)
 from .plots_bins import efficiency, vertexing
 from .plots_classes import calibration, confusion, origin_confusion, origin_roc
 from .plots_roc import discriminant, roc
-from .plots_style import save
+from .plots_style import FLAVOURS, save
 from .plots_training import Curves, Live, training
 from .report import PICTURES, report
 from .report_command import add_plot_arguments, run_plot
 
 __all__ = [
     "Curves",
+    "FLAVOURS",
     "Live",
     "PICTURES",
     "Tagged",
@@ -41,6 +49,7 @@ __all__ = [
     "origin_confusion",
     "origin_roc",
     "plots_style",
+    "readable",
     "report",
     "roc",
     "run_plot",

@@ -156,18 +156,18 @@ def vertexing(
 ) -> Any:
     """Efficiency and purity of pairs of tracks put into one vertex.
 
-    Errors are binomial in the pairs, as if those of a jet were independent.
+    Taggers without vertices are left out. Errors are binomial in the pairs, as if
+    those of a jet were independent.
     """
-    samples = several(samples)
+    asked = [(s, s.pairs()) for s in several(samples)]
+    both = [(s, p) for s, p in asked if p is not None]
+    if not both:
+        raise InvalidArgument("no vertices and their truth")
     figure = style.new(6.8, 5.2, title)
     panels = figure.subplots(2, 1, sharex=True)
-    pairs = [p for p in (s.pairs() for s in samples) if p is not None]
-    if len(pairs) < len(samples):
-        raise InvalidArgument("no vertices and their truth")
+    pairs = [p for _, p in both]
     # track scores may be there for the first jets only
-    cut = [
-        s.select(np.arange(len(s.scores)) < len(p.true)) for s, p in zip(samples, pairs)
-    ]
+    cut = [s.select(np.arange(len(s.scores)) < len(p.true)) for s, p in both]
     axis = _axis(against, cut)
     for number, (sample, p) in enumerate(zip(cut, pairs)):
         way = SEVERAL[number]

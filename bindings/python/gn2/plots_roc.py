@@ -20,6 +20,9 @@ from .plots_taggers import (
     tagger_handles,
 )
 
+# A binomial error of fewer jets is no error: the band would reach to nothing.
+_FEWEST_PASSING = 3
+
 
 @style.styled
 def roc(
@@ -32,7 +35,7 @@ def roc(
 ) -> Any:
     """Rejection of each flavour against the efficiency of the signal.
 
-    Bands are binomial. With several taggers a panel a flavour gives the ratio to the
+    Bands are binomial; where fewer than three jets pass there is no curve. With several taggers a panel a flavour gives the ratio to the
     last one, whose own band is about 1.
 
     Args:
@@ -67,15 +70,19 @@ def _roc_curves(samples: Any, flavours: Any, signal: str, lowest: float, f: Any)
     return curves
 
 
-def _finite(values: Any) -> Any:
-    return np.where(np.isfinite(values), values, np.nan)
+def _sure(curve: metrics.Roc) -> tuple[Any, Any]:
+    """Rejection and error where enough jets pass, else NaN."""
+    # error/rejection is √((1 − ε)/passing), at most 1/√passing
+    with np.errstate(invalid="ignore"):
+        sure = curve.error / curve.rejection <= _FEWEST_PASSING**-0.5
+    return np.where(sure, curve.rejection, np.nan), np.where(sure, curve.error, np.nan)
 
 
 def _roc_main(axes: Any, samples: Any, curves: Any, flavours: Sequence[str]) -> None:
     for by_flavour, line in zip(curves, MODEL_LINES):
         for flavour in flavours:
             curve, color = by_flavour[flavour], look(flavour).color
-            value, error = _finite(curve.rejection), _finite(curve.error)
+            value, error = _sure(curve)
             low = np.maximum(value - error, 1)  # no rejection is below 1
             axes.plot(curve.efficiency, value, color=color, ls=line)
             axes.fill_between(
@@ -95,7 +102,7 @@ def _roc_main(axes: Any, samples: Any, curves: Any, flavours: Sequence[str]) -> 
 def _label_curve(axes: Any, curves: Any, flavour: str, at: float, side: int) -> None:
     """The flavour's name at its curves: grey prints need it."""
     index = int(at * len(curves[0].efficiency))
-    heights = [_finite(c.rejection + side * c.error)[index] for c in curves]
+    heights = [(v + side * e)[index] for v, e in map(_sure, curves)]
     heights = [h for h in heights if np.isfinite(h) and h > 0]
     if not heights:
         return
@@ -114,11 +121,11 @@ def _label_curve(axes: Any, curves: Any, flavour: str, at: float, side: int) -> 
 
 def _roc_ratio(axes: Any, curves: Any, flavour: str) -> None:
     reference, color = curves[-1][flavour], look(flavour).color
-    grid, base = reference.efficiency, _finite(reference.rejection)
+    grid, base = reference.efficiency, _sure(reference)[0]
     spans = []
     for by_flavour, line in zip(curves, MODEL_LINES):
         curve = by_flavour[flavour]
-        value, error = _finite(curve.rejection) / base, _finite(curve.error) / base
+        value, error = (x / base for x in _sure(curve))
         axes.plot(grid, value, color=color, ls=line, lw=1.3)
         axes.fill_between(
             grid, value - error, value + error, color=color, alpha=0.2, lw=0
