@@ -73,7 +73,8 @@ typedef void (*gn2_parallel_fn)(void *user, int64_t count,
 /**
  * Makes a tagger.
  * Reads `tagger.threads` (default 1; 0 = processors this process may use),
- * `tagger.weights`, `tagger.precision`, `input.non_finite`, `tagger.chunk_tokens`.
+ * `tagger.weights`, `tagger.precision`, `tagger.chunk_tokens`; what happens to NaN and
+ * Inf is the model's (`input.non_finite`).
  * `tagger.weights` = `bf16` keeps the matrices of weights in bfloat16, rounded to
  * nearest even, and computes in f32: the result is exactly that of the rounded
  * weights. It makes calls of few jets faster, where reading the weights is the

@@ -101,7 +101,7 @@ def efficiency(
 
 
 def _points(axes: Any, found: metrics.Binned, who: Any, axis: Axis) -> None:
-    """Points with bars: horizontal the bin, vertical the error; taggers side by side."""
+    """Points with bars: horizontal the bin, vertical the error; side by side."""
     way, number, taggers = who
     edges = np.log(found.edges) if axis.log else found.edges
     x = edges[:-1] + (0.5 + 0.16 * (number - (taggers - 1) / 2)) * np.diff(edges)

@@ -35,8 +35,9 @@ def roc(
 ) -> Any:
     """Rejection of each flavour against the efficiency of the signal.
 
-    Bands are binomial; where fewer than three jets pass there is no curve. With several taggers a panel a flavour gives the ratio to the
-    last one, whose own band is about 1.
+    Bands are binomial; where fewer than three jets pass there is no curve. With
+    several taggers a panel a flavour gives the ratio to the last one, whose own band
+    is about 1.
 
     Args:
         lowest: lowest efficiency shown.

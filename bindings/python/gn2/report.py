@@ -335,8 +335,8 @@ _DEFINITIONS = """<p>D<sub>s</sub> = log(p<sub>s</sub> / Σ f<sub>k</sub> p<sub>
 over the other classes, with the fractions f stored in the model, or the library's where
 only scores are known; light jets get what is left of 1. The cut of
 efficiency e is the value with index floor((1 − e)·n) of the n sorted values of the
-signal jets, and a jet passes with D ≥ cut. Rejection = 1 / efficiency. Errors are binomial,
-those of areas under ROC curves (AUC) Hanley and McNeil's.</p>
+signal jets, and a jet passes with D ≥ cut. Rejection = 1 / efficiency. Errors are
+binomial, those of areas under ROC curves (AUC) Hanley and McNeil's.</p>
 """
 
 
