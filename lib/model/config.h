@@ -54,6 +54,10 @@ double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i);
 const char *gn2_config_key_of(char out_key[128], const char *format,
                               const char *object);
 
+/* Whether a constituent type's name can stand in a key; to be asked before
+ * gn2_config_key_of() is. */
+gn2_status gn2_config_check_object(const char *name);
+
 /* Every key that has a value, one by one; keys with `*` are the defaults of names
  * that are not set. Borrowed until the next change. */
 size_t gn2_config_slot_count(const gn2_config *c);

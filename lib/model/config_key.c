@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/config.h"
 #include "model/config_value.h"
 #include "util/error.h"
 #include "util/str.h"
@@ -11,6 +12,9 @@
     "ABCDEFGHIJKLMNOPQRSTUVWXYZ" \
     "abcdefghijklmnopqrstuvwxyz" \
     "0123456789_"
+
+/* Longest name of an object, so that keys that hold it stay below 128 bytes. */
+#define OBJECT_LENGTH 64
 
 /* Does `key` fit `pattern`, whose `*` is one segment? */
 static int fits(const char *pattern, const char *key)
@@ -33,6 +37,16 @@ const gn2_config_key *gn2_config_find_row(const char *key)
         if (!wildcard) wildcard = row;
     }
     return wildcard;
+}
+
+gn2_status gn2_config_check_object(const char *name)
+{
+    const size_t segment = strspn(name, SEGMENT);
+    if (segment > 0 && segment <= OBJECT_LENGTH && name[segment] == 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "model.constituents: '%.64s': 1 to %d letters, digits and _ are "
+                    "possible",
+                    name, OBJECT_LENGTH);
 }
 
 /* The pattern with its `*` replaced by what stands there in the user's key: the

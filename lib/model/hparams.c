@@ -83,6 +83,7 @@ static gn2_status read_inputs(const gn2_config *c, gn2_hparams *h)
     for (size_t s = 0; s < count; s++) {
         char key[128];
         const char *object = gn2_config_list_item(c, "model.constituents", s);
+        GN2_TRY(gn2_config_check_object(object));
         if (strcmp(object, "jets") == 0)
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "model.constituents: 'jets' is the global object");

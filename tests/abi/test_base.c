@@ -170,6 +170,35 @@ static void test_every_key_is_described_and_takes_its_default(void **state)
     gn2_config_free(c);
 }
 
+static void refuse_constituents(const char *name)
+{
+    gn2_config *c = NULL;
+    gn2_model *model = NULL;
+    gn2_dataset *dataset = NULL;
+    const gn2_jets jets = {.struct_size = sizeof jets};
+    assert_int_equal(gn2_config_create(&c), GN2_OK);
+    assert_int_equal(gn2_config_set_list(c, "model.constituents", &name, 1), GN2_OK);
+    assert_int_equal(gn2_model_create(c, &model), GN2_ERR_INVALID_ARG);
+    assert_non_null(strstr(gn2_last_error(), "model.constituents"));
+    assert_int_equal(gn2_dataset_from_arrays(&jets, NULL, c, &dataset),
+                     GN2_ERR_INVALID_ARG);
+    assert_null(model);
+    assert_null(dataset);
+    gn2_config_free(c);
+}
+
+/* They become part of keys ("inputs.tracks"), so they must be words. */
+static void test_odd_constituent_names_are_refused(void **state)
+{
+    (void)state;
+    char longest[200] = {0};
+    memset(longest, 'a', sizeof longest - 1);
+    refuse_constituents("train.shards");
+    refuse_constituents("two words");
+    refuse_constituents("a=b");
+    refuse_constituents(longest);
+}
+
 static void test_config_survives_a_file(void **state)
 {
     (void)state;
@@ -203,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_messages_belong_to_their_thread),
         cmocka_unit_test(test_null_is_refused_everywhere),
         cmocka_unit_test(test_every_key_is_described_and_takes_its_default),
+        cmocka_unit_test(test_odd_constituent_names_are_refused),
         cmocka_unit_test(test_config_survives_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
