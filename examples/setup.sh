@@ -6,6 +6,7 @@
 
 GN2_PACKAGES_BUILD="gcc g++ meson ninja-build pkg-config libdnnl-dev zlib1g-dev
     libhdf5-dev liblzf-dev liblz4-dev"
+GN2_PACKAGES_PICTURES="python3 python3-numpy python3-h5py python3-matplotlib"
 GN2_PACKAGES_TEST="$GN2_PACKAGES_BUILD libcmocka-dev clang libclang-rt-14-dev llvm
     clang-format-14 valgrind abigail-tools cmake doxygen binutils git python3
     python3-numpy python3-pytest python3-tqdm python3-h5py python3-matplotlib
