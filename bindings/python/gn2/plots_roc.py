@@ -90,7 +90,7 @@ def _roc_main(axes: Any, samples: Any, curves: Any, flavours: Sequence[str]) -> 
                 curve.efficiency, low, value + error, color=color, alpha=0.2, lw=0
             )
     axes.set_yscale("log")
-    axes.set_ylim(bottom=1)
+    axes.set_ylim(bottom=1, top=2 * axes.get_ylim()[1])  # room for a name on top
     for place, flavour in enumerate(flavours):
         # under the lowest curves is room, between others may be none
         side = -1 if 0 < place == len(flavours) - 1 else 1
