@@ -319,20 +319,25 @@ static gn2_status write_tracks(gn2_score_writer *w, scores *given)
     return gn2_h5_table_add(t->out, slab.count, t->out_data);
 }
 
-static gn2_status write_slabs(gn2_score_table *table, int64_t count, scores s,
+static gn2_status write_slabs(gn2_score_table *table, int64_t count, scores *s,
                               gn2_score_writer *w,
                               gn2_status (*write)(gn2_score_writer *, scores *))
 {
     const int64_t slab = gn2_score_table_slab(table);
-    for (s.row = 0; s.row < count; s.row += slab) {
-        s.count = count - s.row < slab ? count - s.row : slab;
-        GN2_TRY(write(w, &s));
+    for (s->row = 0; s->row < count; s->row += slab) {
+        s->count = count - s->row < slab ? count - s->row : slab;
+        GN2_TRY(write(w, s));
     }
-    if (write == write_tracks && s.packed >= 0 && s.used != s.packed)
-        return gn2_fail(GN2_ERR_SHAPE,
-                        "'%s': %lld constituents for jets that have %lld", w->path,
-                        (long long)s.packed, (long long)s.used);
     return GN2_OK;
+}
+
+static gn2_status add_tracks(gn2_score_writer *w, int64_t count, scores *s)
+{
+    if (!w->with_tracks) return GN2_OK;
+    GN2_TRY(write_slabs(&w->tracks, count, s, w, write_tracks));
+    if (s->packed < 0 || s->used == s->packed) return GN2_OK;
+    return gn2_fail(GN2_ERR_SHAPE, "'%s': %lld constituents for jets that have %lld",
+                    w->path, (long long)s->packed, (long long)s->used);
 }
 
 static gn2_status check_add(gn2_score_writer *w, int64_t count, const scores *s)
@@ -351,7 +356,7 @@ static gn2_status check_add(gn2_score_writer *w, int64_t count, const scores *s)
     return GN2_OK;
 }
 
-static gn2_status add_scores(gn2_score_writer *w, int64_t count, const scores *s)
+static gn2_status add_scores(gn2_score_writer *w, int64_t count, scores *s)
 {
     GN2_TRY(check_add(w, count, s));
     if (!w->made) {
@@ -360,8 +365,8 @@ static gn2_status add_scores(gn2_score_writer *w, int64_t count, const scores *s
         w->with_vertex = s->vertex != NULL;
         GN2_TRY(make_tables(w));
     }
-    GN2_TRY(write_slabs(&w->jets, count, *s, w, write_jets));
-    if (w->with_tracks) GN2_TRY(write_slabs(&w->tracks, count, *s, w, write_tracks));
+    GN2_TRY(write_slabs(&w->jets, count, s, w, write_jets));
+    GN2_TRY(add_tracks(w, count, s));
     w->rows += count;
     return GN2_OK;
 }
@@ -370,7 +375,7 @@ gn2_status gn2_score_writer_add_impl(gn2_score_writer *w, int64_t count,
                                      const float *probabilities, const float *d_b,
                                      const float *origin, const int32_t *vertex)
 {
-    const scores s = {probabilities, d_b, origin, vertex, .packed = -1};
+    scores s = {probabilities, d_b, origin, vertex, .packed = -1};
     return add_scores(w, count, &s);
 }
 
@@ -379,7 +384,7 @@ gn2_status gn2_score_writer_add_packed_impl(gn2_score_writer *w, int64_t count,
                                             const float *d_b, const float *origin,
                                             const int32_t *vertex)
 {
-    const scores s = {probabilities, d_b, origin, vertex, .packed = rows};
+    scores s = {probabilities, d_b, origin, vertex, .packed = rows};
     return add_scores(w, count, &s);
 }
 
