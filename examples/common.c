@@ -96,3 +96,11 @@ gn2_status describe_model(const gn2_model *model, gn2_config *config)
     }
     return GN2_OK;
 }
+
+int show_text(int option, const char *help)
+{
+    if (option == 'h') fputs(help, stdout);
+    if (option == OPT_KEYS) print_keys();
+    if (option == OPT_VERSION) printf("%s (libgn2) %s\n", program_name, gn2_version());
+    return EXIT_SUCCESS;
+}

@@ -20,6 +20,11 @@
 /* Name of the program for messages; set by main(). */
 extern const char *program_name;
 
+/* Long options without a letter. */
+enum { OPT_KEYS = 256, OPT_VERSION };
+
+/* Texts that end the program: --help, --keys, --version; returns EXIT_SUCCESS. */
+int show_text(int option, const char *help);
 /* Says what is wrong with the command line; returns EXIT_USAGE. */
 int usage_error(const char *what, const char *value);
 /* Says what the library said; returns EXIT_FAILED. */

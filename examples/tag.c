@@ -52,8 +52,6 @@ typedef struct tag_program {
 
 /* ---- command line ---- */
 
-enum { OPT_KEYS = 256, OPT_VERSION };
-
 static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
     {"tracks", no_argument, NULL, 't'},
@@ -65,15 +63,6 @@ static const struct option options[] = {
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
 };
-
-/* Texts that end the program. */
-static int show(int option)
-{
-    if (option == 'h') fputs(help, stdout);
-    if (option == OPT_KEYS) print_keys();
-    if (option == OPT_VERSION) printf("tag (libgn2) %s\n", gn2_version());
-    return EXIT_SUCCESS;
-}
 
 /* −1: go on; else the exit status. */
 static int read_option(tag_program *t, int option)
@@ -101,7 +90,7 @@ static int read_option(tag_program *t, int option)
     case '?':
         return usage_error("unknown or incomplete option", NULL);
     default:
-        return show(option);
+        return show_text(option, help);
     }
     return status ? library_error(status) : -1;
 }

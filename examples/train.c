@@ -59,8 +59,6 @@ typedef struct train_program {
 
 /* ---- command line ---- */
 
-enum { OPT_KEYS = 256, OPT_VERSION };
-
 static const struct option options[] = {
     {"val", required_argument, NULL, 'v'},
     {"output", required_argument, NULL, 'o'},
@@ -75,15 +73,6 @@ static const struct option options[] = {
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
 };
-
-/* Texts that end the program. */
-static int show(int option)
-{
-    if (option == 'h') fputs(help, stdout);
-    if (option == OPT_KEYS) print_keys();
-    if (option == OPT_VERSION) printf("train (libgn2) %s\n", gn2_version());
-    return EXIT_SUCCESS;
-}
 
 /* −1: go on; else the exit status. */
 static int set_number(train_program *t, const char *key, int64_t least)
@@ -123,7 +112,7 @@ static int read_option(train_program *t, int option)
     case '?':
         return usage_error("unknown or incomplete option", NULL);
     default:
-        return show(option);
+        return show_text(option, help);
     }
     return status ? library_error(status) : -1;
 }
