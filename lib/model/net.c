@@ -178,6 +178,7 @@ gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_params *params,
     if (!net) return gn2_fail_memory();
     net->h = h;
     net->training = options->training;
+    net->keep = options->keep || options->training;
     net->replace_non_finite = options->replace_non_finite;
     net->kernels = R(gn2_kernels_get)(options->product.cap);
     const gn2_status status = fill_net(net, params, options);

@@ -27,7 +27,8 @@ typedef struct R(gn2_head) {
 
 typedef struct R(gn2_net) {
     const gn2_hparams *h; /* borrowed: outlives the net */
-    int training;
+    int training;         /* products and space of a backward pass */
+    int keep;             /* a space keeps every activation; training implies it */
     const R(gn2_kernels) * kernels;
     R(gn2_mlp) init[GN2_MAX_SEQUENCES];
     real *mean[GN2_MAX_SEQUENCES], *std[GN2_MAX_SEQUENCES]; /* jet, then own inputs */
@@ -47,6 +48,7 @@ typedef struct R(gn2_net) {
 typedef struct gn2_net_options {
     gn2_product_options product;
     int training;
+    int keep;
     int replace_non_finite;
 } gn2_net_options;
 
@@ -198,6 +200,7 @@ typedef struct R(gn2_pass) {
 
 /* Inputs → tokens z and pooled vector. */
 void R(gn2_pass_trunk)(R(gn2_pass) * pass);
+#define GN2_ALL_TASKS ((1u << GN2_TASK_COUNT) - 1)
 /* Heads forward; with truth the losses; with ctx.grads also their backward pass,
  * which sets d_z and d_pooled. tasks: bit set of gn2_task_id. */
 void R(gn2_pass_heads)(R(gn2_pass) * pass, unsigned tasks);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Working space of one lane: planned once for a capacity, carved from one block.
- * Training keeps every activation; inference lets the layers share one set.
+ * A net that keeps (as all that train) has every activation; inference lets the
+ * layers share one set.
  */
 #include "model/net.h"
 
@@ -84,21 +85,21 @@ static void carve_encoder(carver *c)
     R(gn2_layer_space) *first = s->layer;
     for (int64_t i = 0; i < layers; i++) {
         R(gn2_layer_space) *l = &s->layer[i];
-        if (!c->net->training && i > 0) {
+        if (!c->net->keep && i > 0) {
             *l = *first; /* inference: in place, layer after layer */
             continue;
         }
         carve_layer(c, l);
         l->x = reals(c, tokens, w);
-        l->x_mid = c->net->training ? reals(c, tokens, w) : l->x;
+        l->x_mid = c->net->keep ? reals(c, tokens, w) : l->x;
     }
-    const int own_end = c->net->training || layers == 0;
+    const int own_end = c->net->keep || layers == 0;
     s->layer[layers].x = own_end ? reals(c, tokens, w) : first->x;
     s->final_mean = reals(c, tokens, 1);
     s->final_rstd = reals(c, tokens, 1);
     s->final_y = reals(c, tokens, w);
     s->z0 = reals(c, tokens, h->out_dim);
-    s->z = h->final_norm == GN2_FINAL_POST && c->net->training
+    s->z = h->final_norm == GN2_FINAL_POST && c->net->keep
                ? reals(c, tokens, h->out_dim)
                : s->z0;
 }

@@ -138,13 +138,11 @@ static R(gn2_pass) make_pass(const job *j, int32_t worker)
     };
 }
 
-#define ALL_TASKS ((1u << GN2_TASK_COUNT) - 1)
-
 static void run_chunk(const job *j, R(gn2_pass) * pass, const gn2_chunk *chunk)
 {
     pass->chunk = *chunk;
     R(gn2_pass_trunk)(pass);
-    R(gn2_pass_heads)(pass, ALL_TASKS);
+    R(gn2_pass_heads)(pass, GN2_ALL_TASKS);
     if (pass->ctx.grads) R(gn2_pass_trunk_backward)(pass);
     if (j->visitor) j->visitor->fn(j->visitor->user, pass);
 }
