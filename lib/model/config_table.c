@@ -154,6 +154,9 @@ const gn2_config_key gn2_config_table[] = {
     {"train.checkpoint", GN2_TYPE_STR, "", ANY, "file for checkpoints; empty = none"},
     {"train.checkpoint_steps", GN2_TYPE_I64, "0", RANGE(0, 1e15),
      "steps between checkpoints inside an epoch; 0 = at its end only"},
+    {"train.probe_updates", GN2_TYPE_STR, "no", CHOICE("yes|no"),
+     "keep the weights before each update, so that a probe tells its size; costs "
+     "memory for one more copy of the weights"},
     {"optim.name", GN2_TYPE_STR, "adamw", CHOICE("adamw|sgd"), "optimiser"},
     {"optim.weight_decay", GN2_TYPE_F64, "1e-5", RANGE(0, 1),
      "weight decay λ: decoupled for adamw, in the gradient for sgd"},

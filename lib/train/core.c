@@ -27,13 +27,15 @@ static gn2_status create_arrays(R(gn2_core) * core)
     if (!gn2_mul_size(shards, total, &all)) return gn2_fail_memory();
     core->weights = gn2_alloc(total, sizeof(real));
     core->grads = gn2_alloc(all, sizeof(real));
+    if (core->options.keep_updates) core->previous = gn2_alloc(total, sizeof(real));
     core->squares = gn2_alloc(core->pieces.count, sizeof *core->squares);
     core->shard = gn2_alloc(shards, sizeof *core->shard);
     core->chunk_capacity = (int64_t)shards * CHUNKS_A_SHARD;
     core->chunk = gn2_alloc((size_t)core->chunk_capacity, sizeof *core->chunk);
     core->space = gn2_alloc((size_t)core->workers, sizeof *core->space);
     const int all_there = core->weights && core->grads && core->squares &&
-                          core->shard && core->chunk && core->space;
+                          core->shard && core->chunk && core->space &&
+                          (core->previous || !core->options.keep_updates);
     return all_there ? GN2_OK : gn2_fail_memory();
 }
 
@@ -82,13 +84,14 @@ void R(gn2_core_free)(R(gn2_core) * core)
     gn2_free(core->shard);
     gn2_free(core->squares);
     gn2_free(core->grads);
+    gn2_free(core->previous);
     gn2_free(core->weights);
     gn2_free(core);
 }
 
 size_t R(gn2_core_bytes)(const R(gn2_core) * core)
 {
-    const size_t arenas = (size_t)core->options.shards + 1;
+    const size_t arenas = (size_t)core->options.shards + (core->previous ? 2 : 1);
     const size_t moments = core->optimizer.v ? 2 : 1;
     size_t bytes = sizeof *core + R(gn2_net_bytes)(core->net);
     bytes += arenas * (size_t)core->stride * sizeof(real);
@@ -218,6 +221,7 @@ gn2_status R(gn2_core_gradient)(R(gn2_core) * core, const R(gn2_batch) * batch,
                                 const gn2_truth *truth)
 {
     job j = {.core = core, .batch = batch, .truth = truth, .training = 1};
+    core->updated = 0;
     GN2_TRY(run_batch(&j));
     R(gn2_core_reduce)(core);
     if (isfinite(core->gradient_norm) && finite_losses(&core->losses)) return GN2_OK;
@@ -241,7 +245,11 @@ void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1)
         .beta1 = beta1,
         .clip = gn2_optim_clip(&core->options.optim, core->gradient_norm),
     };
+    if (core->previous)
+        memcpy(core->previous, core->weights,
+               (size_t)core->params->total * sizeof(real));
     R(gn2_optimizer_step)(&core->optimizer, &update, core->options.pool);
+    core->updated = 1;
     gn2_pool_run(core->options.pool, (int64_t)core->net->linear_count, pack_one, core);
 }
 

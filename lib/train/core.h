@@ -19,7 +19,8 @@ typedef struct gn2_core_options {
     uint64_t seed;               /* of the dropout */
     gn2_product_options product; /* max_rows is filled in */
     gn2_optim_options optim;
-    gn2_pool *pool; /* borrowed; NULL: the caller's thread alone */
+    int keep_updates; /* the weights before an update are kept */
+    gn2_pool *pool;   /* borrowed; NULL: the caller's thread alone */
 } gn2_core_options;
 
 /* Chunks of one shard and what they gave. */
@@ -35,8 +36,9 @@ typedef struct R(gn2_core) {
     gn2_pieces pieces;
     R(gn2_net) * net;
     R(gn2_optimizer) optimizer;
-    real *weights; /* (total) */
-    real *grads;   /* (shards, stride); the sum ends in the first */
+    real *weights;  /* (total) */
+    real *previous; /* (total) before the last update; NULL: not kept */
+    real *grads;    /* (shards, stride); the sum ends in the first */
     int64_t stride;
     double *squares; /* (pieces) Σ g² */
     gn2_capacity capacity;
@@ -51,6 +53,7 @@ typedef struct R(gn2_core) {
     gn2_losses losses; /* times their weights */
     int64_t tokens;
     double gradient_norm;
+    int updated; /* it was the last update: its gradient is in grads */
 } R(gn2_core);
 
 /* h and params are borrowed and must outlive the core. Weights start at 0,
@@ -79,7 +82,7 @@ gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) * batch,
 gn2_status R(gn2_core_gradient)(R(gn2_core) * core, const R(gn2_batch) * batch,
                                 const gn2_truth *truth);
 
-/* Clips, updates and packs the weights. */
+/* Clips, updates and packs the weights; keeps the old ones if that was asked for. */
 void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1);
 
 /* Told of every chunk after its forward pass, on any thread; chunks are disjoint. */

@@ -18,6 +18,8 @@ gn2_status gn2_train_core_options(const gn2_trainer *t, gn2_core_options *out)
         .shards = (int32_t)gn2_config_i64(t->config, "train.shards"),
         .chunk_tokens = gn2_config_i64(t->config, "train.chunk_tokens"),
         .seed = (uint64_t)gn2_config_i64(t->config, "train.seed"),
+        .keep_updates =
+            strcmp(gn2_config_str(t->config, "train.probe_updates"), "yes") == 0,
         .pool = t->pool,
     };
     gn2_optim_options_read(t->config, &out->optim);

@@ -81,6 +81,7 @@ static void steps_allocate_nothing(void **state)
     check_steps(OPTIONS("train.threads=1"));
     check_steps(OPTIONS("train.threads=2", "model.dropout_ffn=0.1"));
     check_steps(OPTIONS("optim.name=sgd", "optim.clip_norm=1"));
+    check_steps(OPTIONS("train.probe_updates=yes"));
 }
 
 /* Batches of all sizes and multiplicities below the first. */
