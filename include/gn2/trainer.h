@@ -84,7 +84,9 @@ typedef struct gn2_progress {
 #define GN2_EVENT_EPOCH 2 /**< after an epoch and its validation */
 
 /**
- * Called on the thread that called gn2_trainer_fit(). It may save a checkpoint.
+ * Called on the thread that called gn2_trainer_fit(), between steps. It may save a
+ * checkpoint, take a snapshot and probe; other calls on the trainer are not allowed,
+ * but gn2_trainer_request_stop().
  * @return 0 to go on, anything else to stop with GN2_ERR_CANCELLED.
  */
 typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
@@ -165,18 +167,81 @@ GN2_API void gn2_trainer_request_stop(gn2_trainer *trainer);
 /** Bytes of working memory held, as planned; 0 for NULL. @since 0.1 */
 GN2_API size_t gn2_trainer_memory(const gn2_trainer *trainer);
 
-/**
- * Receives pre-activation statistics of one module.
- * @param[in] module e.g. "layer0", "readout"
- * @param[in] count  values seen
- * @param[in] mean_abs,rms,max_abs over valid rows
- */
-typedef void (*gn2_probe_fn)(void *user, const char *module, int64_t count,
-                             double mean_abs, double rms, double max_abs);
+#define GN2_PROBE_MODULE 1 /**< output of a module, before its non-linearity */
+#define GN2_PROBE_TENSOR 2 /**< a parameter tensor */
 
 /**
- * Runs the present weights forward on a batch and reports every module in order.
- * @since 0.1
+ * What gn2_trainer_probe() says of one module or tensor. Values of a module are its
+ * outputs over all valid rows of the batch, without dropout; those of a tensor are its
+ * weights. Means and maxima of no value (count 0) are 0; NaN is said where it may be.
+ */
+typedef struct gn2_probe_stats {
+    uint32_t struct_size;   /**< sizeof(gn2_probe_stats) of the library */
+    int32_t kind;           /**< GN2_PROBE_* */
+    const char *name;       /**< "layer0", "encoder.out_proj.weight"; not kept */
+    int64_t count;          /**< values seen */
+    double mean_abs;        /**< mean |x| */
+    double rms;             /**< square root of the mean x² */
+    double max_abs;         /**< largest |x| */
+    double change_mean_abs; /**< mean |x − x₀|, x₀: with the weights of the start */
+    double change_rms;      /**< square root of the mean (x − x₀)² */
+    double dead_share;    /**< before a ReLU: share of the units that are ≤ 0 in every
+                               row of the batch; NaN without rows, and
+                               for all others */
+    double gradient_rms;  /**< tensor: rms of the last step's gradient, before
+                               clipping, or NaN; module: NaN */
+    double update_rms;    /**< tensor: rms of what the last step changed, or NaN;
+                               module: NaN */
+    uint64_t reserved[4]; /**< zero */
+} gn2_probe_stats;
+
+/**
+ * Receives the statistics of one module or tensor. On the thread that called
+ * gn2_trainer_probe(); it must not call functions of that trainer.
+ * @param[in] stats borrowed, with the name in it, until the callback returns
+ */
+typedef void (*gn2_probe_fn)(void *user, const gn2_probe_stats *stats);
+
+/**
+ * Statistics of every module and tensor on a batch: are activations, updates and
+ * gradients of one size whatever the width (a coordinate check)? The batch goes
+ * forward twice, with the present weights and with those of the start, the model the
+ * trainer was made of; changes are between the two, also after
+ * gn2_trainer_checkpoint_load().
+ *
+ * Told in this order, `<i>` being the layers of the encoder from 0; rows are
+ * constituents (N), tokens (T: constituents and registers) or jets (B):
+ * - `init_pre` (N, h): first linear map of the init nets, before its ReLU
+ * - `init` (N, E): the init nets
+ * - `attn_logits<i>` (H, n, n) a jet: scaled q·k of every head, query and key
+ * - `attn<i>` (T, E): the attention, before it is added
+ * - `ffn_pre<i>` (T, M): first linear map of the feed-forward, before its ReLU
+ * - `ffn<i>` (T, E): the feed-forward, before it is added
+ * - `layer<i>` (T, E): end of the layer, all added
+ * - `readout` (T, o): the out projection
+ * - `tokens` (T, o): the same behind the final norm, where that comes last
+ * - `gate` (T): logits of the pooling
+ * - `pooled` (B, o): the pooled vectors
+ * - `jet_logits` (B, C), `origin_logits` (N, O), `pair_logits` (ordered pairs): heads,
+ *   where their task is on
+ *
+ * then the tensors as gn2_model_param_info() lists them.
+ *
+ * Gradient and update are NaN before the first step, after one that failed for a loss
+ * or gradient that is not finite, and after gn2_trainer_checkpoint_load(), each until
+ * the next step; the update also unless the trainer was made with
+ * `train.probe_updates` = `yes` (default `no`), which holds one more copy of the
+ * weights.
+ *
+ * Training goes on as if there had been no probe, to the bit. It may be called from
+ * the callback of gn2_trainer_fit(), which comes between steps. Beside what
+ * gn2_trainer_memory() tells, it holds for the call the weights packed once more and
+ * the activations of one chunk.
+ * @param[in] jets    at least one, columns in the model's order; not kept
+ * @param[in] fn,user receives the results; nothing is told on failure
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (NULL, no jets, bad sizes); GN2_ERR_NUMERIC (an
+ *   input is not finite, named); GN2_ERR_NO_MEMORY; the trainer is unchanged.
+ * @thread As the trainer: one at a time. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,
                                      gn2_probe_fn fn, void *user);

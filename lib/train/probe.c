@@ -1,147 +1,239 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Statistics of every module's output on a batch: the coordinate check of a
- * parametrisation looks at them over widths. Passes keep activations; what they fuse
- * away (values before ReLU, branches before the residual sum) is made again here.
+ * Statistics of every module's output on a batch and of every tensor: the coordinate
+ * check of a parametrisation looks at them over widths and steps. Each chunk goes
+ * through the network twice, with the present weights and with those of the start, so
+ * that changes are known without keeping the activations of the batch.
  */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "model/compute.h"
+#include "train/parts.h"
 #include "train/trainer.h"
 #include "util/alloc.h"
 
-typedef struct module {
-    const char *name;
-    int64_t layer, count;
+typedef struct tally {
+    int64_t count;
     double sum_abs, sum_squares, max_abs;
-} module;
+    double change_abs, change_squares;
+} tally;
 
 typedef struct probe {
-    module *module;
-    size_t count;
-    size_t next; /* of the chunk under way */
+    const gn2_trainer *trainer;
+    gn2_net_f32 *net;     /* of the start */
+    gn2_space_f32 *space; /* of the start */
+    size_t parts;
+    gn2_part *part;       /* (2, parts): now, at the start; of the last chunk */
+    tally *tally;         /* (parts) */
+    unsigned char *alive; /* (units before a ReLU) above 0 in some row */
 } probe;
 
-/* Modules come in the same order in every chunk. layer −1: not of a layer. */
-static module *next_module(probe *p, const char *name, int64_t layer)
+static void add_value(tally *t, double now, double start)
 {
-    module *m = &p->module[p->next++];
-    m->name = name;
-    m->layer = layer;
-    if (p->next > p->count) p->count = p->next;
-    return m;
+    const double size = fabs(now), change = now - start;
+    t->count++;
+    t->sum_abs += size;
+    t->sum_squares += now * now;
+    if (size > t->max_abs || isnan(size)) t->max_abs = size;
+    t->change_abs += fabs(change);
+    t->change_squares += change * change;
 }
 
-static void add_value(module *m, double x)
+/* ---- modules ---- */
+
+static double value_of(const gn2_part *p, int64_t i)
 {
-    const double size = fabs(x);
-    m->count++;
-    m->sum_abs += size;
-    m->sum_squares += x * x;
-    if (size > m->max_abs || isnan(size)) m->max_abs = size;
+    return (double)p->x[i] - (p->minus ? (double)p->minus[i] : 0);
 }
 
-static void add_values(module *m, const float *x, int64_t count)
+static void add_part(const probe *p, size_t index)
 {
-    for (int64_t i = 0; i < count; i++) add_value(m, (double)x[i]);
-}
-
-/* Branch: end − start of a residual sum. */
-static void add_branch(module *m, const float *end, const float *start, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) add_value(m, (double)end[i] - (double)start[i]);
-}
-
-static void probe_inputs(probe *p, const gn2_pass_f32 *pass)
-{
-    const gn2_hparams *h = pass->net->h;
-    module *before = next_module(p, "init_pre", -1),
-           *after = next_module(p, "init", -1);
-    for (int k = 0; k < h->sequence_count; k++) {
-        const gn2_mlp_space_f32 *s = &pass->space->init[k];
-        const int64_t rows = gn2_pass_rows_f32(pass, k);
-        gn2_linear_fwd_f32(&pass->ctx, &pass->net->init[k].layer[0], s->d_act[0],
-                           pass->space->x_in[k], NULL, 0, rows);
-        add_values(before, s->d_act[0], rows * h->init[k].size[1]);
-        add_values(after, s->act[h->init[k].depth - 1], rows * h->embed_dim);
+    const gn2_part *now = &p->part[index], *start = now + p->parts;
+    for (int64_t i = 0; i < now->rows * now->cols; i++) {
+        const double x = value_of(now, i);
+        add_value(&p->tally[index], x, value_of(start, i));
+        if (now->unit >= 0 && !(x <= 0)) p->alive[now->unit + i % now->cols] = 1;
     }
-}
-
-static void probe_layer(probe *p, const gn2_pass_f32 *pass, int64_t i)
-{
-    const gn2_hparams *h = pass->net->h;
-    const gn2_layer_space_f32 *l = &pass->space->layer[i];
-    float *wide = pass->space->d_wide;
-    const int64_t tokens = pass->chunk.tokens, count = tokens * h->embed_dim;
-    add_branch(next_module(p, "attn", i), l->x_mid, l->x, count);
-    gn2_linear_fwd_f32(&pass->ctx, &pass->net->layer[i].ffn_in, wide, l->y2, NULL, 0,
-                       tokens);
-    add_values(next_module(p, "ffn_pre", i), wide, tokens * h->ffn_hidden);
-    add_branch(next_module(p, "ffn", i), l[1].x, l->x_mid, count);
-    add_values(next_module(p, "layer", i), l[1].x, count);
-}
-
-static void probe_heads(probe *p, const gn2_pass_f32 *pass)
-{
-    static const char *const names[] = {"jet_logits", "origin_logits"};
-    const gn2_hparams *h = pass->net->h;
-    const gn2_space_f32 *s = pass->space;
-    const int64_t rows[] = {pass->chunk.jets,
-                            gn2_pass_rows_f32(pass, h->task[GN2_TASK_ORIGIN].sequence)};
-    for (int id = 0; id < GN2_TASK_VERTEX; id++) {
-        const gn2_dense *net = &h->task[id].net;
-        if (h->task[id].on)
-            add_values(next_module(p, names[id], -1), s->head[id].act[net->depth - 1],
-                       rows[id] * net->size[net->depth]);
-    }
-    if (h->task[GN2_TASK_VERTEX].on)
-        add_values(next_module(p, "pair_logits", -1), s->pair_logits,
-                   pass->chunk.pairs);
 }
 
 static void visit(void *user, const gn2_pass_f32 *pass)
 {
-    probe *p = user;
-    const gn2_hparams *h = pass->net->h;
-    const gn2_space_f32 *s = pass->space;
-    const int64_t tokens = pass->chunk.tokens;
-    p->next = 0;
-    probe_inputs(p, pass);
-    for (int64_t i = 0; i < h->num_layers; i++) probe_layer(p, pass, i);
-    add_values(next_module(p, "readout", -1), s->z0, tokens * h->out_dim);
-    add_values(next_module(p, "tokens", -1), s->z, tokens * h->out_dim);
-    add_values(next_module(p, "gate", -1), s->pool.logit, tokens);
-    add_values(next_module(p, "pooled", -1), s->pooled, pass->chunk.jets * h->out_dim);
-    probe_heads(p, pass);
+    const probe *p = user;
+    gn2_pass_f32 start = *pass;
+    start.net = p->net;
+    start.space = p->space;
+    start.ctx = (gn2_context_f32){.kernels = p->net->kernels,
+                                  .lane = p->space->lane,
+                                  .weights = p->trainer->model->weights};
+    gn2_pass_trunk_f32(&start);
+    gn2_pass_heads_f32(&start, GN2_ALL_TASKS);
+    gn2_parts_list(pass, p->part);
+    gn2_parts_list(&start, p->part + p->parts);
+    for (size_t i = 0; i < p->parts; i++) add_part(p, i);
 }
 
-static void report(const probe *p, gn2_probe_fn fn, void *user)
+static gn2_status create_start(probe *p)
 {
-    for (size_t i = 0; i < p->count; i++) {
-        const module *m = &p->module[i];
-        const double n = m->count ? (double)m->count : 1;
-        char name[32];
-        if (m->layer < 0)
-            snprintf(name, sizeof name, "%s", m->name);
-        else
-            snprintf(name, sizeof name, "%s%lld", m->name, (long long)m->layer);
-        fn(user, name, m->count, m->sum_abs / n, sqrt(m->sum_squares / n), m->max_abs);
+    const gn2_trainer *t = p->trainer;
+    gn2_net_options options = {.product = t->core->options.product,
+                               .keep = 1,
+                               .replace_non_finite = t->h.replace_non_finite};
+    options.product.max_rows = t->core->options.chunk_tokens;
+    GN2_TRY(gn2_net_create_f32(&t->h, t->params, &options, &p->net));
+    GN2_TRY(gn2_model_fill_net(t->model, p->net));
+    gn2_net_pack_f32(p->net, t->model->weights);
+    return gn2_space_create_f32(p->net, &t->core->capacity, &p->space);
+}
+
+static gn2_status create_tallies(probe *p)
+{
+    const gn2_hparams *h = &p->trainer->h;
+    p->parts = gn2_parts_count(h);
+    p->part = gn2_alloc(2 * p->parts, sizeof *p->part);
+    p->tally = gn2_alloc(p->parts, sizeof *p->tally);
+    p->alive = gn2_alloc(gn2_parts_units(h), 1);
+    return p->part && p->tally && p->alive ? GN2_OK : gn2_fail_memory();
+}
+
+static void destroy(probe *p)
+{
+    gn2_space_free_f32(p->space);
+    gn2_net_free_f32(p->net);
+    gn2_free(p->part);
+    gn2_free(p->tally);
+    gn2_free(p->alive);
+}
+
+/* The space of the start is as large as the core's, which the batch decides. */
+static gn2_status run(probe *p, const gn2_batch_f32 *batch)
+{
+    gn2_core_f32 *core = p->trainer->core;
+    const gn2_visitor_f32 visitor = {.fn = visit, .user = p, .ordered = 1};
+    GN2_TRY(gn2_core_plan_f32(core, batch));
+    GN2_TRY(create_start(p));
+    GN2_TRY(create_tallies(p));
+    return gn2_core_forward_f32(core, batch, NULL, &visitor);
+}
+
+/* ---- what is told ---- */
+
+static gn2_probe_stats stats_of(const tally *t, int32_t kind, const char *name)
+{
+    const double n = t->count ? (double)t->count : 1;
+    return (gn2_probe_stats){
+        .struct_size = (uint32_t)sizeof(gn2_probe_stats),
+        .kind = kind,
+        .name = name,
+        .count = t->count,
+        .mean_abs = t->sum_abs / n,
+        .rms = sqrt(t->sum_squares / n),
+        .max_abs = t->max_abs,
+        .change_mean_abs = t->change_abs / n,
+        .change_rms = sqrt(t->change_squares / n),
+        .dead_share = NAN,
+        .gradient_rms = NAN,
+        .update_rms = NAN,
+    };
+}
+
+static void add_tally(tally *to, const tally *t)
+{
+    to->count += t->count;
+    to->sum_abs += t->sum_abs;
+    to->sum_squares += t->sum_squares;
+    if (t->max_abs > to->max_abs || isnan(t->max_abs)) to->max_abs = t->max_abs;
+    to->change_abs += t->change_abs;
+    to->change_squares += t->change_squares;
+}
+
+static int same_module(const gn2_part *a, const gn2_part *b)
+{
+    return a->layer == b->layer && strcmp(a->module, b->module) == 0;
+}
+
+/* Units of types without a constituent in the batch do not count. */
+static double dead_share(const probe *p, size_t first, size_t end)
+{
+    int64_t units = 0, alive = 0;
+    for (size_t i = first; i < end; i++) {
+        const gn2_part *part = &p->part[i];
+        if (part->unit < 0 || p->tally[i].count == 0) continue;
+        units += part->cols;
+        for (int64_t k = 0; k < part->cols; k++) alive += p->alive[part->unit + k];
     }
+    return units ? (double)(units - alive) / (double)units : (double)NAN;
+}
+
+/* Parts first … end−1 are one module. */
+static void tell_module(const probe *p, size_t first, size_t end, gn2_probe_fn fn,
+                        void *user)
+{
+    const gn2_part *part = &p->part[first];
+    tally all = {0};
+    char name[48];
+    for (size_t i = first; i < end; i++) add_tally(&all, &p->tally[i]);
+    if (part->layer < 0)
+        snprintf(name, sizeof name, "%s", part->module);
+    else
+        snprintf(name, sizeof name, "%s%lld", part->module, (long long)part->layer);
+    gn2_probe_stats stats = stats_of(&all, GN2_PROBE_MODULE, name);
+    stats.dead_share = dead_share(p, first, end);
+    fn(user, &stats);
+}
+
+static void tell_modules(const probe *p, gn2_probe_fn fn, void *user)
+{
+    for (size_t first = 0, end; first < p->parts; first = end) {
+        end = first + 1;
+        while (end < p->parts && same_module(&p->part[first], &p->part[end])) end++;
+        tell_module(p, first, end, fn, user);
+    }
+}
+
+/* Of x − minus, minus NULL: of x. */
+static double rms(const float *x, const float *minus, int64_t count)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const double d = (double)x[i] - (minus ? (double)minus[i] : 0);
+        sum += d * d;
+    }
+    return sqrt(sum / (double)count);
+}
+
+static void tell_tensor(const gn2_trainer *t, const gn2_tensor *tensor, gn2_probe_fn fn,
+                        void *user)
+{
+    const gn2_core_f32 *core = t->core;
+    const int64_t at = tensor->offset, count = tensor->count;
+    const float *now = core->weights + at, *start = t->model->weights + at;
+    tally all = {0};
+    for (int64_t i = 0; i < count; i++)
+        add_value(&all, (double)now[i], (double)start[i]);
+    gn2_probe_stats stats = stats_of(&all, GN2_PROBE_TENSOR, tensor->name);
+    if (core->updated) stats.gradient_rms = rms(core->grads + at, NULL, count);
+    if (core->updated && core->previous)
+        stats.update_rms = rms(now, core->previous + at, count);
+    fn(user, &stats);
 }
 
 gn2_status gn2_train_probe(gn2_trainer *t, const gn2_jets *jets, gn2_probe_fn fn,
                            void *user)
 {
     gn2_batch_f32 batch;
+    probe p = {.trainer = t};
+    if (jets->count < 1)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "a probe needs jets: count = %lld",
+                        (long long)jets->count);
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, &batch));
-    /* two before the layers, four each, four behind, three heads */
-    const size_t modules = (size_t)(2 + 4 * t->h.num_layers + 4 + GN2_TASK_COUNT);
-    probe p = {.module = gn2_alloc(modules, sizeof *p.module)};
-    if (!p.module) return gn2_fail_memory();
-    const gn2_visitor_f32 visitor = {.fn = visit, .user = &p, .ordered = 1};
-    const gn2_status status = gn2_core_forward_f32(t->core, &batch, NULL, &visitor);
-    if (status == GN2_OK) report(&p, fn, user);
-    gn2_free(p.module);
+    const gn2_status status = run(&p, &batch);
+    if (status == GN2_OK) {
+        tell_modules(&p, fn, user);
+        for (size_t i = 0; i < t->params->count; i++)
+            tell_tensor(t, &t->params->tensor[i], fn, user);
+    }
+    destroy(&p);
     return status;
 }

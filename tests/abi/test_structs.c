@@ -131,6 +131,21 @@ AT(gn2_progress, stats, 48);
 AT(gn2_progress, validation, 56);
 AT(gn2_progress, reserved, 64);
 
+SIZE(gn2_probe_stats, 120);
+AT(gn2_probe_stats, struct_size, 0);
+AT(gn2_probe_stats, kind, 4);
+AT(gn2_probe_stats, name, 8);
+AT(gn2_probe_stats, count, 16);
+AT(gn2_probe_stats, mean_abs, 24);
+AT(gn2_probe_stats, rms, 32);
+AT(gn2_probe_stats, max_abs, 40);
+AT(gn2_probe_stats, change_mean_abs, 48);
+AT(gn2_probe_stats, change_rms, 56);
+AT(gn2_probe_stats, dead_share, 64);
+AT(gn2_probe_stats, gradient_rms, 72);
+AT(gn2_probe_stats, update_rms, 80);
+AT(gn2_probe_stats, reserved, 88);
+
 int main(void)
 {
     return 0;

@@ -273,13 +273,119 @@ def test_the_bar(trainer, data, capsys, monkeypatch, library):
     )
 
 
-def test_probe_and_memory(trainer, data):
+def rms(x):
+    return np.sqrt(np.mean(np.square(x, dtype=float)))
+
+
+def probes_of(trainer, batch):
+    return {p.name: p for p in trainer.probe(*batch[:2])}
+
+
+def test_a_probe_tells_of_every_module_and_tensor(model, data):
+    trainer = gn2.Trainer(model, {**OPTIONS, "train.probe_updates": "yes"})
     batch = next(iter(data[0]))
-    probes = trainer.probe(*batch[:2])
-    assert len({p.module for p in probes}) == len(probes) >= 4
-    assert all(
-        p.mean_abs <= p.rms * (1 + 1e-12) <= p.max_abs * (1 + 1e-6) for p in probes
+    first = probes_of(trainer, batch)
+    tensors = [n for n, p in first.items() if p.kind == "tensor"]
+    assert tensors == list(model.params) == list(first)[-len(tensors) :]
+    for p in first.values():
+        assert p.mean_abs <= p.rms * (1 + 1e-12) <= p.max_abs * (1 + 1e-6)
+        assert p.change_mean_abs == p.change_rms == 0
+        assert np.isnan(p.gradient_rms) and np.isnan(p.update_rms)
+        before_relu = p.name.startswith(("init_pre", "ffn_pre"))
+        assert np.isnan(p.dead_share) != before_relu
+    trainer.fit(data[0], progress=False, callback=lambda p: p.step == 4)
+    before = trainer.model.state_dict()
+    trainer.fit(data[0], progress=False, callback=lambda p: True)
+    after, start = trainer.model.state_dict(), model.state_dict()
+    for name, p in probes_of(trainer, batch).items():
+        if p.kind == "module":
+            assert np.isnan(p.gradient_rms) and np.isnan(p.update_rms)
+            continue
+        assert p.count == after[name].size and p.gradient_rms > 0
+        now = after[name].astype(float)
+        assert p.rms == pytest.approx(rms(now), rel=1e-12)
+        assert p.change_rms == pytest.approx(rms(now - start[name]), rel=1e-12)
+        assert p.update_rms == pytest.approx(rms(now - before[name]), rel=1e-12)
+
+
+def test_changes_of_logits_are_those_between_two_taggers(model, trainer, data):
+    batch = next(iter(data[0]))
+    trainer.fit(data[0], progress=False, callback=lambda p: p.step == 3)
+    now, start = (
+        gn2.Tagger(m).tag(*batch[:2], outputs=["logits"]).logits.astype(float)
+        for m in (trainer.model, model)
     )
+    p = probes_of(trainer, batch)["jet_logits"]
+    assert p.mean_abs == pytest.approx(np.abs(now).mean(), rel=1e-12)
+    assert p.change_mean_abs == pytest.approx(np.abs(now - start).mean(), rel=1e-12)
+    assert p.change_rms == pytest.approx(rms(now - start), rel=1e-12) and p.change_rms
+
+
+@pytest.mark.parametrize("electrons", [0, 2])
+def test_constituent_types_are_one_module(electrons):
+    names = {"tracks": ["a", "b", "c"], "electrons": ["d"]}
+    options = {f"inputs.{name}": inputs for name, inputs in names.items()}
+    model = gn2.Model({**SMALL, **options, "model.constituents": list(names)})
+    rng = np.random.default_rng(3)
+    jets, counts = rng.normal(size=(2, 2)), {"tracks": 1, "electrons": electrons}
+    parts = {n: rng.normal(size=(2 * counts[n], len(names[n]))) for n in names}
+    offsets = {n: np.arange(3) * counts[n] for n in names}
+    rows = {n: (parts[n], offsets[n]) for n in names}
+    p = {p.name: p for p in gn2.Trainer(model, OPTIONS).probe(jets, rows)}
+    state, values = list(model.state_dict().items()), []
+    for i, n in enumerate(names):
+        found = [a for k, a in state if k.startswith(f"init_nets.{i}.")]
+        x = np.hstack([np.repeat(jets, counts[n], axis=0), parts[n]])
+        values.append(x.astype(np.float32) @ found[0].T + found[1])
+    flat = np.concatenate([v.ravel() for v in values])
+    assert p["init_pre"].count == flat.size == p["init"].count
+    assert p["init_pre"].mean_abs == pytest.approx(np.abs(flat).mean(), rel=1e-5)
+    dead = np.concatenate([(v <= 0).all(axis=0) for v in values if len(v)])
+    assert p["init_pre"].dead_share == dead.mean() and 0 < dead.mean() < 1
+
+
+def test_a_callback_may_probe_and_training_goes_on_the_same(model, trainer, data):
+    batch = next(iter(data[1]))
+    found = {}
+
+    def look(progress):
+        found[progress.event, progress.step] = probes_of(trainer, batch)["jet_logits"]
+
+    trainer.fit(*data, progress=False, callback=look)
+    assert len(found) == 24 + 3
+    assert found["epoch", 24][:8] == found["step", 24][:8]  # the others are NaN
+    assert found["step", 24].change_rms > found["step", 1].change_rms > 0
+    plain = gn2.Trainer(model, OPTIONS)
+    plain.fit(*data, progress=False)
+    assert (weights(plain) == weights(trainer)).all()
+
+
+def test_another_thread_may_not_probe_during_a_fit(trainer, data):
+    batch = next(iter(data[1]))
+    refused = []
+
+    def other():
+        with pytest.raises(gn2.BusyError):
+            trainer.probe(*batch[:2])
+        refused.append(True)
+
+    def start(progress):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        return True
+
+    trainer.fit(data[0], progress=False, callback=start)
+    assert refused == [True]
+
+
+def test_what_a_probe_refuses(trainer, data):
+    jets, tracks, _ = next(iter(data[0]))
+    with pytest.raises(gn2.InvalidArgument, match="needs jets"):
+        trainer.probe(jets[:0], (tracks.values[:0], tracks.offsets[:1]))
+    jets[3, 1] = np.nan
+    with pytest.raises(gn2.NumericError, match="jet 3"):
+        trainer.probe(jets, tracks)
     assert trainer.memory > 0
 
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole runs: what the callback is told, validation against a tagger's scores, the
- * probe. */
+/* Whole runs: what the callback is told, validation against a tagger's scores. */
 #include <math.h>
 
 #include "data/dataset.h"
@@ -311,73 +310,6 @@ static void losses_are_means_over_batches(void **state)
     teardown(&f);
 }
 
-/* ---- probe ---- */
-
-typedef struct modules {
-    int count;
-    char name[40][32];
-    double mean_abs[40], rms[40], max_abs[40];
-    int64_t values[40];
-} modules;
-
-static void collect(void *user, const char *module, int64_t count, double mean_abs,
-                    double rms, double max_abs)
-{
-    modules *m = user;
-    assert_true(m->count < 40);
-    strncpy(m->name[m->count], module, 31);
-    m->values[m->count] = count;
-    m->mean_abs[m->count] = mean_abs;
-    m->rms[m->count] = rms;
-    m->max_abs[m->count++] = max_abs;
-}
-
-static void the_probe_reports_every_module_in_order(void **state)
-{
-    static const char *const names[] = {
-        "init_pre", "init",     "attn0",      "ffn_pre0",      "ffn0",       "layer0",
-        "attn1",    "ffn_pre1", "ffn1",       "layer1",        "readout",    "tokens",
-        "gate",     "pooled",   "jet_logits", "origin_logits", "pair_logits"};
-    fixture f = setup(RUN);
-    modules m = {0};
-    const int64_t rows = f.val->offsets[75];
-    (void)state;
-    assert_ok(gn2_train_probe(f.trainer, &f.val->jets, collect, &m));
-    assert_int_equal(m.count, 17);
-    for (int i = 0; i < 17; i++) {
-        assert_string_equal(m.name[i], names[i]);
-        assert_true(m.mean_abs[i] > 0 && m.mean_abs[i] <= m.rms[i] * (1 + 1e-12));
-        assert_true(m.rms[i] <= m.max_abs[i] * (1 + 1e-12));
-    }
-    assert_int_equal(m.values[0], rows * 24);
-    assert_int_equal(m.values[1], rows * 32);
-    assert_int_equal(m.values[2], (rows + 75) * 32);
-    assert_int_equal(m.values[3], (rows + 75) * 64);
-    assert_int_equal(m.values[12], rows + 75);
-    assert_int_equal(m.values[14], 75 * 4);
-    assert_int_equal(m.values[15], rows * 8);
-    teardown(&f);
-}
-
-static void the_probe_sees_what_the_tagger_gives(void **state)
-{
-    fixture f = setup(RUN);
-    modules m = {0};
-    float logits[75 * 4];
-    double sum = 0;
-    (void)state;
-    gn2_tagger *tagger = NULL;
-    gn2_output out = {.struct_size = sizeof out, .data = logits, .capacity = 75};
-    assert_ok(gn2_tag_new(f.trainer->model, f.config, &tagger));
-    assert_ok(gn2_tag_output_id(tagger, "jets.logits", &out.id));
-    assert_ok(gn2_tag_run(tagger, &f.val->jets, &out, 1));
-    gn2_tag_delete(tagger);
-    for (int i = 0; i < 75 * 4; i++) sum += (double)fabsf(logits[i]);
-    assert_ok(gn2_train_probe(f.trainer, &f.val->jets, collect, &m));
-    assert_near(m.mean_abs[14], sum / (75 * 4));
-    teardown(&f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,8 +319,6 @@ int main(void)
         cmocka_unit_test(validation_leaves_the_run_alone),
         cmocka_unit_test(metrics_are_those_of_the_taggers_scores),
         cmocka_unit_test(losses_are_means_over_batches),
-        cmocka_unit_test(the_probe_reports_every_module_in_order),
-        cmocka_unit_test(the_probe_sees_what_the_tagger_gives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,6 +201,24 @@ class Progress(Sized):
     )
 
 
+class ProbeStats(Sized):
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("kind", c_int32),
+        ("name", c_char_p),
+        ("count", c_int64),
+        ("mean_abs", c_double),
+        ("rms", c_double),
+        ("max_abs", c_double),
+        ("change_mean_abs", c_double),
+        ("change_rms", c_double),
+        ("dead_share", c_double),
+        ("gradient_rms", c_double),
+        ("update_rms", c_double),
+        ("reserved", c_uint64 * 4),
+    )
+
+
 STRUCTS = {
     "gn2_config_info": ConfigInfo,
     "gn2_param_info": ParamInfo,
@@ -212,6 +230,7 @@ STRUCTS = {
     "gn2_step_stats": StepStats,
     "gn2_metrics": Metrics,
     "gn2_progress": Progress,
+    "gn2_probe_stats": ProbeStats,
 }
 HANDLES = {
     "gn2_config": Config,
@@ -228,7 +247,7 @@ LogFn = CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
 TaskFn = CFUNCTYPE(None, c_void_p, c_int64)
 ParallelFn = CFUNCTYPE(None, c_void_p, c_int64, TaskFn, c_void_p)
 ProgressFn = CFUNCTYPE(c_int32, c_void_p, POINTER(Progress))
-ProbeFn = CFUNCTYPE(None, c_void_p, c_char_p, c_int64, c_double, c_double, c_double)
+ProbeFn = CFUNCTYPE(None, c_void_p, POINTER(ProbeStats))
 CALLBACKS = {
     "gn2_log_fn": LogFn,
     "gn2_parallel_fn": ParallelFn,
@@ -364,6 +383,8 @@ CONSTANTS = {
     "GN2_FORM_RATIO": 1,
     "GN2_EVENT_STEP": 1,
     "GN2_EVENT_EPOCH": 2,
+    "GN2_PROBE_MODULE": 1,
+    "GN2_PROBE_TENSOR": 2,
     "GN2_LOG_WARNING": 1,
     "GN2_LOG_INFO": 2,
 }

@@ -84,13 +84,23 @@ class Progress(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """Pre-activations of one module over valid rows."""
+    """Statistics of one module or tensor on a batch; see :meth:`Trainer.probe`.
 
-    module: str
-    count: int  # type: ignore[assignment]
-    mean_abs: float
-    rms: float
-    max_abs: float
+    x are the outputs of a module over valid rows, or the weights of a tensor; x₀ the
+    same with the weights of the start, the model the trainer was made of.
+    """
+
+    kind: str  #: "module" or "tensor"
+    name: str  #: e.g. "layer0", "encoder.out_proj.weight"
+    count: int  # type: ignore[assignment]  #: values seen
+    mean_abs: float  #: mean abs(x)
+    rms: float  #: square root of the mean x²
+    max_abs: float  #: largest abs(x)
+    change_mean_abs: float  #: mean abs(x - x₀)
+    change_rms: float  #: square root of the mean (x - x₀)²
+    dead_share: float  #: before a ReLU: share of units ≤ 0 in every row; else NaN
+    gradient_rms: float  #: tensor: gradient of the last step, before clipping, or NaN
+    update_rms: float  #: tensor: what the last step changed, or NaN
 
 
 class History:
@@ -129,6 +139,12 @@ def _metrics(c: _ffi.Metrics) -> Metrics:
     return Metrics(  # type: ignore[call-arg]
         *numbers, np.array(c.cut), np.array(c.rejection)
     )
+
+
+def _probe(c: _ffi.ProbeStats) -> Probe:
+    module = c.kind == _ffi.CONSTANTS["GN2_PROBE_MODULE"]
+    numbers: Any = [getattr(c, name) for name in Probe._fields[2:]]
+    return Probe("module" if module else "tensor", c.name.decode(), *numbers)
 
 
 def _progress(c: _ffi.Progress) -> Progress:
@@ -233,7 +249,7 @@ class Trainer(Owner):
 
     @staticmethod
     def _make_lock() -> Any:
-        return threading.RLock()  # callbacks of fit may save a checkpoint
+        return threading.RLock()  # callbacks of fit may save a checkpoint and probe
 
     def close(self) -> None:
         """Frees the C object. Later calls raise :class:`gn2.StateError`."""
@@ -295,7 +311,8 @@ class Trainer(Owner):
         Args:
             train, val: batches; ``val`` is evaluated after each epoch.
             progress: a bar in terminal or notebook (by tqdm, if installed).
-            callback: called after every step and epoch with a :class:`Progress`; a true
+            callback: called after every step and epoch with a :class:`Progress`; it may
+                save a checkpoint, take a snapshot and call :meth:`probe`; a true
                 result stops the run. What it raises, fit() raises, with the trainer
                 in a good state.
             checkpoint: file written after every epoch and when the run is stopped or
@@ -361,14 +378,37 @@ class Trainer(Owner):
         return _metrics(c)
 
     def probe(self, jets: Any, tracks: Any = None, *, valid: Any = None) -> list[Probe]:
-        """Pre-activation statistics of every module on a batch, in order."""
+        """Statistics of every module and tensor on a batch, for coordinate checks: are
+        activations, their changes, gradients and updates of one size at all widths?
+
+        The batch goes forward with the present weights and with those of the start,
+        without dropout. Training goes on as if there had been no probe, to the bit. May
+        be called in a callback of :meth:`fit`, on its thread.
+
+        Args:
+            jets, tracks, valid: as :meth:`Tagger.tag` takes them; at least one jet.
+
+        Returns:
+            the modules in the order of the network (``init_pre``, ``init``; of each
+            layer ``attn_logits0``, ``attn0``, ``ffn_pre0``, ``ffn0``, ``layer0``;
+            ``readout``, ``tokens``, ``gate``, ``pooled``, ``jet_logits``,
+            ``origin_logits``, ``pair_logits``), then the tensors in that of
+            :attr:`Model.params`. Modules are seen before their non-linearity,
+            ``attn_logits`` are the scaled q·k. ``dead_share`` is that of ``init_pre``
+            and ``ffn_pre``. ``gradient_rms`` and ``update_rms`` are NaN until there was
+            a step, ``update_rms`` also unless the trainer was made with
+            ``train.probe_updates`` = ``yes`` (one more copy of the weights).
+
+        Raises:
+            InvalidArgument: no jets.
+            NumericError: an input is not finite, named.
+        """
         found: list[Probe] = []
 
-        def note(_: Any, module: bytes, *numbers: Any) -> None:
-            found.append(Probe(module.decode(), *numbers))
+        def note(_: Any, stats: Any) -> None:
+            found.append(_probe(stats.contents))
 
         with self._guard as handle:
-            self._outside_fit("probe")
             self._view.fill(jets, tracks, valid)
             try:
                 lib.gn2_trainer_probe(
