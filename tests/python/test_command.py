@@ -16,6 +16,7 @@ from conftest import ROOT
 import gn2
 from gn2.cli import COMMANDS, main
 from gn2.cli.container import contents
+from gn2.cli.rundir import Recorder, RunDirectory
 from gn2.config import keys
 
 DATA = ROOT / "examples" / "data"
@@ -108,6 +109,17 @@ def test_force_starts_over(tmp_path):
     assert main(fit(out, "train.epochs=1")) == 0
     assert main(fit(out, "train.epochs=1", "--force")) == 0
     assert [row["event"] for row in rows(out)].count("epoch") == 1
+
+
+def test_a_run_stopped_at_the_end_of_an_epoch_keeps_its_last_row(run, tmp_path):
+    out = RunDirectory(str(tmp_path))
+    (tmp_path / "metrics.csv").write_bytes((run / "metrics.csv").read_bytes())
+    stats = gn2.StepStats(10, *[0] * 9)
+    recorder = Recorder(out, True)
+    recorder(gn2.Progress("epoch", 0, 2, 10, 20, 0.0, stats, None))
+    recorder.close()
+    steps = [int(r["step"]) for r in rows(tmp_path) if r["event"] == "step"]
+    assert steps == list(range(1, 11))
 
 
 def start(out, *more):

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,23 @@ class RunDirectory:
         os.replace(temporary, self["run.json"])
 
 
-def _text(value: Any) -> str:
+def done_before(progress: Progress) -> int:
+    """Steps done before the first event of a fit. It is an epoch's end when the run was
+    stopped after the last step of the epoch."""
+    return progress.step - (progress.event == "step")
+
+
+def kept_rows(path: str, done: int, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of an earlier run up to step `done`; later ones are done again."""
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if int(row["step"] or 0) <= done]
+    return [{name: row.get(name, "") for name in columns} for row in rows]
+
+
+def text(value: Any) -> str:
+    """A figure as it stands in a table."""
     return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
@@ -103,7 +120,7 @@ def metrics_line(figures: dict[str, Any]) -> str:
     now = datetime.datetime.now(datetime.timezone.utc)
     stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     finite = {n: v for n, v in figures.items() if math.isfinite(v)}
-    return " ".join([stamp, *(f"{n}={_text(v)}" for n, v in finite.items())])
+    return " ".join([stamp, *(f"{n}={text(v)}" for n, v in finite.items())])
 
 
 class Recorder:
@@ -117,27 +134,23 @@ class Recorder:
         self._rows: Any = None
         self._csv: Any = None
 
-    def _open(self, step: int) -> None:
-        """At the first event: rows after the checkpoint are done again."""
-        kept = self._kept(step) if self._resumed else []
+    def _open(self, done: int) -> None:
+        """At the first event, after `done` steps."""
+        kept = self._kept(done) if self._resumed else []
         self._csv = open(self.run["metrics.csv"], "w", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._csv, COLUMNS, restval="")
         self._rows.writeheader()
         self._rows.writerows(kept)
 
-    def _kept(self, step: int) -> list[dict[str, str]]:
-        path = self.run["metrics.csv"]
-        if not os.path.exists(path):
-            return []
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"] or 0) < step]
+    def _kept(self, done: int) -> list[dict[str, str]]:
+        rows = kept_rows(self.run["metrics.csv"], done, COLUMNS)
         losses = [float(row["val_loss"]) for row in rows if row["val_loss"]]
         self.best = min(losses, default=math.inf)
-        return [{name: row.get(name, "") for name in COLUMNS} for row in rows]
+        return rows
 
     def __call__(self, progress: Progress) -> None:
         if self._rows is None:
-            self._open(progress.step)
+            self._open(done_before(progress))
         row: dict[str, Any] = {
             "event": progress.event,
             "epoch": progress.epoch,
@@ -148,7 +161,7 @@ class Recorder:
             self.sums.append(progress.stats)
         elif progress.validation is not None:
             row.update(progress.validation.flat())
-        self._rows.writerow({name: _text(value) for name, value in row.items()})
+        self._rows.writerow({name: text(value) for name, value in row.items()})
         if progress.event == "epoch":
             self._csv.flush()
             self._log(progress)
