@@ -51,8 +51,8 @@ def run(tmp_path_factory):
     return out
 
 
-def rows(out):
-    with open(out / "metrics.csv", newline="") as file:
+def rows(out, name="metrics.csv"):
+    with open(out / name, newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -109,6 +109,75 @@ def test_force_starts_over(tmp_path):
     assert main(fit(out, "train.epochs=1")) == 0
     assert main(fit(out, "train.epochs=1", "--force")) == 0
     assert [row["event"] for row in rows(out)].count("epoch") == 1
+
+
+def numbers(row, name):
+    return {k: float(row[k]) for k in row if k not in ("step", "kind", "name")}[name]
+
+
+def test_a_probed_run_has_a_table_and_the_same_weights(run, tmp_path):
+    out = tmp_path / "run"
+    assert main(fit(out, "train.epochs=2", "--probe", "20,0,1")) == 0
+    model, table = gn2.Model.load(out / "model.gn2"), rows(out, "probe.csv")
+    state, plain = model.state_dict(), gn2.Model.load(run / "model.gn2").state_dict()
+    assert all((state[name] == plain[name]).all() for name in plain)
+    by_step = {s: [r for r in table if r["step"] == s] for s in ("0", "1", "20")}
+    assert [r["step"] for r in table] == [s for s in by_step for _ in by_step[s]]
+    for s, part in by_step.items():
+        tensors = [r for r in part if r["kind"] == "tensor"]
+        assert [r["name"] for r in tensors] == list(state)
+        assert {r["kind"] for r in part} == {"module", "tensor"}
+        changes = [numbers(r, "change_rms") for r in part]
+        assert (max(changes) == 0) == (s == "0")
+        for r in tensors:
+            known = [numbers(r, n) > 0 for n in ("gradient_rms", "update_rms")]
+            assert known == [s != "0"] * 2
+    last = {r["name"]: r for r in by_step["20"]}
+    for name, values in state.items():
+        want = abs(values.astype(float)).max()
+        assert numbers(last[name], "max_abs") == pytest.approx(want, rel=1e-8)
+
+
+def test_the_probed_batch_is_the_first_of_the_validation_file(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    out = tmp_path / "run"
+    assert main(fit(out, "train.epochs=1", "--probe", "10")) == 0
+    with h5py.File(VAL, locking=False) as file:
+        jets, tracks = file["jets"][:100], file["tracks"][:100]
+    tagger = gn2.Tagger(out / "model.gn2")
+    logits = tagger.tag(jets, tracks, outputs=["logits"]).logits.astype(float)
+    row = {r["name"]: r for r in rows(out, "probe.csv")}["jet_logits"]
+    assert int(row["count"]) == logits.size
+    assert numbers(row, "mean_abs") == pytest.approx(abs(logits).mean(), rel=1e-8)
+
+
+@pytest.mark.parametrize("with_model", [False, True])
+def test_a_resumed_run_keeps_and_goes_on_with_its_probes(run, tmp_path, with_model):
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    words = ["schedule.steps=20", "--probe", "0,5,13"]
+    if with_model:
+        words += ["-m", str(run / "best.gn2")]
+    assert main(fit(whole, "train.epochs=2", *words)) == 0
+    assert main(fit(out, "train.epochs=1", *words)) == 0
+    table = (out / "probe.csv").read_text()
+    # a row of a step behind the checkpoint, which will be done again
+    (out / "probe.csv").write_text(table + table.splitlines()[-1].replace("5,", "13,"))
+    resume = ["fit", "--resume", "-o", str(out), "-q", "--no-report"]
+    assert main([*resume, "train.epochs=2"]) == 0
+    assert (out / "probe.csv").read_text() == (whole / "probe.csv").read_text()
+    assert {r["step"] for r in rows(out, "probe.csv")} == {"0", "5", "13"}
+
+
+def test_what_is_set_and_what_is_left_of_a_probe(tmp_path):
+    out = tmp_path / "run"
+    words = ["train.epochs=1", "--probe", "1"]
+    assert main(fit(out, *words, "train.probe_updates=no")) == 0
+    table = rows(out, "probe.csv")
+    assert {r["update_rms"] for r in table} == {"nan"}
+    assert {r["gradient_rms"] for r in table if r["kind"] == "tensor"} != {"nan"}
+    assert gn2.Config(out / "config.txt")["train.probe_updates"] == "no"
+    assert main(fit(out, "train.epochs=1", "--force")) == 0
+    assert not (out / "probe.csv").exists()
 
 
 def test_a_run_stopped_at_the_end_of_an_epoch_keeps_its_last_row(run, tmp_path):
@@ -247,6 +316,8 @@ def test_config_and_params(run, tmp_path, capsys):
         (["fly"], 2, "invalid choice"),
         ([], 2, "required"),
         (["fit", "--speed", "7"], 2, "unrecognized"),
+        (["fit", TRAIN, "--probe", "1,x"], 2, "no list of steps"),
+        (["fit", TRAIN, "--probe=-1,2"], 2, "no step -1"),
     ],
 )
 def test_wrong_use(words, status, said, capsys, tmp_path, monkeypatch):

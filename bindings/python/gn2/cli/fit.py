@@ -6,6 +6,12 @@ checkpoint.gn2, best.gn2 (least validation loss) and model.gn2 (at the end). One
 name=value words an epoch goes to stdout, the progress bar to stderr. Ctrl-C and SIGTERM
 stop after the step under way and leave a checkpoint; --resume goes on, to the bit.
 
+--probe 0,1,10 writes probe.csv: at these steps (0 = before the first) the first batch
+of the validation files, else of the training files, is sent through the network, and
+every module and tensor gets a row with the fields of gn2.Probe: size, change since the
+start, dead units, gradient, update. It does not change the run. It sets
+train.probe_updates=yes unless an option says otherwise.
+
     gn2 fit jets_train.h5 -v jets_val.h5 -o run model.embed_dim=64 train.epochs=10
     gn2 fit --resume -o run
 """
@@ -19,7 +25,7 @@ from typing import Any
 
 from .. import Config, Dataset, Error, Model, Trainer, __version__, features
 from ..trainer import Progress
-from . import common
+from . import common, probing
 from .common import Failure, Terminated
 from .rundir import Recorder, RunDirectory
 
@@ -49,6 +55,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "-r", "--resume", action="store_true", help="go on with the run in OUT"
     )
     common.force(parser)
+    parser.add_argument(
+        "--probe",
+        type=probing.steps,
+        default=[],
+        metavar="STEPS",
+        help="write probe.csv, statistics of every module and tensor at these steps",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     parser.add_argument(
         "--no-report", action="store_true", help="no pictures at the end"
@@ -66,6 +79,7 @@ class Fit:
             "train": list(args.train),
             "val": list(args.val),
             "model": args.model,
+            "probe": args.probe,
             "version": __version__,
             "features": features(),
             "state": "running",
@@ -81,6 +95,7 @@ class Fit:
         self.run.refuse(self.args.force)
         start = Model.load(self.args.model) if self.args.model else None
         self.config = start.config if start else Config()
+        self._keep_updates()
         if self.args.config:
             self.config.load(self.args.config)
         common.apply(self.config, self.settings)
@@ -98,14 +113,36 @@ class Fit:
             raise Failure("--resume and --force contradict each other")
         self.run.check()
         old = self.run.read()
-        for name in ("train", "val", "model"):
-            self.facts[name] = self.facts[name] or old[name]
+        for name in ("train", "val", "model", "probe"):
+            self.facts[name] = self.facts[name] or old.get(name)
         self.config = Config(self.run["config.txt"])
+        self._keep_updates()
         common.apply(self.config, self.settings)
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
         self._open_data()
-        self.trainer = Trainer(Model(self.config), self.config)
+        self.trainer = Trainer(self._start_again(), self.config)
         self.trainer.load_checkpoint(self.run["checkpoint.gn2"])
+
+    def _start_again(self) -> Model:
+        """The start of a run that is resumed; only a probe asks for its weights."""
+        if self.facts["probe"] and self.facts["model"]:
+            return Model.load(self.facts["model"])
+        return Model(self.config)
+
+    def _keep_updates(self) -> None:
+        """Asked for by --probe, before options of the user."""
+        if self.args.probe:
+            self.config["train.probe_updates"] = "yes"
+
+    def _prober(self) -> probing.Prober | None:
+        if not self.facts["probe"]:
+            return None
+        files = self.facts["val"] or self.facts["train"]
+        batch = probing.first_batch(files, self.config)
+        prober = probing.Prober(self.run, self.trainer, batch, self.facts["probe"])
+        if not self.args.resume:
+            prober.start()
+        return prober
 
     def _open_data(self) -> None:
         self.train = Dataset(self.facts["train"], self.config)
@@ -119,6 +156,7 @@ class Fit:
 
     def go(self) -> int:
         recorder = Recorder(self.run, self.args.resume)
+        prober = self._prober()
 
         def keep_best(progress: Progress) -> None:
             found = progress.validation
@@ -132,7 +170,7 @@ class Fit:
                 self.train,
                 self.val,
                 progress=not self.args.quiet,
-                callback=[recorder, keep_best],
+                callback=[recorder, *([prober] if prober else []), keep_best],
             )
         except (KeyboardInterrupt, Terminated):
             self._finish("stopped")
@@ -141,6 +179,8 @@ class Fit:
             raise
         finally:
             recorder.close()
+            if prober:
+                prober.close()
             self._close_data()
         self.trainer.snapshot().save(self.run["model.gn2"])
         self._finish("done")

@@ -5,6 +5,7 @@ config.txt      every option, resolved
 run.json        files, start, version, state ("running", "stopped", "done")
 metrics.csv     a row a step and a row an epoch (column "event")
 metrics.log     name=value lines with time, one an epoch, finite values only
+probe.csv       a row a module and a tensor, at the steps of --probe
 checkpoint.gn2  to go on from, to the bit
 best.gn2        model with the least validation loss
 model.gn2       model at the end
@@ -31,6 +32,7 @@ FILES = (
     "run.json",
     "metrics.csv",
     "metrics.log",
+    "probe.csv",
     "checkpoint.gn2",
     "best.gn2",
     "model.gn2",

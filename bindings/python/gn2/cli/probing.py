@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""probe.csv of a run directory: modules and tensors at some steps of a fit."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Sequence
+from typing import Any
+
+from ..dataset import Batch, Dataset
+from ..trainer import Probe, Progress, Trainer
+from .rundir import RunDirectory, done_before, kept_rows, text
+
+COLUMNS = ("step", *Probe._fields)
+
+
+def steps(words: str) -> list[int]:
+    """Steps of a word like "0,1,10", in order."""
+    try:
+        found = sorted({int(word) for word in words.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{words}' is no list of steps") from None
+    if found[0] < 0:
+        raise argparse.ArgumentTypeError(f"there is no step {found[0]}")
+    return found
+
+
+def first_batch(paths: Sequence[str], config: Any) -> Batch:
+    """The first jets of the files, as many as a batch has."""
+    options = config.copy()
+    options["data.sampling"] = "sequential"
+    options["data.max_jets"] = options["data.batch_size"]
+    with Dataset(paths, options) as data:
+        return next(data.batches())
+
+
+class Prober:
+    """A callback of ``Trainer.fit`` that probes the trainer on one batch at some
+    steps."""
+
+    def __init__(
+        self, run: RunDirectory, trainer: Trainer, batch: Batch, at: Sequence[int]
+    ) -> None:
+        self.path = run["probe.csv"]
+        self.trainer = trainer
+        self.batch = batch
+        self.at = set(at)
+        self._file: Any = None
+        self._rows: Any = None
+
+    def _open(self, kept: list[dict[str, str]]) -> None:
+        self._file = open(self.path, "w", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._file, COLUMNS)
+        self._rows.writeheader()
+        self._rows.writerows(kept)
+
+    def start(self) -> None:
+        """Before the first step of a new run; one that is resumed has rows already."""
+        self._open([])
+        if 0 in self.at:
+            self._probe(0)
+
+    def __call__(self, progress: Progress) -> None:
+        if self._rows is None:
+            self._open(kept_rows(self.path, done_before(progress), COLUMNS))
+        if progress.event == "step" and progress.step in self.at:
+            self._probe(progress.step)
+
+    def _probe(self, step: int) -> None:
+        for probe in self.trainer.probe(self.batch.jets, self.batch.tracks):
+            row = {"step": step, **probe._asdict()}
+            self._rows.writerow({name: text(value) for name, value in row.items()})
+        self._file.flush()
+
+    def close(self) -> None:
+        """Finishes probe.csv."""
+        if self._file is not None:
+            self._file.close()
