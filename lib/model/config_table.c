@@ -63,11 +63,15 @@ const gn2_config_key gn2_config_table[] = {
      "base width 1"},
     {"model.base_width", GN2_TYPE_I64, "64", RANGE(1, 65536),
      "width at which mup equals sp"},
+    {"model.base_heads", GN2_TYPE_I64, "0", RANGE(0, 4096),
+     "mup: attention heads at model.base_width, which they must divide; 0 = "
+     "model.num_heads, so that the heads grow in size; to grow their number at fixed "
+     "size, give the base's"},
     {"model.zero_readout", GN2_TYPE_STR, "no", CHOICE("yes|no"),
-     "mup: start the read-out (encoder.out_proj.weight) at 0; not with "
-     "final_norm_pos post"},
+     "mup and mup_absolute: start the read-out (encoder.out_proj.weight) at 0, not "
+     "with final_norm_pos post; sp ignores it"},
     {"model.zero_query", GN2_TYPE_STR, "no", CHOICE("yes|no"),
-     "mup: start the queries of the attention at 0"},
+     "mup and mup_absolute: start the queries of the attention at 0; sp ignores it"},
     {"model.dropout_init", GN2_TYPE_F64, "0", RANGE(0, 0.99),
      "dropout before every linear layer of the init nets, in training"},
     {"model.dropout_ffn", GN2_TYPE_F64, "0", RANGE(0, 0.99),

@@ -134,27 +134,47 @@ static gn2_status read_zero_start(const gn2_config *c, gn2_hparams *h)
     if (h->zero_readout && h->final_norm == GN2_FINAL_POST)
         return gn2_fail(
             GN2_ERR_INVALID_ARG,
-            "model.zero_readout = yes: the norm behind it (final_norm_pos = "
+            "model.zero_readout = yes: the norm behind it (model.final_norm_pos = "
             "post) would divide 0 by 0; use pre");
     return GN2_OK;
 }
 
-static void read_parametrization(const gn2_config *c, gn2_hparams *h)
+/* d_h0. With a fixed number of heads it may be a fraction: nothing is made of it. */
+static gn2_status read_base_head_dim(const gn2_config *c, const gn2_hparams *h,
+                                     double *out)
+{
+    const int64_t given = gn2_config_i64(c, "model.base_heads");
+    *out = (double)h->base_width / (double)(given ? given : h->num_heads);
+    if (given == 0 || h->base_width % given == 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "model.base_heads = %lld: must divide model.base_width = %lld",
+                    (long long)given, (long long)h->base_width);
+}
+
+/* (1/√d_h0)·(d_h0/d_h): to the bit SP's 1/√d_h where the head size is the base's,
+ * be it that the width is or that heads were added. */
+static gn2_status read_mup(const gn2_config *c, gn2_hparams *h)
+{
+    double base;
+    GN2_TRY(read_base_head_dim(c, h, &base));
+    h->attn_scale = 1 / sqrt(base) * (base / (double)h->head_dim);
+    if (h->final_norm != GN2_FINAL_POST)
+        h->readout_mult = (double)h->base_width / (double)h->embed_dim;
+    return GN2_OK;
+}
+
+static gn2_status read_parametrization(const gn2_config *c, gn2_hparams *h)
 {
     static const char *const forms[] = {"sp", "mup", "mup_absolute", NULL};
     h->parametrization = (gn2_parametrization)choice(c, "model.parametrization", forms);
     h->base_width = gn2_config_i64(c, "model.base_width");
     h->sgd = says(c, "optim.name", "sgd");
-    const double head_dim = (double)h->head_dim;
-    const double ratio = (double)h->embed_dim / (double)h->base_width;
     h->readout_mult = 1;
-    h->attn_scale = 1 / sqrt(head_dim);
-    if (h->parametrization == GN2_PARAM_MUP) {
-        /* (1/√d_h0)·(d_h0/d_h) with d_h0 = w0/H: exactly SP's scale at w = w0 */
-        h->attn_scale = 1 / sqrt(head_dim / ratio) / ratio;
-        if (h->final_norm != GN2_FINAL_POST) h->readout_mult = 1 / ratio;
-    }
-    if (h->parametrization == GN2_PARAM_MUP_ABSOLUTE) h->attn_scale = 1 / head_dim;
+    h->attn_scale = 1 / sqrt((double)h->head_dim);
+    if (h->parametrization == GN2_PARAM_MUP) return read_mup(c, h);
+    if (h->parametrization == GN2_PARAM_MUP_ABSOLUTE)
+        h->attn_scale = 1 / (double)h->head_dim;
+    return GN2_OK;
 }
 
 static gn2_status read_task(const gn2_config *c, gn2_hparams *h, gn2_task_id id)
@@ -219,7 +239,7 @@ gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out)
     GN2_TRY(read_encoder(config, &h));
     GN2_TRY(read_inputs(config, &h));
     GN2_TRY(read_tasks(config, &h));
-    read_parametrization(config, &h);
+    GN2_TRY(read_parametrization(config, &h));
     GN2_TRY(read_zero_start(config, &h));
     h.replace_non_finite = says(config, "input.non_finite", "default");
     h.pair_weights =

@@ -30,6 +30,12 @@ KINDS = {
         "model.parametrization": "mup",
         "model.base_width": 8,
     },
+    "muP, heads of size 4 added": {
+        "model.final_norm_pos": "pre",
+        "model.parametrization": "mup",
+        "model.base_width": 8,
+        "model.base_heads": 2,
+    },
     "muP absolute, dropout, one-layer init": {
         "model.final_norm_pos": "pre",
         "model.parametrization": "mup_absolute",
@@ -114,7 +120,8 @@ def test_double_reference_agrees(kind):
     c = kind.config
     w, w0, heads = (c[f"model.{k}"] for k in ("embed_dim", "base_width", "num_heads"))
     form = c["model.parametrization"]
-    scales = {"mup": np.sqrt(w0 / heads) * heads / w, "mup_absolute": heads / w}
+    d0 = w0 / (c["model.base_heads"] or heads)
+    scales = {"mup": np.sqrt(d0) * heads / w, "mup_absolute": heads / w}
     readout = w0 / w if form == "mup" else 1.0
     expected = reference.Reference(kind, scales.get(form), readout)
     jets, tracks = jets_of([0, 1, 7, 25])

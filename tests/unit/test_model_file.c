@@ -132,6 +132,7 @@ static void every_form_of_the_network_is_kept(void **state)
     (void)state;
     static const char *const forms[] = {
         "model.parametrization = mup\nmodel.final_norm_pos = pre\n",
+        "model.parametrization = mup\nmodel.base_heads = 2\n",
         "model.parametrization = mup_absolute\nmodel.final_norm_pos = none\n",
         "model.parametrization = mup\noptim.name = sgd\nmodel.final_norm_pos = pre\n",
         "model.encoder = legacy\nmodel.final_norm_pos = pre\nmodel.num_registers = 0\n",
@@ -375,6 +376,9 @@ static void files_of_every_version_load(void **state)
         assert_string_equal(gn2_model_object_input(model, 1, 2), "qOverP");
         assert_true(model->norm[1].std[1] == 2.5f);
         assert_true(gn2_config_f64(model->config, "discriminant.D_b.f_c") == 0.07);
+        assert_true(model->h.attn_scale == 0.5); /* four heads of size 4 */
+        /* keys that are younger than the file */
+        assert_int_equal(gn2_config_i64(model->config, "model.base_heads"), 0);
         if (weights_crc(model) != kept_files[i].weights_crc)
             fail_msg("%s: crc 0x%08X", kept_files[i].path, weights_crc(model));
         gn2_model_unref(model);

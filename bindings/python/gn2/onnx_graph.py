@@ -276,8 +276,8 @@ def attention_scale(config: Any) -> float:
     """Factor of q·k, as the library has it: 1/√d; muP: ∝ 1/d, the same at its base."""
     w, heads = int(config["model.embed_dim"]), int(config["model.num_heads"])
     d = w / heads
-    ratio = w / int(config["model.base_width"])
-    scales = {"mup": 1 / math.sqrt(d / ratio) / ratio, "mup_absolute": 1 / d}
+    base = int(config["model.base_width"]) / (int(config["model.base_heads"]) or heads)
+    scales = {"mup": 1 / math.sqrt(base) * (base / d), "mup_absolute": 1 / d}
     return scales.get(str(config["model.parametrization"]), 1 / math.sqrt(d))
 
 
