@@ -123,7 +123,9 @@ GN2_API const char *gn2_model_input_name(const gn2_model *model, const char *obj
                                          size_t index);
 
 /**
- * Value of a config key the model was made with, as text (provenance included).
+ * Value of a config key the model was made with, as text (provenance included), or
+ * of a factor that its parametrisation has in the forward pass: "scale.attention" of
+ * q·k, "scale.readout" of the encoder's out projection.
  * @param[in] key     e.g. "model.embed_dim", "provenance.data"
  * @param[out] out_text borrowed until the model is freed
  * @return GN2_OK, GN2_ERR_NOT_FOUND, GN2_ERR_INVALID_ARG. @since 0.1

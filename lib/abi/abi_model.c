@@ -153,5 +153,5 @@ gn2_status gn2_model_metadata_get(const gn2_model *model, const char *key,
     GN2_REQUIRE(model);
     GN2_REQUIRE(key);
     GN2_REQUIRE(out_text);
-    return gn2_config_read_text(model->config, key, out_text);
+    return gn2_model_metadata(model, key, out_text);
 }

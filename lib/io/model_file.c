@@ -11,8 +11,6 @@
 #include "util/error.h"
 
 #define KEY_KIND "kind"
-#define KEY_ATTENTION "scale.attention"
-#define KEY_READOUT "scale.readout"
 #define PARAM_PREFIX "param."
 #define TRAINER_PREFIX "trainer."
 #define KEY_LIBRARY "provenance.library"
@@ -36,8 +34,8 @@ static int is_stored(const char *key)
 
 int gn2_model_file_knows(const char *key)
 {
-    return !strcmp(key, KEY_KIND) || !strcmp(key, KEY_ATTENTION) ||
-           !strcmp(key, KEY_READOUT) || gn2_config_has(key);
+    return !strcmp(key, KEY_KIND) || !strcmp(key, GN2_SCALE_ATTENTION) ||
+           !strcmp(key, GN2_SCALE_READOUT) || gn2_config_has(key);
 }
 
 /* ---- the line of a tensor ---- */
@@ -174,9 +172,9 @@ static gn2_status put_scales(const gn2_hparams *h, gn2_container_writer *writer)
 {
     char number[32];
     gn2_format_f64(h->attn_scale, number);
-    GN2_TRY(gn2_container_add_vital(writer, KEY_ATTENTION, number));
+    GN2_TRY(gn2_container_add_vital(writer, GN2_SCALE_ATTENTION, number));
     gn2_format_f64(h->readout_mult, number);
-    return gn2_container_add_vital(writer, KEY_READOUT, number);
+    return gn2_container_add_vital(writer, GN2_SCALE_READOUT, number);
 }
 
 static gn2_tensor_info info_of(const gn2_tensor *t)
@@ -330,8 +328,10 @@ static gn2_status get_scale(const gn2_container *c, const char *key, double *out
 /* Scales and multipliers are the file's: a later library may compute others. */
 static gn2_status fill_model(const gn2_container *c, gn2_model *model)
 {
-    GN2_TRY(get_scale(c, KEY_ATTENTION, &model->h.attn_scale));
-    GN2_TRY(get_scale(c, KEY_READOUT, &model->h.readout_mult));
+    double attention, readout;
+    GN2_TRY(get_scale(c, GN2_SCALE_ATTENTION, &attention));
+    GN2_TRY(get_scale(c, GN2_SCALE_READOUT, &readout));
+    gn2_model_set_scales(model, attention, readout);
     for (size_t i = 0; i < model->params->count; i++) {
         gn2_tensor *t = &model->params->tensor[i];
         GN2_TRY(get_param(c, t));

@@ -7,6 +7,24 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
+void gn2_model_set_scales(gn2_model *model, double attention, double readout)
+{
+    model->h.attn_scale = attention;
+    model->h.readout_mult = readout;
+    gn2_format_f64(attention, model->attention_text);
+    gn2_format_f64(readout, model->readout_text);
+}
+
+gn2_status gn2_model_metadata(const gn2_model *model, const char *key,
+                              const char **out_text)
+{
+    const int attention = strcmp(key, GN2_SCALE_ATTENTION) == 0;
+    if (!attention && strcmp(key, GN2_SCALE_READOUT) != 0)
+        return gn2_config_read_text(model->config, key, out_text);
+    *out_text = attention ? model->attention_text : model->readout_text;
+    return GN2_OK;
+}
+
 const char *gn2_model_object_name(const gn2_model *model, int object)
 {
     if (object == 0) return "jets";
@@ -78,6 +96,7 @@ static gn2_status build(gn2_model *model, const gn2_config *config)
 {
     GN2_TRY(gn2_config_copy(config, &model->config));
     GN2_TRY(gn2_hparams_read(model->config, &model->h));
+    gn2_model_set_scales(model, model->h.attn_scale, model->h.readout_mult);
     GN2_TRY(read_norms(model));
     GN2_TRY(gn2_params_create(&model->h, &model->params));
     model->weights = gn2_alloc((size_t)model->params->total, sizeof(float));

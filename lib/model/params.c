@@ -269,7 +269,10 @@ static void add_readout(builder *b)
     const grows growth = h->final_norm == GN2_FINAL_POST ? GROWS_BOTH : GROWS_IN;
     b->p->out_proj = add_linear(b, name, h->out_dim, h->embed_dim, growth);
     gn2_tensor *weight = &b->p->tensor[b->p->count - 2], *bias = weight + 1;
-    if (h->zero_readout) weight->zeros = weight->count;
+    if (h->zero_readout) {
+        weight->start = GN2_START_CONSTANT;
+        weight->init_std = 0;
+    }
     bias->role = GN2_ROLE_FINITE;
     bias->lr_mult = bias->wd_mult = 1;
 }

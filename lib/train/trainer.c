@@ -118,6 +118,7 @@ static gn2_status fill_snapshot(const gn2_trainer *t, gn2_model *model)
     const gn2_model *from = t->model;
     char steps[32];
     model->h = from->h;
+    gn2_model_set_scales(model, from->h.attn_scale, from->h.readout_mult);
     memcpy(model->params->tensor, from->params->tensor,
            from->params->count * sizeof *from->params->tensor);
     memcpy(model->weights, t->core->weights,

@@ -157,11 +157,16 @@ static void multipliers_are_not_computed_again(void **state)
 {
     (void)state;
     gn2_model *model = small_model();
-    model->h.attn_scale = 0.123456789;
+    gn2_model_set_scales(model, 0.123456789, 0.25);
     model->params->tensor[0].lr_mult = 7;
     model->params->tensor[1].role = GN2_ROLE_OUTPUT;
     gn2_model *back = through_a_buffer(model);
+    const char *attention, *readout;
     assert_same_tensors(model, back);
+    assert_ok(gn2_model_metadata(back, GN2_SCALE_ATTENTION, &attention));
+    assert_ok(gn2_model_metadata(back, GN2_SCALE_READOUT, &readout));
+    assert_string_equal(attention, "0.123456789");
+    assert_string_equal(readout, "0.25");
     gn2_model_unref(back);
     gn2_model_unref(model);
 }

@@ -137,7 +137,8 @@ class Model(Owner):
             )
 
     def metadata(self, key: str) -> str:
-        """Value of a config key the model was made with, as text."""
+        """Value of a config key the model was made with, as text; also
+        ``scale.attention`` and ``scale.readout``, factors of the forward pass."""
         value = ctypes.c_char_p()
         with self._guard as handle:
             lib.gn2_model_metadata_get(handle, text(key, "key"), ctypes.byref(value))
