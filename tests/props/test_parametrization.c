@@ -24,6 +24,8 @@ static const char *const forms[] = {"sp", "mup", "mup_absolute"};
 static const char *const optimisers[] = {"adamw", "sgd"};
 static const char *const norms[] = {"pre", "post", "none"};
 
+#define PRE "model.final_norm_pos = pre\n"
+#define ONE_LAYER "model.num_layers = 1\n"
 #define FORM "model.parametrization = %s\n"
 #define SIZES "model.embed_dim = %d\nmodel.num_heads = %d\n"
 #define BASE "model.base_width = %d\nmodel.base_heads = %d\n"
@@ -172,14 +174,10 @@ static void absolute_is_relative_to_width_one(void **state)
     for (int i = 0; i < 10; i++) {
         const char *optimiser = optimisers[i % 2];
         const int w = widths[i / 2];
-        testmodel *rel = create(
-            "model.parametrization = mup\nmodel.final_norm_pos = pre\noptim.name = "
-            "%s\n" SIZES BASE,
-            optimiser, w, 8, 1, 1);
-        testmodel *abs =
-            create("model.parametrization = mup_absolute\nmodel.final_norm_pos = "
-                   "pre\noptim.name = %s\n" SIZES,
-                   optimiser, w, 8);
+        testmodel *rel = create(ONE_LAYER PRE "optim.name = %s\n" FORM SIZES BASE,
+                                optimiser, "mup", w, 8, 1, 1);
+        testmodel *abs = create(ONE_LAYER PRE "optim.name = %s\n" FORM SIZES, optimiser,
+                                "mup_absolute", w, 8);
         assert_true(rel->h.attn_scale == abs->h.attn_scale);
         assert_int_equal(rel->params->count, abs->params->count);
         for (size_t k = 0; k < rel->params->count; k++)
@@ -211,9 +209,10 @@ static void decay_is_the_same_for_all_tensors_or_as_it_is(void **state)
     for (int i = 0; i < 3 * 2 * 3 * 2; i++) {
         char lines[512];
         snprintf(lines, sizeof lines,
-                 FORM "optim.name = %s\nmodel.final_norm_pos = %s\n"
-                      "optim.decay_scaling = %s\n" SIZES "model.base_width = 24\n"
-                      "model.encoder = %s\nmodel.num_registers = 1\n",
+                 ONE_LAYER FORM "optim.name = %s\nmodel.final_norm_pos = %s\n"
+                                "optim.decay_scaling = %s\n" SIZES
+                                "model.base_width = 24\n"
+                                "model.encoder = %s\nmodel.num_registers = 1\n",
                  forms[i % 3], optimisers[i / 3 % 2], norms[i / 6 % 3],
                  scalings[i / 18], 40, 5, i % 5 ? "current" : "legacy");
         check_decay(lines, i / 18);
@@ -223,7 +222,6 @@ static void decay_is_the_same_for_all_tensors_or_as_it_is(void **state)
 /* ---- zero starts ---- */
 
 #define ZEROS "model.zero_readout = yes\nmodel.zero_query = yes\n"
-#define PRE "model.final_norm_pos = pre\n"
 
 static int64_t zeros_of(const testmodel *m, const char *name, int64_t first,
                         int64_t count)
@@ -243,7 +241,10 @@ static void zero_starts_are_exactly_zero(void **state)
         testmodel *m = create(PRE ZEROS FORM SIZES, forms[i], 32, 4);
         const char *qkv = "encoder.layers.3.attn.fn.in_proj_weight";
         const int64_t w = 32, out = m->h.out_dim;
-        assert_int_equal(zeros_of(m, "encoder.out_proj.weight", 0, out * w), out * w);
+        const gn2_tensor *readout =
+            gn2_params_find(m->params, "encoder.out_proj.weight");
+        assert_int_equal(zeros_of(m, readout->name, 0, out * w), out * w);
+        assert_true(readout->init_std == 0);
         assert_int_equal(zeros_of(m, qkv, 0, w * w), w * w);
         assert_int_equal(zeros_of(m, qkv, w * w, 2 * w * w), 0);
         testmodel_free(m);
