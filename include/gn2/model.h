@@ -45,7 +45,8 @@ typedef struct gn2_param_info {
 
 /**
  * Makes a model with random weights.
- * Reads the keys `model.*`, `inputs.*`, `norm.*`, `task.*`, `discriminant.*`;
+ * Reads the keys `model.*`, `inputs.*`, `norm.*`, `task.*`, `discriminant.*`, and, for
+ * the multipliers of its parametrisation, `optim.name` and `optim.decay_scaling`;
  * missing normalisation counts as mean 0, std 1.
  * @param[in] config    options; NULL for all defaults
  * @param[out] out_model freed by gn2_model_free(); NULL on failure

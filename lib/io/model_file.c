@@ -20,13 +20,19 @@ static int starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* optim.name belongs to a model because the multipliers are those of its
- * optimiser; everything else of training and running is left to the user. */
+/* optim.name and decay_scaling belong to a model because the multipliers are made
+ * from them; everything else of training and running is left to the user. */
 static int is_stored(const char *key)
 {
-    static const char *const prefixes[] = {"model.",        "inputs.",    "norm.",
-                                           "task.",         "input.",     "optim.name",
-                                           "discriminant.", "provenance."};
+    static const char *const prefixes[] = {"model.",
+                                           "inputs.",
+                                           "norm.",
+                                           "task.",
+                                           "input.",
+                                           "optim.name",
+                                           "optim.decay_scaling",
+                                           "discriminant.",
+                                           "provenance."};
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (starts_with(key, prefixes[i])) return 1;
     return 0;

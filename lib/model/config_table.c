@@ -166,7 +166,8 @@ const gn2_config_key gn2_config_table[] = {
      "weight decay λ: decoupled for adamw, in the gradient for sgd"},
     {"optim.decay_scaling", GN2_TYPE_STR, "inverse", CHOICE("inverse|none"),
      "weight decay of a tensor with a learning-rate multiplier: inverse = lr times "
-     "decay is the same for all tensors (mup's default); none = decay as it is"},
+     "decay is the same for all tensors (mup's default); none = decay as it is; like "
+     "all multipliers fixed when the model is made"},
     {"optim.beta2", GN2_TYPE_F64, "0.999", RANGE(0, 0.9999999), "AdamW β2"},
     {"optim.eps", GN2_TYPE_F64, "1e-8", RANGE(0, 1), "AdamW ε"},
     {"optim.clip_norm", GN2_TYPE_F64, "0", AT_LEAST(0),

@@ -135,6 +135,7 @@ static void every_form_of_the_network_is_kept(void **state)
         "model.parametrization = mup\nmodel.base_heads = 2\n",
         "model.parametrization = mup_absolute\nmodel.final_norm_pos = none\n",
         "model.parametrization = mup\noptim.name = sgd\nmodel.final_norm_pos = pre\n",
+        "model.parametrization = mup\noptim.decay_scaling = none\n",
         "model.encoder = legacy\nmodel.final_norm_pos = pre\nmodel.num_registers = 0\n",
         ("model.num_layers = 0\nmodel.init_hidden =\nmodel.tasks = "
          "jets_classification\n"),
@@ -146,6 +147,7 @@ static void every_form_of_the_network_is_kept(void **state)
         gn2_model *model = new_model(config);
         gn2_model *back = through_a_buffer(model);
         assert_same_tensors(model, back);
+        assert_int_equal(model->h.plain_decay, back->h.plain_decay);
         gn2_model_unref(back);
         gn2_model_unref(model);
         gn2_config_delete(config);
