@@ -68,8 +68,9 @@ const gn2_config_key gn2_config_table[] = {
      "model.num_heads, so that the heads grow in size; to grow their number at fixed "
      "size, give the base's"},
     {"model.zero_readout", GN2_TYPE_STR, "no", CHOICE("yes|no"),
-     "mup and mup_absolute: start the read-out (encoder.out_proj.weight) at 0, not "
-     "with final_norm_pos post; sp ignores it"},
+     "mup and mup_absolute: start the read-out (encoder.out_proj.weight) at 0, and the "
+     "biases of the heads at random as torch does, without which nothing would move; "
+     "not with final_norm_pos post; sp ignores it"},
     {"model.zero_query", GN2_TYPE_STR, "no", CHOICE("yes|no"),
      "mup and mup_absolute: start the queries of the attention at 0; sp ignores it"},
     {"model.dropout_init", GN2_TYPE_F64, "0", RANGE(0, 0.99),

@@ -22,6 +22,7 @@ typedef struct builder {
     gn2_params *p;
     char prefix[64]; /* of the names that follow */
     int packed;      /* tensors follow each other without a gap */
+    int biased;      /* biases start at random, as torch.nn.Linear's */
 } builder;
 
 /* What grows with the width on a linear map. */
@@ -127,9 +128,12 @@ static int64_t add_bias(builder *b, const char *name, int64_t out, int64_t in,
     t->role = growth & GROWS_OUT ? GN2_ROLE_BIAS : GN2_ROLE_FINITE;
     t->fan_in = in;
     t->fan_out = out;
-    if (b->h->torch_init) {
+    if (b->biased) {
         t->start = GN2_START_UNIFORM;
         t->init_std = 1 / sqrt(3.0 * (double)in);
+        /* mup: of the same size at every width, whatever grows */
+        if (growth & GROWS_IN && b->h->parametrization == GN2_PARAM_MUP)
+            t->init_std *= sqrt(width_ratio(b->h));
     }
     set_multipliers(b->h, t);
     return t->offset;
@@ -290,6 +294,9 @@ static void add_all(builder *b)
     add_readout(b);
     set_prefix(b, "pool_net.");
     p->gate = add_linear(b, "gate_nn", 1, h->out_dim, GROWS_NONE);
+    /* Behind a readout of zeros every ReLU of the heads would stand at 0, where its
+     * gradient is 0 as well: without biases nothing would ever move. */
+    b->biased = h->torch_init || h->zero_readout;
     for (int k = 0; k < GN2_TASK_COUNT; k++) /* in the order of the files */
         for (int id = 0; id < GN2_TASK_COUNT; id++) {
             const gn2_task *task = &h->task[id];
@@ -312,7 +319,7 @@ gn2_status gn2_params_create(const gn2_hparams *h, gn2_params **out_params)
         gn2_params_free(p);
         return gn2_fail_memory();
     }
-    builder b = {.h = h, .p = p};
+    builder b = {.h = h, .p = p, .biased = h->torch_init};
     add_all(&b);
     *out_params = p;
     return GN2_OK;

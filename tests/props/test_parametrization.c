@@ -251,6 +251,42 @@ static void zero_starts_are_exactly_zero(void **state)
     }
 }
 
+/* With zero biases behind it every ReLU of the heads would stand at its kink. */
+static void a_zero_read_out_gets_a_gradient(void **state)
+{
+    const int64_t tracks[] = {3, 0, 20};
+    const testoptions options = {.cap = GN2_ISA_BEST, .training = 1};
+    (void)state;
+    testmodel *m = create(PRE ZEROS FORM SIZES, forms[1], 32, 4);
+    testbatch *batch = testbatch_random(&m->h, tracks, 3, 6);
+    testresult *result = testrun_f64(m, batch, &options);
+    const gn2_tensor *t = gn2_params_find(m->params, "encoder.out_proj.weight");
+    int64_t moved = 0;
+    for (int64_t i = 0; i < t->count; i++) moved += result->grads[t->offset + i] != 0;
+    assert_int_equal(moved, t->count);
+    testresult_free(result);
+    testbatch_free(batch);
+    testmodel_free(m);
+}
+
+/* torch's biases fall like 1/√fan_in; mup keeps them at their size of the base. */
+static void random_biases_keep_their_size(void **state)
+{
+    static const char *const names[] = {
+        "init_nets.0.net.net.2.bias", "encoder.layers.0.attn.fn.out_proj.bias",
+        "encoder.layers.0.dense.fn.out_proj.bias", "encoder.out_proj.bias",
+        "tasks.0.net.net.0.bias"};
+    const double expected[] = {256, 64, 128, 64, 128}; /* fan-in at the base */
+    (void)state;
+    testmodel *m = create(PRE "model.init = torch\n" FORM SIZES, forms[1], 128, 4);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const gn2_tensor *t = gn2_params_find(m->params, names[i]);
+        need_true(t != NULL, names[i]);
+        assert_true(fabs(t->init_std * sqrt(3 * expected[i]) - 1) < 1e-12);
+    }
+    testmodel_free(m);
+}
+
 static void the_standard_form_ignores_them(void **state)
 {
     (void)state;
@@ -287,6 +323,8 @@ int main(void)
         cmocka_unit_test(absolute_is_relative_to_width_one),
         cmocka_unit_test(decay_is_the_same_for_all_tensors_or_as_it_is),
         cmocka_unit_test(zero_starts_are_exactly_zero),
+        cmocka_unit_test(a_zero_read_out_gets_a_gradient),
+        cmocka_unit_test(random_biases_keep_their_size),
         cmocka_unit_test(the_standard_form_ignores_them),
         cmocka_unit_test(a_zero_read_out_needs_no_norm_behind_it),
     };
