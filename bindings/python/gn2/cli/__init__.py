@@ -26,6 +26,15 @@ COMMANDS = (
     ("evaluate", "losses, AUC and rejections of models", "gn2.cli.evaluate"),
     ("plot", "pictures and report.html of a run", "gn2.cli.plot"),
     ("inspect", "what is in a model, checkpoint or HDF5 file", "gn2.cli.inspect"),
+    ("study coordcheck", "sizes of activations over widths", "gn2.study.coordcheck"),
+    ("study lr", "best learning rate over widths", "gn2.study.lr"),
+    ("study schedule", "initial × maximum learning rate", "gn2.study.schedule"),
+    (
+        "study transfer",
+        "cost of a setting tuned on a narrow network",
+        "gn2.study.transfer",
+    ),
+    ("study width", "whether wider is always better", "gn2.study.width"),
     ("params", "table of the tensors and their parametrisation", "gn2.cli.params"),
     ("config", "all options with type, default and meaning", "gn2.cli.config"),
     ("export onnx", "write the ONNX file Athena loads", "gn2.cli.export_onnx"),
@@ -35,6 +44,7 @@ COMMANDS = (
 GROUPS = {
     "export": "write a model in another format",
     "import": "read a model of another program",
+    "study": "show what a parametrisation does, by many short trainings",
 }
 EPILOG = """\
 KEY=VALUE sets an option of the library, e.g. model.embed_dim=64; `gn2 config` lists
@@ -74,7 +84,7 @@ def _group(groups: dict[str, Any], commands: Any, name: str) -> Any:
         sub = commands.add_parser(
             name, help=GROUPS[name], description=GROUPS[name].capitalize() + "."
         )
-        groups[name] = sub.add_subparsers(metavar="FORMAT", required=True)
+        groups[name] = sub.add_subparsers(metavar="WHAT", required=True)
     return groups[name]
 
 

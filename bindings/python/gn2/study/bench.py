@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the studies share: their arguments, tasks, workers and files.
+
+A study is a module with ``arguments`` and ``run`` as ``gn2.cli`` wants them,
+``DEFAULTS``, ``SMALL`` (what --small changes), ``tasks(bench)`` and
+``conclude(bench)``, which writes a table and a figure and returns the verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..cli import common
+from ..cli.common import Failure
+from .fits import Floats
+from .store import Run, Store
+from .task import Task, canonical
+
+FORMS = ("sp", "mup")
+LABELS = {"sp": "SP", "mup": "μP"}
+#: what all runs of the studies have in common; KEY=VALUE words change it
+OPTIONS: dict[str, object] = {
+    # the multiplier of the read-out needs the norm before it (doc/parametrisation.md)
+    "model.final_norm_pos": "pre",
+    "model.num_heads": 8,
+    "train.epochs": 1,
+    # one thread a worker: one shard is the least work, and the bits are fixed
+    "train.threads": 1,
+    "train.shards": 1,
+}
+#: of studies that train: OneCycle, all of it in proportion to the largest rate
+ONECYCLE: dict[str, object] = {"schedule.name": "onecycle", "schedule.pct_start": 0.1}
+DIV_INITIAL, DIV_END = 25, 1000
+#: limits of the defaults below; --small is for the sample that ships
+COMMON = {
+    "widths": [32, 64, 128, 256],
+    "seeds": 3,
+    "jets": 80000,
+    "val_jets": 10000,
+    "batch": 100,
+    "base_width": 64,
+}
+COMMON_SMALL = {
+    "widths": [16, 32, 64],
+    "seeds": 2,
+    "jets": 6000,
+    "val_jets": 1500,
+    "batch": 50,
+    "base_width": 16,
+}
+
+
+def numbers(kind: Any) -> Any:
+    """Reads a list with commas."""
+
+    def read(words: str) -> list[Any]:
+        return [kind(word) for word in words.split(",") if word]
+
+    return read
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments all studies take. What is None gets the study's default."""
+    common.options(parser)
+    add = parser.add_argument
+    add("train", nargs="+", help="HDF5 files with training jets")
+    add("-v", "--val", action="append", default=[], help="validation jets")
+    add("-o", "--out", default="studies", help="folder of runs and results (studies)")
+    add("-s", "--small", action="store_true", help="a small form, minutes for a sample")
+    add("-j", "--workers", type=int, default=2, help="processes of one thread each (2)")
+    add("--widths", type=numbers(int), metavar="W,W", help="of the transformer")
+    add("--seeds", type=int, metavar="N", help="random starts: 1 … N")
+    add("--jets", type=int, metavar="N", help="first training jets, seen once")
+    add("--val-jets", type=int, metavar="N", help="first validation jets")
+    add("--batch", type=int, metavar="N", help="jets a batch")
+    add("--base-width", type=int, metavar="W", help="width at which μP is SP")
+    add("--no-runs", action="store_true", help="conclude from the runs there are")
+
+
+def rates(parser: argparse.ArgumentParser, name: str, help: str) -> None:
+    """Adds an argument with a list of learning rates."""
+    parser.add_argument(name, type=numbers(float), metavar="R,R", help=help)
+
+
+class Bench:
+    """A study under way: its plan, its runs, its files."""
+
+    def __init__(self, args: argparse.Namespace, study: Any, store: Store) -> None:
+        plan = {**COMMON, **study.DEFAULTS}
+        if args.small:
+            plan.update({**COMMON_SMALL, **study.SMALL})
+        plan.update({n: v for n, v in vars(args).items() if v is not None})
+        self.plan = argparse.Namespace(**plan)
+        self.name: str = study.__name__.rpartition(".")[2]
+        self.store = store
+
+    # ---- tasks ----
+
+    def options(self, width: int, form: str, seed: int) -> dict[str, object]:
+        """Options of a run, without its schedule."""
+        plan = self.plan
+        return {
+            **OPTIONS,
+            "model.embed_dim": width,
+            "model.parametrization": form,
+            "model.base_width": plan.base_width,
+            "model.seed": seed,
+            "data.batch_size": plan.batch,
+            "data.max_jets": plan.jets,
+        }
+
+    def task(self, options: dict[str, object]) -> Task:
+        """A training over the jets, with the user's options on top."""
+        options = {**options, **dict(self.plan.settings)}
+        files = tuple(self.plan.train), tuple(self.plan.val)
+        return Task("fit", canonical(options), *files, self.plan.val_jets)
+
+    def training(self, width: int, form: str, seed: int, rate: float) -> Task:
+        """A training whose schedule is in proportion to its largest rate."""
+        options = self.options(width, form, seed)
+        options.update(ONECYCLE)
+        options["schedule.initial"] = rate / DIV_INITIAL
+        options["schedule.max"] = rate
+        options["schedule.end"] = rate / DIV_END
+        return self.task(options)
+
+    @property
+    def seeds(self) -> range:
+        return range(1, self.plan.seeds + 1)
+
+    # ---- runs ----
+
+    def run(self, tasks: Iterable[Task]) -> None:
+        """Does what is not done yet, small ones first."""
+        wanted = {task.key: task for task in tasks}
+        todo = sorted(
+            (task for task in wanted.values() if not self.store.find(task)),
+            key=lambda task: task.cost,
+        )
+        kept = len(wanted) - len(todo)
+        self._say(f"{len(wanted)} runs, {kept} of them kept from before")
+        if self.plan.no_runs:
+            return
+        start = time.monotonic()
+        for number, (task, found) in enumerate(_results(todo, self.plan.workers), 1):
+            self.store.add(task, found)
+            spent = time.monotonic() - start
+            self._say(f"{number}/{len(todo)} {_line(task, found)}; {spent:.0f} s")
+
+    def find(self, task: Task) -> Run | None:
+        """The run of a task; None while there is none."""
+        return self.store.find(task)
+
+    def losses(
+        self, width: int, form: str, figure: str = "val_loss", rates: Any = None
+    ) -> Floats:
+        """A figure of :meth:`training` by (rate, start); NaN where it diverged or is
+        not done."""
+        rates = self.plan.rates if rates is None else rates
+        out = np.full((len(rates), len(self.seeds)), np.nan)
+        for i, rate in enumerate(rates):
+            for k, seed in enumerate(self.seeds):
+                run = self.find(self.training(width, form, seed, rate))
+                if run is not None and not run.diverged:
+                    out[i, k] = run[figure]
+        return out
+
+    def runs(self, tasks: Iterable[Task]) -> list[Run]:
+        """Those of the tasks that are finished."""
+        return [run for run in map(self.find, tasks) if run is not None]
+
+    def _say(self, text: str) -> None:
+        print(f"gn2 study {self.name}: {text}", file=sys.stderr, flush=True)
+
+    # ---- files ----
+
+    def path(self, ending: str) -> str:
+        """A file of the study."""
+        return str(self.store.path / f"{self.name}{ending}")
+
+    def title(self) -> str:
+        """What was trained, for figures and verdicts."""
+        plan = self.plan
+        return (
+            f"{plan.jets:,} jets once, batches of {plan.batch}, "
+            f"{plan.seeds} start{'s' if plan.seeds > 1 else ''}, base width "
+            f"{plan.base_width}, gn2 {__version__}"
+        )
+
+    def draw(self, name: str, *arguments: Any) -> None:
+        """Writes the study's figure, made by ``module.function`` of this package; a
+        word on standard error where there is no matplotlib."""
+        module, function = name.split(".")
+        try:
+            found = importlib.import_module(f"{__package__}.{module}")
+        except ImportError as problem:
+            self._say(f"no figure: {problem}")
+            return
+        figure = getattr(found, function)(*arguments)
+        found.style.save(figure, self.path(".png"), dpi=110)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Writes the study's CSV, whole or not at all."""
+        temporary = self.path(".csv.tmp")
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            for row in rows:
+                writer.writerow([_cell(value) for value in row])
+        os.replace(temporary, self.path(".csv"))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.6g}"
+    return str(value)
+
+
+def _line(task: Task, found: dict[str, Any]) -> str:
+    form, width = task["model.parametrization"], task["model.embed_dim"]
+    rate, seed = float(task["schedule.max"]), task["model.seed"]
+    loss = found["figures"].get("val_loss", found["figures"]["train_loss"])
+    what = f"loss {loss:.4f}" if found["state"] == "done" else found["state"]
+    return f"{form} width {width}, rate {rate:.3g}, seed {seed}: {what}"
+
+
+def conduct(args: argparse.Namespace, study: Any) -> int:
+    """Does the runs of a study that are missing, and concludes."""
+    with Store(args.out) as store:
+        bench = Bench(args, study, store)
+        bench.run(study.tasks(bench))
+        if not bench.runs(study.tasks(bench)):
+            raise Failure(f"no run of this study is in '{args.out}'")
+        verdict: str = study.conclude(bench)
+        with open(bench.path(".txt"), "w", encoding="utf-8") as file:
+            file.write(verdict + "\n")
+    print(verdict)
+    return 0
+
+
+# ---- workers ----
+
+
+def _results(
+    tasks: Sequence[Task], workers: int
+) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Tasks with what was found, as they end. When the caller stops, all stop."""
+    children: set[subprocess.Popen[str]] = set()
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        futures: dict[Future[dict[str, Any]], Task] = {
+            pool.submit(_work, task, children): task for task in tasks
+        }
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in list(children):
+            child.kill()
+        pool.shutdown()
+
+
+def _work(task: Task, children: set[subprocess.Popen[str]]) -> dict[str, Any]:
+    request = {**vars(task), "options": dict(task.options)}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "gn2.study.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    children.add(child)
+    try:
+        out, err = child.communicate(json.dumps(request))
+    finally:
+        children.discard(child)
+    if child.returncode:
+        why = err.strip().splitlines()[-1] if err.strip() else "no message"
+        raise Failure(f"a run failed ({child.returncode}): {why}")
+    found: dict[str, Any] = json.loads(out)
+    return found

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gn2 study: every study in a tiny form, from the command to table, figure, verdict."""
+
+import csv
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+import gn2
+from gn2.cli import main
+
+DATA = ROOT / "examples" / "data"
+TRAIN, VAL = str(DATA / "jets_train.h5"), str(DATA / "jets_val.h5")
+SIZES = ["model.init_hidden=16", "model.num_layers=1", "model.num_heads=2"]
+PLAN = ["--widths=8,16", "--base-width=8", "--seeds=2", "--batch=50"]
+TRAINING = [*PLAN, "-v", VAL, "--jets=1000", "--val-jets=500"]
+RATES = ["--rates=0.001,0.004,0.016"]
+STUDIES = {
+    "lr": [*TRAINING, *RATES],
+    "transfer": [*TRAINING, *RATES],
+    "width": [*TRAINING, *RATES],
+    "schedule": [
+        *TRAINING,
+        "--initial=1e-5,1e-2",
+        "--max=1e-3,1e-2",
+        "--widest-initial=1e-5",
+        "--widest-max=1e-3,1e-2",
+    ],
+    "coordcheck": [*PLAN, "--jets=1000", "--adamw=1e-3", "--sgd=0.1", "--steps=0,2"],
+}
+#: runs that the study adds to those of the ones before it
+NEW = {
+    # widths × rates × starts × forms, less the base width's, which the forms share
+    "lr": 18,
+    "transfer": 0,
+    "width": 0,
+    # 3 cells of the base width; each form 2 of the other, and its loss curves: at two
+    # maximum rates, of which the cells have the first start already
+    "schedule": 11,
+    "coordcheck": 16,
+}
+
+
+@pytest.fixture(autouse=True)
+def with_files():
+    if gn2.features()["hdf5"] == "none":
+        pytest.skip("built without HDF5")
+
+
+def command(name, out, *more):
+    return ["study", name, TRAIN, "-o", str(out), *STUDIES[name], *SIZES, *more]
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("studies")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study(name, folder, capsys):
+    """One after the other in one folder, so that they share their runs."""
+    table = folder / "runs.csv"
+    there = len(rows(table)) if table.exists() else 0
+    assert main(command(name, folder)) == 0
+    shown = capsys.readouterr()
+    verdict = (folder / f"{name}.txt").read_text()
+    assert shown.out == verdict and "SP" in verdict and "μP" in verdict
+    assert len(rows(table)) == there + NEW[name]
+    assert rows(folder / f"{name}.csv")
+    if importlib.util.find_spec("matplotlib"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    # again: nothing is left to do, and the same comes out
+    before = (folder / f"{name}.csv").read_bytes()
+    assert main(command(name, folder)) == 0
+    again = capsys.readouterr()
+    assert again.out == verdict and (folder / f"{name}.csv").read_bytes() == before
+    assert len(rows(table)) == there + NEW[name]
+
+
+#: a study of 9 runs
+FEW = ["--seeds=1"]
+
+
+def test_a_study_that_was_killed_goes_on(tmp_path, capsys):
+    words = [sys.executable, "-m", "gn2", *command("lr", tmp_path, *FEW, "-j", "1")]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    table, end = tmp_path / "runs.csv", time.monotonic() + 120
+    while time.monotonic() < end and not (table.exists() and len(rows(table)) >= 2):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(rows(table))
+    assert 2 <= done < 9
+    assert main(command("lr", tmp_path, *FEW)) == 0
+    assert f"9 runs, {done} of them kept" in capsys.readouterr().err
+    kept = [row["key"] for row in rows(table)]
+    assert len(kept) == len(set(kept)) == 9
+
+
+def test_a_run_does_not_depend_on_who_else_runs(tmp_path):
+    figures = []
+    for workers in ("1", "3"):
+        out = tmp_path / workers
+        assert main(command("lr", out, *FEW, "-j", workers)) == 0
+        found = rows(out / "runs.csv")
+        figures.append({row["key"]: (row["val_loss"], row["steps"]) for row in found})
+    assert figures[0] == figures[1]
+
+
+def test_ctrl_c_stops_the_workers(tmp_path):
+    words = [sys.executable, "-m", "gn2", *command("lr", tmp_path)]
+    process = subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    table, end = tmp_path / "runs.csv", time.monotonic() + 120
+    while time.monotonic() < end and not table.exists():
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)  # to the command alone, not its workers
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    left = subprocess.run(
+        ["pgrep", "-s", str(process.pid)], capture_output=True, text=True
+    )
+    assert left.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "more, says",
+    [
+        (["model.num_heads=3"], "must divide"),
+        (["model.no_such=1"], "model.no_such"),
+        (["--widths=16", "--base-width=0"], "model.base_width"),
+    ],
+)
+def test_what_cannot_run_is_said(tmp_path, capsys, more, says):
+    assert main(command("lr", tmp_path, *more)) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_conclusions_from_what_there_is(tmp_path, capsys):
+    assert main(command("lr", tmp_path, "--no-runs")) == 1
+    assert "no run of this study" in capsys.readouterr().err
+    assert not (tmp_path / "runs.csv").exists()
+    assert main(command("lr", tmp_path, *FEW, "--widths=8")) == 0
+    capsys.readouterr()
+    assert main(command("transfer", tmp_path, *FEW, "--no-runs")) == 0
+    assert "9 runs, 3 of them kept" in capsys.readouterr().err
