@@ -98,8 +98,9 @@ static gn2_status create_dnnl(gn2_product_f32 *p)
     return p->ops->create(p);
 }
 
-/* A product this narrow fills a quarter of a tile, and takes no time worth saving. */
-#define NARROW 8
+/* A product this narrow fills one tile of AMX at most, and takes no time worth saving;
+ * at n = 9 to 16 rows of oneDNN 2.6.3 depend on their number there. */
+#define NARROW 16
 
 static int is_narrow(const gn2_product_f32 *p)
 {
