@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
@@ -44,18 +44,18 @@ OPTIONS: dict[str, object] = {
 #: of studies that train: OneCycle, all of it in proportion to the largest rate
 ONECYCLE: dict[str, object] = {"schedule.name": "onecycle", "schedule.pct_start": 0.1}
 DIV_INITIAL, DIV_END = 25, 1000
-#: limits of the defaults below; --small is for the sample that ships
-COMMON = {
+Plan = Mapping[str, Any]
+#: of all studies; --small is for the sample that ships
+COMMON: Plan = {
     "widths": [32, 64, 128, 256],
-    "seeds": 3,
+    "seeds": 2,
     "jets": 80000,
     "val_jets": 10000,
     "batch": 100,
     "base_width": 64,
 }
-COMMON_SMALL = {
+COMMON_SMALL: Plan = {
     "widths": [16, 32, 64],
-    "seeds": 2,
     "jets": 6000,
     "val_jets": 1500,
     "batch": 50,
@@ -72,38 +72,62 @@ def numbers(kind: Any) -> Any:
     return read
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments all studies take. What is None gets the study's default."""
-    common.options(parser)
-    add = parser.add_argument
-    add("train", nargs="+", help="HDF5 files with training jets")
-    add("-v", "--val", action="append", default=[], help="validation jets")
-    add("-o", "--out", default="studies", help="folder of runs and results (studies)")
-    add("-s", "--small", action="store_true", help="a small form, minutes for a sample")
-    add("-j", "--workers", type=int, default=2, help="processes of one thread each (2)")
-    add("--widths", type=numbers(int), metavar="W,W", help="of the transformer")
-    add("--seeds", type=int, metavar="N", help="random starts: 1 … N")
-    add("--jets", type=int, metavar="N", help="first training jets, seen once")
-    add("--val-jets", type=int, metavar="N", help="first validation jets")
-    add("--batch", type=int, metavar="N", help="jets a batch")
-    add("--base-width", type=int, metavar="W", help="width at which μP is SP")
-    add("--no-runs", action="store_true", help="conclude from the runs there are")
+def plans(full: Plan, small: Plan) -> tuple[Plan, Plan]:
+    """A study's defaults in full, and with --small."""
+    whole = {**COMMON, **full}
+    return whole, {**whole, **COMMON_SMALL, **small}
 
 
-def rates(parser: argparse.ArgumentParser, name: str, help: str) -> None:
-    """Adds an argument with a list of learning rates."""
-    parser.add_argument(name, type=numbers(float), metavar="R,R", help=help)
+def _shown(value: Any) -> str:
+    values = value if isinstance(value, list) else [value]
+    return ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+
+
+class Arguments:
+    """Adds the arguments all studies take, and a study's own. What is not given on the
+    command line gets the study's default, which the help shows."""
+
+    def __init__(
+        self, parser: argparse.ArgumentParser, full: Plan, small: Plan
+    ) -> None:
+        self.parser = parser
+        self.full, self.small = plans(full, small)
+        common.options(parser)
+        add = parser.add_argument
+        add("train", nargs="+", help="HDF5 files with training jets")
+        add("-v", "--val", action="append", default=[], help="validation jets")
+        add("-o", "--out", default="studies", help="folder of all studies (studies)")
+        add("-s", "--small", action="store_true", help="a small form, for a sample")
+        add("-j", "--workers", type=int, default=2, help="one-thread processes (2)")
+        add("--no-runs", action="store_true", help="conclude from the runs there are")
+        self.add("widths", numbers(int), "W,W", "of the transformer")
+        self.add("seeds", int, "N", "random starts: 1 … N")
+        self.add("jets", int, "N", "first training jets, seen once")
+        self.add("val_jets", int, "N", "first validation jets")
+        self.add("batch", int, "N", "jets a batch")
+        self.add("base_width", int, "W", "width at which μP is SP")
+
+    def add(self, name: str, kind: Any, metavar: str, text: str) -> None:
+        """An argument with a default in the plans; None there is left unsaid."""
+        full, small = self.full[name], self.small[name]
+        if full is not None:
+            text += f" ({_shown(full)}"
+            text += f"; --small: {_shown(small)})" if small != full else ")"
+        flag = "--" + name.replace("_", "-")
+        self.parser.add_argument(flag, type=kind, metavar=metavar, help=text)
+
+    def rates(self, name: str, text: str) -> None:
+        """A list of learning rates."""
+        self.add(name, numbers(float), "R,R", text)
 
 
 class Bench:
     """A study under way: its plan, its runs, its files."""
 
     def __init__(self, args: argparse.Namespace, study: Any, store: Store) -> None:
-        plan = {**COMMON, **study.DEFAULTS}
-        if args.small:
-            plan.update({**COMMON_SMALL, **study.SMALL})
-        plan.update({n: v for n, v in vars(args).items() if v is not None})
-        self.plan = argparse.Namespace(**plan)
+        plan = plans(study.DEFAULTS, study.SMALL)[args.small]
+        given = {n: v for n, v in vars(args).items() if v is not None}
+        self.plan = argparse.Namespace(**{**plan, **given})
         self.name: str = study.__name__.rpartition(".")[2]
         self.store = store
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from . import bench as _bench
 from . import fits
-from .bench import FORMS, LABELS, Bench
+from .bench import FORMS, LABELS, Arguments, Bench
 from .fits import Optimum
 from .task import Task
 
@@ -28,11 +28,12 @@ COLUMNS = ("form", "width", "rate", "seed", "val_loss", "train_loss")
 #: 4.9e-4 … 3.1e-2
 DEFAULTS: dict[str, Any] = {"rates": [2.0**n for n in range(-11, -4)]}
 SMALL: dict[str, Any] = {"rates": [2.0**n for n in range(-10, -4)]}
+#: what they are
+RATES = "largest learning rates of the schedule"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _bench.arguments(parser)
-    _bench.rates(parser, "--rates", "largest learning rates of the schedule")
+    Arguments(parser, DEFAULTS, SMALL).rates("rates", RATES)
 
 
 def run(args: argparse.Namespace) -> int:

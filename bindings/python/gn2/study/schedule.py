@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from . import bench as _bench
-from .bench import FORMS, LABELS, Bench
+from .bench import FORMS, LABELS, Arguments, Bench
 from .store import Run
 from .task import Task
 
@@ -29,7 +29,6 @@ COLUMNS = ("form", "width", "initial", "max", "seed", "state", "val_loss", "trai
 DEFAULTS: dict[str, Any] = {
     "widths": [64, 256],
     "jets": 32000,
-    "seeds": 2,
     "initial": [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
     "max": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
     "widest_initial": [1e-7, 1e-5, 1e-4, 1e-3],
@@ -50,11 +49,11 @@ NEAR = 0.05
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _bench.arguments(parser)
-    _bench.rates(parser, "--initial", "learning rates at the first step")
-    _bench.rates(parser, "--max", "largest learning rates")
-    _bench.rates(parser, "--widest-initial", "the same at the widest width")
-    _bench.rates(parser, "--widest-max", "the same at the widest width")
+    own = Arguments(parser, DEFAULTS, SMALL)
+    own.rates("initial", "learning rates at the first step")
+    own.rates("max", "largest learning rates")
+    own.rates("widest_initial", "as --initial, at the widest width")
+    own.rates("widest_max", "as --max, at the widest width")
 
 
 def run(args: argparse.Namespace) -> int:

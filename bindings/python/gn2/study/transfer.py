@@ -20,7 +20,7 @@ import numpy as np
 
 from . import bench as _bench
 from . import fits, lr
-from .bench import FORMS, LABELS, Bench
+from .bench import FORMS, LABELS, Arguments, Bench
 from .task import Task
 
 DEFAULTS: dict[str, Any] = {**lr.DEFAULTS, "widths": [32, 64, 256]}
@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {**lr.SMALL, "widths": [16, 32, 64]}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    lr.arguments(parser)
+    Arguments(parser, DEFAULTS, SMALL).rates("rates", lr.RATES)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import bench as _bench
 from . import fits, lr
-from .bench import FORMS, LABELS, Bench
+from .bench import FORMS, LABELS, Arguments, Bench
 from .task import Task
 from .transfer import noise
 
@@ -25,17 +25,15 @@ COLUMNS = ("form", "width", "rate", "seed", "train_loss", "val_loss")
 DEFAULTS: dict[str, Any] = {
     **lr.DEFAULTS,
     "widths": [32, 64, 128, 256, 512],
-    "seeds": 2,
     "rate": None,
 }
 SMALL: dict[str, Any] = {**lr.SMALL, "widths": [16, 32, 64, 128]}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    lr.arguments(parser)
-    parser.add_argument(
-        "--rate", type=float, help="learning rate; default: the best of the base width"
-    )
+    own = Arguments(parser, DEFAULTS, SMALL)
+    own.rates("rates", "of which the best of the base width is taken")
+    own.add("rate", float, "R", "this rate instead")
 
 
 def run(args: argparse.Namespace) -> int:
