@@ -40,9 +40,9 @@ NEW = {
     "lr": 18,
     "transfer": 0,
     "width": 0,
-    # 3 cells of the base width; each form 2 of the other, and its loss curves: at two
-    # maximum rates, of which the cells have the first start already
-    "schedule": 11,
+    # 3 cells of the base width and 2 of the other for each form; μP's second start at
+    # two maximum rates, and SP's at the one of them that is chosen
+    "schedule": 10,
     "coordcheck": 16,
 }
 
@@ -146,6 +146,12 @@ def test_ctrl_c_stops_the_workers(tmp_path):
 def test_what_cannot_run_is_said(tmp_path, capsys, more, says):
     assert main(command("lr", tmp_path, *more)) == 1
     assert says in capsys.readouterr().err
+
+
+def test_studies_that_train_need_validation_jets(tmp_path, capsys):
+    words = ["study", "lr", TRAIN, "-o", str(tmp_path), *PLAN, *RATES]
+    assert main(words) == 1
+    assert "-v" in capsys.readouterr().err
 
 
 def test_conclusions_from_what_there_is(tmp_path, capsys):

@@ -9,7 +9,8 @@
 - :mod:`transfer`: what does a setting tuned on a narrow network cost on a wide one?
 - :mod:`width`: is wider always better?
 
-``task`` says what a run is, ``worker`` does it in a process of its own, ``store`` keeps
-what is finished, ``bench`` brings them together, ``fits`` has the statistics and
-``pictures`` the figures.
+``task`` says what a run is, ``worker`` does it in a process that ``pool`` starts,
+``store`` keeps what is finished, ``plan`` has defaults and arguments, ``bench`` brings
+them together, ``fits`` has the statistics, ``pictures`` and ``pictures_runs`` the
+figures.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the studies share: their arguments, tasks, workers and files.
+"""What the studies share: their tasks, runs and files.
 
 A study is a module with ``arguments`` and ``run`` as ``gn2.cli`` wants them,
 ``DEFAULTS``, ``SMALL`` (what --small changes), ``tasks(bench)`` and
@@ -11,21 +11,19 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib
-import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ..cli import common
 from ..cli.common import Failure
 from .fits import Floats
+from .plan import plans
+from .pool import results
 from .store import Run, Store
 from .task import Task, canonical
 
@@ -44,81 +42,6 @@ OPTIONS: dict[str, object] = {
 #: of studies that train: OneCycle, all of it in proportion to the largest rate
 ONECYCLE: dict[str, object] = {"schedule.name": "onecycle", "schedule.pct_start": 0.1}
 DIV_INITIAL, DIV_END = 25, 1000
-Plan = Mapping[str, Any]
-#: of all studies; --small is for the sample that ships
-COMMON: Plan = {
-    "widths": [32, 64, 128, 256],
-    "seeds": 2,
-    "jets": 80000,
-    "val_jets": 10000,
-    "batch": 100,
-    "base_width": 64,
-}
-COMMON_SMALL: Plan = {
-    "widths": [16, 32, 64],
-    "jets": 6000,
-    "val_jets": 1500,
-    "batch": 50,
-    "base_width": 16,
-}
-
-
-def numbers(kind: Any) -> Any:
-    """Reads a list with commas."""
-
-    def read(words: str) -> list[Any]:
-        return [kind(word) for word in words.split(",") if word]
-
-    return read
-
-
-def plans(full: Plan, small: Plan) -> tuple[Plan, Plan]:
-    """A study's defaults in full, and with --small."""
-    whole = {**COMMON, **full}
-    return whole, {**whole, **COMMON_SMALL, **small}
-
-
-def _shown(value: Any) -> str:
-    values = value if isinstance(value, list) else [value]
-    return ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
-
-
-class Arguments:
-    """Adds the arguments all studies take, and a study's own. What is not given on the
-    command line gets the study's default, which the help shows."""
-
-    def __init__(
-        self, parser: argparse.ArgumentParser, full: Plan, small: Plan
-    ) -> None:
-        self.parser = parser
-        self.full, self.small = plans(full, small)
-        common.options(parser)
-        add = parser.add_argument
-        add("train", nargs="+", help="HDF5 files with training jets")
-        add("-v", "--val", action="append", default=[], help="validation jets")
-        add("-o", "--out", default="studies", help="folder of all studies (studies)")
-        add("-s", "--small", action="store_true", help="a small form, for a sample")
-        add("-j", "--workers", type=int, default=2, help="one-thread processes (2)")
-        add("--no-runs", action="store_true", help="conclude from the runs there are")
-        self.add("widths", numbers(int), "W,W", "of the transformer")
-        self.add("seeds", int, "N", "random starts: 1 … N")
-        self.add("jets", int, "N", "first training jets, seen once")
-        self.add("val_jets", int, "N", "first validation jets")
-        self.add("batch", int, "N", "jets a batch")
-        self.add("base_width", int, "W", "width at which μP is SP")
-
-    def add(self, name: str, kind: Any, metavar: str, text: str) -> None:
-        """An argument with a default in the plans; None there is left unsaid."""
-        full, small = self.full[name], self.small[name]
-        if full is not None:
-            text += f" ({_shown(full)}"
-            text += f"; --small: {_shown(small)})" if small != full else ")"
-        flag = "--" + name.replace("_", "-")
-        self.parser.add_argument(flag, type=kind, metavar=metavar, help=text)
-
-    def rates(self, name: str, text: str) -> None:
-        """A list of learning rates."""
-        self.add(name, numbers(float), "R,R", text)
 
 
 class Bench:
@@ -148,6 +71,8 @@ class Bench:
 
     def task(self, options: dict[str, object]) -> Task:
         """A training over the jets, with the user's options on top."""
+        if not self.plan.val:
+            raise Failure("no validation jets given; name them with -v")
         options = {**options, **dict(self.plan.settings)}
         files = tuple(self.plan.train), tuple(self.plan.val)
         return Task("fit", canonical(options), *files, self.plan.val_jets)
@@ -179,7 +104,7 @@ class Bench:
         if self.plan.no_runs:
             return
         start = time.monotonic()
-        for number, (task, found) in enumerate(_results(todo, self.plan.workers), 1):
+        for number, (task, found) in enumerate(results(todo, self.plan.workers), 1):
             self.store.add(task, found)
             spent = time.monotonic() - start
             self._say(f"{number}/{len(todo)} {_line(task, found)}; {spent:.0f} s")
@@ -273,47 +198,3 @@ def conduct(args: argparse.Namespace, study: Any) -> int:
             file.write(verdict + "\n")
     print(verdict)
     return 0
-
-
-# ---- workers ----
-
-
-def _results(
-    tasks: Sequence[Task], workers: int
-) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Tasks with what was found, as they end. When the caller stops, all stop."""
-    children: set[subprocess.Popen[str]] = set()
-    pool = ThreadPoolExecutor(max(1, workers))
-    try:
-        futures: dict[Future[dict[str, Any]], Task] = {
-            pool.submit(_work, task, children): task for task in tasks
-        }
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in list(children):
-            child.kill()
-        pool.shutdown()
-
-
-def _work(task: Task, children: set[subprocess.Popen[str]]) -> dict[str, Any]:
-    request = {**vars(task), "options": dict(task.options)}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "gn2.study.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
-    children.add(child)
-    try:
-        out, err = child.communicate(json.dumps(request))
-    finally:
-        children.discard(child)
-    if child.returncode:
-        why = err.strip().splitlines()[-1] if err.strip() else "no message"
-        raise Failure(f"a run failed ({child.returncode}): {why}")
-    found: dict[str, Any] = json.loads(out)
-    return found

@@ -25,8 +25,9 @@ import numpy as np
 
 from . import bench as _bench
 from . import fits
-from .bench import FORMS, LABELS, Arguments, Bench
+from .bench import FORMS, LABELS, Bench
 from .fits import Slope
+from .plan import Arguments, numbers
 from .task import Task, canonical
 
 COLUMNS = ("form", "optimizer", "rate", "step", "module", "quantity", "slope", "error")
@@ -61,7 +62,7 @@ LIMIT = 0.15
 def arguments(parser: argparse.ArgumentParser) -> None:
     own = Arguments(parser, DEFAULTS, SMALL)
     parser.add_argument("--grow", choices=GROW, help="what grows (heads)")
-    own.add("steps", _bench.numbers(int), "T,T", "steps looked at")
+    own.add("steps", numbers(int), "T,T", "steps looked at")
     for name in OPTIMIZERS:
         own.rates(name, f"learning rates of {name}")
 

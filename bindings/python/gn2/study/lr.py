@@ -20,8 +20,9 @@ import numpy as np
 
 from . import bench as _bench
 from . import fits
-from .bench import FORMS, LABELS, Arguments, Bench
+from .bench import FORMS, LABELS, Bench
 from .fits import Optimum
+from .plan import Arguments
 from .task import Task
 
 COLUMNS = ("form", "width", "rate", "seed", "val_loss", "train_loss")

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from . import bench as _bench
-from .bench import FORMS, LABELS, Arguments, Bench
+from .bench import FORMS, LABELS, Bench
+from .plan import Arguments
 from .store import Run
 from .task import Task
 
@@ -103,8 +104,8 @@ def tasks(bench: Bench) -> Iterator[Task]:
         for width in bench.plan.widths:
             for first, top in cells(bench, width):
                 yield task(bench, width, form, 1, first, top)
-        for top in candidates(bench):
-            yield from overlay_tasks(bench, form, top)
+    for top in candidates(bench):
+        yield from overlay_tasks(bench, "mup", top)
 
 
 def limit(bench: Bench, width: int) -> float:
@@ -150,8 +151,10 @@ def chosen(bench: Bench) -> float | None:
 
 def conclude(bench: Bench) -> str:
     maps = {(f, w): _map(bench, f, w) for f in FORMS for w in bench.plan.widths}
-    bench.table(COLUMNS, _rows(bench))
     top = chosen(bench)
+    beside = [] if top is None else overlay_tasks(bench, "sp", top)
+    bench.run(beside)
+    bench.table(COLUMNS, _rows(bench, [*tasks(bench), *beside]))
     curves = {
         form: [
             bench.store.curve(run)
@@ -168,8 +171,8 @@ def conclude(bench: Bench) -> str:
     return "\n".join([*lines, *_overlay_words(bench, top)])
 
 
-def _rows(bench: Bench) -> Iterator[tuple[Any, ...]]:
-    wanted = {task.key: task for task in tasks(bench)}
+def _rows(bench: Bench, shown: list[Task]) -> Iterator[tuple[Any, ...]]:
+    wanted = {task.key: task for task in shown}
     limits = {str(width): limit(bench, width) for width in bench.plan.widths}
     for one in wanted.values():
         run = bench.find(one)

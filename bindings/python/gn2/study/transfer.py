@@ -20,7 +20,8 @@ import numpy as np
 
 from . import bench as _bench
 from . import fits, lr
-from .bench import FORMS, LABELS, Arguments, Bench
+from .bench import FORMS, LABELS, Bench
+from .plan import Arguments
 from .task import Task
 
 DEFAULTS: dict[str, Any] = {**lr.DEFAULTS, "widths": [32, 64, 256]}

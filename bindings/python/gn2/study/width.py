@@ -17,7 +17,8 @@ import numpy as np
 
 from . import bench as _bench
 from . import fits, lr
-from .bench import FORMS, LABELS, Arguments, Bench
+from .bench import FORMS, LABELS, Bench
+from .plan import Arguments
 from .task import Task
 from .transfer import noise
 
@@ -59,9 +60,9 @@ def rate(bench: Bench) -> float:
 
 
 def tasks(bench: Bench) -> Iterator[Task]:
-    for form in FORMS:
-        for width in bench.plan.widths:
-            for seed in bench.seeds:
+    for seed in bench.seeds:
+        for form in FORMS:
+            for width in bench.plan.widths:
                 yield bench.training(width, form, seed, rate(bench))
 
 
