@@ -4,6 +4,8 @@
 import csv
 import importlib.util
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,3 +164,29 @@ def test_conclusions_from_what_there_is(tmp_path, capsys):
     capsys.readouterr()
     assert main(command("transfer", tmp_path, *FEW, "--no-runs")) == 0
     assert "9 runs, 3 of them kept" in capsys.readouterr().err
+
+
+# ---- what is committed ----
+
+STORE = ROOT / "doc" / "studies"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_committed_results_are_those_of_the_committed_runs(
+    name, shared, tmp_path, capsys
+):
+    shutil.copytree(STORE, tmp_path, dirs_exist_ok=True)
+    data = shared / "data"
+    words = ["study", name, str(data / "jets_train.h5"), "-o", str(tmp_path)]
+    words += ["-v", str(data / "jets_val.h5"), "--no-runs"]
+    assert main(words) == 0
+    kept, wanted = re.search(r"(\d+) runs, (\d+) of", capsys.readouterr().err).groups()
+    assert kept == wanted
+    pairs = list(zip(rows(tmp_path / f"{name}.csv"), rows(STORE / f"{name}.csv")))
+    assert len(pairs) == len(rows(STORE / f"{name}.csv"))
+    for again, before in pairs:
+        assert again.keys() == before.keys()
+        for column, value in before.items():
+            assert again[column] == value or float(again[column]) == pytest.approx(
+                float(value), rel=1e-4
+            )

@@ -138,6 +138,7 @@ def schedules(
             axes.set_title(f"{LABELS[form]}, width {width}", loc="left", fontsize=11)
         figure.colorbar(image, ax=list(row[:2]), label="validation loss", extend="max")
         row[2].set_axis_off()
+    grid[0][2].text(0, 1, READING, va="top", fontsize=9.5, linespacing=1.6)
     axes = grid[-1][2]
     axes.set_axis_on()
     _overlay(axes, curves)
@@ -145,6 +146,10 @@ def schedules(
     return figure
 
 
+READING = """× diverged: not finite, or ends nearer to
+   where it began than to the best
+empty: initial above maximum, not run
+At the base width SP and μP are one network."""
 #: of the colours, above the least
 SPAN = 1.2
 
