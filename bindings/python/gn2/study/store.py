@@ -25,22 +25,10 @@ import numpy as np
 
 from .. import __version__
 from ..errors import StateError
-from .task import Task
+from .task import VALIDATION, Task
 
-FIGURES = (
-    "first_loss",
-    "train_loss",
-    "val_loss",
-    "val_loss_jets",
-    "val_loss_origin",
-    "val_loss_vertex",
-    "val_auc_b_light",
-    "val_rejection_light_77",
-    "val_rejection_c_77",
-    "core_seconds",
-    "trainer_mb",
-    "peak_mb",
-)
+COSTS = ("core_seconds", "trainer_mb", "peak_mb")
+FIGURES = ("first_loss", "train_loss", *VALIDATION, *COSTS)
 RUN_COLUMNS: tuple[str, ...] = ("key", "kind", "version", "data", "state", "steps")
 RUN_COLUMNS += (*FIGURES, "options", "message")
 CURVE_COLUMNS = ("key", "step", "loss")

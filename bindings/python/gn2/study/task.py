@@ -16,6 +16,16 @@ from dataclasses import dataclass
 #: training over the jets once, or steps on one batch with probes
 KINDS = ("fit", "coordinates")
 
+#: figures of a validation that are kept
+VALIDATION = (
+    "val_loss",
+    "val_loss_jets",
+    "val_loss_origin",
+    "val_loss_vertex",
+    "val_auc_b_light",
+    "val_rejection_light_77",
+    "val_rejection_c_77",
+)
 # of how a run is kept and made; raised when old results are no longer good
 _FORM = "1"
 _MUP = (

@@ -22,6 +22,7 @@ from . import bench as _bench
 from . import fits, lr
 from .bench import FORMS, LABELS, Bench
 from .plan import Arguments
+from .store import COSTS
 from .task import Task
 
 DEFAULTS: dict[str, Any] = {**lr.DEFAULTS, "widths": [32, 64, 256]}
@@ -131,7 +132,7 @@ def _costs(bench: Bench) -> Iterator[str]:
         runs = bench.runs(t for t in tasks(bench) if t["model.embed_dim"] == str(width))
         costs[width] = [
             float(np.mean([run[name] for run in runs])) if runs else np.nan
-            for name in ("core_seconds", "trainer_mb", "peak_mb")
+            for name in COSTS
         ]
     for width, (seconds, trainer, peak) in costs.items():
         ratio = costs[target][0] / seconds

@@ -20,34 +20,17 @@ from typing import Any
 import numpy as np
 
 from .. import Config, Dataset, Error, Model, NumericError, Trainer
+from ..cli import common
+from .task import VALIDATION
 
 #: steps averaged to a point of the training curve
 BLOCK = 10
 #: share of the steps, at the end, whose mean is the training loss of the run
 LAST = 0.1
-FIGURES = (
-    "val_loss",
-    "val_loss_jets",
-    "val_loss_origin",
-    "val_loss_vertex",
-    "val_auc_b_light",
-    "val_rejection_light_77",
-    "val_rejection_c_77",
-)
 
 
-def _config(task: dict[str, Any], data: Dataset) -> Config:
-    config = data.setup()
-    for name, value in task["options"].items():
-        config.set_text(name, value)
-    return config
-
-
-def _options(task: dict[str, Any]) -> Config:
-    config = Config()
-    for name, value in task["options"].items():
-        config.set_text(name, value)
-    return config
+def _set(config: Config, task: dict[str, Any]) -> Config:
+    return common.apply(config, list(task["options"].items()))
 
 
 def _validate(trainer: Trainer, task: dict[str, Any]) -> dict[str, float]:
@@ -60,7 +43,7 @@ def _validate(trainer: Trainer, task: dict[str, Any]) -> dict[str, float]:
     }
     with Dataset(task["val"], options) as data:
         found = trainer.evaluate(data).flat()
-    return {name: found[name] for name in FIGURES}
+    return {name: found[name] for name in VALIDATION}
 
 
 def curve(losses: list[float]) -> list[tuple[int, float]]:
@@ -87,8 +70,8 @@ def fit(task: dict[str, Any]) -> dict[str, Any]:
     losses: list[float] = []
     state, message = "done", ""
     figures: dict[str, float] = {}
-    with Dataset(task["train"], _options(task)) as data:
-        config = _config(task, data)
+    with Dataset(task["train"], _set(Config(), task)) as data:
+        config = _set(data.setup(), task)
         with Trainer(Model(config), config) as trainer:
             start = time.process_time()
             try:
@@ -121,8 +104,8 @@ def coordinates(task: dict[str, Any]) -> dict[str, Any]:
     losses: list[float] = []
     probes: list[Any] = []
     state, message = "done", ""
-    with Dataset(task["train"], _options(task)) as data:
-        config = _config(task, data)
+    with Dataset(task["train"], _set(Config(), task)) as data:
+        config = _set(data.setup(), task)
         batch = next(iter(data))
     last = max(task["probe_steps"])
     config["schedule.steps"] = last
