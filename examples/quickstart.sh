@@ -48,5 +48,6 @@ What you have now:
   $out/pictures/report.html
                    ROC curves, discriminants, efficiencies, vertexing: open it
   $build/examples  train, tag (both know --help) and the smaller examples
-Next: README.md; \`meson install -C $build\` puts the library into the system.
+Next: README.md; $root/examples/studies.sh, what a parametrisation
+does, in some minutes; \`meson install -C $build\` puts the library into the system.
 END

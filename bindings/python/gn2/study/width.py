@@ -120,7 +120,7 @@ def _words(widths: Any, form: str, losses: fits.Floats) -> Iterator[str]:
     ]
     worse = [(a, b, rise) for a, b, rise in steps if not rise <= 0]
     if not worse:
-        yield f"{LABELS[form]}: wider is better at every step"
+        yield f"{LABELS[form]}: each width is better than the one before"
     for a, b, rise in worse:
         inside = " (within two standard errors)" if rise <= 2 * error else ""
         yield f"{LABELS[form]}: {b} is worse than {a} by {rise:.4f}{inside}"
