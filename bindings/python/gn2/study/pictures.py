@@ -168,6 +168,6 @@ def _slopes(axes: Any, lines: Any, limit: float) -> None:
             )  # fmt: skip
     axes.set_yticks(-np.arange(len(modules)), modules, fontsize=7)
     axes.set_yticks([], minor=True)
-    axes.set_xlim(-0.7, 1.5)  # what is further out has moved, however far
+    axes.set_xlim(-1, 1.5)  # what is further out has moved, however far
     axes.set_xlabel("slope of log size over log width")
     style.legend_above(axes, 4)
