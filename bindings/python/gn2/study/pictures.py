@@ -36,21 +36,14 @@ def rate_ticks(axis: Any, rates: Sequence[float]) -> None:
     axis.set_ticks([], minor=True)
 
 
-def _band(axes: Any, x: Floats, losses: Floats, look: Any, label: str) -> None:
-    """Mean over the starts with a band between the least and the largest."""
+def band(axes: Any, x: Floats, losses: Floats, look: Any, label: str) -> None:
+    """Mean over the starts (points, starts) with a band between the least and the
+    largest; points where a start is not finite are left out."""
+    color, line, marker = look
     good = np.isfinite(losses).all(1)
-    mean = losses[good].mean(1)
-    axes.plot(
-        x[good], mean, color=look.color, ls=look.line, marker=look.marker, label=label
-    )
-    axes.fill_between(
-        x[good],
-        losses[good].min(1),
-        losses[good].max(1),
-        color=look.color,
-        alpha=0.18,
-        lw=0,
-    )
+    part = losses[good]
+    axes.plot(x[good], part.mean(1), color=color, ls=line, marker=marker, label=label)
+    axes.fill_between(x[good], part.min(1), part.max(1), color=color, alpha=0.18, lw=0)
 
 
 def limits(losses: Mapping[Any, Floats], room: float = 0.55) -> tuple[float, float]:
@@ -76,7 +69,7 @@ def learning_rates(
     for axes, form in zip(panels, FORMS):
         for width in sorted({w for f, w in losses if f == form}):
             values, look = losses[form, width], width_look(width)
-            _band(axes, x, values, look, f"width {width}")
+            band(axes, x, values, look, f"width {width}")
             bad = ~np.isfinite(values).all(1)
             axes.plot(x[bad], np.full(bad.sum(), high), "x", color=look.color, ms=7)
             best = optima[form, width]

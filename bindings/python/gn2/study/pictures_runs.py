@@ -12,7 +12,7 @@ from .. import plots_style as style
 from ..plots_style import BLACK
 from .bench import FORMS, LABELS
 from .fits import Floats
-from .pictures import FORM_LOOK, limits, log2_ticks, rate_ticks, width_look
+from .pictures import FORM_LOOK, band, limits, log2_ticks, rate_ticks, width_look
 
 
 @style.styled
@@ -49,15 +49,11 @@ def transfer(
 def _target(
     axes: Any, form: str, target: int, rates: Sequence[float], values: Floats
 ) -> None:
-    color, line, marker = FORM_LOOK[form]
-    good = np.isfinite(values).all(1)
-    x, mean = np.log2(rates)[good], values[good].mean(1)
-    axes.plot(x, mean, color=color, ls=line, marker=marker, label=f"width {target}")
-    axes.fill_between(
-        x, values[good].min(1), values[good].max(1), color=color, alpha=0.18, lw=0
-    )
-    best = int(np.argmin(mean)) if len(mean) else None
-    if best is not None:
+    x = np.log2(rates)
+    band(axes, x, values, FORM_LOOK[form], f"width {target}")
+    mean = values.mean(1)
+    if np.isfinite(mean).any():
+        best = int(np.nanargmin(mean))
         axes.plot(x[best], mean[best], "*", color=BLACK, ms=13, label="its best")
 
 
@@ -101,16 +97,7 @@ def widths(
         style.legend_above(axes, 2)
     panels[0].set_ylabel("training loss")
     for form in FORMS:
-        color, line, marker = FORM_LOOK[form]
-        values = losses[form]
-        x, good = np.log2(sizes), np.isfinite(values).all(1)
-        mean = values.mean(1)
-        panels[2].plot(
-            x[good], mean[good], color=color, ls=line, marker=marker, label=LABELS[form]
-        )
-        panels[2].fill_between(
-            x[good], values[good].min(1), values[good].max(1), color=color, alpha=0.18
-        )
+        band(panels[2], np.log2(sizes), losses[form], FORM_LOOK[form], LABELS[form])
     log2_ticks(panels[2].xaxis, sizes)
     panels[2].set_xlabel("width")
     panels[2].set_ylabel("training loss at the end")

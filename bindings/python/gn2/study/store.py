@@ -96,6 +96,8 @@ class Store:
         except OSError:
             os.close(self._lock)
             raise StateError(f"'{self.path}': another study is writing to it") from None
+        for name in ("runs.csv", "curves.csv", "probes.csv"):
+            _drop_torn(self.path / name)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,7 +132,6 @@ class Store:
         self, name: str, columns: Sequence[str], key: str | None, rows: Iterable[Any]
     ) -> None:
         path = self.path / name
-        _drop_torn(path)
         first = [] if key is None else [key]
         lines = [[*first, *map(_text, row)] for row in rows]
         if not lines:

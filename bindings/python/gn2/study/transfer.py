@@ -56,11 +56,6 @@ class Transfer(NamedTuple):
     rank_correlation: float
 
 
-def _mean(losses: fits.Floats) -> fits.Floats:
-    """Over starts; NaN where one diverged."""
-    return np.asarray(losses.mean(1))
-
-
 def noise(losses: fits.Floats) -> float:
     """Standard error of a difference of two rates' means, from the scatter between
     starts at the rates near the best; NaN with one start."""
@@ -80,7 +75,7 @@ def transfers(bench: Bench) -> list[Transfer]:
         wide = bench.losses(target, form)
         for proxy in proxies:
             narrow = bench.losses(proxy, form)
-            a, b = _mean(narrow), _mean(wide)
+            a, b = narrow.mean(1), wide.mean(1)  # NaN where a start diverged
             if not (np.isfinite(a).any() and np.isfinite(b).any()):
                 continue
             chosen, best = int(np.nanargmin(a)), int(np.nanargmin(b))
