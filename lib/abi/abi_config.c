@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of config.h: checks, then model/config.h does the work. */
+/* The functions of config.h: checks, then config/config.h does the work. */
 #include "abi/guard.h"
-#include "model/config.h"
-#include "model/config_table.h"
+#include "config/config.h"
+#include "config/table.h"
 #include "util/alloc.h"
 #include "util/file.h"
 

@@ -4,7 +4,7 @@
 
 #include "abi/jets.h"
 #include "data/dataset.h"
-#include "model/model.h"
+#include "net/model.h"
 
 /* Largest number of files of a dataset and of jets of a call. */
 #define MAX_FILES ((size_t)1 << 20)

@@ -6,7 +6,7 @@
 
 #include "abi/guard.h"
 #include "io/model_file.h"
-#include "model/model.h"
+#include "net/model.h"
 
 gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
 {

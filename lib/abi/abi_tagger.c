@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of tagger.h: checks, then model/tag.h does the work. */
+/* The functions of tagger.h: checks, then tag/tagger.h does the work. */
 #include <gn2/tagger.h>
 #include <math.h>
 
 #include "abi/jets.h"
-#include "model/tag.h"
+#include "tag/tagger.h"
 
 /* Outputs of one call; a model has fewer than this. */
 #define MAX_OUTPUTS 64

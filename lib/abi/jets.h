@@ -6,7 +6,7 @@
 #include <gn2/dataset.h>
 
 #include "abi/guard.h"
-#include "model/hparams.h"
+#include "net/hparams.h"
 
 typedef struct gn2_jets_view {
     gn2_jets jets; /* sequences points to the array below */

@@ -5,7 +5,7 @@
 
 #include <gn2/dataset.h>
 
-#include "model/config.h"
+#include "config/config.h"
 
 /* config NULL: defaults. See dataset.h of the public headers for each. */
 gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,

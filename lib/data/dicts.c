@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/dicts.h"
 
+#include "config/alias.h"
 #include "data/yaml.h"
-#include "model/alias.h"
 #include "util/error.h"
 
 static gn2_status find_dataset(const gn2_yaml *yaml, const char *dataset,

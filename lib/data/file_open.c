@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "model/alias.h"
+#include "config/alias.h"
 #include "util/alloc.h"
 #include "util/error.h"
 

@@ -6,8 +6,8 @@
 #ifndef GN2_DATA_SCHEMA_H
 #define GN2_DATA_SCHEMA_H
 
+#include "config/config.h"
 #include "data/rows.h"
-#include "model/config.h"
 
 /* What happens to a number that is not finite. */
 typedef enum gn2_non_finite {

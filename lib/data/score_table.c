@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "model/alias.h"
+#include "config/alias.h"
 #include "util/alloc.h"
 #include "util/error.h"
 

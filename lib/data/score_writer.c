@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/alias.h"
 #include "data/dataset.h"
 #include "data/score_table.h"
-#include "model/alias.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/str.h"

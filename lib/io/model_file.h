@@ -8,7 +8,7 @@
 #define GN2_IO_MODEL_FILE_H
 
 #include "io/container.h"
-#include "model/model.h"
+#include "net/model.h"
 
 /* Values of the key `kind`. */
 #define GN2_KIND_MODEL "model"

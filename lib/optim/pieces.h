@@ -7,7 +7,7 @@
 #ifndef GN2_OPTIM_PIECES_H
 #define GN2_OPTIM_PIECES_H
 
-#include "model/params.h"
+#include "net/params.h"
 
 typedef struct gn2_piece {
     int64_t offset, count; /* in the arena, elements */

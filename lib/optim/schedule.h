@@ -7,7 +7,7 @@
 #ifndef GN2_OPTIM_SCHEDULE_H
 #define GN2_OPTIM_SCHEDULE_H
 
-#include "model/config.h"
+#include "config/config.h"
 
 typedef enum gn2_schedule_kind {
     GN2_SCHEDULE_ONECYCLE = 0, /* torch OneCycleLR, two cosine phases */

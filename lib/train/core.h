@@ -10,7 +10,7 @@
 #ifndef GN2_TRAIN_CORE_H
 #define GN2_TRAIN_CORE_H
 
-#include "model/net.h"
+#include "net/net.h"
 #include "optim/optimizer.h"
 
 typedef struct gn2_core_options {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "data/dataset.h"
-#include "model/discriminant.h"
-#include "model/vertex.h"
+#include "tag/discriminant.h"
+#include "tag/vertex.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 #include "util/alloc.h"

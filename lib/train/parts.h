@@ -6,7 +6,7 @@
 #ifndef GN2_TRAIN_PARTS_H
 #define GN2_TRAIN_PARTS_H
 
-#include "model/net.h"
+#include "net/net.h"
 
 /* Output of a module x − minus (rows, cols), minus NULL: x. A module with several
  * constituent types has a part for each, one behind the other. */

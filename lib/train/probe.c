@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/compute.h"
+#include "net/backend.h"
 #include "train/parts.h"
 #include "train/trainer.h"
 #include "util/alloc.h"

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "model/compute.h"
+#include "net/backend.h"
 #include "util/alloc.h"
 
 static int64_t min64(int64_t a, int64_t b)

@@ -9,7 +9,7 @@
 #include <gn2/trainer.h>
 #include <stdatomic.h>
 
-#include "model/input.h"
+#include "net/jets.h"
 #include "optim/schedule.h"
 #include "train/core.h"
 

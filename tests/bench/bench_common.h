@@ -5,7 +5,7 @@
 #define GN2_BENCH_COMMON_H
 
 #include "data/dataset.h"
-#include "model/hparams.h"
+#include "net/hparams.h"
 
 /* The first jets of a file, in the order of data.sampling. */
 typedef struct bench_jets {

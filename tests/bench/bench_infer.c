@@ -22,10 +22,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "infer_latency.h"
 #include "infer_stages.h"
-#include "model/config.h"
-#include "model/model.h"
+#include "net/model.h"
 #include "peak.h"
 #include "util/alloc.h"
 #include "util/error.h"

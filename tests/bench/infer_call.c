@@ -2,7 +2,7 @@
 /* See infer_call.h. Only functions of the public interface are timed. */
 #include "infer_call.h"
 
-#include "model/model.h"
+#include "net/model.h"
 #include "peak.h"
 #include "util/alloc.h"
 #include "util/error.h"

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "kernels/product_backend.h"
-#include "model/tag.h"
 #include "peak.h"
+#include "tag/tagger.h"
 #include "util/error.h"
 
 #define MAX_SHAPES 64

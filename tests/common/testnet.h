@@ -7,7 +7,7 @@
 #ifndef GN2_TESTS_COMMON_TESTNET_H
 #define GN2_TESTS_COMMON_TESTNET_H
 
-#include "model/net.h"
+#include "net/net.h"
 
 /* ---- network ---- */
 

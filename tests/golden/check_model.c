@@ -6,7 +6,7 @@
 
 #include "checks.h"
 #include "common/need.h"
-#include "model/discriminant.h"
+#include "tag/discriminant.h"
 #include "util/alloc.h"
 
 #include <gn2/tagger.h>

@@ -30,7 +30,7 @@ typedef struct backend {
 const backend *backends(void);
 
 /* oneDNN multiplies bf16 with AVX-512 alone too: by its BF16 extension or without,
- * more slowly. Users are offered the former (model/compute.c), tests run both. */
+ * more slowly. Users are offered the former (net/backend.c), tests run both. */
 int has_bf16(void);
 
 /* What an epilogue adds, and where the residual lies. */

@@ -8,16 +8,19 @@ import re
 import sys
 
 # room: rooms it may include, besides itself
+CORE = ["util", "config", "kernels", "layers", "net"]
 MAY_INCLUDE = {
     "util": [],
+    "config": ["util"],
     "kernels": ["util"],
     "layers": ["util", "kernels"],
-    "model": ["util", "kernels", "layers"],
-    "optim": ["util", "kernels", "layers", "model"],
-    "io": ["util", "kernels", "layers", "model"],
-    "data": ["util", "kernels", "layers", "model"],
-    "train": ["util", "kernels", "layers", "model", "optim", "io", "data"],
-    "abi": ["util", "kernels", "layers", "model", "optim", "io", "data", "train"],
+    "net": ["util", "config", "kernels", "layers"],
+    "optim": CORE,
+    "io": CORE,
+    "data": CORE,
+    "tag": CORE,
+    "train": [*CORE, "optim", "io", "data", "tag"],
+    "abi": [*CORE, "optim", "io", "data", "tag", "train"],
 }
 
 # header: (files that may include it, why)
@@ -31,7 +34,7 @@ CONFINED = {
                 "only the container, the HDF5 module and gn2_features()"),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
-        r"lib/(util|abi|data|model|train)/\w+\.[ch]|"
+        r"lib/(util|abi|data|net|train)/\w+\.[ch]|"
         r"lib/kernels/(cpu|kernels|product\w*)\.c",
         "kernels and layers know no threads"),
     r"(stdio|locale)\.h": (

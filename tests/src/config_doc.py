@@ -26,7 +26,7 @@ HEAD = """\
 
 Every key of a `gn2_config`, with type, default, range and meaning. `*` stands for the
 name of one object, e.g. `norm.jets.mean`. Lists are written with commas. Made from the
-table in `lib/model/config_table.c` by `tests/src/config_doc.py --update`; a test
+table in `lib/config/table.c` by `tests/src/config_doc.py --update`; a test
 compares.
 """
 

@@ -8,8 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "model/compute.h"
-#include "model/tag.h"
+#include "net/backend.h"
+#include "tag/tagger.h"
 #include "toy.h"
 #include "util/alloc.h"
 

@@ -2,8 +2,8 @@
 /* The probe: its order, and its statistics against ones counted here. */
 #include <math.h>
 
-#include "model/tag.h"
 #include "probed.h"
+#include "tag/tagger.h"
 #include "util/alloc.h"
 
 #define JETS 75

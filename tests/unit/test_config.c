@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-#include "model/config.h"
-#include "model/config_table.h"
+#include "config/config.h"
+#include "config/table.h"
 #include "util/alloc.h"
 
 static int make_config(void **state)

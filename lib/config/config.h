@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The option object behind gn2_config: values by key, checked by the table.
+ * The public functions in abi/abi_config.c only check pointers and call these.
+ */
+#ifndef GN2_CONFIG_CONFIG_H
+#define GN2_CONFIG_CONFIG_H
+
+#include <gn2/config.h>
+
+#include "util/str.h"
+
+gn2_status gn2_config_new(gn2_config **out_config);
+gn2_status gn2_config_copy(const gn2_config *config, gn2_config **out_config);
+void gn2_config_delete(gn2_config *config);
+
+/* Exchanges the contents of two configs. */
+void gn2_config_swap(gn2_config *a, gn2_config *b);
+
+/* Does the table have this key (a name for `*` filled in)? */
+int gn2_config_has(const char *key);
+
+/* Setters: unchanged on failure. */
+gn2_status gn2_config_put_i64(gn2_config *c, const char *key, int64_t value);
+gn2_status gn2_config_put_f64(gn2_config *c, const char *key, double value);
+gn2_status gn2_config_put_str(gn2_config *c, const char *key, const char *value);
+gn2_status gn2_config_put_list(gn2_config *c, const char *key, const char *const *items,
+                               size_t count);
+gn2_status gn2_config_put_f64_list(gn2_config *c, const char *key, const double *items,
+                                   size_t count);
+gn2_status gn2_config_put_text(gn2_config *c, const char *key, const char *text);
+
+/* Getters with a status, for keys that come from a user. */
+gn2_status gn2_config_read_i64(const gn2_config *c, const char *key, int64_t *out);
+gn2_status gn2_config_read_f64(const gn2_config *c, const char *key, double *out);
+gn2_status gn2_config_read_str(const gn2_config *c, const char *key, const char **out);
+gn2_status gn2_config_read_count(const gn2_config *c, const char *key, size_t *out);
+gn2_status gn2_config_read_item(const gn2_config *c, const char *key, size_t index,
+                                const char **out);
+gn2_status gn2_config_read_f64_list(const gn2_config *c, const char *key, double *out,
+                                    size_t capacity);
+/* Value of any key as gn2_config_put_text() reads it, borrowed until it is set. */
+gn2_status gn2_config_read_text(const gn2_config *c, const char *key, const char **out);
+
+/* Getters for keys of the table written in the source: a wrong key or type is a
+ * defect (assert). Lists: item count and items. */
+int64_t gn2_config_i64(const gn2_config *c, const char *key);
+double gn2_config_f64(const gn2_config *c, const char *key);
+const char *gn2_config_str(const gn2_config *c, const char *key);
+size_t gn2_config_list_count(const gn2_config *c, const char *key);
+const char *gn2_config_list_item(const gn2_config *c, const char *key, size_t i);
+double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i);
+/* Key with one object's name filled in: "norm.%s.mean". Valid: like the object. */
+const char *gn2_config_key_of(char out_key[128], const char *format,
+                              const char *object);
+
+/* Whether a constituent type's name can stand in a key; to be asked before
+ * gn2_config_key_of() is. */
+gn2_status gn2_config_check_object(const char *name);
+
+/* Every key that has a value, one by one; keys with `*` are the defaults of names
+ * that are not set. Borrowed until the next change. */
+size_t gn2_config_slot_count(const gn2_config *c);
+void gn2_config_slot_at(const gn2_config *c, size_t index, const char **out_key,
+                        const char **out_text);
+
+/* `key = value` lines. `which`: only keys for which which(key) ≠ 0; NULL: all.
+ * Values that equal the default are written too, so that a stored config does not
+ * change meaning when a default does. */
+gn2_status gn2_config_to_text(const gn2_config *c, int (*which)(const char *key),
+                              gn2_text *out_text);
+/* Sets keys from such lines; `origin` (a file name) is named in messages. All or
+ * nothing. `#` starts a comment line; text after a value is part of the value. */
+gn2_status gn2_config_from_text(gn2_config *c, const char *origin, const char *text,
+                                size_t length);
+
+#endif

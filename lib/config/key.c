@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding the table's row of a key, and the nearest one for a misspelt key. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "config/value.h"
+#include "util/error.h"
+#include "util/str.h"
+
+#define SEGMENT                  \
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ" \
+    "abcdefghijklmnopqrstuvwxyz" \
+    "0123456789_"
+
+/* Longest name of an object, so that keys that hold it stay below 128 bytes. */
+#define OBJECT_LENGTH 64
+
+/* Does `key` fit `pattern`, whose `*` is one segment? */
+static int fits(const char *pattern, const char *key)
+{
+    const char *star = strchr(pattern, '*');
+    if (!star) return !strcmp(pattern, key);
+    const size_t head = (size_t)(star - pattern);
+    if (strncmp(pattern, key, head)) return 0;
+    const size_t segment = strspn(key + head, SEGMENT);
+    return segment > 0 && !strcmp(star + 1, key + head + segment);
+}
+
+const gn2_config_key *gn2_config_find_row(const char *key)
+{
+    const gn2_config_key *wildcard = NULL;
+    for (size_t i = 0; i < gn2_config_table_size; i++) {
+        const gn2_config_key *row = &gn2_config_table[i];
+        if (!fits(row->key, key)) continue;
+        if (!strchr(row->key, '*')) return row;
+        if (!wildcard) wildcard = row;
+    }
+    return wildcard;
+}
+
+gn2_status gn2_config_check_object(const char *name)
+{
+    const size_t segment = strspn(name, SEGMENT);
+    if (segment > 0 && segment <= OBJECT_LENGTH && name[segment] == 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "model.constituents: '%.64s': 1 to %d letters, digits and _ are "
+                    "possible",
+                    name, OBJECT_LENGTH);
+}
+
+/* The pattern with its `*` replaced by what stands there in the user's key: the
+ * same segment counted from the front. */
+static void fill_star(const char *pattern, const char *key, char *out, size_t size)
+{
+    const char *star = strchr(pattern, '*');
+    const char *segment = key;
+    for (const char *p = pattern; star && segment && p < star; p++)
+        if (*p == '.') segment = strchr(segment, '.') ? strchr(segment, '.') + 1 : NULL;
+    const size_t length = star && segment ? strspn(segment, SEGMENT) : 0;
+    if (length == 0 || length > 64)
+        snprintf(out, size, "%s", pattern);
+    else
+        snprintf(out, size, "%.*s%.*s%s", (int)(star - pattern), pattern, (int)length,
+                 segment, star + 1);
+}
+
+/* People also forget the first segment: that costs one edit. */
+static size_t distance(const char *known, const char *key)
+{
+    const size_t whole = gn2_edit_distance(known, key);
+    const char *tail = strchr(known, '.');
+    if (!tail) return whole;
+    const size_t short_form = 1 + gn2_edit_distance(tail + 1, key);
+    return short_form < whole ? short_form : whole;
+}
+
+gn2_status gn2_config_fail_unknown(const char *key)
+{
+    char nearest[192] = "";
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < gn2_config_table_size; i++) {
+        char candidate[192];
+        fill_star(gn2_config_table[i].key, key, candidate, sizeof candidate);
+        const size_t edits = distance(candidate, key);
+        if (edits >= least) continue;
+        least = edits;
+        memcpy(nearest, candidate, sizeof nearest);
+    }
+    /* further than half the word away it would be a guess, not a suggestion */
+    if (least > strlen(key) / 2)
+        return gn2_fail(GN2_ERR_NOT_FOUND, "unknown key '%.200s'", key);
+    return gn2_fail(GN2_ERR_NOT_FOUND, "unknown key '%.200s': did you mean '%s'?", key,
+                    nearest);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every option of the library. Sources of defaults: salt's GN2.yaml and torch.
+ * doc/config.md is made of it by tests/src/config_doc.py --update. */
+#include "config/table.h"
+
+#include <math.h>
+
+#define ANY -HUGE_VAL, HUGE_VAL, NULL
+#define AT_LEAST(least) (least), HUGE_VAL, NULL
+#define RANGE(least, most) (least), (most), NULL
+#define CHOICE(words) -HUGE_VAL, HUGE_VAL, words
+
+#define ORIGINS "Pileup,Fake,Primary,FromB,FromBC,FromC,FromTau,OtherSecondary"
+#define TRACK_INPUTS                                                                 \
+    "d0,z0SinTheta,dphi,deta,qOverP,IP3D_signed_d0_significance,"                    \
+    "IP3D_signed_z0_significance,phiUncertainty,thetaUncertainty,qOverPUncertainty," \
+    "numberOfPixelHits,numberOfSCTHits,numberOfInnermostPixelLayerHits,"             \
+    "numberOfNextToInnermostPixelLayerHits,numberOfInnermostPixelLayerSharedHits,"   \
+    "numberOfInnermostPixelLayerSplitHits,numberOfPixelSharedHits,"                  \
+    "numberOfPixelSplitHits,numberOfSCTSharedHits"
+
+const gn2_config_key gn2_config_table[] = {
+    /* the network */
+    {"model.name", GN2_TYPE_STR, "GN2", ANY,
+     "name of the tagger, prefix of its scores"},
+    {"model.classes", GN2_TYPE_STR_LIST, "bjets,cjets,ujets,taujets", ANY,
+     "jet classes in the order of the outputs"},
+    {"model.constituents", GN2_TYPE_STR_LIST, "tracks", ANY,
+     "constituent types in the order of their tokens"},
+    {"inputs.*", GN2_TYPE_STR_LIST, "", ANY,
+     "variables of an object (jets, tracks, …) in the order of the inputs"},
+    {"inputs.jets", GN2_TYPE_STR_LIST, "pt_btagJes,eta_btagJes", ANY,
+     "jet variables (MeV)"},
+    {"inputs.tracks", GN2_TYPE_STR_LIST, TRACK_INPUTS, ANY,
+     "track variables (mm, rad, 1/MeV)"},
+    {"model.init_hidden", GN2_TYPE_F64_LIST, "256", RANGE(1, 65536),
+     "hidden sizes of the init nets; empty = one linear layer"},
+    {"model.embed_dim", GN2_TYPE_I64, "256", RANGE(1, 65536),
+     "width w of the transformer"},
+    {"model.num_layers", GN2_TYPE_I64, "4", RANGE(0, 256), "transformer layers"},
+    {"model.num_heads", GN2_TYPE_I64, "8", RANGE(1, 4096),
+     "attention heads; must divide model.embed_dim"},
+    {"model.ffn_hidden", GN2_TYPE_I64, "0", RANGE(0, 262144),
+     "hidden size of the feed-forward; 0 = 2 w"},
+    {"model.out_dim", GN2_TYPE_I64, "128", RANGE(1, 65536),
+     "size of the tokens after the encoder"},
+    {"model.num_registers", GN2_TYPE_I64, "1", RANGE(0, 1024),
+     "learned tokens added to every jet"},
+    {"model.encoder", GN2_TYPE_STR, "current", CHOICE("current|legacy"),
+     "current: salt's Transformer; legacy: TransformerEncoder of GN2v01 (affine "
+     "LayerNorm, q, k, v apart; use final_norm_pos pre, num_registers 0)"},
+    {"model.final_norm_pos", GN2_TYPE_STR, "post", CHOICE("post|pre|none"),
+     "final LayerNorm: after the out projection, before it, or none"},
+    {"model.norm_eps", GN2_TYPE_F64, "1e-5", RANGE(0, 1),
+     "epsilon of the LayerNorms (torch.nn.LayerNorm's default)"},
+    {"model.init", GN2_TYPE_STR, "fan_in", CHOICE("fan_in|torch"),
+     "random start: fan_in = N(0, 1/fan_in), biases 0; torch = torch's defaults as "
+     "salt leaves them"},
+    {"model.seed", GN2_TYPE_I64, "42", RANGE(0, 9007199254740992.0),
+     "seed of the random start"},
+    {"model.parametrization", GN2_TYPE_STR, "sp", CHOICE("sp|mup|mup_absolute"),
+     "sp: standard; mup: maximal update relative to model.base_width; mup_absolute: "
+     "base width 1"},
+    {"model.base_width", GN2_TYPE_I64, "64", RANGE(1, 65536),
+     "width at which mup equals sp"},
+    {"model.base_heads", GN2_TYPE_I64, "0", RANGE(0, 4096),
+     "mup: attention heads at model.base_width, which they must divide; 0 = "
+     "model.num_heads, so that the heads grow in size; to grow their number at fixed "
+     "size, give the base's"},
+    {"model.zero_readout", GN2_TYPE_STR, "no", CHOICE("yes|no"),
+     "mup and mup_absolute: start the read-out (encoder.out_proj.weight) at 0, and the "
+     "biases of the heads at random as torch does, without which nothing would move; "
+     "not with final_norm_pos post; sp ignores it"},
+    {"model.zero_query", GN2_TYPE_STR, "no", CHOICE("yes|no"),
+     "mup and mup_absolute: start the queries of the attention at 0; sp ignores it"},
+    {"model.dropout_init", GN2_TYPE_F64, "0", RANGE(0, 0.99),
+     "dropout before every linear layer of the init nets, in training"},
+    {"model.dropout_ffn", GN2_TYPE_F64, "0", RANGE(0, 0.99),
+     "dropout in the feed-forward blocks, in training"},
+    {"model.dropout_heads", GN2_TYPE_F64, "0", RANGE(0, 0.99),
+     "dropout before every linear layer of the heads, in training"},
+
+    /* tasks */
+    {"model.tasks", GN2_TYPE_STR_LIST,
+     "jets_classification,track_origin,track_vertexing",
+     CHOICE("jets_classification|track_origin|track_vertexing"),
+     "heads the model has; jets_classification must be there"},
+    {"task.jets_classification.hidden", GN2_TYPE_F64_LIST, "128,64,32", RANGE(1, 65536),
+     "hidden sizes of the jet head"},
+    {"task.jets_classification.weight", GN2_TYPE_F64, "1", AT_LEAST(0),
+     "weight of the jet loss"},
+    {"task.jets_classification.class_weights", GN2_TYPE_F64_LIST, "", AT_LEAST(0),
+     "weight of each jet class in the loss; empty = 1"},
+    {"task.jets_classification.label", GN2_TYPE_STR, "flavour_label", ANY,
+     "jet field with the class; flavour_label indexes the classes, "
+     "HadronConeExclTruthLabelID is translated (5, 4, 0, 15)"},
+    {"task.track_origin.hidden", GN2_TYPE_F64_LIST, "128,64,32", RANGE(1, 65536),
+     "hidden sizes of the origin head"},
+    {"task.track_origin.weight", GN2_TYPE_F64, "0.5", AT_LEAST(0),
+     "weight of the origin loss"},
+    {"task.track_origin.class_weights", GN2_TYPE_F64_LIST, "", AT_LEAST(0),
+     "weight of each origin in the loss; empty = 1"},
+    {"task.track_origin.classes", GN2_TYPE_STR_LIST, ORIGINS, ANY,
+     "names of the origins"},
+    {"task.track_origin.object", GN2_TYPE_STR, "tracks", ANY,
+     "constituent type the task belongs to"},
+    {"task.track_origin.label", GN2_TYPE_STR, "ftagTruthOriginLabel", ANY,
+     "constituent field with the origin"},
+    {"task.track_vertexing.hidden", GN2_TYPE_F64_LIST, "128,64,32", RANGE(1, 65536),
+     "hidden sizes of the vertexing head"},
+    {"task.track_vertexing.weight", GN2_TYPE_F64, "1.5", AT_LEAST(0),
+     "weight of the vertexing loss"},
+    {"task.track_vertexing.object", GN2_TYPE_STR, "tracks", ANY,
+     "constituent type the task belongs to"},
+    {"task.track_vertexing.label", GN2_TYPE_STR, "ftagTruthVertexIndex", ANY,
+     "constituent field with the vertex"},
+    {"task.track_vertexing.pair_weights", GN2_TYPE_STR, "salt",
+     CHOICE("salt|symmetric|none"),
+     "weight of a pair from its origins: salt = 1 + (a & b) of signed integers "
+     "(HF–HF 2, HF–fake 2, fake–fake 0); symmetric: HF–HF 2, with a fake 0; none: 1"},
+
+    /* normalisation and input policy */
+    {"norm.*.mean", GN2_TYPE_F64_LIST, "", ANY,
+     "mean of each input of an object; empty = 0"},
+    {"norm.*.std", GN2_TYPE_F64_LIST, "", RANGE(1e-300, 1e300),
+     "standard deviation of each input of an object; empty = 1"},
+    {"input.non_finite", GN2_TYPE_STR, "error", CHOICE("error|default"),
+     "NaN or Inf in an input: error, or replace it by input.defaults"},
+    {"input.defaults.*", GN2_TYPE_F64_LIST, "", ANY,
+     "replacement for non-finite inputs of an object; empty = 0"},
+    {"input.unit_check", GN2_TYPE_STR, "warn", CHOICE("warn|error|off"),
+     "when the mean jet pt of a call is 1000 times off the stored mean"},
+
+    /* discriminants: log(p_s / Σ f_k p_k), the light class gets what is left of 1 */
+    {"discriminant.form", GN2_TYPE_STR, "log", CHOICE("log|ratio"),
+     "log of the ratio, or the ratio"},
+    {"discriminant.D_b.f_c", GN2_TYPE_F64, "0.2", RANGE(0, 1), "c fraction in D_b"},
+    {"discriminant.D_b.f_tau", GN2_TYPE_F64, "0.01", RANGE(0, 1),
+     "tau fraction in D_b"},
+    {"discriminant.D_c.f_b", GN2_TYPE_F64, "0.3", RANGE(0, 1), "b fraction in D_c"},
+    {"discriminant.D_c.f_tau", GN2_TYPE_F64, "0.01", RANGE(0, 1),
+     "tau fraction in D_c"},
+    {"discriminant.D_tau.f_b", GN2_TYPE_F64, "0.1", RANGE(0, 1), "b fraction in D_tau"},
+    {"discriminant.D_tau.f_c", GN2_TYPE_F64, "0.1", RANGE(0, 1), "c fraction in D_tau"},
+
+    /* training */
+    {"train.epochs", GN2_TYPE_I64, "10", RANGE(1, 1000000), "passes over the data"},
+    {"train.threads", GN2_TYPE_I64, "0", RANGE(0, 4096),
+     "threads; 0 = processors this process may use"},
+    {"train.shards", GN2_TYPE_I64, "8", RANGE(1, 1024),
+     "parts a batch is cut into; fixes the order of gradient sums, limits threads"},
+    {"train.chunk_tokens", GN2_TYPE_I64, "512", RANGE(16, 1048576),
+     "tokens worked on at a time"},
+    {"train.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),
+     "arithmetic of matrix products, as tagger.precision; weights, sums, losses and "
+     "the optimiser stay f32"},
+    {"train.seed", GN2_TYPE_I64, "42", RANGE(0, 9007199254740992.0),
+     "seed of the dropout"},
+    {"train.checkpoint", GN2_TYPE_STR, "", ANY, "file for checkpoints; empty = none"},
+    {"train.checkpoint_steps", GN2_TYPE_I64, "0", RANGE(0, 1e15),
+     "steps between checkpoints inside an epoch; 0 = at its end only"},
+    {"train.probe_updates", GN2_TYPE_STR, "no", CHOICE("yes|no"),
+     "keep the weights before each update, so that a probe tells its size; costs "
+     "memory for one more copy of the weights"},
+    {"optim.name", GN2_TYPE_STR, "adamw", CHOICE("adamw|sgd"), "optimiser"},
+    {"optim.weight_decay", GN2_TYPE_F64, "1e-5", RANGE(0, 1),
+     "weight decay λ: decoupled for adamw, in the gradient for sgd"},
+    {"optim.decay_scaling", GN2_TYPE_STR, "inverse", CHOICE("inverse|none"),
+     "weight decay of a tensor with a learning-rate multiplier: inverse = lr times "
+     "decay is the same for all tensors (mup's default); none = decay as it is; like "
+     "all multipliers fixed when the model is made"},
+    {"optim.beta2", GN2_TYPE_F64, "0.999", RANGE(0, 0.9999999), "AdamW β2"},
+    {"optim.eps", GN2_TYPE_F64, "1e-8", RANGE(0, 1), "AdamW ε"},
+    {"optim.clip_norm", GN2_TYPE_F64, "0", AT_LEAST(0),
+     "largest L2 norm of the gradient; 0 = no clipping"},
+    {"schedule.name", GN2_TYPE_STR, "onecycle",
+     CHOICE("onecycle|cosine|constant|linear|wsd"),
+     "onecycle (torch OneCycleLR, two cosine phases); cosine and linear: warm-up, "
+     "then down to schedule.end; wsd: warm-up, stable, linear decay"},
+    {"schedule.initial", GN2_TYPE_F64, "1e-7", RANGE(0, 1e3),
+     "learning rate at the first step"},
+    {"schedule.max", GN2_TYPE_F64, "5e-4", RANGE(0, 1e3), "largest learning rate"},
+    {"schedule.end", GN2_TYPE_F64, "1e-5", RANGE(0, 1e3),
+     "learning rate at the last step"},
+    {"schedule.pct_start", GN2_TYPE_F64, "0.01", RANGE(0, 1),
+     "share of the steps spent in the warm-up"},
+    {"schedule.decay_share", GN2_TYPE_F64, "0.2", RANGE(0, 1),
+     "wsd: share of the steps spent in the decay"},
+    {"schedule.beta1_max", GN2_TYPE_F64, "0.95", RANGE(0, 0.9999999),
+     "β1 (sgd: momentum) at the lowest learning rate of onecycle, and of all others"},
+    {"schedule.beta1_min", GN2_TYPE_F64, "0.85", RANGE(0, 0.9999999),
+     "β1 (sgd: momentum) at the largest learning rate of onecycle"},
+    {"schedule.steps", GN2_TYPE_I64, "0", RANGE(0, 1e15),
+     "steps of the whole run; 0 = epochs × batches of an epoch"},
+
+    /* data */
+    {"data.batch_size", GN2_TYPE_I64, "1000", RANGE(1, 100000000), "jets a batch"},
+    {"data.max_jets", GN2_TYPE_I64, "-1", RANGE(-1, 1e15),
+     "first jets of the files to use; -1 = all"},
+    {"data.sampling", GN2_TYPE_STR, "jets", CHOICE("jets|batches|sequential"),
+     "order: jets = blocks and jets shuffled; batches = salt's, contiguous batches in "
+     "random order; sequential = file order, last batch may be short"},
+    {"data.block_size", GN2_TYPE_I64, "10000", RANGE(1, 100000000),
+     "jets read at once when sampling jets"},
+    {"data.blocks_mixed", GN2_TYPE_I64, "4", RANGE(1, 1000),
+     "blocks among which jets are shuffled"},
+    {"data.seed", GN2_TYPE_I64, "42", RANGE(0, 9007199254740992.0),
+     "seed of the order"},
+    {"data.prefetch", GN2_TYPE_I64, "4", RANGE(0, 1000),
+     "batches read ahead by a thread of its own; 0 = no thread"},
+    {"data.norm_dict", GN2_TYPE_STR, "", ANY,
+     "salt's norm_dict.yaml; empty = computed from the data"},
+    {"data.class_dict", GN2_TYPE_STR, "", ANY,
+     "salt's class_dict.yaml; empty = computed from the data"},
+    {"data.class_weights", GN2_TYPE_STR, "yes", CHOICE("yes|no"),
+     "whether gn2_dataset_setup() fills the class weights of the losses"},
+    {"data.dataset.*", GN2_TYPE_STR, "", ANY,
+     "HDF5 dataset of an object; empty = the object's name"},
+    {"data.norm_jets", GN2_TYPE_I64, "-1", RANGE(-1, 1e15),
+     "jets used to compute normalisation and class weights; -1 = all"},
+
+    /* running */
+    {"compute.isa", GN2_TYPE_STR, "best", CHOICE("best|avx512|avx2|reference"),
+     "highest instruction set to use; results are the same bits only on one"},
+    {"compute.gemm", GN2_TYPE_STR, "auto", CHOICE("auto|own|onednn"),
+     "who multiplies matrices; auto = by shape, from measurements"},
+    {"tagger.threads", GN2_TYPE_I64, "1", RANGE(0, 4096),
+     "threads of a tagger; 0 = processors this process may use"},
+    {"tagger.weights", GN2_TYPE_STR, "f32", CHOICE("f32|bf16"),
+     "how weights are kept: bf16 = rounded to 8 significant bits, half the memory to "
+     "read, arithmetic in f32"},
+    {"tagger.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),
+     "arithmetic of matrix products: bf16 = factors rounded to 8 significant bits, "
+     "sums in f32, by oneDNN; auto = bf16 where the processor has AMX, else f32"},
+    {"tagger.chunk_tokens", GN2_TYPE_I64, "128", RANGE(16, 1048576),
+     "tokens worked on at a time"},
+    {"scores.jet_fields", GN2_TYPE_STR_LIST, "*", ANY,
+     "input fields copied to /jets of the score file; * = all"},
+    {"scores.track_fields", GN2_TYPE_STR_LIST, "", ANY,
+     "input fields copied to /tracks of the score file; * = all"},
+    {"scores.write_tracks", GN2_TYPE_STR, "no", CHOICE("yes|no"),
+     "whether /tracks is written"},
+    {"scores.half_precision", GN2_TYPE_STR, "no", CHOICE("yes|no"),
+     "write real fields as 16-bit floats"},
+
+    /* where a model comes from, filled by the library */
+    {"provenance.*", GN2_TYPE_STR, "", ANY,
+     "origin of a model: library, data, jets, seed, steps, created"},
+};
+
+const size_t gn2_config_table_size =
+    sizeof gn2_config_table / sizeof gn2_config_table[0];

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/backend.h"
+
+#include <string.h>
+
+#include "util/alloc.h"
+#include "util/error.h"
+
+/* Rows of a product that inference usually runs at a time, at most. */
+#define INFERENCE_ROWS 512
+
+typedef struct word {
+    const char *text;
+    int value;
+} word;
+
+static const word isas[] = {{"best", GN2_ISA_BEST},
+                            {"avx512", GN2_ISA_AVX512},
+                            {"avx2", GN2_ISA_AVX2},
+                            {"reference", GN2_ISA_REFERENCE}};
+static const word gemms[] = {{"auto", GN2_BACKEND_AUTO},
+                             {"own", GN2_BACKEND_OWN},
+                             {"onednn", GN2_BACKEND_ONEDNN}};
+
+static const word storages[] = {{"f32", GN2_STORAGE_F32}, {"bf16", GN2_STORAGE_BF16}};
+
+static int find_word(const word *words, size_t count, const char *text)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(words[i].text, text) == 0) return words[i].value;
+    return 0; /* the config table admits no other word */
+}
+
+gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out)
+{
+    const char *isa = gn2_config_str(config, "compute.isa");
+    const char *gemm = gn2_config_str(config, "compute.gemm");
+    const gn2_isa found = gn2_isa_detect();
+    gn2_isa cap = (gn2_isa)find_word(isas, sizeof isas / sizeof *isas, isa);
+    if (strcmp(isa, "best") == 0) cap = found;
+    if (cap > found)
+        return gn2_fail(GN2_ERR_UNSUPPORTED, "compute.isa = %s: this processor has %s",
+                        isa, gn2_isa_name(found));
+    *out = (gn2_product_options){
+        .cap = cap,
+        .backend = (gn2_backend)find_word(gemms, sizeof gemms / sizeof *gemms, gemm),
+    };
+    return GN2_OK;
+}
+
+/* bf16 by what is asked for already: own kernels or fewer instructions rule it out. */
+static gn2_bf16 usable_bf16(const gn2_product_options *options)
+{
+    const int possible =
+        options->cap == GN2_ISA_AVX512 && options->backend != GN2_BACKEND_OWN;
+    return possible ? gn2_onednn_bf16() : GN2_BF16_NONE;
+}
+
+/* auto: AVX-512 alone multiplies bf16 at half the speed of f32 (doc/performance.md). */
+static gn2_status read_arithmetic(const gn2_config *config, const char *key,
+                                  gn2_product_options *out)
+{
+    const char *wanted = gn2_config_str(config, key);
+    if (strcmp(wanted, "f32") == 0) return GN2_OK;
+    const gn2_bf16 usable = usable_bf16(out);
+    if (strcmp(wanted, "bf16") == 0 && usable == GN2_BF16_NONE)
+        return gn2_fail(
+            GN2_ERR_UNSUPPORTED,
+            "%s = bf16 needs a processor with AVX-512 BF16 and oneDNN; here: "
+            "processor %s, oneDNN %s, compute.isa = %s, compute.gemm = %s",
+            key, gn2_bf16_detect() ? "has it" : "without", gn2_onednn_version(),
+            gn2_config_str(config, "compute.isa"),
+            gn2_config_str(config, "compute.gemm"));
+    if (strcmp(wanted, "bf16") == 0 || usable == GN2_BF16_AMX)
+        out->arithmetic = GN2_ARITHMETIC_BF16;
+    return GN2_OK;
+}
+
+gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out)
+{
+    const char *weights = gn2_config_str(config, "tagger.weights");
+    GN2_TRY(gn2_compute_read(config, out));
+    out->storage =
+        (gn2_storage)find_word(storages, sizeof storages / sizeof *storages, weights);
+    return read_arithmetic(config, "tagger.precision", out);
+}
+
+gn2_status gn2_compute_read_trainer(const gn2_config *config, gn2_product_options *out)
+{
+    GN2_TRY(gn2_compute_read(config, out));
+    return read_arithmetic(config, "train.precision", out);
+}
+
+static gn2_status set_weights(const gn2_model *model, gn2_net_f32 *net, gn2_task_id id,
+                              const char *key)
+{
+    double weights[GN2_MAX_CLASSES];
+    const size_t count = gn2_config_list_count(model->config, key);
+    if (!model->h.task[id].on) return GN2_OK;
+    for (size_t i = 0; i < count; i++)
+        weights[i] = gn2_config_f64_item(model->config, key, i);
+    return gn2_net_set_class_weights_f32(net, id, weights, count);
+}
+
+gn2_status gn2_model_fill_net(const gn2_model *model, gn2_net_f32 *net)
+{
+    for (int s = 0; s < model->h.sequence_count; s++)
+        gn2_net_set_norm_f32(net, s, &model->norm[0], &model->norm[s + 1]);
+    GN2_TRY(set_weights(model, net, GN2_TASK_JETS,
+                        "task.jets_classification.class_weights"));
+    return set_weights(model, net, GN2_TASK_ORIGIN, "task.track_origin.class_weights");
+}
+
+static gn2_status make_net(gn2_model *model, const gn2_product_options *product,
+                           gn2_net_f32 **out_net)
+{
+    gn2_net_options options = {.product = *product,
+                               .replace_non_finite = model->h.replace_non_finite};
+    options.product.max_rows = INFERENCE_ROWS;
+    gn2_net_f32 *net = NULL;
+    GN2_TRY(gn2_net_create_f32(&model->h, model->params, &options, &net));
+    const gn2_status status = gn2_model_fill_net(model, net);
+    if (status) {
+        gn2_net_free_f32(net);
+        return status;
+    }
+    gn2_net_pack_f32(net, model->weights);
+    *out_net = net;
+    return GN2_OK;
+}
+
+gn2_status gn2_model_net(gn2_model *model, const gn2_product_options *options,
+                         const gn2_net_f32 **out_net)
+{
+    gn2_status status = GN2_OK;
+    pthread_mutex_lock(&model->mutex);
+    gn2_net_f32 **slot = &model->net[options->cap][options->backend][options->storage]
+                                    [options->arithmetic];
+    if (!*slot) status = make_net(model, options, slot);
+    if (!status) {
+        atomic_store(&model->shared, 1);
+        *out_net = *slot;
+    }
+    pthread_mutex_unlock(&model->mutex);
+    return status;
+}

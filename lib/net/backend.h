@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What to compute with: instruction set and matrix back end, from the config. */
+#ifndef GN2_NET_BACKEND_H
+#define GN2_NET_BACKEND_H
+
+#include "net/model.h"
+#include "net/net.h"
+
+/* Product options of `compute.*`; GN2_ERR_UNSUPPORTED if the processor lacks it. */
+gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out);
+
+/* The same with the storage of `tagger.weights` and the arithmetic of
+ * `tagger.precision`. Whether a back end has the storage shows when products are
+ * made; arithmetic that does not exist here is refused at once. */
+gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out);
+
+/* The same with the arithmetic of `train.precision`. */
+gn2_status gn2_compute_read_trainer(const gn2_config *config, gn2_product_options *out);
+
+/* The model's packed weights for inference with these options: made once, under
+ * its lock, and kept until the model goes. Marks the model as shared. */
+gn2_status gn2_model_net(gn2_model *model, const gn2_product_options *options,
+                         const gn2_net_f32 **out_net);
+
+/* Normalisation and class weights of a model into a net. */
+gn2_status gn2_model_fill_net(const gn2_model *model, gn2_net_f32 *net);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The caller's jets as a batch: checked, rows found, nothing copied but indices. */
+#ifndef GN2_NET_JETS_H
+#define GN2_NET_JETS_H
+
+#include <gn2/tagger.h>
+
+#include "net/model.h"
+#include "net/net.h"
+
+/* Order of the caller's columns, by object (0: jets, then sequences). */
+typedef struct gn2_binding {
+    int64_t columns[1 + GN2_MAX_SEQUENCES]; /* of the caller; 0: the model's */
+    int32_t *column[1 + GN2_MAX_SEQUENCES]; /* model input → column, NULL: as is */
+} gn2_binding;
+
+gn2_status gn2_binding_set(gn2_binding *binding, const gn2_model *model, int object,
+                           const char *const *names, size_t count);
+void gn2_binding_clear(gn2_binding *binding);
+
+/* Index memory of padded inputs, reused from call to call. */
+typedef struct gn2_input {
+    int64_t *offset[GN2_MAX_SEQUENCES], *row[GN2_MAX_SEQUENCES];
+    size_t offset_capacity[GN2_MAX_SEQUENCES], row_capacity[GN2_MAX_SEQUENCES];
+} gn2_input;
+
+/*
+ * Checks `jets` (sizes, offsets, strides, and NaN/Inf unless the model replaces
+ * them) and fills the batch, which borrows the caller's arrays and the input's.
+ * binding may be NULL: columns in the model's order.
+ */
+gn2_status gn2_input_read(gn2_input *input, const gn2_model *model,
+                          const gn2_binding *binding, const gn2_jets *jets,
+                          gn2_batch_f32 *out_batch);
+void gn2_input_clear(gn2_input *input);
+size_t gn2_input_bytes(const gn2_input *input);
+
+/* Rows of data a sequence of `jets` has: N, or B·slots when padded. */
+int64_t gn2_sequence_rows(const gn2_jets *jets, int sequence);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/model.h"
+
+#include <string.h>
+
+#include "net/net.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+void gn2_model_set_scales(gn2_model *model, double attention, double readout)
+{
+    model->h.attn_scale = attention;
+    model->h.readout_mult = readout;
+    gn2_format_f64(attention, model->attention_text);
+    gn2_format_f64(readout, model->readout_text);
+}
+
+gn2_status gn2_model_metadata(const gn2_model *model, const char *key,
+                              const char **out_text)
+{
+    const int attention = strcmp(key, GN2_SCALE_ATTENTION) == 0;
+    if (!attention && strcmp(key, GN2_SCALE_READOUT) != 0)
+        return gn2_config_read_text(model->config, key, out_text);
+    *out_text = attention ? model->attention_text : model->readout_text;
+    return GN2_OK;
+}
+
+const char *gn2_model_object_name(const gn2_model *model, int object)
+{
+    if (object == 0) return "jets";
+    return gn2_config_list_item(model->config, "model.constituents",
+                                (size_t)object - 1);
+}
+
+int gn2_model_object_find(const gn2_model *model, const char *name)
+{
+    for (int i = 0; i <= model->h.sequence_count; i++)
+        if (strcmp(gn2_model_object_name(model, i), name) == 0) return i;
+    return -1;
+}
+
+int64_t gn2_model_object_inputs(const gn2_model *model, int object)
+{
+    return object ? model->h.sequence_inputs[object - 1] : model->h.jet_inputs;
+}
+
+const char *gn2_model_object_input(const gn2_model *model, int object, size_t index)
+{
+    char key[128];
+    gn2_config_key_of(key, "inputs.%s", gn2_model_object_name(model, object));
+    return gn2_config_list_item(model->config, key, index);
+}
+
+/* List key of an object as floats; empty = all `value`. */
+static gn2_status read_floats(const gn2_model *model, int object, const char *format,
+                              float value, float **out)
+{
+    const size_t inputs = (size_t)gn2_model_object_inputs(model, object);
+    char key[128];
+    gn2_config_key_of(key, format, gn2_model_object_name(model, object));
+    const size_t count = gn2_config_list_count(model->config, key);
+    if (count != 0 && count != inputs)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %zu values for %zu inputs", key,
+                        count, inputs);
+    *out = gn2_alloc(inputs, sizeof **out);
+    if (!*out) return gn2_fail_memory();
+    for (size_t i = 0; i < inputs; i++)
+        (*out)[i] = count ? (float)gn2_config_f64_item(model->config, key, i) : value;
+    return GN2_OK;
+}
+
+static gn2_status check_std(const gn2_model *model, int object)
+{
+    for (int64_t i = 0; i < gn2_model_object_inputs(model, object); i++)
+        if (!(model->norm[object].std[i] > 0))
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "norm.%s.std of '%s' is 0 in single precision",
+                            gn2_model_object_name(model, object),
+                            gn2_model_object_input(model, object, (size_t)i));
+    return GN2_OK;
+}
+
+static gn2_status read_norms(gn2_model *model)
+{
+    for (int i = 0; i <= model->h.sequence_count; i++) {
+        gn2_object_norm *norm = &model->norm[i];
+        GN2_TRY(read_floats(model, i, "norm.%s.mean", 0, &norm->mean));
+        GN2_TRY(read_floats(model, i, "norm.%s.std", 1, &norm->std));
+        GN2_TRY(read_floats(model, i, "input.defaults.%s", 0, &norm->fallback));
+        GN2_TRY(check_std(model, i));
+    }
+    return GN2_OK;
+}
+
+static gn2_status build(gn2_model *model, const gn2_config *config)
+{
+    GN2_TRY(gn2_config_copy(config, &model->config));
+    GN2_TRY(gn2_hparams_read(model->config, &model->h));
+    gn2_model_set_scales(model, model->h.attn_scale, model->h.readout_mult);
+    GN2_TRY(read_norms(model));
+    GN2_TRY(gn2_params_create(&model->h, &model->params));
+    model->weights = gn2_alloc((size_t)model->params->total, sizeof(float));
+    return model->weights ? GN2_OK : gn2_fail_memory();
+}
+
+gn2_status gn2_model_new(const gn2_config *config, gn2_model **out_model)
+{
+    gn2_model *model = gn2_alloc(1, sizeof *model);
+    if (!model) return gn2_fail_memory();
+    atomic_init(&model->references, 1);
+    atomic_init(&model->shared, 0);
+    pthread_mutex_init(&model->mutex, NULL);
+    const gn2_status status = build(model, config);
+    if (status) {
+        gn2_model_unref(model);
+        return status;
+    }
+    *out_model = model;
+    return GN2_OK;
+}
+
+gn2_status gn2_model_random(const gn2_config *config, gn2_model **out_model)
+{
+    GN2_TRY(gn2_model_new(config, out_model));
+    gn2_model *model = *out_model;
+    gn2_params_start(model->params, model->h.seed, model->weights);
+    return GN2_OK;
+}
+
+gn2_model *gn2_model_ref(gn2_model *model)
+{
+    atomic_fetch_add(&model->references, 1);
+    return model;
+}
+
+void gn2_model_unref(gn2_model *model)
+{
+    if (!model || atomic_fetch_sub(&model->references, 1) > 1) return;
+    struct gn2_net_f32 **nets = &model->net[0][0][0][0];
+    for (size_t i = 0; i < sizeof model->net / sizeof *nets; i++)
+        gn2_net_free_f32(nets[i]);
+    for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
+        gn2_free(model->norm[i].mean);
+        gn2_free(model->norm[i].std);
+        gn2_free(model->norm[i].fallback);
+    }
+    gn2_free(model->weights);
+    gn2_params_free(model->params);
+    gn2_config_delete(model->config);
+    pthread_mutex_destroy(&model->mutex);
+    gn2_free(model);
+}

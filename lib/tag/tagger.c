@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tagging: cut the jets of a call into chunks, run each through the network in one
+ * lane, write its outputs. A jet's results do not depend on how the call is cut.
+ */
+#include "tag/tagger.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "net/backend.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+static int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- making and freeing ---- */
+
+static void free_spaces(gn2_tagger *t)
+{
+    for (int32_t i = 0; t->space && i < t->workers; i++)
+        gn2_space_free_f32(t->space[i]);
+    gn2_free(t->space);
+    t->space = NULL;
+    t->capacity = (gn2_capacity){0};
+}
+
+static gn2_status set_workers(gn2_tagger *t, int32_t workers)
+{
+    gn2_pool *pool = NULL;
+    GN2_TRY(gn2_pool_create(workers, &pool));
+    gn2_space_f32 **space = gn2_alloc((size_t)workers, sizeof *space);
+    if (!space) {
+        gn2_pool_free(pool);
+        return gn2_fail_memory();
+    }
+    free_spaces(t);
+    gn2_pool_free(t->pool);
+    t->pool = pool;
+    t->workers = workers;
+    t->space = space;
+    return GN2_OK;
+}
+
+static int read_unit_check(const gn2_model *model)
+{
+    const char *text = gn2_config_str(model->config, "input.unit_check");
+    if (strcmp(text, "off") == 0) return 0;
+    return strcmp(text, "error") == 0 ? 2 : 1;
+}
+
+static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
+{
+    const int64_t threads = gn2_config_i64(config, "tagger.threads");
+    GN2_TRY(gn2_compute_read_tagger(config, &t->product));
+    t->chunk_tokens = gn2_config_i64(config, "tagger.chunk_tokens");
+    t->unit_check = read_unit_check(t->model);
+    for (int id = 0; id < 3; id++)
+        gn2_discriminant_of(t->model, (gn2_discriminant_id)id, &t->rule[id]);
+    GN2_TRY(gn2_model_net(t->model, &t->product, &t->net));
+    return set_workers(t, threads ? (int32_t)threads : gn2_cpu_available());
+}
+
+gn2_status gn2_tag_new(gn2_model *model, const gn2_config *config,
+                       gn2_tagger **out_tagger)
+{
+    gn2_tagger *t = gn2_alloc(1, sizeof *t);
+    if (!t) return gn2_fail_memory();
+    t->model = gn2_model_ref(model);
+    const gn2_status status = set_up(t, config);
+    if (status) {
+        gn2_tag_delete(t);
+        return status;
+    }
+    *out_tagger = t;
+    return GN2_OK;
+}
+
+void gn2_tag_delete(gn2_tagger *t)
+{
+    if (!t) return;
+    free_spaces(t);
+    gn2_pool_free(t->pool);
+    gn2_binding_clear(&t->binding);
+    gn2_input_clear(&t->input);
+    gn2_free(t->chunks);
+    gn2_model_unref(t->model);
+    gn2_free(t);
+}
+
+gn2_status gn2_tag_set_parallel(gn2_tagger *t, gn2_pool_foreign fn, void *user,
+                                int32_t workers)
+{
+    if (workers != t->workers) GN2_TRY(set_workers(t, workers));
+    gn2_pool_set_foreign(t->pool, fn, user);
+    return GN2_OK;
+}
+
+/* ---- memory ---- */
+
+/* What one lane needs for calls of at most so many jets of so many tokens. */
+static gn2_capacity capacity_for(const gn2_tagger *t, int64_t jets, int64_t longest)
+{
+    gn2_capacity c = {.longest = max64(longest, 1)};
+    const int64_t all = min64(jets, t->chunk_tokens) * c.longest;
+    c.tokens = max64(min64(all, t->chunk_tokens), c.longest);
+    c.jets = min64(max64(jets, 1), c.tokens);
+    return c;
+}
+
+size_t gn2_tag_plan(const gn2_tagger *t, int64_t max_jets, int64_t max_tracks)
+{
+    const gn2_capacity c =
+        capacity_for(t, max_jets, max_tracks + t->net->h->num_registers);
+    const size_t bytes = gn2_space_plan_f32(t->net, &c);
+    size_t all;
+    return gn2_mul_size(bytes, (size_t)t->workers, &all) ? all : SIZE_MAX;
+}
+
+size_t gn2_tag_memory(const gn2_tagger *t)
+{
+    size_t bytes = 0;
+    for (int32_t i = 0; i < t->workers; i++)
+        if (t->space[i]) bytes += t->space[i]->bytes;
+    return bytes;
+}
+
+static int covers(const gn2_capacity *have, const gn2_capacity *need)
+{
+    return have->jets >= need->jets && have->tokens >= need->tokens &&
+           have->longest >= need->longest;
+}
+
+/* Grows the lanes' spaces; on failure the tagger goes on with none. */
+static gn2_status ensure_spaces(gn2_tagger *t, int64_t jets, int64_t longest)
+{
+    gn2_capacity need = capacity_for(t, jets, longest);
+    if (covers(&t->capacity, &need)) return GN2_OK;
+    need.jets = max64(need.jets, t->capacity.jets);
+    need.tokens = max64(need.tokens, t->capacity.tokens);
+    need.longest = max64(need.longest, t->capacity.longest);
+    t->capacity = (gn2_capacity){0};
+    for (int32_t i = 0; i < t->workers; i++) {
+        gn2_space_free_f32(t->space[i]);
+        t->space[i] = NULL;
+        GN2_TRY(gn2_space_create_f32(t->net, &need, &t->space[i]));
+    }
+    t->capacity = need;
+    return GN2_OK;
+}
+
+/* A chunk has at least one jet, so that a later call of as many jets finds room. */
+static gn2_status ensure_chunks(gn2_tagger *t, int64_t jets)
+{
+    if ((size_t)jets <= t->chunk_capacity) return GN2_OK;
+    if (!gn2_grow((void **)&t->chunks, 0, (size_t)jets, sizeof *t->chunks))
+        return gn2_fail_memory();
+    t->chunk_capacity = (size_t)jets;
+    return GN2_OK;
+}
+
+/* ---- checks ---- */
+
+/* Over the finite values; others are refused or replaced elsewhere. */
+static double mean_of(const gn2_batch_f32 *batch, int64_t column)
+{
+    double sum = 0;
+    int64_t count = 0;
+    for (int64_t b = 0; b < batch->jets; b++) {
+        const float value = batch->jet.data[b * batch->jet.ld + column];
+        if (!isfinite(value)) continue;
+        sum += (double)value;
+        count++;
+    }
+    return count ? sum / (double)count : 0;
+}
+
+/* Mean of the jet pt of the call against the stored mean: GeV for MeV? */
+static gn2_status check_units(gn2_tagger *t, const gn2_batch_f32 *batch)
+{
+    const float *stored = t->model->norm[0].mean;
+    if (!t->unit_check || batch->jets == 0) return GN2_OK;
+    for (int64_t i = 0; i < t->model->h.jet_inputs; i++) {
+        const char *name = gn2_model_object_input(t->model, 0, (size_t)i);
+        if (strncmp(name, "pt", 2) != 0 || !(stored[i] > 0)) continue;
+        const int64_t column = batch->jet.column ? batch->jet.column[i] : i;
+        const double mean = mean_of(batch, column), usual = (double)stored[i];
+        if (mean > usual / 300 && mean < usual * 300) continue;
+        if (t->unit_check == 2)
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "mean %s of the jets is %g, the model's is %g: MeV and GeV "
+                            "mixed up?",
+                            name, mean, usual);
+        if (!t->unit_warned)
+            gn2_log_line(GN2_LOG_WARNING,
+                         "mean %s of the jets is %g, the model's is %g: MeV and GeV "
+                         "mixed up?",
+                         name, mean, usual);
+        t->unit_warned = 1;
+    }
+    return GN2_OK;
+}
+
+/* ---- running ---- */
+
+static void run_chunk(void *context, int64_t index, int32_t worker)
+{
+    const gn2_tag_call *call = context;
+    gn2_tagger *t = call->tagger;
+    gn2_pass_f32 pass = {
+        .net = t->net,
+        .space = t->space[worker],
+        .ctx = {.kernels = t->net->kernels,
+                .lane = t->space[worker]->lane,
+                .weights = t->model->weights},
+        .batch = &call->batch,
+        .chunk = t->chunks[index],
+    };
+    gn2_pass_trunk_f32(&pass);
+    gn2_pass_heads_f32(&pass, call->tasks);
+    gn2_tag_write_outputs(call, &pass);
+}
+
+/* Tokens of a chunk: all lanes get work, none more than fits. */
+static int64_t chunk_size(const gn2_tagger *t, int64_t tokens)
+{
+    const int64_t share = (tokens + t->workers - 1) / t->workers;
+    return min64(t->chunk_tokens, max64(share, 16));
+}
+
+gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *outputs,
+                       size_t count)
+{
+    gn2_tag_call call = {.tagger = t, .jets = jets, .outputs = outputs, .count = count};
+    const gn2_chunk start = {0};
+    int64_t longest, tokens;
+    GN2_TRY(gn2_input_read(&t->input, t->model, &t->binding, jets, &call.batch));
+    GN2_TRY(gn2_tag_check_outputs(&call));
+    GN2_TRY(check_units(t, &call.batch));
+    gn2_batch_measure_f32(t->net->h, &call.batch, &longest, &tokens);
+    GN2_TRY(ensure_spaces(t, jets->count, longest));
+    GN2_TRY(ensure_chunks(t, jets->count));
+    const int64_t chunks =
+        gn2_batch_cut_f32(t->net->h, &call.batch, &start, jets->count,
+                          chunk_size(t, tokens), t->chunks, jets->count);
+    gn2_tag_blank_outputs(&call);
+    gn2_pool_run(t->pool, chunks, run_chunk, &call);
+    return GN2_OK;
+}
