@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
-typedef void (*fill_fn)(R(gn2_kernels) * table);
+typedef void (*fill_fn)(R(gn2_kernels) *table);
 
 static const fill_fn fill_reference[] = {
     R(gn2_ref_attention), R(gn2_ref_loss), R(gn2_ref_mul),    R(gn2_ref_norm),
@@ -48,7 +48,7 @@ static void fill_tables(void)
     }
 }
 
-const R(gn2_kernels) * R(gn2_kernels_get)(gn2_isa cap)
+const R(gn2_kernels) *R(gn2_kernels_get)(gn2_isa cap)
 {
     pthread_once(&once, fill_tables);
     return &tables[lower((unsigned)cap, highest)];

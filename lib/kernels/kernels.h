@@ -167,6 +167,6 @@ gn2_bf16 gn2_bf16_detect(void);
 const char *gn2_isa_name(gn2_isa isa);
 
 /* The table for at most `cap`; static, immutable. */
-const R(gn2_kernels) * R(gn2_kernels_get)(gn2_isa cap);
+const R(gn2_kernels) *R(gn2_kernels_get)(gn2_isa cap);
 
 #endif

@@ -18,7 +18,7 @@
 /* State of one product in a lane; id 0 marks a free slot. */
 typedef struct lane_slot {
     uint64_t id;
-    const R(gn2_product_ops) * ops;
+    const R(gn2_product_ops) *ops;
     void *state;
 } lane_slot;
 
@@ -47,7 +47,7 @@ static gn2_status fail_arithmetic(void)
         "= own nor a lower compute.isa");
 }
 
-static void destroy_backend(R(gn2_product) * p)
+static void destroy_backend(R(gn2_product) *p)
 {
     if (p->ops && p->ops->destroy) p->ops->destroy(p);
     gn2_free(p->packed);
@@ -167,7 +167,7 @@ static gn2_status check_shape(int64_t k, int64_t n)
 }
 
 static gn2_status create(int64_t k, int64_t n, const gn2_product_options *options,
-                         int is_gradient, R(gn2_product) * *out_product)
+                         int is_gradient, R(gn2_product) **out_product)
 {
     *out_product = NULL;
     GN2_TRY(check_shape(k, n));
@@ -189,33 +189,33 @@ static gn2_status create(int64_t k, int64_t n, const gn2_product_options *option
 
 gn2_status R(gn2_product_create)(int64_t k, int64_t n,
                                  const gn2_product_options *options,
-                                 R(gn2_product) * *out_product)
+                                 R(gn2_product) **out_product)
 {
     return create(k, n, options, 0, out_product);
 }
 
 gn2_status R(gn2_product_create_tn)(int64_t k, int64_t n,
                                     const gn2_product_options *options,
-                                    R(gn2_product) * *out_product)
+                                    R(gn2_product) **out_product)
 {
     return create(k, n, options, 1, out_product);
 }
 
-void R(gn2_product_free)(R(gn2_product) * product)
+void R(gn2_product_free)(R(gn2_product) *product)
 {
     if (!product) return;
     destroy_backend(product);
     gn2_free(product);
 }
 
-void R(gn2_product_pack)(R(gn2_product) * product, const real *src, int64_t ld,
+void R(gn2_product_pack)(R(gn2_product) *product, const real *src, int64_t ld,
                          int transposed)
 {
     assert(!product->is_gradient);
     product->ops->pack(product, src, ld, transposed);
 }
 
-size_t R(gn2_product_bytes)(const R(gn2_product) * product)
+size_t R(gn2_product_bytes)(const R(gn2_product) *product)
 {
     return sizeof *product + product->bytes;
 }
@@ -223,14 +223,14 @@ size_t R(gn2_product_bytes)(const R(gn2_product) * product)
 /* ---- lanes ---- */
 
 /* Slot of a product: its own, or the free one where it would go. */
-static lane_slot *find_slot(const R(gn2_lane) * lane, uint64_t id)
+static lane_slot *find_slot(const R(gn2_lane) *lane, uint64_t id)
 {
     size_t i = id & lane->mask;
     while (lane->slots[i].id != id && lane->slots[i].id) i = (i + 1) & lane->mask;
     return &lane->slots[i];
 }
 
-static gn2_status add_product(R(gn2_lane) * lane, const R(gn2_product) * p)
+static gn2_status add_product(R(gn2_lane) *lane, const R(gn2_product) *p)
 {
     lane_slot *slot = find_slot(lane, p->id);
     if (slot->id) return GN2_OK;
@@ -254,7 +254,7 @@ static size_t largest_scratch(R(gn2_product) *const *products, size_t count)
 }
 
 /* Twice as many slots as products, so that a search stays short and ends. */
-static gn2_status allocate_lane(R(gn2_lane) * lane, size_t count, size_t scratch)
+static gn2_status allocate_lane(R(gn2_lane) *lane, size_t count, size_t scratch)
 {
     size_t slots = 2;
     while (slots < 2 * count) slots *= 2;
@@ -267,7 +267,7 @@ static gn2_status allocate_lane(R(gn2_lane) * lane, size_t count, size_t scratch
 }
 
 gn2_status R(gn2_lane_create)(R(gn2_product) *const *products, size_t count,
-                              R(gn2_lane) * *out_lane)
+                              R(gn2_lane) **out_lane)
 {
     *out_lane = NULL;
     R(gn2_lane) *lane = gn2_alloc(1, sizeof *lane);
@@ -282,7 +282,7 @@ fail:
     return status;
 }
 
-void R(gn2_lane_free)(R(gn2_lane) * lane)
+void R(gn2_lane_free)(R(gn2_lane) *lane)
 {
     if (!lane) return;
     for (size_t i = 0; lane->slots && i <= lane->mask; i++) {
@@ -294,28 +294,28 @@ void R(gn2_lane_free)(R(gn2_lane) * lane)
     gn2_free(lane);
 }
 
-size_t R(gn2_lane_bytes)(const R(gn2_lane) * lane)
+size_t R(gn2_lane_bytes)(const R(gn2_lane) *lane)
 {
     return lane->bytes;
 }
 
 /* ---- running ---- */
 
-static R(gn2_lane_view) view(const R(gn2_product) * product, const R(gn2_lane) * lane)
+static R(gn2_lane_view) view(const R(gn2_product) *product, const R(gn2_lane) *lane)
 {
     const lane_slot *slot = find_slot(lane, product->id);
     assert(slot->id && "the product is not in the lane's list");
     return (R(gn2_lane_view)){slot->state, lane->scratch};
 }
 
-void R(gn2_product_run)(const R(gn2_product) * product, R(gn2_lane) * lane,
-                        const R(gn2_mul_args) * args)
+void R(gn2_product_run)(const R(gn2_product) *product, R(gn2_lane) *lane,
+                        const R(gn2_mul_args) *args)
 {
     assert(!product->is_gradient);
     if (args->m > 0) product->ops->run(product, view(product, lane), args);
 }
 
-void R(gn2_product_run_tn)(const R(gn2_product) * product, R(gn2_lane) * lane, real *c,
+void R(gn2_product_run_tn)(const R(gn2_product) *product, R(gn2_lane) *lane, real *c,
                            int64_t ldc, const real *a, int64_t lda, const real *b,
                            int64_t ldb, int64_t m)
 {

@@ -47,27 +47,27 @@ typedef struct gn2_product_options {
 /* c (m, n) = a (m, k)·B, B (k, n) packed by R(gn2_product_pack). */
 gn2_status R(gn2_product_create)(int64_t k, int64_t n,
                                  const gn2_product_options *options,
-                                 R(gn2_product) * *out_product);
+                                 R(gn2_product) **out_product);
 /* c (k, n) += aᵀ (k, m)·b (m, n): weight gradient; nothing to pack. */
 gn2_status R(gn2_product_create_tn)(int64_t k, int64_t n,
                                     const gn2_product_options *options,
-                                    R(gn2_product) * *out_product);
-void R(gn2_product_free)(R(gn2_product) * product);
+                                    R(gn2_product) **out_product);
+void R(gn2_product_free)(R(gn2_product) *product);
 
 /* Packs B from src: B[k][n] = src[k·ld + n], or src[n·ld + k] if transposed ≠ 0
  * (a torch weight (n, k)). Not while another thread runs the product. */
-void R(gn2_product_pack)(R(gn2_product) * product, const real *src, int64_t ld,
+void R(gn2_product_pack)(R(gn2_product) *product, const real *src, int64_t ld,
                          int transposed);
 
 /* Bytes held by a product: packed matrix and primitives' constants. */
-size_t R(gn2_product_bytes)(const R(gn2_product) * product);
+size_t R(gn2_product_bytes)(const R(gn2_product) *product);
 
 /* Lane for the products of a list (those that will be run in it). The list is
  * kept by index inside the products' back end data, not by pointer. */
 gn2_status R(gn2_lane_create)(R(gn2_product) *const *products, size_t count,
-                              R(gn2_lane) * *out_lane);
-void R(gn2_lane_free)(R(gn2_lane) * lane);
-size_t R(gn2_lane_bytes)(const R(gn2_lane) * lane);
+                              R(gn2_lane) **out_lane);
+void R(gn2_lane_free)(R(gn2_lane) *lane);
+size_t R(gn2_lane_bytes)(const R(gn2_lane) *lane);
 
 /* Arguments of one packed product; see kernels.h `mul` for the epilogue. */
 typedef struct R(gn2_mul_args) {
@@ -81,11 +81,11 @@ typedef struct R(gn2_mul_args) {
     int64_t m;
 } R(gn2_mul_args);
 
-void R(gn2_product_run)(const R(gn2_product) * product, R(gn2_lane) * lane,
-                        const R(gn2_mul_args) * args);
+void R(gn2_product_run)(const R(gn2_product) *product, R(gn2_lane) *lane,
+                        const R(gn2_mul_args) *args);
 
 /* c (k, n; ldc) += aᵀ·b over m rows. */
-void R(gn2_product_run_tn)(const R(gn2_product) * product, R(gn2_lane) * lane, real *c,
+void R(gn2_product_run_tn)(const R(gn2_product) *product, R(gn2_lane) *lane, real *c,
                            int64_t ldc, const real *a, int64_t lda, const real *b,
                            int64_t ldb, int64_t m);
 

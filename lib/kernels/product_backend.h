@@ -30,21 +30,21 @@ typedef struct R(gn2_lane_view) {
 typedef struct R(gn2_product_ops) {
     const char *name;
     /* Fills product->data and product->bytes. */
-    gn2_status (*create)(R(gn2_product) * product);
-    void (*destroy)(R(gn2_product) * product);
-    void (*pack)(R(gn2_product) * product, const real *src, int64_t ld, int transposed);
-    size_t (*scratch)(const R(gn2_product) * product);
-    gn2_status (*lane_open)(const R(gn2_product) * product, void **out_state,
+    gn2_status (*create)(R(gn2_product) *product);
+    void (*destroy)(R(gn2_product) *product);
+    void (*pack)(R(gn2_product) *product, const real *src, int64_t ld, int transposed);
+    size_t (*scratch)(const R(gn2_product) *product);
+    gn2_status (*lane_open)(const R(gn2_product) *product, void **out_state,
                             size_t *out_bytes);
     void (*lane_close)(void *state);
-    void (*run)(const R(gn2_product) * product, R(gn2_lane_view) lane,
-                const R(gn2_mul_args) * args);
-    void (*run_tn)(const R(gn2_product) * product, R(gn2_lane_view) lane,
-                   const R(gn2_tn_args) * args);
+    void (*run)(const R(gn2_product) *product, R(gn2_lane_view) lane,
+                const R(gn2_mul_args) *args);
+    void (*run_tn)(const R(gn2_product) *product, R(gn2_lane_view) lane,
+                   const R(gn2_tn_args) *args);
 } R(gn2_product_ops);
 
 struct R(gn2_product) {
-    const R(gn2_product_ops) * ops;
+    const R(gn2_product_ops) *ops;
     uint64_t id; /* never used twice in a process: lanes find their state by it */
     int64_t k, n, max_rows;
     gn2_isa isa; /* instruction set to use, already capped */

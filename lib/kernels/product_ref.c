@@ -7,7 +7,7 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
-static gn2_status reference_create(R(gn2_product) * p)
+static gn2_status reference_create(R(gn2_product) *p)
 {
     if (p->is_gradient) return GN2_OK;
     p->packed = gn2_alloc((size_t)p->k * (size_t)p->n, sizeof(real));
@@ -16,7 +16,7 @@ static gn2_status reference_create(R(gn2_product) * p)
     return GN2_OK;
 }
 
-static void reference_pack(R(gn2_product) * p, const real *src, int64_t ld,
+static void reference_pack(R(gn2_product) *p, const real *src, int64_t ld,
                            int transposed)
 {
     const int64_t step_k = transposed ? 1 : ld, step_n = transposed ? ld : 1;
@@ -25,21 +25,21 @@ static void reference_pack(R(gn2_product) * p, const real *src, int64_t ld,
             p->packed[k * p->n + n] = src[k * step_k + n * step_n];
 }
 
-static const R(gn2_kernels) * table(void)
+static const R(gn2_kernels) *table(void)
 {
     return R(gn2_kernels_get)(GN2_ISA_REFERENCE);
 }
 
-static void reference_run(const R(gn2_product) * p, R(gn2_lane_view) lane,
-                          const R(gn2_mul_args) * x)
+static void reference_run(const R(gn2_product) *p, R(gn2_lane_view) lane,
+                          const R(gn2_mul_args) *x)
 {
     (void)lane;
     table()->mul(x->c, x->ldc, x->a, x->lda, p->packed, p->n, x->bias, x->residual,
                  x->flags, x->m, p->n, p->k);
 }
 
-static void reference_run_tn(const R(gn2_product) * p, R(gn2_lane_view) lane,
-                             const R(gn2_tn_args) * x)
+static void reference_run_tn(const R(gn2_product) *p, R(gn2_lane_view) lane,
+                             const R(gn2_tn_args) *x)
 {
     (void)lane;
     table()->mul_tn(x->c, x->ldc, x->a, x->lda, x->b, x->ldb, x->m, p->n, p->k);

@@ -108,7 +108,7 @@ static void attention_bwd(real *d_qkv, real *scratch, const real *d_o, const rea
     }
 }
 
-void R(gn2_ref_attention)(R(gn2_kernels) * table)
+void R(gn2_ref_attention)(R(gn2_kernels) *table)
 {
     table->attention_fwd = attention_fwd;
     table->attention_bwd = attention_bwd;

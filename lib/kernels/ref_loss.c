@@ -73,7 +73,7 @@ static double binary_cross_entropy(real *d, const real *x, const real *target,
     return loss;
 }
 
-void R(gn2_ref_loss)(R(gn2_kernels) * table)
+void R(gn2_ref_loss)(R(gn2_kernels) *table)
 {
     table->cross_entropy = cross_entropy;
     table->binary_cross_entropy = binary_cross_entropy;

@@ -53,7 +53,7 @@ static void mul_tn(real *c, int64_t ldc, const real *a, int64_t lda, const real 
                 c[i * ldc + j] += a[r * lda + i] * b[r * ldb + j];
 }
 
-void R(gn2_ref_mul)(R(gn2_kernels) * table)
+void R(gn2_ref_mul)(R(gn2_kernels) *table)
 {
     table->mul = mul;
     table->mul_tn = mul_tn;

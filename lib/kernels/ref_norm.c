@@ -123,7 +123,7 @@ static void pool_bwd(real *d_z, real *d_w, real *d_b, real *scratch,
     *d_b += total;
 }
 
-void R(gn2_ref_norm)(R(gn2_kernels) * table)
+void R(gn2_ref_norm)(R(gn2_kernels) *table)
 {
     table->layernorm_fwd = layernorm_fwd;
     table->layernorm_bwd = layernorm_bwd;

@@ -43,7 +43,7 @@ static int all_finite(const real *x, int64_t count)
     return 1;
 }
 
-void R(gn2_ref_optim)(R(gn2_kernels) * table)
+void R(gn2_ref_optim)(R(gn2_kernels) *table)
 {
     table->adamw = adamw;
     table->sgd = sgd;

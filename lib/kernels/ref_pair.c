@@ -46,7 +46,7 @@ static void relu_bwd(real *d, const real *y, int64_t count)
     for (int64_t i = 0; i < count; i++) d[i] = y[i] > 0 ? d[i] : 0;
 }
 
-void R(gn2_ref_pair)(R(gn2_kernels) * table)
+void R(gn2_ref_pair)(R(gn2_kernels) *table)
 {
     table->pair_fwd = pair_fwd;
     table->pair_bwd = pair_bwd;

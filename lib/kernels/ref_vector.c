@@ -48,7 +48,7 @@ static void dropout(real *x, uint64_t key, uint64_t first, uint32_t threshold,
     }
 }
 
-void R(gn2_ref_vector)(R(gn2_kernels) * table)
+void R(gn2_ref_vector)(R(gn2_kernels) *table)
 {
     table->add_row = add_row;
     table->sum_rows = sum_rows;

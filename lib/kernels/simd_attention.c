@@ -307,7 +307,7 @@ static void attention_bwd(float *d_qkv, float *scratch, const float *d_o,
     }
 }
 
-void GN2_SIMD(gn2_attention)(R(gn2_kernels) * table)
+void GN2_SIMD(gn2_attention)(R(gn2_kernels) *table)
 {
     table->attention_fwd = attention_fwd;
     table->attention_bwd = attention_bwd;

@@ -187,7 +187,7 @@ static double binary_cross_entropy(float *d, const float *x, const float *target
     return vd_sum(vd_add(low, high));
 }
 
-void GN2_SIMD(gn2_loss)(R(gn2_kernels) * table)
+void GN2_SIMD(gn2_loss)(R(gn2_kernels) *table)
 {
     wide_rows = table->cross_entropy;
     table->softmax = softmax;

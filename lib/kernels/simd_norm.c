@@ -261,7 +261,7 @@ static void pool_bwd(float *d_z, float *d_w, float *d_b, float *scratch,
     }
 }
 
-void GN2_SIMD(gn2_norm)(R(gn2_kernels) * table)
+void GN2_SIMD(gn2_norm)(R(gn2_kernels) *table)
 {
     table->layernorm_fwd = layernorm_fwd;
     table->layernorm_bwd = layernorm_bwd;

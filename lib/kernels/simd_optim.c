@@ -90,7 +90,7 @@ static int all_finite(const float *x, int64_t count)
     return 1;
 }
 
-void GN2_SIMD(gn2_optim)(R(gn2_kernels) * table)
+void GN2_SIMD(gn2_optim)(R(gn2_kernels) *table)
 {
     table->adamw = adamw;
     table->sgd = sgd;

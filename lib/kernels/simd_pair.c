@@ -267,7 +267,7 @@ static void dropout(float *x, uint64_t key, uint64_t first, uint32_t threshold,
 }
 #endif
 
-void GN2_SIMD(gn2_pair)(R(gn2_kernels) * table)
+void GN2_SIMD(gn2_pair)(R(gn2_kernels) *table)
 {
     table->pair_fwd = pair_fwd;
     table->pair_bwd = pair_bwd;

@@ -8,7 +8,7 @@
  */
 #include "layers/layer.h"
 
-void R(gn2_attention_jets_fwd)(const R(gn2_context) * ctx, const gn2_heads *h, real *o,
+void R(gn2_attention_jets_fwd)(const R(gn2_context) *ctx, const gn2_heads *h, real *o,
                                real *p, const real *qkv, const int64_t *offset,
                                int64_t jets)
 {
@@ -22,7 +22,7 @@ void R(gn2_attention_jets_fwd)(const R(gn2_context) * ctx, const gn2_heads *h, r
     }
 }
 
-void R(gn2_attention_jets_bwd)(const R(gn2_context) * ctx, const gn2_heads *h,
+void R(gn2_attention_jets_bwd)(const R(gn2_context) *ctx, const gn2_heads *h,
                                real *d_qkv, real *scratch, const real *d_o,
                                const real *qkv, const real *p, const int64_t *offset,
                                int64_t jets)

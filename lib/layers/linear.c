@@ -7,7 +7,7 @@
  */
 #include "layers/layer.h"
 
-gn2_status R(gn2_linear_create)(R(gn2_linear) * l, const gn2_product_options *options,
+gn2_status R(gn2_linear_create)(R(gn2_linear) *l, const gn2_product_options *options,
                                 int training)
 {
     GN2_TRY(R(gn2_product_create)(l->in, l->out, options, &l->fwd));
@@ -16,7 +16,7 @@ gn2_status R(gn2_linear_create)(R(gn2_linear) * l, const gn2_product_options *op
     return R(gn2_product_create_tn)(l->out, l->in, options, &l->grad);
 }
 
-void R(gn2_linear_destroy)(R(gn2_linear) * l)
+void R(gn2_linear_destroy)(R(gn2_linear) *l)
 {
     R(gn2_product_free)(l->fwd);
     R(gn2_product_free)(l->bwd);
@@ -24,14 +24,14 @@ void R(gn2_linear_destroy)(R(gn2_linear) * l)
     l->fwd = l->bwd = l->grad = NULL;
 }
 
-void R(gn2_linear_pack)(R(gn2_linear) * l, const real *weights)
+void R(gn2_linear_pack)(R(gn2_linear) *l, const real *weights)
 {
     const real *w = weights + l->weight; /* (out, in) */
     R(gn2_product_pack)(l->fwd, w, l->ld, 1);
     if (l->bwd) R(gn2_product_pack)(l->bwd, w, l->ld, 0);
 }
 
-void R(gn2_linear_fwd)(const R(gn2_context) * ctx, const R(gn2_linear) * l, real *y,
+void R(gn2_linear_fwd)(const R(gn2_context) *ctx, const R(gn2_linear) *l, real *y,
                        const real *x, const real *residual, unsigned flags,
                        int64_t rows)
 {
@@ -48,7 +48,7 @@ void R(gn2_linear_fwd)(const R(gn2_context) * ctx, const R(gn2_linear) * l, real
     R(gn2_product_run)(l->fwd, ctx->lane, &args);
 }
 
-void R(gn2_linear_bwd_input)(const R(gn2_context) * ctx, const R(gn2_linear) * l,
+void R(gn2_linear_bwd_input)(const R(gn2_context) *ctx, const R(gn2_linear) *l,
                              real *d_x, const real *d_y, const real *residual,
                              int64_t rows)
 {
@@ -63,7 +63,7 @@ void R(gn2_linear_bwd_input)(const R(gn2_context) * ctx, const R(gn2_linear) * l
     R(gn2_product_run)(l->bwd, ctx->lane, &args);
 }
 
-void R(gn2_linear_bwd_weight)(const R(gn2_context) * ctx, const R(gn2_linear) * l,
+void R(gn2_linear_bwd_weight)(const R(gn2_context) *ctx, const R(gn2_linear) *l,
                               const real *d_y, const real *x, int64_t rows)
 {
     real *d_w = ctx->grads + l->weight;

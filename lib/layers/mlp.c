@@ -9,7 +9,7 @@
 #include "layers/layer.h"
 #include "util/rng.h"
 
-void R(gn2_dropout_rows)(const R(gn2_context) * ctx, const gn2_dropout *drop, real *x,
+void R(gn2_dropout_rows)(const R(gn2_context) *ctx, const gn2_dropout *drop, real *x,
                          int64_t first, int64_t rows, int64_t cols)
 {
     if (!drop->threshold) return;
@@ -17,7 +17,7 @@ void R(gn2_dropout_rows)(const R(gn2_context) * ctx, const gn2_dropout *drop, re
                           (real)drop->scale, rows * cols);
 }
 
-void R(gn2_mlp_fwd)(const R(gn2_context) * ctx, const R(gn2_mlp) * mlp, int from,
+void R(gn2_mlp_fwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
                     real *const *act, const real *x, const gn2_mlp_dropout *drop,
                     int64_t rows)
 {
@@ -34,7 +34,7 @@ void R(gn2_mlp_fwd)(const R(gn2_context) * ctx, const R(gn2_mlp) * mlp, int from
     }
 }
 
-void R(gn2_mlp_bwd)(const R(gn2_context) * ctx, const R(gn2_mlp) * mlp, int from,
+void R(gn2_mlp_bwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
                     real *const *d_act, real *d_x, real *const *act, const real *x,
                     double p, int64_t rows)
 {

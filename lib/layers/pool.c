@@ -8,8 +8,8 @@
  */
 #include "layers/layer.h"
 
-void R(gn2_pool_jets_fwd)(const R(gn2_context) * ctx, const R(gn2_linear) * gate,
-                          const R(gn2_pool_rows) * rows, const int64_t *offset,
+void R(gn2_pool_jets_fwd)(const R(gn2_context) *ctx, const R(gn2_linear) *gate,
+                          const R(gn2_pool_rows) *rows, const int64_t *offset,
                           int64_t jets)
 {
     const int64_t cols = gate->in;
@@ -23,9 +23,9 @@ void R(gn2_pool_jets_fwd)(const R(gn2_context) * ctx, const R(gn2_linear) * gate
     }
 }
 
-void R(gn2_pool_jets_bwd)(const R(gn2_context) * ctx, const R(gn2_linear) * gate,
+void R(gn2_pool_jets_bwd)(const R(gn2_context) *ctx, const R(gn2_linear) *gate,
                           real *d_z, real *scratch, const real *d_pooled,
-                          const R(gn2_pool_rows) * rows, const int64_t *offset,
+                          const R(gn2_pool_rows) *rows, const int64_t *offset,
                           int64_t jets)
 {
     const int64_t cols = gate->in;

@@ -2,12 +2,12 @@
 /* Measuring a batch and cutting it into chunks at jet boundaries. */
 #include "net/net.h"
 
-static int64_t rows_of(const R(gn2_rows) * rows, int64_t b)
+static int64_t rows_of(const R(gn2_rows) *rows, int64_t b)
 {
     return rows->offset[b + 1] - rows->offset[b];
 }
 
-int64_t R(gn2_batch_tokens)(const gn2_hparams *h, const R(gn2_batch) * batch, int64_t b)
+int64_t R(gn2_batch_tokens)(const gn2_hparams *h, const R(gn2_batch) *batch, int64_t b)
 {
     int64_t tokens = h->num_registers;
     for (int s = 0; s < h->sequence_count; s++)
@@ -15,7 +15,7 @@ int64_t R(gn2_batch_tokens)(const gn2_hparams *h, const R(gn2_batch) * batch, in
     return tokens;
 }
 
-void R(gn2_batch_measure)(const gn2_hparams *h, const R(gn2_batch) * batch,
+void R(gn2_batch_measure)(const gn2_hparams *h, const R(gn2_batch) *batch,
                           int64_t *out_longest, int64_t *out_tokens)
 {
     int64_t longest = 0, tokens = 0;
@@ -29,7 +29,7 @@ void R(gn2_batch_measure)(const gn2_hparams *h, const R(gn2_batch) * batch,
 }
 
 /* Ordered pairs of the vertex task in jet b. */
-static int64_t pairs_of(const gn2_hparams *h, const R(gn2_batch) * batch, int64_t b)
+static int64_t pairs_of(const gn2_hparams *h, const R(gn2_batch) *batch, int64_t b)
 {
     if (!h->task[GN2_TASK_VERTEX].on) return 0;
     const int64_t n = rows_of(&batch->sequence[h->task[GN2_TASK_VERTEX].sequence], b);
@@ -38,7 +38,7 @@ static int64_t pairs_of(const gn2_hparams *h, const R(gn2_batch) * batch, int64_
 
 /* Tokens a chunk should get so that all chunks of the range are alike. A jet
  * without tokens counts as one, so that the number of jets is bounded too. */
-static int64_t fair_share(const gn2_hparams *h, const R(gn2_batch) * batch,
+static int64_t fair_share(const gn2_hparams *h, const R(gn2_batch) *batch,
                           int64_t first, int64_t end, int64_t tokens)
 {
     int64_t all = 0;
@@ -50,7 +50,7 @@ static int64_t fair_share(const gn2_hparams *h, const R(gn2_batch) * batch,
     return chunks > 1 ? (all + chunks - 1) / chunks : tokens;
 }
 
-int64_t R(gn2_batch_cut)(const gn2_hparams *h, const R(gn2_batch) * batch,
+int64_t R(gn2_batch_cut)(const gn2_hparams *h, const R(gn2_batch) *batch,
                          const gn2_chunk *start, int64_t end, int64_t tokens,
                          gn2_chunk *out_chunks, int64_t capacity)
 {

@@ -9,12 +9,12 @@
 
 #include "net/net.h"
 
-int64_t R(gn2_pass_rows)(const R(gn2_pass) * pass, int sequence)
+int64_t R(gn2_pass_rows)(const R(gn2_pass) *pass, int sequence)
 {
     return pass->space->row_offset[sequence][pass->chunk.jets];
 }
 
-int64_t R(gn2_pass_row)(const R(gn2_pass) * pass, int sequence, int64_t r)
+int64_t R(gn2_pass_row)(const R(gn2_pass) *pass, int sequence, int64_t r)
 {
     const R(gn2_rows) *rows = &pass->batch->sequence[sequence];
     const int64_t number = rows->offset[pass->chunk.first] + r;
@@ -22,7 +22,7 @@ int64_t R(gn2_pass_row)(const R(gn2_pass) * pass, int sequence, int64_t r)
 }
 
 /* Row offsets of every sequence, token and pair offsets of the chunk. */
-static void index_jets(R(gn2_pass) * pass)
+static void index_jets(R(gn2_pass) *pass)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;
@@ -54,7 +54,7 @@ static void copy_columns(real *to, const real *from, const int32_t *column, int6
 }
 
 /* Raw rows of a sequence, the jet's variables first (salt's order). */
-static void gather(R(gn2_pass) * pass, int k)
+static void gather(R(gn2_pass) *pass, int k)
 {
     const gn2_hparams *h = pass->net->h;
     const R(gn2_rows) *jet = &pass->batch->jet, *own = &pass->batch->sequence[k];
@@ -71,7 +71,7 @@ static void gather(R(gn2_pass) * pass, int k)
     }
 }
 
-static void replace_non_finite(R(gn2_pass) * pass, int k, int64_t rows)
+static void replace_non_finite(R(gn2_pass) *pass, int k, int64_t rows)
 {
     const int64_t cols = pass->net->h->init[k].size[0];
     real *x = pass->space->x_in[k];
@@ -80,7 +80,7 @@ static void replace_non_finite(R(gn2_pass) * pass, int k, int64_t rows)
         if (!isfinite(x[i])) x[i] = pass->net->fallback[k][i % cols];
 }
 
-static gn2_mlp_dropout init_dropout(const R(gn2_pass) * pass, int k)
+static gn2_mlp_dropout init_dropout(const R(gn2_pass) *pass, int k)
 {
     const gn2_mlp_dropout drop = {
         .p = pass->dropping ? pass->net->h->dropout_init : 0,
@@ -92,7 +92,7 @@ static gn2_mlp_dropout init_dropout(const R(gn2_pass) * pass, int k)
 }
 
 /* Init net of one constituent type; its rows go to their tokens. */
-static void embed(R(gn2_pass) * pass, int k)
+static void embed(R(gn2_pass) *pass, int k)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;
@@ -113,7 +113,7 @@ static void embed(R(gn2_pass) * pass, int k)
                bytes);
 }
 
-void R(gn2_inputs_fwd)(R(gn2_pass) * pass)
+void R(gn2_inputs_fwd)(R(gn2_pass) *pass)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;
@@ -125,7 +125,7 @@ void R(gn2_inputs_fwd)(R(gn2_pass) * pass)
                pass->ctx.weights + pass->net->registers, (size_t)size * sizeof(real));
 }
 
-void R(gn2_inputs_bwd)(R(gn2_pass) * pass)
+void R(gn2_inputs_bwd)(R(gn2_pass) *pass)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;

@@ -25,7 +25,7 @@ typedef struct norm {
     int64_t cols;
 } norm;
 
-static void norm_fwd(const R(gn2_pass) * pass, const norm *n, real *y, const real *x)
+static void norm_fwd(const R(gn2_pass) *pass, const norm *n, real *y, const real *x)
 {
     const real *weights = pass->ctx.weights;
     pass->ctx.kernels->layernorm_fwd(y, n->mean, n->rstd, x, at(weights, n->at->gain),
@@ -34,8 +34,8 @@ static void norm_fwd(const R(gn2_pass) * pass, const norm *n, real *y, const rea
 }
 
 /* d_x += */
-static void norm_bwd(const R(gn2_pass) * pass, const norm *n, real *d_x,
-                     const real *d_y, const real *x)
+static void norm_bwd(const R(gn2_pass) *pass, const norm *n, real *d_x, const real *d_y,
+                     const real *x)
 {
     pass->ctx.kernels->layernorm_bwd(
         d_x, at_mutable(pass->ctx.grads, n->at->gain),
@@ -49,7 +49,7 @@ static gn2_heads heads_of(const gn2_hparams *h)
 }
 
 /* Dropout of layer i: before the first (legacy only) and the second linear. */
-static gn2_dropout ffn_dropout(const R(gn2_pass) * pass, int64_t i, int second)
+static gn2_dropout ffn_dropout(const R(gn2_pass) *pass, int64_t i, int second)
 {
     const gn2_hparams *h = pass->net->h;
     const double p = pass->dropping && (second || h->legacy) ? h->dropout_ffn : 0;
@@ -57,7 +57,7 @@ static gn2_dropout ffn_dropout(const R(gn2_pass) * pass, int64_t i, int second)
     return gn2_dropout_make(p, pass->step_key, place);
 }
 
-static void layer_fwd(R(gn2_pass) * pass, int64_t i)
+static void layer_fwd(R(gn2_pass) *pass, int64_t i)
 {
     const gn2_hparams *h = pass->net->h;
     const R(gn2_layer) *net = &pass->net->layer[i];
@@ -84,7 +84,7 @@ static void layer_fwd(R(gn2_pass) * pass, int64_t i)
 }
 
 /* d_x: gradient of the layer's end on entry, of its beginning on return. */
-static void layer_bwd(R(gn2_pass) * pass, int64_t i)
+static void layer_bwd(R(gn2_pass) *pass, int64_t i)
 {
     const gn2_hparams *h = pass->net->h;
     const R(gn2_layer) *net = &pass->net->layer[i];
@@ -121,7 +121,7 @@ static void layer_bwd(R(gn2_pass) * pass, int64_t i)
 }
 
 /* What the out projection reads: LN(x), or x, times the read-out multiplier. */
-static const real *readout_input(R(gn2_pass) * pass, real *x)
+static const real *readout_input(R(gn2_pass) *pass, real *x)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;
@@ -139,7 +139,7 @@ static const real *readout_input(R(gn2_pass) * pass, real *x)
 
 static const gn2_norm_at no_affine = {-1, -1};
 
-void R(gn2_encoder_fwd)(R(gn2_pass) * pass)
+void R(gn2_encoder_fwd)(R(gn2_pass) *pass)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;
@@ -152,7 +152,7 @@ void R(gn2_encoder_fwd)(R(gn2_pass) * pass)
     norm_fwd(pass, &n, s->z, s->z0);
 }
 
-static void readout_bwd(R(gn2_pass) * pass)
+static void readout_bwd(R(gn2_pass) *pass)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;
@@ -178,7 +178,7 @@ static void readout_bwd(R(gn2_pass) * pass)
     norm_bwd(pass, &n, s->d_x, s->d_y, x);
 }
 
-void R(gn2_encoder_bwd)(R(gn2_pass) * pass)
+void R(gn2_encoder_bwd)(R(gn2_pass) *pass)
 {
     readout_bwd(pass);
     for (int64_t i = pass->net->h->num_layers - 1; i >= 0; i--) layer_bwd(pass, i);

@@ -10,13 +10,13 @@
 
 #include "net/net.h"
 
-static real factor_of(const R(gn2_pass) * pass, gn2_task_id id)
+static real factor_of(const R(gn2_pass) *pass, gn2_task_id id)
 {
     const double total = pass->totals->value[id];
     return total > 0 ? (real)(pass->net->h->task[id].weight / total) : 0;
 }
 
-static gn2_mlp_dropout head_dropout(const R(gn2_pass) * pass, gn2_task_id id,
+static gn2_mlp_dropout head_dropout(const R(gn2_pass) *pass, gn2_task_id id,
                                     int64_t first)
 {
     const gn2_mlp_dropout drop = {
@@ -29,14 +29,14 @@ static gn2_mlp_dropout head_dropout(const R(gn2_pass) * pass, gn2_task_id id,
 }
 
 /* Places of the first layer's inputs; those of hidden layers start at +1. */
-static gn2_dropout input_dropout(const R(gn2_pass) * pass, gn2_task_id id, int part)
+static gn2_dropout input_dropout(const R(gn2_pass) *pass, gn2_task_id id, int part)
 {
     const gn2_mlp_dropout drop = head_dropout(pass, id, 0);
     return gn2_dropout_make(drop.p, drop.step_key,
                             drop.place + 16 + (uint64_t)(part > 0));
 }
 
-void R(gn2_head_inputs)(R(gn2_pass) * pass, gn2_task_id id)
+void R(gn2_head_inputs)(R(gn2_pass) *pass, gn2_task_id id)
 {
     R(gn2_space) *s = pass->space;
     const int64_t o = pass->net->h->out_dim, jets = pass->chunk.jets;
@@ -58,7 +58,7 @@ void R(gn2_head_inputs)(R(gn2_pass) * pass, gn2_task_id id)
      pass->batch->sequence[sequence].offset[pass->chunk.first], rows, o);
 }
 
-void R(gn2_head_inputs_bwd)(R(gn2_pass) * pass, gn2_task_id id, real *d_rows)
+void R(gn2_head_inputs_bwd)(R(gn2_pass) *pass, gn2_task_id id, real *d_rows)
 {
     R(gn2_space) *s = pass->space;
     const int64_t o = pass->net->h->out_dim, jets = pass->chunk.jets;
@@ -79,7 +79,7 @@ void R(gn2_head_inputs_bwd)(R(gn2_pass) * pass, gn2_task_id id, real *d_rows)
 }
 
 /* Cross-entropy of rows of logits against space->label. */
-static void classify(R(gn2_pass) * pass, gn2_task_id id, int64_t rows)
+static void classify(R(gn2_pass) *pass, gn2_task_id id, int64_t rows)
 {
     R(gn2_space) *s = pass->space;
     const int last = pass->net->h->task[id].net.depth - 1;
@@ -89,7 +89,7 @@ static void classify(R(gn2_pass) * pass, gn2_task_id id, int64_t rows)
         factor_of(pass, id), rows, pass->net->h->task[id].net.size[last + 1]);
 }
 
-void R(gn2_head_jets)(R(gn2_pass) * pass)
+void R(gn2_head_jets)(R(gn2_pass) *pass)
 {
     R(gn2_space) *s = pass->space;
     R(gn2_mlp_space) *b = &s->head[GN2_TASK_JETS];
@@ -110,7 +110,7 @@ void R(gn2_head_jets)(R(gn2_pass) * pass)
 }
 
 /* First layer, split: act0 (N, hidden) = W_z z + (W_G G + b) of the jet. */
-static void origin_first_layer(R(gn2_pass) * pass, int64_t rows)
+static void origin_first_layer(R(gn2_pass) *pass, int64_t rows)
 {
     const R(gn2_head) *head = &pass->net->head[GN2_TASK_ORIGIN];
     R(gn2_space) *s = pass->space;
@@ -128,7 +128,7 @@ static void origin_first_layer(R(gn2_pass) * pass, int64_t rows)
                                    head->mlp.depth > 1);
 }
 
-static void origin_first_layer_bwd(R(gn2_pass) * pass, int64_t rows)
+static void origin_first_layer_bwd(R(gn2_pass) *pass, int64_t rows)
 {
     const R(gn2_head) *head = &pass->net->head[GN2_TASK_ORIGIN];
     R(gn2_space) *s = pass->space;
@@ -150,7 +150,7 @@ static void origin_first_layer_bwd(R(gn2_pass) * pass, int64_t rows)
 }
 
 /* Gradient of the first layer's output → of its pre-activation. */
-static void origin_relu_bwd(R(gn2_pass) * pass, double p, int64_t rows)
+static void origin_relu_bwd(R(gn2_pass) *pass, double p, int64_t rows)
 {
     const R(gn2_head) *head = &pass->net->head[GN2_TASK_ORIGIN];
     R(gn2_mlp_space) *b = &pass->space->head[GN2_TASK_ORIGIN];
@@ -160,7 +160,7 @@ static void origin_relu_bwd(R(gn2_pass) * pass, double p, int64_t rows)
     if (p > 0) pass->ctx.kernels->scale(b->d_act[0], (real)(1 / (1 - p)), count);
 }
 
-void R(gn2_head_origin)(R(gn2_pass) * pass)
+void R(gn2_head_origin)(R(gn2_pass) *pass)
 {
     R(gn2_space) *s = pass->space;
     R(gn2_mlp_space) *b = &s->head[GN2_TASK_ORIGIN];

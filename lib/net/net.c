@@ -8,12 +8,12 @@
 #include "util/error.h"
 
 typedef struct maker {
-    R(gn2_net) * net;
+    R(gn2_net) *net;
     const gn2_net_options *options;
     gn2_status status; /* first failure */
 } maker;
 
-static void make_linear(maker *m, R(gn2_linear) * l, const gn2_linear_at *at)
+static void make_linear(maker *m, R(gn2_linear) *l, const gn2_linear_at *at)
 {
     *l = (R(gn2_linear)){.in = at->in,
                          .out = at->out,
@@ -25,7 +25,7 @@ static void make_linear(maker *m, R(gn2_linear) * l, const gn2_linear_at *at)
 }
 
 /* Columns first … first+in−1 of a linear map, its bias with the first of them. */
-static void make_part(maker *m, R(gn2_linear) * l, const gn2_linear_at *at, int64_t in,
+static void make_part(maker *m, R(gn2_linear) *l, const gn2_linear_at *at, int64_t in,
                       int part)
 {
     *l = (R(gn2_linear)){.in = in,
@@ -37,14 +37,14 @@ static void make_part(maker *m, R(gn2_linear) * l, const gn2_linear_at *at, int6
     m->status = R(gn2_linear_create)(l, &m->options->product, m->options->training);
 }
 
-static void make_mlp(maker *m, R(gn2_mlp) * mlp, const gn2_dense *dense, int from,
+static void make_mlp(maker *m, R(gn2_mlp) *mlp, const gn2_dense *dense, int from,
                      const gn2_linear_at *at)
 {
     mlp->depth = dense->depth;
     for (int k = from; k < dense->depth; k++) make_linear(m, &mlp->layer[k], &at[k]);
 }
 
-static void make_layer(maker *m, R(gn2_layer) * layer, const gn2_layer_at *at)
+static void make_layer(maker *m, R(gn2_layer) *layer, const gn2_layer_at *at)
 {
     layer->norm1 = at->norm1;
     layer->norm2 = at->norm2;
@@ -87,15 +87,15 @@ static void make_all(maker *m, const gn2_params *params)
 
 /* ---- every linear map of the net, in order ---- */
 
-typedef void (*linear_fn)(R(gn2_linear) * l, void *user);
+typedef void (*linear_fn)(R(gn2_linear) *l, void *user);
 
-static void each_mlp(R(gn2_mlp) * mlp, linear_fn fn, void *user)
+static void each_mlp(R(gn2_mlp) *mlp, linear_fn fn, void *user)
 {
     for (int k = 0; k < mlp->depth; k++)
         if (mlp->layer[k].fwd) fn(&mlp->layer[k], user);
 }
 
-static void each_linear(R(gn2_net) * net, linear_fn fn, void *user)
+static void each_linear(R(gn2_net) *net, linear_fn fn, void *user)
 {
     for (int s = 0; s < net->h->sequence_count; s++) each_mlp(&net->init[s], fn, user);
     for (int64_t i = 0; i < net->h->num_layers; i++) {
@@ -113,28 +113,28 @@ static void each_linear(R(gn2_net) * net, linear_fn fn, void *user)
     }
 }
 
-static void destroy_one(R(gn2_linear) * l, void *user)
+static void destroy_one(R(gn2_linear) *l, void *user)
 {
     (void)user;
     R(gn2_linear_destroy)(l);
 }
 
-static void count_one(R(gn2_linear) * l, void *user)
+static void count_one(R(gn2_linear) *l, void *user)
 {
     (void)l;
     ++*(size_t *)user;
 }
 
-static void list_one(R(gn2_linear) * l, void *user)
+static void list_one(R(gn2_linear) *l, void *user)
 {
     R(gn2_net) *net = user;
-    R(gn2_product) * all[] = {l->fwd, l->bwd, l->grad};
+    R(gn2_product) *all[] = {l->fwd, l->bwd, l->grad};
     net->linears[net->linear_count++] = l;
     for (int i = 0; i < 3; i++)
         if (all[i]) net->products[net->product_count++] = all[i];
 }
 
-static gn2_status list_all(R(gn2_net) * net)
+static gn2_status list_all(R(gn2_net) *net)
 {
     size_t count = 0;
     each_linear(net, count_one, &count);
@@ -145,7 +145,7 @@ static gn2_status list_all(R(gn2_net) * net)
     return GN2_OK;
 }
 
-static gn2_status allocate_norms(R(gn2_net) * net)
+static gn2_status allocate_norms(R(gn2_net) *net)
 {
     for (int s = 0; s < net->h->sequence_count; s++) {
         const size_t inputs = (size_t)net->h->init[s].size[0];
@@ -159,7 +159,7 @@ static gn2_status allocate_norms(R(gn2_net) * net)
     return GN2_OK;
 }
 
-static gn2_status fill_net(R(gn2_net) * net, const gn2_params *params,
+static gn2_status fill_net(R(gn2_net) *net, const gn2_params *params,
                            const gn2_net_options *options)
 {
     net->layer = gn2_alloc((size_t)net->h->num_layers, sizeof *net->layer);
@@ -172,7 +172,7 @@ static gn2_status fill_net(R(gn2_net) * net, const gn2_params *params,
 }
 
 gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_params *params,
-                             const gn2_net_options *options, R(gn2_net) * *out_net)
+                             const gn2_net_options *options, R(gn2_net) **out_net)
 {
     R(gn2_net) *net = gn2_alloc(1, sizeof *net);
     if (!net) return gn2_fail_memory();
@@ -190,7 +190,7 @@ gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_params *params,
     return GN2_OK;
 }
 
-void R(gn2_net_free)(R(gn2_net) * net)
+void R(gn2_net_free)(R(gn2_net) *net)
 {
     if (!net) return;
     if (net->layer) each_linear(net, destroy_one, NULL);
@@ -206,17 +206,17 @@ void R(gn2_net_free)(R(gn2_net) * net)
     gn2_free(net);
 }
 
-void R(gn2_net_pack_one)(R(gn2_net) * net, size_t index, const real *weights)
+void R(gn2_net_pack_one)(R(gn2_net) *net, size_t index, const real *weights)
 {
     R(gn2_linear_pack)(net->linears[index], weights);
 }
 
-void R(gn2_net_pack)(R(gn2_net) * net, const real *weights)
+void R(gn2_net_pack)(R(gn2_net) *net, const real *weights)
 {
     for (size_t i = 0; i < net->linear_count; i++) R(gn2_net_pack_one)(net, i, weights);
 }
 
-size_t R(gn2_net_bytes)(const R(gn2_net) * net)
+size_t R(gn2_net_bytes)(const R(gn2_net) *net)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < net->product_count; i++)
@@ -224,7 +224,7 @@ size_t R(gn2_net_bytes)(const R(gn2_net) * net)
     return bytes;
 }
 
-void R(gn2_net_set_norm)(R(gn2_net) * net, int sequence, const gn2_object_norm *jets,
+void R(gn2_net_set_norm)(R(gn2_net) *net, int sequence, const gn2_object_norm *jets,
                          const gn2_object_norm *own)
 {
     const int64_t split = net->h->jet_inputs, all = net->h->init[sequence].size[0];
@@ -237,7 +237,7 @@ void R(gn2_net_set_norm)(R(gn2_net) * net, int sequence, const gn2_object_norm *
     }
 }
 
-void R(gn2_net_set_norm_real)(R(gn2_net) * net, int sequence, const real *mean,
+void R(gn2_net_set_norm_real)(R(gn2_net) *net, int sequence, const real *mean,
                               const real *std)
 {
     const size_t bytes = (size_t)net->h->init[sequence].size[0] * sizeof(real);
@@ -245,7 +245,7 @@ void R(gn2_net_set_norm_real)(R(gn2_net) * net, int sequence, const real *mean,
     memcpy(net->std[sequence], std, bytes);
 }
 
-gn2_status R(gn2_net_set_class_weights)(R(gn2_net) * net, gn2_task_id task,
+gn2_status R(gn2_net_set_class_weights)(R(gn2_net) *net, gn2_task_id task,
                                         const double *weights, size_t count)
 {
     gn2_free(net->head[task].class_weights);

@@ -29,19 +29,19 @@ typedef struct R(gn2_net) {
     const gn2_hparams *h; /* borrowed: outlives the net */
     int training;         /* products and space of a backward pass */
     int keep;             /* a space keeps every activation; training implies it */
-    const R(gn2_kernels) * kernels;
+    const R(gn2_kernels) *kernels;
     R(gn2_mlp) init[GN2_MAX_SEQUENCES];
     real *mean[GN2_MAX_SEQUENCES], *std[GN2_MAX_SEQUENCES]; /* jet, then own inputs */
     real *fallback[GN2_MAX_SEQUENCES];                      /* for non-finite inputs */
     int replace_non_finite;
-    R(gn2_layer) * layer;
+    R(gn2_layer) *layer;
     gn2_norm_at final_norm;
     int64_t registers;
     R(gn2_linear) out_proj, gate; /* gate: no products */
     R(gn2_head) head[GN2_TASK_COUNT];
-    R(gn2_product) * *products; /* all of them, for lanes */
+    R(gn2_product) **products; /* all of them, for lanes */
     size_t product_count;
-    R(gn2_linear) * *linears; /* all of them, for packing */
+    R(gn2_linear) **linears; /* all of them, for packing */
     size_t linear_count;
 } R(gn2_net);
 
@@ -53,20 +53,20 @@ typedef struct gn2_net_options {
 } gn2_net_options;
 
 gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_params *params,
-                             const gn2_net_options *options, R(gn2_net) * *out_net);
-void R(gn2_net_free)(R(gn2_net) * net);
+                             const gn2_net_options *options, R(gn2_net) **out_net);
+void R(gn2_net_free)(R(gn2_net) *net);
 /* Packs the weights after they changed; no pass may be under way. */
-void R(gn2_net_pack)(R(gn2_net) * net, const real *weights);
+void R(gn2_net_pack)(R(gn2_net) *net, const real *weights);
 /* Packs linear map `index` of net->linear_count only: any thread, one each. */
-void R(gn2_net_pack_one)(R(gn2_net) * net, size_t index, const real *weights);
-size_t R(gn2_net_bytes)(const R(gn2_net) * net);
+void R(gn2_net_pack_one)(R(gn2_net) *net, size_t index, const real *weights);
+size_t R(gn2_net_bytes)(const R(gn2_net) *net);
 /* Normalisation of the jets and of sequence s: (inputs) each. */
-void R(gn2_net_set_norm)(R(gn2_net) * net, int sequence, const gn2_object_norm *jets,
+void R(gn2_net_set_norm)(R(gn2_net) *net, int sequence, const gn2_object_norm *jets,
                          const gn2_object_norm *own);
 /* The same from arrays in the net's precision. */
-void R(gn2_net_set_norm_real)(R(gn2_net) * net, int sequence, const real *mean,
+void R(gn2_net_set_norm_real)(R(gn2_net) *net, int sequence, const real *mean,
                               const real *std);
-gn2_status R(gn2_net_set_class_weights)(R(gn2_net) * net, gn2_task_id task,
+gn2_status R(gn2_net_set_class_weights)(R(gn2_net) *net, gn2_task_id task,
                                         const double *weights, size_t count);
 
 /* ---- a batch in the caller's memory and its chunks ---- */
@@ -103,15 +103,14 @@ typedef struct gn2_chunk {
 } gn2_chunk;
 
 /* Tokens of jet b. */
-int64_t R(gn2_batch_tokens)(const gn2_hparams *h, const R(gn2_batch) * batch,
-                            int64_t b);
+int64_t R(gn2_batch_tokens)(const gn2_hparams *h, const R(gn2_batch) *batch, int64_t b);
 /* Largest number of tokens of a jet, and their sum. */
-void R(gn2_batch_measure)(const gn2_hparams *h, const R(gn2_batch) * batch,
+void R(gn2_batch_measure)(const gn2_hparams *h, const R(gn2_batch) *batch,
                           int64_t *out_longest, int64_t *out_tokens);
 /* Cuts the jets from start->first on (start carries first, first_token and
  * first_pair) up to `end` into chunks of about equal tokens, at most `tokens` each
  * unless one jet has more. Returns their number; writes at most `capacity`. */
-int64_t R(gn2_batch_cut)(const gn2_hparams *h, const R(gn2_batch) * batch,
+int64_t R(gn2_batch_cut)(const gn2_hparams *h, const R(gn2_batch) *batch,
                          const gn2_chunk *start, int64_t end, int64_t tokens,
                          gn2_chunk *out_chunks, int64_t capacity);
 
@@ -135,7 +134,7 @@ typedef struct R(gn2_space) {
     int64_t tile; /* pair rows worked on at a time */
     char *block;
     size_t bytes; /* of the block */
-    R(gn2_lane) * lane;
+    R(gn2_lane) *lane;
 
     /* indices of the chunk */
     int64_t *token_offset, *pair_offset;    /* (B+1) */
@@ -145,7 +144,7 @@ typedef struct R(gn2_space) {
 
     real *x_in[GN2_MAX_SEQUENCES]; /* (N, jet + own inputs), normalised */
     R(gn2_mlp_space) init[GN2_MAX_SEQUENCES];
-    R(gn2_layer_space) * layer;              /* (L+1): [L].x is the encoder's end */
+    R(gn2_layer_space) *layer;               /* (L+1): [L].x is the encoder's end */
     real *final_mean, *final_rstd, *final_y; /* (T), (T), (T, E) */
     real *z0, *z;                            /* (T, o): before, after the post norm */
     R(gn2_pool_rows) pool;
@@ -167,11 +166,11 @@ typedef struct R(gn2_space) {
     real *scratch;                              /* attention, pooling */
 } R(gn2_space);
 
-gn2_status R(gn2_space_create)(const R(gn2_net) * net, const gn2_capacity *capacity,
-                               R(gn2_space) * *out_space);
-void R(gn2_space_free)(R(gn2_space) * space);
+gn2_status R(gn2_space_create)(const R(gn2_net) *net, const gn2_capacity *capacity,
+                               R(gn2_space) **out_space);
+void R(gn2_space_free)(R(gn2_space) *space);
 /* Bytes a space of this capacity has, lane included only when it exists. */
-size_t R(gn2_space_plan)(const R(gn2_net) * net, const gn2_capacity *capacity);
+size_t R(gn2_space_plan)(const R(gn2_net) *net, const gn2_capacity *capacity);
 
 /* ---- passes over one chunk ---- */
 
@@ -186,10 +185,10 @@ typedef struct gn2_losses {
 } gn2_losses;
 
 typedef struct R(gn2_pass) {
-    const R(gn2_net) * net;
-    R(gn2_space) * space;
+    const R(gn2_net) *net;
+    R(gn2_space) *space;
     R(gn2_context) ctx;
-    const R(gn2_batch) * batch;
+    const R(gn2_batch) *batch;
     gn2_chunk chunk;
     const gn2_truth *truth;   /* NULL: no losses */
     const gn2_totals *totals; /* with truth */
@@ -199,33 +198,33 @@ typedef struct R(gn2_pass) {
 } R(gn2_pass);
 
 /* Inputs → tokens z and pooled vector. */
-void R(gn2_pass_trunk)(R(gn2_pass) * pass);
+void R(gn2_pass_trunk)(R(gn2_pass) *pass);
 #define GN2_ALL_TASKS ((1u << GN2_TASK_COUNT) - 1)
 /* Heads forward; with truth the losses; with ctx.grads also their backward pass,
  * which sets d_z and d_pooled. tasks: bit set of gn2_task_id. */
-void R(gn2_pass_heads)(R(gn2_pass) * pass, unsigned tasks);
+void R(gn2_pass_heads)(R(gn2_pass) *pass, unsigned tasks);
 /* Backward from d_z and d_pooled to the inputs; gradients accumulate. */
-void R(gn2_pass_trunk_backward)(R(gn2_pass) * pass);
+void R(gn2_pass_trunk_backward)(R(gn2_pass) *pass);
 
 /* parts of gn2_pass_heads */
-void R(gn2_head_jets)(R(gn2_pass) * pass);
-void R(gn2_head_origin)(R(gn2_pass) * pass);
-void R(gn2_head_vertex)(R(gn2_pass) * pass);
+void R(gn2_head_jets)(R(gn2_pass) *pass);
+void R(gn2_head_origin)(R(gn2_pass) *pass);
+void R(gn2_head_vertex)(R(gn2_pass) *pass);
 /* parts of the trunk */
-void R(gn2_inputs_fwd)(R(gn2_pass) * pass);
-void R(gn2_inputs_bwd)(R(gn2_pass) * pass);
-void R(gn2_encoder_fwd)(R(gn2_pass) * pass);
-void R(gn2_encoder_bwd)(R(gn2_pass) * pass);
+void R(gn2_inputs_fwd)(R(gn2_pass) *pass);
+void R(gn2_inputs_bwd)(R(gn2_pass) *pass);
+void R(gn2_encoder_fwd)(R(gn2_pass) *pass);
+void R(gn2_encoder_bwd)(R(gn2_pass) *pass);
 
 /* Shared by the heads: constituents of the task and the pooled vector, dropped. */
-void R(gn2_head_inputs)(R(gn2_pass) * pass, gn2_task_id id);
+void R(gn2_head_inputs)(R(gn2_pass) *pass, gn2_task_id id);
 /* d_z += of the task's constituents; d_pooled += , both through the dropout. */
-void R(gn2_head_inputs_bwd)(R(gn2_pass) * pass, gn2_task_id id, real *d_rows);
+void R(gn2_head_inputs_bwd)(R(gn2_pass) *pass, gn2_task_id id, real *d_rows);
 
 /* Number of the task's constituents in the chunk. */
-int64_t R(gn2_pass_rows)(const R(gn2_pass) * pass, int sequence);
+int64_t R(gn2_pass_rows)(const R(gn2_pass) *pass, int sequence);
 /* Number in the data of the chunk's constituent r. */
-int64_t R(gn2_pass_row)(const R(gn2_pass) * pass, int sequence, int64_t r);
+int64_t R(gn2_pass_row)(const R(gn2_pass) *pass, int sequence, int64_t r);
 
 /* Places of dropout: one number each, layers of a perceptron follow. */
 enum {
@@ -236,6 +235,6 @@ enum {
 
 /* First layer with a value that is not finite after a pass in a training space,
  * or NULL: "init net", "encoder layer 2", … (written to text). */
-const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) * pass, char text[64]);
+const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) *pass, char text[64]);
 
 #endif

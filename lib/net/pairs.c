@@ -25,13 +25,13 @@ typedef struct tile {
     int64_t first; /* number of its first pair in the chunk */
 } tile;
 
-static const int64_t *offsets(const R(gn2_pass) * pass)
+static const int64_t *offsets(const R(gn2_pass) *pass)
 {
     return pass->space->row_offset[pass->net->h->task[GN2_TASK_VERTEX].sequence];
 }
 
 /* Skips jets that have no pairs left; 0 at the end. */
-static int settle(const R(gn2_pass) * pass, cursor *c)
+static int settle(const R(gn2_pass) *pass, cursor *c)
 {
     const int64_t *offset = offsets(pass);
     while (c->jet < pass->chunk.jets) {
@@ -43,10 +43,10 @@ static int settle(const R(gn2_pass) * pass, cursor *c)
     return 0;
 }
 
-typedef void (*group_fn)(R(gn2_pass) * pass, cursor at, int64_t row);
+typedef void (*group_fn)(R(gn2_pass) *pass, cursor at, int64_t row);
 
 /* Calls fn for every group (b, i) of a tile with the group's first row. */
-static void each_group(R(gn2_pass) * pass, const tile *t, group_fn fn)
+static void each_group(R(gn2_pass) *pass, const tile *t, group_fn fn)
 {
     const int64_t *offset = offsets(pass);
     cursor c = t->begin;
@@ -57,7 +57,7 @@ static void each_group(R(gn2_pass) * pass, const tile *t, group_fn fn)
 }
 
 /* Next tile behind `t`; 0 when all pairs are done. */
-static int next_tile(const R(gn2_pass) * pass, tile *t, cursor *next)
+static int next_tile(const R(gn2_pass) *pass, tile *t, cursor *next)
 {
     const int64_t *offset = offsets(pass);
     t->first += t->rows;
@@ -73,7 +73,7 @@ static int next_tile(const R(gn2_pass) * pass, tile *t, cursor *next)
     return 1;
 }
 
-static void group_fwd(R(gn2_pass) * pass, cursor at, int64_t row)
+static void group_fwd(R(gn2_pass) *pass, cursor at, int64_t row)
 {
     R(gn2_space) *s = pass->space;
     const int64_t start = offsets(pass)[at.jet];
@@ -84,7 +84,7 @@ static void group_fwd(R(gn2_pass) * pass, cursor at, int64_t row)
                                 s->pair_b + start * hidden, at.i, n, hidden);
 }
 
-static void group_bwd(R(gn2_pass) * pass, cursor at, int64_t row)
+static void group_bwd(R(gn2_pass) *pass, cursor at, int64_t row)
 {
     R(gn2_space) *s = pass->space;
     const R(gn2_mlp_space) *b = &s->head[GN2_TASK_VERTEX];
@@ -112,7 +112,7 @@ static real pair_weight(gn2_pair_weights rule, int32_t a, int32_t b)
     return a > 0 && b > 0 ? 2 : 1;
 }
 
-static void group_truth(R(gn2_pass) * pass, cursor at, int64_t row)
+static void group_truth(R(gn2_pass) *pass, cursor at, int64_t row)
 {
     R(gn2_space) *s = pass->space;
     const gn2_task *task = &pass->net->h->task[GN2_TASK_VERTEX];
@@ -136,7 +136,7 @@ static void group_truth(R(gn2_pass) * pass, cursor at, int64_t row)
 }
 
 /* a (N, hidden), b (N, hidden): the first layer's parts. */
-static void first_layer(R(gn2_pass) * pass)
+static void first_layer(R(gn2_pass) *pass)
 {
     const R(gn2_head) *head = &pass->net->head[GN2_TASK_VERTEX];
     R(gn2_space) *s = pass->space;
@@ -154,7 +154,7 @@ static void first_layer(R(gn2_pass) * pass)
                                    hidden, 0);
 }
 
-static void first_layer_bwd(R(gn2_pass) * pass)
+static void first_layer_bwd(R(gn2_pass) *pass)
 {
     const R(gn2_head) *head = &pass->net->head[GN2_TASK_VERTEX];
     R(gn2_space) *s = pass->space;
@@ -180,7 +180,7 @@ static void first_layer_bwd(R(gn2_pass) * pass)
     R(gn2_head_inputs_bwd)(pass, GN2_TASK_VERTEX, s->d_rows);
 }
 
-static gn2_mlp_dropout tile_dropout(const R(gn2_pass) * pass, const tile *t)
+static gn2_mlp_dropout tile_dropout(const R(gn2_pass) *pass, const tile *t)
 {
     const gn2_mlp_dropout drop = {
         .p = pass->dropping ? pass->net->h->dropout_heads : 0,
@@ -191,7 +191,7 @@ static gn2_mlp_dropout tile_dropout(const R(gn2_pass) * pass, const tile *t)
     return drop;
 }
 
-static void tile_fwd(R(gn2_pass) * pass, const tile *t, real *const *act)
+static void tile_fwd(R(gn2_pass) *pass, const tile *t, real *const *act)
 {
     const R(gn2_head) *head = &pass->net->head[GN2_TASK_VERTEX];
     const gn2_mlp_dropout drop = tile_dropout(pass, t);
@@ -202,7 +202,7 @@ static void tile_fwd(R(gn2_pass) * pass, const tile *t, real *const *act)
     R(gn2_mlp_fwd)(&pass->ctx, &head->mlp, 1, act, act[0], &drop, t->rows);
 }
 
-static void tile_bwd(R(gn2_pass) * pass, const tile *t, real *const *act)
+static void tile_bwd(R(gn2_pass) *pass, const tile *t, real *const *act)
 {
     const R(gn2_head) *head = &pass->net->head[GN2_TASK_VERTEX];
     real *const *d_act = pass->space->head[GN2_TASK_VERTEX].d_act;
@@ -214,7 +214,7 @@ static void tile_bwd(R(gn2_pass) * pass, const tile *t, real *const *act)
     each_group(pass, t, group_bwd);
 }
 
-static void tile_loss(R(gn2_pass) * pass, const tile *t, const real *logits)
+static void tile_loss(R(gn2_pass) *pass, const tile *t, const real *logits)
 {
     R(gn2_space) *s = pass->space;
     const gn2_task *task = &pass->net->h->task[GN2_TASK_VERTEX];
@@ -227,7 +227,7 @@ static void tile_loss(R(gn2_pass) * pass, const tile *t, const real *logits)
         d, logits, s->pair_target, s->pair_weight, factor, t->rows);
 }
 
-void R(gn2_head_vertex)(R(gn2_pass) * pass)
+void R(gn2_head_vertex)(R(gn2_pass) *pass)
 {
     R(gn2_space) *s = pass->space;
     const int last = pass->net->h->task[GN2_TASK_VERTEX].net.depth - 1;

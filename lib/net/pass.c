@@ -5,7 +5,7 @@
 
 #include "net/net.h"
 
-void R(gn2_pass_trunk)(R(gn2_pass) * pass)
+void R(gn2_pass_trunk)(R(gn2_pass) *pass)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;
@@ -18,7 +18,7 @@ void R(gn2_pass_trunk)(R(gn2_pass) * pass)
     memset(s->d_pooled, 0, (size_t)(pass->chunk.jets * h->out_dim) * sizeof(real));
 }
 
-void R(gn2_pass_heads)(R(gn2_pass) * pass, unsigned tasks)
+void R(gn2_pass_heads)(R(gn2_pass) *pass, unsigned tasks)
 {
     static void (*const heads[GN2_TASK_COUNT])(R(gn2_pass) *) = {
         R(gn2_head_jets), R(gn2_head_origin), R(gn2_head_vertex)};
@@ -26,7 +26,7 @@ void R(gn2_pass_heads)(R(gn2_pass) * pass, unsigned tasks)
         if (tasks >> id & 1 && pass->net->h->task[id].on) heads[id](pass);
 }
 
-void R(gn2_pass_trunk_backward)(R(gn2_pass) * pass)
+void R(gn2_pass_trunk_backward)(R(gn2_pass) *pass)
 {
     R(gn2_space) *s = pass->space;
     R(gn2_pool_jets_bwd)
@@ -36,12 +36,12 @@ void R(gn2_pass_trunk_backward)(R(gn2_pass) * pass)
     R(gn2_inputs_bwd)(pass);
 }
 
-static int bad(const R(gn2_pass) * pass, const real *x, int64_t count)
+static int bad(const R(gn2_pass) *pass, const real *x, int64_t count)
 {
     return !pass->ctx.kernels->all_finite(x, count);
 }
 
-const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) * pass, char text[64])
+const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) *pass, char text[64])
 {
     static const char *const heads[GN2_TASK_COUNT] = {
         "jets_classification head", "track_origin head", "track_vertexing head"};

@@ -17,8 +17,8 @@
 
 typedef struct carver {
     gn2_arena arena;
-    const R(gn2_net) * net;
-    R(gn2_space) * s;
+    const R(gn2_net) *net;
+    R(gn2_space) *s;
 } carver;
 
 static int64_t max64(int64_t a, int64_t b)
@@ -52,7 +52,7 @@ static void carve_indices(carver *c)
                        sizeof(int32_t));
 }
 
-static void carve_mlp(carver *c, const gn2_dense *dense, R(gn2_mlp_space) * mlp,
+static void carve_mlp(carver *c, const gn2_dense *dense, R(gn2_mlp_space) *mlp,
                       int64_t rows)
 {
     for (int k = 0; k < dense->depth; k++) {
@@ -61,7 +61,7 @@ static void carve_mlp(carver *c, const gn2_dense *dense, R(gn2_mlp_space) * mlp,
     }
 }
 
-static void carve_layer(carver *c, R(gn2_layer_space) * l)
+static void carve_layer(carver *c, R(gn2_layer_space) *l)
 {
     const gn2_hparams *h = c->net->h;
     const int64_t tokens = c->s->capacity.tokens, w = h->embed_dim;
@@ -155,7 +155,7 @@ static void carve_gradients(carver *c)
                            gn2_attention_scratch(s->capacity.longest, h->head_dim));
 }
 
-static size_t carve(R(gn2_space) * s, const R(gn2_net) * net)
+static size_t carve(R(gn2_space) *s, const R(gn2_net) *net)
 {
     carver c = {.arena = {.base = s->block}, .net = net, .s = s};
     s->tile = max64(PAIR_TILE, s->capacity.longest);
@@ -170,7 +170,7 @@ static size_t carve(R(gn2_space) * s, const R(gn2_net) * net)
     return c.arena.used;
 }
 
-static R(gn2_space) * new_space(const R(gn2_net) * net, const gn2_capacity *capacity)
+static R(gn2_space) *new_space(const R(gn2_net) *net, const gn2_capacity *capacity)
 {
     R(gn2_space) *s = gn2_alloc(1, sizeof *s);
     if (!s) return NULL;
@@ -181,7 +181,7 @@ static R(gn2_space) * new_space(const R(gn2_net) * net, const gn2_capacity *capa
     return NULL;
 }
 
-size_t R(gn2_space_plan)(const R(gn2_net) * net, const gn2_capacity *capacity)
+size_t R(gn2_space_plan)(const R(gn2_net) *net, const gn2_capacity *capacity)
 {
     R(gn2_space) *s = new_space(net, capacity);
     if (!s) return SIZE_MAX;
@@ -190,8 +190,8 @@ size_t R(gn2_space_plan)(const R(gn2_net) * net, const gn2_capacity *capacity)
     return bytes;
 }
 
-gn2_status R(gn2_space_create)(const R(gn2_net) * net, const gn2_capacity *capacity,
-                               R(gn2_space) * *out_space)
+gn2_status R(gn2_space_create)(const R(gn2_net) *net, const gn2_capacity *capacity,
+                               R(gn2_space) **out_space)
 {
     gn2_status status = GN2_OK;
     R(gn2_space) *s = new_space(net, capacity);
@@ -211,7 +211,7 @@ fail:
     return status;
 }
 
-void R(gn2_space_free)(R(gn2_space) * space)
+void R(gn2_space_free)(R(gn2_space) *space)
 {
     if (!space) return;
     R(gn2_lane_free)(space->lane);

@@ -13,7 +13,7 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
-gn2_status R(gn2_optimizer_create)(R(gn2_optimizer) * o)
+gn2_status R(gn2_optimizer_create)(R(gn2_optimizer) *o)
 {
     const size_t total = (size_t)o->params->total;
     o->steps = 0;
@@ -25,7 +25,7 @@ gn2_status R(gn2_optimizer_create)(R(gn2_optimizer) * o)
     return gn2_fail_memory();
 }
 
-void R(gn2_optimizer_destroy)(R(gn2_optimizer) * o)
+void R(gn2_optimizer_destroy)(R(gn2_optimizer) *o)
 {
     gn2_free(o->m);
     gn2_free(o->v);
@@ -33,8 +33,8 @@ void R(gn2_optimizer_destroy)(R(gn2_optimizer) * o)
 }
 
 typedef struct job {
-    R(gn2_optimizer) * o;
-    const R(gn2_update) * u;
+    R(gn2_optimizer) *o;
+    const R(gn2_update) *u;
     real beta1, beta2;       /* as the kernel takes them */
     double bias1, inv_bias2; /* 1 − β1^t, 1/√(1 − β2^t) */
 } job;
@@ -71,7 +71,7 @@ static void run_piece(void *context, int64_t index, int32_t worker)
         adamw_piece(j, p, t);
 }
 
-void R(gn2_optimizer_step)(R(gn2_optimizer) * o, const R(gn2_update) * update,
+void R(gn2_optimizer_step)(R(gn2_optimizer) *o, const R(gn2_update) *update,
                            gn2_pool *pool)
 {
     /* The moments decay by the rounded β, so their weights sum to 1 − β^t of that

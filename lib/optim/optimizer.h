@@ -26,7 +26,7 @@ typedef struct R(gn2_optimizer) {
     gn2_optim_options options;
     const gn2_params *params; /* borrowed: multipliers */
     const gn2_pieces *pieces; /* borrowed */
-    const R(gn2_kernels) * kernels;
+    const R(gn2_kernels) *kernels;
     real *m, *v;   /* arenas; v NULL for SGD */
     int64_t steps; /* updates done */
 } R(gn2_optimizer);
@@ -40,9 +40,9 @@ typedef struct R(gn2_update) {
 } R(gn2_update);
 
 /* Fills options, params, pieces, kernels of *o beforehand; m and v start at 0. */
-gn2_status R(gn2_optimizer_create)(R(gn2_optimizer) * o);
-void R(gn2_optimizer_destroy)(R(gn2_optimizer) * o);
-void R(gn2_optimizer_step)(R(gn2_optimizer) * o, const R(gn2_update) * update,
+gn2_status R(gn2_optimizer_create)(R(gn2_optimizer) *o);
+void R(gn2_optimizer_destroy)(R(gn2_optimizer) *o);
+void R(gn2_optimizer_step)(R(gn2_optimizer) *o, const R(gn2_update) *update,
                            gn2_pool *pool);
 
 #endif

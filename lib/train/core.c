@@ -11,7 +11,7 @@
 /* Chunks a shard has room for at first. */
 #define CHUNKS_A_SHARD 16
 
-static gn2_status create_net(R(gn2_core) * core)
+static gn2_status create_net(R(gn2_core) *core)
 {
     gn2_net_options options = {.product = core->options.product,
                                .training = 1,
@@ -20,7 +20,7 @@ static gn2_status create_net(R(gn2_core) * core)
     return R(gn2_net_create)(core->h, core->params, &options, &core->net);
 }
 
-static gn2_status create_arrays(R(gn2_core) * core)
+static gn2_status create_arrays(R(gn2_core) *core)
 {
     const size_t shards = (size_t)core->options.shards, total = (size_t)core->stride;
     size_t all;
@@ -39,7 +39,7 @@ static gn2_status create_arrays(R(gn2_core) * core)
     return all_there ? GN2_OK : gn2_fail_memory();
 }
 
-static gn2_status create_optimizer(R(gn2_core) * core)
+static gn2_status create_optimizer(R(gn2_core) *core)
 {
     core->optimizer = (R(gn2_optimizer)){.options = core->options.optim,
                                          .params = core->params,
@@ -49,7 +49,7 @@ static gn2_status create_optimizer(R(gn2_core) * core)
 }
 
 gn2_status R(gn2_core_create)(const gn2_hparams *h, const gn2_params *params,
-                              const gn2_core_options *options, R(gn2_core) * *out_core)
+                              const gn2_core_options *options, R(gn2_core) **out_core)
 {
     gn2_status status = GN2_OK;
     R(gn2_core) *core = gn2_alloc(1, sizeof *core);
@@ -71,7 +71,7 @@ fail:
     return status;
 }
 
-void R(gn2_core_free)(R(gn2_core) * core)
+void R(gn2_core_free)(R(gn2_core) *core)
 {
     if (!core) return;
     for (int32_t i = 0; core->space && i < core->workers; i++)
@@ -89,7 +89,7 @@ void R(gn2_core_free)(R(gn2_core) * core)
     gn2_free(core);
 }
 
-size_t R(gn2_core_bytes)(const R(gn2_core) * core)
+size_t R(gn2_core_bytes)(const R(gn2_core) *core)
 {
     const size_t arenas = (size_t)core->options.shards + (core->previous ? 2 : 1);
     const size_t moments = core->optimizer.v ? 2 : 1;
@@ -107,7 +107,7 @@ size_t R(gn2_core_bytes)(const R(gn2_core) * core)
     return bytes;
 }
 
-void R(gn2_core_set_weights)(R(gn2_core) * core, const real *weights)
+void R(gn2_core_set_weights)(R(gn2_core) *core, const real *weights)
 {
     memcpy(core->weights, weights, (size_t)core->params->total * sizeof(real));
     R(gn2_net_pack)(core->net, core->weights);
@@ -117,11 +117,11 @@ void R(gn2_core_set_weights)(R(gn2_core) * core, const real *weights)
 
 /* What all shards of a batch share. */
 typedef struct job {
-    R(gn2_core) * core;
-    const R(gn2_batch) * batch;
+    R(gn2_core) *core;
+    const R(gn2_batch) *batch;
     const gn2_truth *truth;
-    const R(gn2_visitor) * visitor; /* NULL: none */
-    int training;                   /* gradients and dropout */
+    const R(gn2_visitor) *visitor; /* NULL: none */
+    int training;                  /* gradients and dropout */
 } job;
 
 static R(gn2_pass) make_pass(const job *j, int32_t worker)
@@ -141,7 +141,7 @@ static R(gn2_pass) make_pass(const job *j, int32_t worker)
     };
 }
 
-static void run_chunk(const job *j, R(gn2_pass) * pass, const gn2_chunk *chunk)
+static void run_chunk(const job *j, R(gn2_pass) *pass, const gn2_chunk *chunk)
 {
     pass->chunk = *chunk;
     R(gn2_pass_trunk)(pass);
@@ -206,7 +206,7 @@ static gn2_status blame_layer(const job *j)
     return GN2_OK;
 }
 
-static gn2_status blame_tensor(const R(gn2_core) * core)
+static gn2_status blame_tensor(const R(gn2_core) *core)
 {
     for (size_t i = 0; i < core->params->count; i++) {
         const gn2_tensor *t = &core->params->tensor[i];
@@ -217,7 +217,7 @@ static gn2_status blame_tensor(const R(gn2_core) * core)
     return gn2_fail(GN2_ERR_NUMERIC, "the loss is not finite");
 }
 
-gn2_status R(gn2_core_gradient)(R(gn2_core) * core, const R(gn2_batch) * batch,
+gn2_status R(gn2_core_gradient)(R(gn2_core) *core, const R(gn2_batch) *batch,
                                 const gn2_truth *truth)
 {
     job j = {.core = core, .batch = batch, .truth = truth, .training = 1};
@@ -236,7 +236,7 @@ static void pack_one(void *context, int64_t index, int32_t worker)
     R(gn2_net_pack_one)(core->net, (size_t)index, core->weights);
 }
 
-void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1)
+void R(gn2_core_update)(R(gn2_core) *core, double lr, double beta1)
 {
     const R(gn2_update) update = {
         .weights = core->weights,
@@ -253,8 +253,8 @@ void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1)
     gn2_pool_run(core->options.pool, (int64_t)core->net->linear_count, pack_one, core);
 }
 
-gn2_status R(gn2_core_forward)(R(gn2_core) * core, const R(gn2_batch) * batch,
-                               const gn2_truth *truth, const R(gn2_visitor) * visitor)
+gn2_status R(gn2_core_forward)(R(gn2_core) *core, const R(gn2_batch) *batch,
+                               const gn2_truth *truth, const R(gn2_visitor) *visitor)
 {
     job j = {.core = core, .batch = batch, .truth = truth, .visitor = visitor};
     GN2_TRY(run_batch(&j));

@@ -34,7 +34,7 @@ typedef struct R(gn2_core) {
     const gn2_params *params;
     gn2_core_options options;
     gn2_pieces pieces;
-    R(gn2_net) * net;
+    R(gn2_net) *net;
     R(gn2_optimizer) optimizer;
     real *weights;  /* (total) */
     real *previous; /* (total) before the last update; NULL: not kept */
@@ -43,8 +43,8 @@ typedef struct R(gn2_core) {
     double *squares; /* (pieces) Σ g² */
     gn2_capacity capacity;
     int32_t workers;
-    R(gn2_space) * *space; /* (workers) */
-    gn2_shard *shard;      /* (shards) */
+    R(gn2_space) **space; /* (workers) */
+    gn2_shard *shard;     /* (shards) */
     gn2_chunk *chunk;
     int64_t chunk_capacity;
 
@@ -60,52 +60,52 @@ typedef struct R(gn2_core) {
  * normalisation at mean 0, std 1: R(gn2_net_set_norm)(core->net, …) and
  * R(gn2_net_set_class_weights) change that. */
 gn2_status R(gn2_core_create)(const gn2_hparams *h, const gn2_params *params,
-                              const gn2_core_options *options, R(gn2_core) * *out_core);
-void R(gn2_core_free)(R(gn2_core) * core);
+                              const gn2_core_options *options, R(gn2_core) **out_core);
+void R(gn2_core_free)(R(gn2_core) *core);
 /* Bytes of everything held. */
-size_t R(gn2_core_bytes)(const R(gn2_core) * core);
+size_t R(gn2_core_bytes)(const R(gn2_core) *core);
 
 /* Copies the arena (params->total) in and packs it. */
-void R(gn2_core_set_weights)(R(gn2_core) * core, const real *weights);
+void R(gn2_core_set_weights)(R(gn2_core) *core, const real *weights);
 
 /* Is there a label for every task that is on? */
 gn2_status R(gn2_truth_complete)(const gn2_hparams *h, const gn2_truth *truth);
 /* Are the labels that are there in range? Messages name jet or constituent, and the
  * value. Flavour must be there. */
-gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) * batch,
+gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) *batch,
                               const gn2_truth *truth);
 
 /* Losses and gradient of a batch with checked labels, dropout on; losses, tokens
  * and gradient_norm are set. GN2_ERR_NUMERIC names the first layer, or the tensor
  * whose gradient is not finite. Memory is allocated only when a batch exceeds every
  * one before it. */
-gn2_status R(gn2_core_gradient)(R(gn2_core) * core, const R(gn2_batch) * batch,
+gn2_status R(gn2_core_gradient)(R(gn2_core) *core, const R(gn2_batch) *batch,
                                 const gn2_truth *truth);
 
 /* Clips, updates and packs the weights; keeps the old ones if that was asked for. */
-void R(gn2_core_update)(R(gn2_core) * core, double lr, double beta1);
+void R(gn2_core_update)(R(gn2_core) *core, double lr, double beta1);
 
 /* Told of every chunk after its forward pass, on any thread; chunks are disjoint. */
 typedef struct R(gn2_visitor) {
-    void (*fn)(void *user, const R(gn2_pass) * pass);
+    void (*fn)(void *user, const R(gn2_pass) *pass);
     void *user;
     int ordered; /* chunk after chunk, on the caller's thread */
 } R(gn2_visitor);
 
 /* Forward pass without dropout; with truth also the losses. visitor may be NULL. */
-gn2_status R(gn2_core_forward)(R(gn2_core) * core, const R(gn2_batch) * batch,
-                               const gn2_truth *truth, const R(gn2_visitor) * visitor);
+gn2_status R(gn2_core_forward)(R(gn2_core) *core, const R(gn2_batch) *batch,
+                               const gn2_truth *truth, const R(gn2_visitor) *visitor);
 
 /* ---- parts ---- */
 
 /* Σ of class weights of what is labelled, positive pairs. */
-void R(gn2_truth_totals)(const R(gn2_net) * net, const R(gn2_batch) * batch,
+void R(gn2_truth_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
                          const gn2_truth *truth, gn2_totals *out_totals);
 /* Working space for jets of at least so many tokens. */
-gn2_status R(gn2_core_reserve)(R(gn2_core) * core, int64_t longest);
+gn2_status R(gn2_core_reserve)(R(gn2_core) *core, int64_t longest);
 /* Cuts the batch into shards and chunks; makes room for them. */
-gn2_status R(gn2_core_plan)(R(gn2_core) * core, const R(gn2_batch) * batch);
+gn2_status R(gn2_core_plan)(R(gn2_core) *core, const R(gn2_batch) *batch);
 /* Sums the shards' gradients and losses, sets gradient_norm. */
-void R(gn2_core_reduce)(R(gn2_core) * core);
+void R(gn2_core_reduce)(R(gn2_core) *core);
 
 #endif

@@ -37,8 +37,8 @@ static price price_of(const gn2_hparams *h)
     return p;
 }
 
-static int64_t jet_cost(const gn2_hparams *h, const R(gn2_batch) * batch,
-                        const price *p, int64_t b)
+static int64_t jet_cost(const gn2_hparams *h, const R(gn2_batch) *batch, const price *p,
+                        int64_t b)
 {
     const int64_t *offset =
         batch->sequence[h->task[GN2_TASK_VERTEX].sequence].offset + b;
@@ -47,7 +47,7 @@ static int64_t jet_cost(const gn2_hparams *h, const R(gn2_batch) * batch,
 }
 
 /* Jets from `first` on that bring the cost so far to `goal`; *cost goes along. */
-static int64_t shard_end(const R(gn2_core) * core, const R(gn2_batch) * batch,
+static int64_t shard_end(const R(gn2_core) *core, const R(gn2_batch) *batch,
                          const price *p, int64_t first, double goal, double *cost)
 {
     int64_t b = first;
@@ -57,7 +57,7 @@ static int64_t shard_end(const R(gn2_core) * core, const R(gn2_batch) * batch,
 }
 
 /* Cuts into chunks; returns how many there are, more than fit being counted only. */
-static int64_t cut(R(gn2_core) * core, const R(gn2_batch) * batch)
+static int64_t cut(R(gn2_core) *core, const R(gn2_batch) *batch)
 {
     const price p = price_of(core->h);
     const int32_t shards = core->options.shards;
@@ -88,7 +88,7 @@ static int64_t cut(R(gn2_core) * core, const R(gn2_batch) * batch)
     return used;
 }
 
-static gn2_status make_chunks(R(gn2_core) * core, const R(gn2_batch) * batch)
+static gn2_status make_chunks(R(gn2_core) *core, const R(gn2_batch) *batch)
 {
     const int64_t needed = cut(core, batch);
     if (needed <= core->chunk_capacity) return GN2_OK;
@@ -101,7 +101,7 @@ static gn2_status make_chunks(R(gn2_core) * core, const R(gn2_batch) * batch)
     return GN2_OK;
 }
 
-static gn2_status make_spaces(R(gn2_core) * core, const gn2_capacity *capacity)
+static gn2_status make_spaces(R(gn2_core) *core, const gn2_capacity *capacity)
 {
     for (int32_t i = 0; i < core->workers; i++) {
         R(gn2_space) *space = NULL;
@@ -113,7 +113,7 @@ static gn2_status make_spaces(R(gn2_core) * core, const gn2_capacity *capacity)
     return GN2_OK;
 }
 
-gn2_status R(gn2_core_reserve)(R(gn2_core) * core, int64_t longest)
+gn2_status R(gn2_core_reserve)(R(gn2_core) *core, int64_t longest)
 {
     if (core->capacity.jets && longest <= core->capacity.longest) return GN2_OK;
     const int64_t tokens = core->options.chunk_tokens;
@@ -123,7 +123,7 @@ gn2_status R(gn2_core_reserve)(R(gn2_core) * core, int64_t longest)
     return make_spaces(core, &c);
 }
 
-gn2_status R(gn2_core_plan)(R(gn2_core) * core, const R(gn2_batch) * batch)
+gn2_status R(gn2_core_plan)(R(gn2_core) *core, const R(gn2_batch) *batch)
 {
     int64_t longest;
     R(gn2_batch_measure)(core->h, batch, &longest, &core->tokens);

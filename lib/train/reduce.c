@@ -22,7 +22,7 @@ static void reduce_piece(void *context, int64_t index, int32_t worker)
     core->squares[index] = core->net->kernels->sum_squares(base, p->count);
 }
 
-static void reduce_losses(R(gn2_core) * core)
+static void reduce_losses(R(gn2_core) *core)
 {
     const int64_t shards = core->options.shards;
     for (int64_t d = 1; d < shards; d *= 2)
@@ -32,7 +32,7 @@ static void reduce_losses(R(gn2_core) * core)
     core->losses = core->shard[0].losses;
 }
 
-void R(gn2_core_reduce)(R(gn2_core) * core)
+void R(gn2_core_reduce)(R(gn2_core) *core)
 {
     double sum = 0;
     gn2_pool_run(core->options.pool, (int64_t)core->pieces.count, reduce_piece, core);

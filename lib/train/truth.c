@@ -6,7 +6,7 @@ static const char *const tasks[GN2_TASK_COUNT] = {"jets_classification", "track_
                                                   "track_vertexing"};
 
 /* Row of data of constituent i (counted over the batch). */
-static int64_t row_of(const R(gn2_rows) * rows, int64_t i)
+static int64_t row_of(const R(gn2_rows) *rows, int64_t i)
 {
     return rows->row ? rows->row[i] : i;
 }
@@ -24,7 +24,7 @@ gn2_status R(gn2_truth_complete)(const gn2_hparams *h, const gn2_truth *truth)
     return GN2_OK;
 }
 
-static gn2_status check_origin(const gn2_hparams *h, const R(gn2_batch) * batch,
+static gn2_status check_origin(const gn2_hparams *h, const R(gn2_batch) *batch,
                                const gn2_truth *truth, int64_t b)
 {
     const R(gn2_rows) *rows = &batch->sequence[h->task[GN2_TASK_ORIGIN].sequence];
@@ -39,7 +39,7 @@ static gn2_status check_origin(const gn2_hparams *h, const R(gn2_batch) * batch,
     return GN2_OK;
 }
 
-gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) * batch,
+gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) *batch,
                               const gn2_truth *truth)
 {
     for (int64_t b = 0; b < batch->jets; b++) {
@@ -61,7 +61,7 @@ static double weight_of(const real *weights, int32_t label)
     return weights ? (double)weights[label] : 1;
 }
 
-static double jet_total(const R(gn2_net) * net, const R(gn2_batch) * batch,
+static double jet_total(const R(gn2_net) *net, const R(gn2_batch) *batch,
                         const gn2_truth *truth)
 {
     const real *weights = net->head[GN2_TASK_JETS].class_weights;
@@ -71,7 +71,7 @@ static double jet_total(const R(gn2_net) * net, const R(gn2_batch) * batch,
     return sum;
 }
 
-static double origin_total(const R(gn2_net) * net, const R(gn2_batch) * batch,
+static double origin_total(const R(gn2_net) *net, const R(gn2_batch) *batch,
                            const gn2_truth *truth)
 {
     const real *weights = net->head[GN2_TASK_ORIGIN].class_weights;
@@ -83,7 +83,7 @@ static double origin_total(const R(gn2_net) * net, const R(gn2_batch) * batch,
 }
 
 /* Constituents of the jet of rows first … end−1 that share the vertex of i. */
-static int64_t partners(const R(gn2_rows) * rows, const int32_t *vertex, int64_t i,
+static int64_t partners(const R(gn2_rows) *rows, const int32_t *vertex, int64_t i,
                         int64_t end)
 {
     const int32_t v = vertex[row_of(rows, i)];
@@ -93,7 +93,7 @@ static int64_t partners(const R(gn2_rows) * rows, const int32_t *vertex, int64_t
     return count;
 }
 
-static double vertex_total(const R(gn2_net) * net, const R(gn2_batch) * batch,
+static double vertex_total(const R(gn2_net) *net, const R(gn2_batch) *batch,
                            const gn2_truth *truth)
 {
     const R(gn2_rows) *rows = &batch->sequence[net->h->task[GN2_TASK_VERTEX].sequence];
@@ -104,7 +104,7 @@ static double vertex_total(const R(gn2_net) * net, const R(gn2_batch) * batch,
     return 2 * (double)pairs; /* ordered */
 }
 
-void R(gn2_truth_totals)(const R(gn2_net) * net, const R(gn2_batch) * batch,
+void R(gn2_truth_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
                          const gn2_truth *truth, gn2_totals *out_totals)
 {
     static double (*const total[GN2_TASK_COUNT])(

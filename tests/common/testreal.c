@@ -28,7 +28,7 @@ static void read_list(const gn2_config *c, const char *format, const char *objec
         x[i] = given ? (real)gn2_config_f64_item(c, key, (size_t)i) : value;
 }
 
-static void set_norm(R(gn2_net) * net, const testmodel *model, int s)
+static void set_norm(R(gn2_net) *net, const testmodel *model, int s)
 {
     const gn2_config *c = model->config;
     const gn2_hparams *h = &model->h;
@@ -45,7 +45,7 @@ static void set_norm(R(gn2_net) * net, const testmodel *model, int s)
     gn2_free(std);
 }
 
-static void set_class_weights(R(gn2_net) * net, const testmodel *model, gn2_task_id id,
+static void set_class_weights(R(gn2_net) *net, const testmodel *model, gn2_task_id id,
                               const char *key)
 {
     double weights[64];
@@ -56,7 +56,7 @@ static void set_class_weights(R(gn2_net) * net, const testmodel *model, gn2_task
     need_ok(R(gn2_net_set_class_weights)(net, id, weights, count), key);
 }
 
-void R(testreal_set_norms)(R(gn2_net) * net, const testmodel *model)
+void R(testreal_set_norms)(R(gn2_net) *net, const testmodel *model)
 {
     for (int s = 0; s < model->h.sequence_count; s++) set_norm(net, model, s);
     set_class_weights(net, model, GN2_TASK_JETS,
@@ -64,7 +64,7 @@ void R(testreal_set_norms)(R(gn2_net) * net, const testmodel *model)
     set_class_weights(net, model, GN2_TASK_ORIGIN, "task.track_origin.class_weights");
 }
 
-void R(testreal_batch)(R(gn2_batch) * batch, const testbatch *source)
+void R(testreal_batch)(R(gn2_batch) *batch, const testbatch *source)
 {
     *batch = (R(gn2_batch)){.jets = source->jets};
     batch->jet.data = R(testreal)(source->jet, source->jets * source->jet_inputs);
@@ -90,7 +90,7 @@ static void free_data(const real *data)
     gn2_free(block.out);
 }
 
-void R(testreal_batch_free)(R(gn2_batch) * batch)
+void R(testreal_batch_free)(R(gn2_batch) *batch)
 {
     free_data(batch->jet.data);
     for (int s = 0; s < GN2_MAX_SEQUENCES; s++) free_data(batch->sequence[s].data);

@@ -11,8 +11,8 @@ typedef struct run {
     const testmodel *model;
     const testbatch *source;
     const testoptions *options;
-    R(gn2_net) * net;
-    R(gn2_space) * space;
+    R(gn2_net) *net;
+    R(gn2_space) *space;
     R(gn2_batch) batch;
     real *weights, *grads;
     gn2_truth truth;

@@ -15,7 +15,7 @@ static void *create(const testmodel *model, const gn2_optim_options *optim)
                                       .chunk_tokens = 64,
                                       .product = {.cap = GN2_ISA_BEST},
                                       .optim = *optim};
-    R(gn2_core) * core;
+    R(gn2_core) *core;
     need_ok(R(gn2_core_create)(&model->h, model->params, &options, &core), "core");
     R(testreal_set_norms)(core->net, model);
     real *weights = R(testreal)(model->weights, model->params->total);
@@ -79,7 +79,7 @@ static int layer_of(const golden_l1 *to, const char *prefix)
     return atoi(tail);
 }
 
-static void add_layers(const R(gn2_pass) * pass, golden_l1 *to)
+static void add_layers(const R(gn2_pass) *pass, golden_l1 *to)
 {
     const R(gn2_layer_space) *layer = pass->space->layer;
     const int64_t count = pass->chunk.tokens * pass->net->h->embed_dim;
@@ -91,7 +91,7 @@ static void add_layers(const R(gn2_pass) * pass, golden_l1 *to)
     if (i >= 0) add(to, layer[i + 1].x, NULL, count);
 }
 
-static void add_ends(const R(gn2_pass) * pass, golden_l1 *to)
+static void add_ends(const R(gn2_pass) *pass, golden_l1 *to)
 {
     const gn2_hparams *h = pass->net->h;
     const R(gn2_space) *s = pass->space;
@@ -113,7 +113,7 @@ static void add_ends(const R(gn2_pass) * pass, golden_l1 *to)
     if (is(to, "pair_logits")) add(to, s->pair_logits, NULL, c->pairs);
 }
 
-static void visit(void *user, const R(gn2_pass) * pass)
+static void visit(void *user, const R(gn2_pass) *pass)
 {
     const places *p = user;
     for (int64_t i = 0; i < p->count; i++) {

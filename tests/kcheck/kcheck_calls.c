@@ -9,7 +9,7 @@
 
 #include "kernels/kernels.h"
 
-#define CALL(name) static void name(const R(gn2_kernels) * k, kc_args * t)
+#define CALL(name) static void name(const R(gn2_kernels) *k, kc_args *t)
 #define A(i) ((real *)t->array[i])
 #define N(i) (t->n[i])
 #define S(i) ((real)t->s[i])
@@ -122,7 +122,7 @@ CALL(mul_tn)
     }
 static const struct {
     const char *name;
-    void (*call)(const R(gn2_kernels) * k, kc_args *t);
+    void (*call)(const R(gn2_kernels) *k, kc_args *t);
 } calls[] = {
     ROW(layernorm_fwd),
     ROW(layernorm_bwd),

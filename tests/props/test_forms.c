@@ -42,7 +42,7 @@ typedef struct scaling {
 typedef struct training {
     testmodel *model;
     gn2_params rest, readout; /* the table, without and with the read-out alone */
-    R(gn2_core) * core;
+    R(gn2_core) *core;
     R(gn2_optimizer) optimizer; /* of the read-out */
 } training;
 

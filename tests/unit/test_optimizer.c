@@ -67,8 +67,8 @@ static void teardown(fixture *f)
 static void run(fixture *f, double clip, gn2_pool *pool)
 {
     for (int k = 0; k < STEPS; k++) {
-        const R(gn2_update)
-            update = {f->weights, f->grads[k], rates[k], betas[k], clip};
+        const R(gn2_update) update = {f->weights, f->grads[k], rates[k], betas[k],
+                                      clip};
         R(gn2_optimizer_step)(&f->o, &update, pool);
     }
 }
