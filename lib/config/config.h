@@ -57,6 +57,8 @@ const char *gn2_config_key_of(char out_key[128], const char *format,
 /* Whether a constituent type's name can stand in a key; to be asked before
  * gn2_config_key_of() is. */
 gn2_status gn2_config_check_object(const char *name);
+/* The same of a task. */
+gn2_status gn2_config_check_task(const char *name);
 
 /* Every key that has a value, one by one; keys with `*` are the defaults of names
  * that are not set. Borrowed until the next change. */

@@ -39,14 +39,23 @@ const gn2_config_key *gn2_config_find_row(const char *key)
     return wildcard;
 }
 
-gn2_status gn2_config_check_object(const char *name)
+static gn2_status check_name(const char *name, const char *list)
 {
     const size_t segment = strspn(name, SEGMENT);
     if (segment > 0 && segment <= OBJECT_LENGTH && name[segment] == 0) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG,
-                    "model.constituents: '%.64s': 1 to %d letters, digits and _ are "
-                    "possible",
+                    "%s: '%.64s': 1 to %d letters, digits and _ are possible", list,
                     name, OBJECT_LENGTH);
+}
+
+gn2_status gn2_config_check_object(const char *name)
+{
+    return check_name(name, "model.constituents");
+}
+
+gn2_status gn2_config_check_task(const char *name)
+{
+    return check_name(name, "model.tasks");
 }
 
 /* The pattern with its `*` replaced by what stands there in the user's key: the

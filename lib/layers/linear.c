@@ -5,7 +5,19 @@
  *   backward  d_x = d_y W,  d_W += d_yᵀ x,  d_b += Σ_rows d_y
  * Nothing is cached: x belongs to the caller.
  */
-#include "layers/layer.h"
+#include "layers/linear.h"
+
+void R(gn2_linear_declare)(gn2_declaration *d, R(gn2_linear) *l, const char *name,
+                           const gn2_linear_shape *shape)
+{
+    char text[64];
+    *l = (R(gn2_linear)){.in = shape->in, .out = shape->out, .ld = shape->in};
+    gn2_declare_name(text, "%s.weight", name);
+    l->weight =
+        gn2_declare_weight(d, text, shape->out, shape->in, shape->growth)->offset;
+    gn2_declare_name(text, "%s.bias", name);
+    l->bias = gn2_declare_bias(d, text, shape->out, shape->in, shape->growth)->offset;
+}
 
 gn2_status R(gn2_linear_create)(R(gn2_linear) *l, const gn2_product_options *options,
                                 int training)

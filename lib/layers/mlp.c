@@ -6,15 +6,36 @@
  * A hidden activation is kept after relu and dropout; since a dropped or clipped
  * value is 0 and a kept one is scaled, the mask of both is a > 0.
  */
-#include "layers/layer.h"
-#include "util/rng.h"
+#include "layers/mlp.h"
 
-void R(gn2_dropout_rows)(const R(gn2_context) *ctx, const gn2_dropout *drop, real *x,
-                         int64_t first, int64_t rows, int64_t cols)
+void R(gn2_mlp_declare)(gn2_declaration *d, R(gn2_mlp) *mlp, const gn2_dense *dense,
+                        int drops, gn2_growth last)
 {
-    if (!drop->threshold) return;
-    ctx->kernels->dropout(x, drop->key, (uint64_t)(first * cols), drop->threshold,
-                          (real)drop->scale, rows * cols);
+    mlp->depth = dense->depth;
+    for (int k = 0; k < dense->depth; k++) {
+        const gn2_linear_shape shape = {
+            .out = dense->size[k + 1],
+            .in = dense->size[k],
+            .growth = k == dense->depth - 1 ? last : GN2_GROWS_NONE,
+        };
+        char name[64];
+        gn2_declare_name(name, "%d", (drops ? 3 : 2) * k + (drops ? 1 : 0));
+        R(gn2_linear_declare)(d, &mlp->layer[k], name, &shape);
+    }
+}
+
+void R(gn2_mlp_each)(R(gn2_mlp) *mlp, int from, R(gn2_linear_fn) fn, void *user)
+{
+    for (int k = from; k < mlp->depth; k++) fn(&mlp->layer[k], user);
+}
+
+void R(gn2_mlp_carve)(gn2_carver *c, const R(gn2_mlp) *mlp, R(gn2_mlp_space) *s,
+                      int64_t rows)
+{
+    for (int k = 0; k < mlp->depth; k++) {
+        s->act[k] = R(gn2_carve)(c, rows, mlp->layer[k].out);
+        if (c->training) s->d_act[k] = R(gn2_carve)(c, rows, mlp->layer[k].out);
+    }
 }
 
 void R(gn2_mlp_fwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
@@ -49,3 +70,13 @@ void R(gn2_mlp_bwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
         if (p > 0) ctx->kernels->scale(d_in, (real)(1 / (1 - p)), rows * l->in);
     }
 }
+
+#ifndef GN2_REAL_DOUBLE
+int64_t gn2_dense_cost(const gn2_dense *dense, int from)
+{
+    int64_t sum = 0;
+    for (int k = from; k < dense->depth; k++)
+        sum += dense->size[k] * dense->size[k + 1];
+    return sum;
+}
+#endif

@@ -6,35 +6,54 @@
  *             d_z_t += α_t d_G + d_g_t w;  d_w += Σ d_g z;  d_b += Σ d_g
  * Cached: α. A jet without tokens has G = 0.
  */
-#include "layers/layer.h"
+#include "layers/pool.h"
 
-void R(gn2_pool_jets_fwd)(const R(gn2_context) *ctx, const R(gn2_linear) *gate,
-                          const R(gn2_pool_rows) *rows, const int64_t *offset,
-                          int64_t jets)
+void R(gn2_pool_declare)(gn2_declaration *d, R(gn2_pool) *pool, int64_t cols)
 {
-    const int64_t cols = gate->in;
-    const real *w = ctx->weights + gate->weight;
-    const real bias = ctx->weights[gate->bias];
-    for (int64_t b = 0; b < jets; b++) {
-        const int64_t row = offset[b];
-        ctx->kernels->pool_fwd(rows->pooled + b * cols, rows->alpha + row,
-                               rows->logit + row, rows->z + row * cols, w, bias,
-                               offset[b + 1] - row, cols);
+    const gn2_linear_shape shape = {.out = 1, .in = cols};
+    R(gn2_linear_declare)(d, &pool->gate, "gate_nn", &shape);
+}
+
+void R(gn2_pool_carve)(gn2_carver *c, const R(gn2_pool) *pool, R(gn2_pool_space) *s)
+{
+    s->logit = R(gn2_carve)(c, c->tokens, 1);
+    s->alpha = R(gn2_carve)(c, c->tokens, 1);
+    s->pooled = R(gn2_carve)(c, c->jets, pool->gate.in);
+}
+
+void R(gn2_pool_show)(R(gn2_show) *show, const R(gn2_pool) *pool,
+                      const R(gn2_pool_space) *s, const gn2_tokens *t)
+{
+    const int64_t cols = pool->gate.in;
+    R(gn2_show_add)(show, (R(gn2_shown)){"gate", -1, s->logit, NULL, t->rows, 1, -1});
+    R(gn2_show_add)
+    (show, (R(gn2_shown)){"pooled", -1, s->pooled, NULL, t->jets, cols, -1});
+}
+
+void R(gn2_pool_fwd)(const R(gn2_context) *ctx, const R(gn2_pool) *pool,
+                     const R(gn2_pool_space) *s, const real *z, const gn2_tokens *t)
+{
+    const int64_t cols = pool->gate.in;
+    const real *w = ctx->weights + pool->gate.weight;
+    const real bias = ctx->weights[pool->gate.bias];
+    for (int64_t b = 0; b < t->jets; b++) {
+        const int64_t row = t->offset[b];
+        ctx->kernels->pool_fwd(s->pooled + b * cols, s->alpha + row, s->logit + row,
+                               z + row * cols, w, bias, t->offset[b + 1] - row, cols);
     }
 }
 
-void R(gn2_pool_jets_bwd)(const R(gn2_context) *ctx, const R(gn2_linear) *gate,
-                          real *d_z, real *scratch, const real *d_pooled,
-                          const R(gn2_pool_rows) *rows, const int64_t *offset,
-                          int64_t jets)
+void R(gn2_pool_bwd)(const R(gn2_context) *ctx, const R(gn2_pool) *pool,
+                     const R(gn2_pool_space) *s, real *d_z, real *scratch,
+                     const real *d_pooled, const real *z, const gn2_tokens *t)
 {
-    const int64_t cols = gate->in;
-    const real *w = ctx->weights + gate->weight;
-    real *d_w = ctx->grads + gate->weight, *d_b = ctx->grads + gate->bias;
-    for (int64_t b = 0; b < jets; b++) {
-        const int64_t row = offset[b], n = offset[b + 1] - row;
+    const int64_t cols = pool->gate.in;
+    const real *w = ctx->weights + pool->gate.weight;
+    real *d_w = ctx->grads + pool->gate.weight, *d_b = ctx->grads + pool->gate.bias;
+    for (int64_t b = 0; b < t->jets; b++) {
+        const int64_t row = t->offset[b], n = t->offset[b + 1] - row;
         if (n == 0) continue;
         ctx->kernels->pool_bwd(d_z + row * cols, d_w, d_b, scratch, d_pooled + b * cols,
-                               rows->z + row * cols, w, rows->alpha + row, n, cols);
+                               z + row * cols, w, s->alpha + row, n, cols);
     }
 }

@@ -28,11 +28,11 @@ void R(gn2_batch_measure)(const gn2_hparams *h, const R(gn2_batch) *batch,
     *out_tokens = tokens;
 }
 
-/* Ordered pairs of the vertex task in jet b. */
+/* Ordered pairs of jet b in the task over pairs. */
 static int64_t pairs_of(const gn2_hparams *h, const R(gn2_batch) *batch, int64_t b)
 {
-    if (!h->task[GN2_TASK_VERTEX].on) return 0;
-    const int64_t n = rows_of(&batch->sequence[h->task[GN2_TASK_VERTEX].sequence], b);
+    if (h->pairs < 0) return 0;
+    const int64_t n = rows_of(&batch->sequence[h->task[h->pairs].sequence], b);
     return n * (n - 1);
 }
 

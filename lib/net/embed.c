@@ -17,8 +17,14 @@ int64_t R(gn2_pass_rows)(const R(gn2_pass) *pass, int sequence)
 int64_t R(gn2_pass_row)(const R(gn2_pass) *pass, int sequence, int64_t r)
 {
     const R(gn2_rows) *rows = &pass->batch->sequence[sequence];
-    const int64_t number = rows->offset[pass->chunk.first] + r;
-    return rows->row ? rows->row[number] : number;
+    return R(gn2_rows_at)(rows, rows->offset[pass->chunk.first] + r);
+}
+
+gn2_constituents R(gn2_pass_constituents)(const R(gn2_pass) *pass, int sequence)
+{
+    return (gn2_constituents){.offset = pass->space->row_offset[sequence],
+                              .jets = pass->chunk.jets,
+                              .rows = R(gn2_pass_rows)(pass, sequence)};
 }
 
 /* Row offsets of every sequence, token and pair offsets of the chunk. */
@@ -26,7 +32,7 @@ static void index_jets(R(gn2_pass) *pass)
 {
     const gn2_hparams *h = pass->net->h;
     R(gn2_space) *s = pass->space;
-    const int vertex = h->task[GN2_TASK_VERTEX].sequence;
+    const int paired = h->pairs < 0 ? 0 : h->task[h->pairs].sequence;
     s->token_offset[0] = s->pair_offset[0] = 0;
     for (int k = 0; k < h->sequence_count; k++) s->row_offset[k][0] = 0;
     for (int64_t b = 0; b < pass->chunk.jets; b++) {
@@ -38,7 +44,7 @@ static void index_jets(R(gn2_pass) *pass)
             s->row_offset[k][b + 1] = row + n;
             token += n;
         }
-        const int64_t n = s->row_offset[vertex][b + 1] - s->row_offset[vertex][b];
+        const int64_t n = s->row_offset[paired][b + 1] - s->row_offset[paired][b];
         s->pair_offset[b + 1] = s->pair_offset[b] + n * (n - 1);
         s->token_offset[b + 1] = token + h->num_registers;
     }
@@ -132,15 +138,36 @@ void R(gn2_inputs_bwd)(R(gn2_pass) *pass)
     const int64_t w = h->embed_dim, size = h->num_registers * w;
     for (int64_t b = 0; b < pass->chunk.jets && size; b++)
         pass->ctx.kernels->add(pass->ctx.grads + pass->net->registers,
-                               s->d_x + s->token_offset[b + 1] * w - size, size);
+                               s->grads.d_x + s->token_offset[b + 1] * w - size, size);
     for (int k = 0; k < h->sequence_count; k++) {
         const int64_t rows = R(gn2_pass_rows)(pass, k);
         real *d_h0 = s->init[k].d_act[h->init[k].depth - 1];
         for (int64_t r = 0; r < rows; r++)
-            memcpy(d_h0 + r * w, s->d_x + s->row_token[k][r] * w,
+            memcpy(d_h0 + r * w, s->grads.d_x + s->row_token[k][r] * w,
                    (size_t)w * sizeof(real));
         R(gn2_mlp_bwd)
         (&pass->ctx, &pass->net->init[k], 0, s->init[k].d_act, NULL, s->init[k].act,
          s->x_in[k], init_dropout(pass, k).p, rows);
+    }
+}
+
+/* An init net of one linear map has no ReLU. */
+void R(gn2_inputs_show)(const R(gn2_pass) *pass, R(gn2_show) *show)
+{
+    const gn2_hparams *h = pass->net->h;
+    const R(gn2_space) *s = pass->space;
+    for (int k = 0; k < h->sequence_count; k++) {
+        const int64_t rows = R(gn2_pass_rows)(pass, k), cols = h->init[k].size[1];
+        real *x = s->init[k].act[0];
+        R(gn2_linear_fwd)
+        (&pass->ctx, &pass->net->init[k].layer[0], x, s->x_in[k], NULL, 0, rows);
+        void (*const add)(R(gn2_show) *, R(gn2_shown)) =
+            h->init[k].depth > 1 ? R(gn2_show_relu) : R(gn2_show_add);
+        add(show, (R(gn2_shown)){"init_pre", -1, x, NULL, rows, cols, -1});
+    }
+    for (int k = 0; k < h->sequence_count; k++) {
+        const real *x = s->init[k].act[h->init[k].depth - 1];
+        const int64_t rows = R(gn2_pass_rows)(pass, k), cols = h->embed_dim;
+        R(gn2_show_add)(show, (R(gn2_shown)){"init", -1, x, NULL, rows, cols, -1});
     }
 }

@@ -4,49 +4,39 @@
 #define GN2_NET_HPARAMS_H
 
 #include "config/config.h"
-#include "layers/layer.h"
+#include "layers/block.h"
+#include "layers/mlp.h"
+#include "layers/readout.h"
 
 #define GN2_MAX_SEQUENCES 8
+#define GN2_MAX_TASKS 16
 #define GN2_MAX_CLASSES 64
+#define GN2_TASK_NAME_SIZE 65
 
-typedef enum gn2_task_id {
-    GN2_TASK_JETS = 0,
-    GN2_TASK_ORIGIN = 1,
-    GN2_TASK_VERTEX = 2,
-    GN2_TASK_COUNT = 3
-} gn2_task_id;
+/* Whose rows a task has; a head reads G, [G, z_i] or [G, z_i, z_j]. */
+typedef enum gn2_task_rows {
+    GN2_OVER_JETS = 1,
+    GN2_OVER_CONSTITUENTS = 2,
+    GN2_OVER_PAIRS = 3
+} gn2_task_rows;
 
-typedef enum gn2_final_norm {
-    GN2_FINAL_POST = 0,
-    GN2_FINAL_PRE = 1,
-    GN2_FINAL_NONE = 2
-} gn2_final_norm;
-
-typedef enum gn2_parametrization {
-    GN2_PARAM_SP = 0,
-    GN2_PARAM_MUP = 1,
-    GN2_PARAM_MUP_ABSOLUTE = 2
-} gn2_parametrization;
-
-typedef enum gn2_pair_weights {
-    GN2_PAIR_SALT = 0,
-    GN2_PAIR_SYMMETRIC = 1,
-    GN2_PAIR_NONE = 2
-} gn2_pair_weights;
-
-/* Sizes of a perceptron: size[0] inputs, size[depth] outputs. */
-typedef struct gn2_dense {
-    int32_t depth;
-    int64_t size[GN2_DENSE_MAX + 1];
-} gn2_dense;
-
+/* A task of model.tasks, in its order: k of salt's tasks.k. */
 typedef struct gn2_task {
-    int on;
-    int index;    /* k of salt's tasks.k */
-    int sequence; /* constituent type; 0 for the jet task */
+    char name[GN2_TASK_NAME_SIZE];
+    int kind; /* row of the table of kinds (net/tasks.h) */
+    gn2_task_rows rows;
+    int sequence; /* constituent type, −1: the jets */
     double weight;
     gn2_dense net; /* size[0] counts the context: o, 2o, 3o */
+    int option;    /* the kind's own choice, see its file */
+    int partner;   /* another task whose labels it needs, −1: none */
 } gn2_task;
+
+/* Logits a row of a task. */
+static inline int64_t gn2_task_columns(const gn2_task *task)
+{
+    return task->net.size[task->net.depth];
+}
 
 typedef struct gn2_hparams {
     int64_t jet_inputs;
@@ -58,11 +48,13 @@ typedef struct gn2_hparams {
     int legacy; /* TransformerEncoder of GN2v01 */
     gn2_final_norm final_norm;
     double norm_eps;
-    int64_t classes, origins;
-    gn2_task task[GN2_TASK_COUNT];
-    gn2_pair_weights pair_weights;
+    int32_t task_count;
+    gn2_task task[GN2_MAX_TASKS];
+    int32_t flavour; /* task that classifies jets into model.classes, −1: none */
+    int32_t pairs;   /* the task over pairs, −1: none */
+    int64_t classes; /* of model.classes */
     double dropout_init, dropout_ffn, dropout_heads;
-    gn2_parametrization parametrization;
+    int parametrization; /* row of the table (net/parametrization.h) */
     int64_t base_width;
     double attn_scale;   /* factor of q·k */
     double readout_mult; /* factor of the out projection's input */
@@ -76,5 +68,11 @@ typedef struct gn2_hparams {
 
 /* Reads and checks; the message names the key. */
 gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out);
+
+/* Number of a task, −1 if there is none of that name. */
+int gn2_hparams_task(const gn2_hparams *h, const char *name);
+/* What the layers need to know of it. */
+gn2_block_shape gn2_hparams_block(const gn2_hparams *h);
+gn2_readout_shape gn2_hparams_readout(const gn2_hparams *h);
 
 #endif

@@ -136,7 +136,7 @@ gn2_model *gn2_model_ref(gn2_model *model)
 void gn2_model_unref(gn2_model *model)
 {
     if (!model || atomic_fetch_sub(&model->references, 1) > 1) return;
-    struct gn2_net_f32 **nets = &model->net[0][0][0][0];
+    gn2_net_f32 **nets = &model->net[0][0][0][0];
     for (size_t i = 0; i < sizeof model->net / sizeof *nets; i++)
         gn2_net_free_f32(nets[i]);
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {

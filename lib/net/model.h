@@ -3,16 +3,16 @@
 #ifndef GN2_NET_MODEL_H
 #define GN2_NET_MODEL_H
 
+#include <gn2/model.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "net/net.h"
 #include "net/params.h"
 
 /* Factors of the forward pass, as files name them. */
 #define GN2_SCALE_ATTENTION "scale.attention"
 #define GN2_SCALE_READOUT "scale.readout"
-
-struct gn2_net_f32;
 
 struct gn2_model {
     atomic_int references;
@@ -26,8 +26,8 @@ struct gn2_model {
     pthread_mutex_t mutex;                       /* guards `net` */
     /* packed weights for taggers by instruction set, back end, storage and
      * arithmetic, made at first use */
-    struct gn2_net_f32 *net[GN2_ISA_BEST + 1][GN2_BACKEND_ONEDNN + 1]
-                           [GN2_STORAGE_BF16 + 1][GN2_ARITHMETIC_BF16 + 1];
+    gn2_net_f32 *net[GN2_ISA_BEST + 1][GN2_BACKEND_ONEDNN + 1][GN2_STORAGE_BF16 + 1]
+                    [GN2_ARITHMETIC_BF16 + 1];
 };
 
 /* A model of a config (copied), weights zero. */

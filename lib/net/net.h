@@ -7,21 +7,22 @@
 #ifndef GN2_NET_NET_H
 #define GN2_NET_NET_H
 
-#include "net/params.h"
+#include "layers/pool.h"
+#include "layers/split.h"
+#include "net/hparams.h"
+
+/* Normalisation and defaults of one object, (inputs) each. */
+typedef struct gn2_object_norm {
+    float *mean, *std, *fallback;
+} gn2_object_norm;
 
 /* ---- the packed network ---- */
 
-typedef struct R(gn2_layer) {
-    gn2_norm_at norm1, norm2;
-    R(gn2_linear) qkv, attn_out, ffn_in, ffn_out;
-} R(gn2_layer);
-
-/* A head. The first layer of the origin and vertex heads is split by what it
- * reads: part[0] the pooled vector (with the bias), part[1] the constituent (or i),
- * part[2] the constituent j. The jet head uses mlp.layer[0] instead. */
+/* The head of a task. Over constituents and pairs the first layer is split by what
+ * it reads; mlp.layer[0] then has no products. */
 typedef struct R(gn2_head) {
     R(gn2_mlp) mlp;
-    R(gn2_linear) part[3];
+    R(gn2_split) split;  /* parts 0: not split */
     real *class_weights; /* (classes) or NULL */
 } R(gn2_head);
 
@@ -34,11 +35,12 @@ typedef struct R(gn2_net) {
     real *mean[GN2_MAX_SEQUENCES], *std[GN2_MAX_SEQUENCES]; /* jet, then own inputs */
     real *fallback[GN2_MAX_SEQUENCES];                      /* for non-finite inputs */
     int replace_non_finite;
-    R(gn2_layer) *layer;
-    gn2_norm_at final_norm;
-    int64_t registers;
-    R(gn2_linear) out_proj, gate; /* gate: no products */
-    R(gn2_head) head[GN2_TASK_COUNT];
+    int64_t registers; /* in the arena, −1: none */
+    gn2_block_shape block_shape;
+    R(gn2_block) *block; /* (L) */
+    R(gn2_readout) readout;
+    R(gn2_pool) pool;
+    R(gn2_head) head[GN2_MAX_TASKS];
     R(gn2_product) **products; /* all of them, for lanes */
     size_t product_count;
     R(gn2_linear) **linears; /* all of them, for packing */
@@ -52,9 +54,13 @@ typedef struct gn2_net_options {
     int replace_non_finite;
 } gn2_net_options;
 
-gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_params *params,
-                             const gn2_net_options *options, R(gn2_net) **out_net);
+gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_net_options *options,
+                             R(gn2_net) **out_net);
 void R(gn2_net_free)(R(gn2_net) *net);
+/* Shapes only: what gn2_net_declare() needs. */
+gn2_status R(gn2_net_new)(const gn2_hparams *h, R(gn2_net) **out_net);
+/* Declares all parameters in the order of the arena. */
+void R(gn2_net_declare)(R(gn2_net) *net, gn2_declaration *d);
 /* Packs the weights after they changed; no pass may be under way. */
 void R(gn2_net_pack)(R(gn2_net) *net, const real *weights);
 /* Packs linear map `index` of net->linear_count only: any thread, one each. */
@@ -66,7 +72,7 @@ void R(gn2_net_set_norm)(R(gn2_net) *net, int sequence, const gn2_object_norm *j
 /* The same from arrays in the net's precision. */
 void R(gn2_net_set_norm_real)(R(gn2_net) *net, int sequence, const real *mean,
                               const real *std);
-gn2_status R(gn2_net_set_class_weights)(R(gn2_net) *net, gn2_task_id task,
+gn2_status R(gn2_net_set_class_weights)(R(gn2_net) *net, int task,
                                         const double *weights, size_t count);
 
 /* ---- a batch in the caller's memory and its chunks ---- */
@@ -82,23 +88,33 @@ typedef struct R(gn2_rows) {
     const int64_t *row;
 } R(gn2_rows);
 
+/* Where valid row i, counted over the batch, lies in data. */
+static inline int64_t R(gn2_rows_at)(const R(gn2_rows) *rows, int64_t i)
+{
+    return rows->row ? rows->row[i] : i;
+}
+
 typedef struct R(gn2_batch) {
     int64_t jets;
     R(gn2_rows) jet;
     R(gn2_rows) sequence[GN2_MAX_SEQUENCES];
 } R(gn2_batch);
 
-/* Labels in the caller's layout: origin and vertex by row of data, as R(gn2_rows)
- * finds them. NULL: none. */
-typedef struct gn2_truth {
-    const int32_t *flavour, *origin, *vertex;
-} gn2_truth;
+/* Labels of one task in the caller's layout: by jet, or by row of data as R(gn2_rows)
+ * finds it. NULL: none. */
+typedef struct gn2_task_labels {
+    const int32_t *index; /* classes or vertices */
+} gn2_task_labels;
+
+typedef struct gn2_batch_labels {
+    gn2_task_labels task[GN2_MAX_TASKS];
+} gn2_batch_labels;
 
 /* Jets first … first+jets−1 of a batch, and what lies before them in it. */
 typedef struct gn2_chunk {
     int64_t first, jets;
     int64_t tokens, longest; /* longest: most tokens of a jet */
-    int64_t pairs;           /* of the vertex task */
+    int64_t pairs;           /* of the task over pairs */
     int64_t first_token, first_pair;
 } gn2_chunk;
 
@@ -120,14 +136,20 @@ typedef struct gn2_capacity {
     int64_t jets, tokens, longest;
 } gn2_capacity;
 
-typedef struct R(gn2_layer_space) {
-    real *x, *mean1, *rstd1, *y1, *qkv, *p, *o;
-    real *x_mid, *mean2, *rstd2, *y2, *f;
-} R(gn2_layer_space);
+/* Of the first layer over pairs: (N, hidden) each, and a tile's targets. */
+typedef struct R(gn2_pair_space) {
+    real *a, *b, *d_a, *d_b;
+    real *target, *weight; /* (tile) */
+} R(gn2_pair_space);
 
-typedef struct R(gn2_mlp_space) {
-    real *act[GN2_DENSE_MAX], *d_act[GN2_DENSE_MAX];
-} R(gn2_mlp_space);
+typedef struct R(gn2_head_space) {
+    R(gn2_mlp_space) mlp;
+    R(gn2_split_space) split;
+    real *pooled; /* (B, o), dropped; the space's own without dropout */
+    real *z;      /* (N, o) constituents of the task, dropped */
+    real *logits; /* (rows, columns), all rows of the chunk */
+    R(gn2_pair_space) pair;
+} R(gn2_head_space);
 
 typedef struct R(gn2_space) {
     gn2_capacity capacity;
@@ -144,26 +166,15 @@ typedef struct R(gn2_space) {
 
     real *x_in[GN2_MAX_SEQUENCES]; /* (N, jet + own inputs), normalised */
     R(gn2_mlp_space) init[GN2_MAX_SEQUENCES];
-    R(gn2_layer_space) *layer;               /* (L+1): [L].x is the encoder's end */
-    real *final_mean, *final_rstd, *final_y; /* (T), (T), (T, E) */
-    real *z0, *z;                            /* (T, o): before, after the post norm */
-    R(gn2_pool_rows) pool;
-    real *pooled; /* (B, o) */
-
-    R(gn2_mlp_space) head[GN2_TASK_COUNT];
-    real *head_pooled[GN2_TASK_COUNT]; /* (B, o), dropped; = pooled without dropout */
-    real *head_z[GN2_TASK_COUNT];      /* (N, o) constituents of the task, dropped */
-    real *context;                     /* (B, hidden) part[0] of a head */
-    real *pair_a, *pair_b;             /* (N, hidden) parts of the pair head */
-    real *pair_logits;                 /* (pairs) */
-    real *pair_target, *pair_weight;   /* (tile) */
+    R(gn2_block_space) *layer; /* (L+1): [L].x is the encoder's end */
+    R(gn2_readout_space) readout;
+    R(gn2_pool_space) pool;
+    R(gn2_head_space) head[GN2_MAX_TASKS];
 
     /* gradients, training only */
-    real *d_x, *d_y, *d_wide;                   /* (T, E), (T, E), (T, max(3E, M)) */
-    real *d_z, *d_z0, *d_rows;                  /* (T, o) */
-    real *d_pooled, *d_context, *d_head_pooled; /* (B, o), (B, hidden), (B, o) */
-    real *d_pair_a, *d_pair_b;                  /* (N, hidden) */
-    real *scratch;                              /* attention, pooling */
+    R(gn2_block_grads) grads;
+    real *d_z, *d_rows;             /* (T, o) */
+    real *d_pooled, *d_head_pooled; /* (B, o) */
 } R(gn2_space);
 
 gn2_status R(gn2_space_create)(const R(gn2_net) *net, const gn2_capacity *capacity,
@@ -174,14 +185,13 @@ size_t R(gn2_space_plan)(const R(gn2_net) *net, const gn2_capacity *capacity);
 
 /* ---- passes over one chunk ---- */
 
-/* Σ of class weights of labelled jets and constituents, positive pairs: what the
- * losses are divided by, over the whole batch. */
+/* What the loss of each task is divided by, over the whole batch. */
 typedef struct gn2_totals {
-    double value[GN2_TASK_COUNT];
+    double value[GN2_MAX_TASKS];
 } gn2_totals;
 
 typedef struct gn2_losses {
-    double value[GN2_TASK_COUNT]; /* times the task weights */
+    double value[GN2_MAX_TASKS]; /* times the task weights */
 } gn2_losses;
 
 typedef struct R(gn2_pass) {
@@ -190,51 +200,56 @@ typedef struct R(gn2_pass) {
     R(gn2_context) ctx;
     const R(gn2_batch) *batch;
     gn2_chunk chunk;
-    const gn2_truth *truth;   /* NULL: no losses */
-    const gn2_totals *totals; /* with truth */
-    uint64_t step_key;        /* of the dropout */
-    int dropping;             /* dropout on */
-    gn2_losses losses;        /* += */
+    const gn2_batch_labels *labels; /* NULL: no losses */
+    const gn2_totals *totals;       /* with labels */
+    uint64_t step_key;              /* of the dropout */
+    int dropping;                   /* dropout on */
+    gn2_losses losses;              /* += */
 } R(gn2_pass);
+
+#define GN2_ALL_TASKS ((1u << GN2_MAX_TASKS) - 1)
 
 /* Inputs → tokens z and pooled vector. */
 void R(gn2_pass_trunk)(R(gn2_pass) *pass);
-#define GN2_ALL_TASKS ((1u << GN2_TASK_COUNT) - 1)
-/* Heads forward; with truth the losses; with ctx.grads also their backward pass,
- * which sets d_z and d_pooled. tasks: bit set of gn2_task_id. */
+/* Heads forward; with labels the losses; with ctx.grads also their backward pass,
+ * which sets d_z and d_pooled. tasks: bit set of task numbers. */
 void R(gn2_pass_heads)(R(gn2_pass) *pass, unsigned tasks);
 /* Backward from d_z and d_pooled to the inputs; gradients accumulate. */
 void R(gn2_pass_trunk_backward)(R(gn2_pass) *pass);
+/* Output of every module of a finished pass in a space that keeps activations, in
+ * order, the same for every chunk. Values that were fused away are made again in the
+ * space, in place of what the next layer read. */
+void R(gn2_pass_show)(const R(gn2_pass) *pass, R(gn2_show) *show);
+/* First layer with a value that is not finite after a pass in a training space,
+ * or NULL: "init net", "encoder layer 2", … (written to text). */
+const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) *pass, char text[96]);
 
-/* parts of gn2_pass_heads */
-void R(gn2_head_jets)(R(gn2_pass) *pass);
-void R(gn2_head_origin)(R(gn2_pass) *pass);
-void R(gn2_head_vertex)(R(gn2_pass) *pass);
-/* parts of the trunk */
-void R(gn2_inputs_fwd)(R(gn2_pass) *pass);
-void R(gn2_inputs_bwd)(R(gn2_pass) *pass);
-void R(gn2_encoder_fwd)(R(gn2_pass) *pass);
-void R(gn2_encoder_bwd)(R(gn2_pass) *pass);
-
-/* Shared by the heads: constituents of the task and the pooled vector, dropped. */
-void R(gn2_head_inputs)(R(gn2_pass) *pass, gn2_task_id id);
-/* d_z += of the task's constituents; d_pooled += , both through the dropout. */
-void R(gn2_head_inputs_bwd)(R(gn2_pass) *pass, gn2_task_id id, real *d_rows);
-
-/* Number of the task's constituents in the chunk. */
+/* The pass's tokens as layers see them, and the constituents of a sequence. */
+gn2_tokens R(gn2_pass_tokens)(const R(gn2_pass) *pass);
+gn2_constituents R(gn2_pass_constituents)(const R(gn2_pass) *pass, int sequence);
+/* Number of a sequence's constituents in the chunk. */
 int64_t R(gn2_pass_rows)(const R(gn2_pass) *pass, int sequence);
 /* Number in the data of the chunk's constituent r. */
 int64_t R(gn2_pass_row)(const R(gn2_pass) *pass, int sequence, int64_t r);
 
+/* parts of the trunk */
+void R(gn2_inputs_fwd)(R(gn2_pass) *pass);
+void R(gn2_inputs_bwd)(R(gn2_pass) *pass);
+void R(gn2_inputs_show)(const R(gn2_pass) *pass, R(gn2_show) *show);
+
+/* Multiply-adds of a chunk's parts, up to a common factor. */
+typedef struct gn2_price {
+    int64_t token, pair;
+} gn2_price;
+
+gn2_price gn2_net_price(const gn2_hparams *h);
+
 /* Places of dropout: one number each, layers of a perceptron follow. */
 enum {
-    GN2_PLACE_INIT = 0,                                    /* + 16·sequence */
-    GN2_PLACE_HEAD = 16 * GN2_MAX_SEQUENCES,               /* + 32·task */
-    GN2_PLACE_LAYER = GN2_PLACE_HEAD + 32 * GN2_TASK_COUNT /* + 2·layer */
+    GN2_PLACE_INIT = 0,                                /* + 16·sequence */
+    GN2_PLACE_HEAD = 16 * GN2_MAX_SEQUENCES,           /* + 32·task, the first three */
+    GN2_PLACE_LAYER = GN2_PLACE_HEAD + 32 * 3,         /* + 2·layer */
+    GN2_PLACE_MORE_HEADS = GN2_PLACE_LAYER + (1 << 20) /* + 32·task */
 };
-
-/* First layer with a value that is not finite after a pass in a training space,
- * or NULL: "init net", "encoder layer 2", … (written to text). */
-const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) *pass, char text[64]);
 
 #endif

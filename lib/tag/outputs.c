@@ -3,10 +3,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/vertex.h"
 #include "tag/tagger.h"
-#include "tag/vertex.h"
 #include "util/error.h"
 #include "util/str.h"
+
+/* The tasks that outputs are of, until they list them themselves. */
+typedef enum role { ROLE_JETS, ROLE_ORIGIN, ROLE_VERTEX } role;
+
+static int task_number(const gn2_hparams *h, int role)
+{
+    if (role == ROLE_JETS) return h->flavour;
+    return role == ROLE_VERTEX ? h->pairs : gn2_hparams_task(h, "track_origin");
+}
 
 #define ID_STEP 32 /* an id is kind + ID_STEP·object */
 
@@ -20,18 +29,18 @@ typedef struct output_kind {
 } output_kind;
 
 static const output_kind kinds[GN2_OUT_COUNT] = {
-    [GN2_OUT_PROBABILITIES] = {"probabilities", OF_JETS, GN2_TASK_JETS},
-    [GN2_OUT_LOGITS] = {"logits", OF_JETS, GN2_TASK_JETS},
-    [GN2_OUT_D_B] = {"D_b", OF_JETS, GN2_TASK_JETS},
-    [GN2_OUT_D_C] = {"D_c", OF_JETS, GN2_TASK_JETS},
-    [GN2_OUT_D_TAU] = {"D_tau", OF_JETS, GN2_TASK_JETS},
+    [GN2_OUT_PROBABILITIES] = {"probabilities", OF_JETS, ROLE_JETS},
+    [GN2_OUT_LOGITS] = {"logits", OF_JETS, ROLE_JETS},
+    [GN2_OUT_D_B] = {"D_b", OF_JETS, ROLE_JETS},
+    [GN2_OUT_D_C] = {"D_c", OF_JETS, ROLE_JETS},
+    [GN2_OUT_D_TAU] = {"D_tau", OF_JETS, ROLE_JETS},
     [GN2_OUT_EMBEDDING] = {"embedding", OF_JETS, -1},
-    [GN2_OUT_ORIGIN] = {"origin", OF_CONSTITUENTS, GN2_TASK_ORIGIN},
-    [GN2_OUT_ORIGIN_LOGITS] = {"origin_logits", OF_CONSTITUENTS, GN2_TASK_ORIGIN},
+    [GN2_OUT_ORIGIN] = {"origin", OF_CONSTITUENTS, ROLE_ORIGIN},
+    [GN2_OUT_ORIGIN_LOGITS] = {"origin_logits", OF_CONSTITUENTS, ROLE_ORIGIN},
     [GN2_OUT_TRACK_EMBEDDING] = {"embedding", OF_CONSTITUENTS, -1},
     [GN2_OUT_ATTENTION] = {"attention", OF_CONSTITUENTS, -1},
-    [GN2_OUT_VERTEX] = {"vertex", OF_CONSTITUENTS, GN2_TASK_VERTEX},
-    [GN2_OUT_PAIRS] = {"logits", OF_PAIRS, GN2_TASK_VERTEX},
+    [GN2_OUT_VERTEX] = {"vertex", OF_CONSTITUENTS, ROLE_VERTEX},
+    [GN2_OUT_PAIRS] = {"logits", OF_PAIRS, ROLE_VERTEX},
 };
 
 /* Whether the model has output `kind` of `object` (0: jets, else a sequence). */
@@ -42,8 +51,9 @@ static int exists(const gn2_tagger *t, int kind, int object)
     if ((kinds[kind].rows == OF_JETS) != (object == 0)) return 0;
     if (kind >= GN2_OUT_D_B && kind <= GN2_OUT_D_TAU)
         return t->rule[kind - GN2_OUT_D_B].signal >= 0;
-    if (task <= GN2_TASK_JETS) return 1;
-    return h->task[task].on && h->task[task].sequence == object - 1;
+    if (task <= ROLE_JETS) return 1;
+    const int k = task_number(h, task);
+    return k >= 0 && h->task[k].sequence == object - 1;
 }
 
 static void name_of(const gn2_tagger *t, int kind, int object, char out_name[160])
@@ -95,7 +105,7 @@ int64_t gn2_tag_output_columns(const gn2_tagger *t, int32_t id)
         return h->classes;
     case GN2_OUT_ORIGIN:
     case GN2_OUT_ORIGIN_LOGITS:
-        return h->origins;
+        return gn2_task_columns(&h->task[task_number(h, ROLE_ORIGIN)]);
     case GN2_OUT_EMBEDDING:
     case GN2_OUT_TRACK_EMBEDDING:
         return h->out_dim;
@@ -107,7 +117,8 @@ int64_t gn2_tag_output_columns(const gn2_tagger *t, int32_t id)
 /* Ordered pairs of the vertex task's constituents in the call. */
 static int64_t count_pairs(const gn2_tag_call *call)
 {
-    const int sequence = call->tagger->net->h->task[GN2_TASK_VERTEX].sequence;
+    const int sequence =
+        call->tagger->net->h->task[call->tagger->net->h->pairs].sequence;
     const int64_t *offset = call->batch.sequence[sequence].offset;
     int64_t pairs = 0;
     for (int64_t b = 0; b < call->batch.jets; b++) {
@@ -151,7 +162,7 @@ gn2_status gn2_tag_check_outputs(gn2_tag_call *call)
     for (size_t i = 0; i < call->count; i++) {
         GN2_TRY(check_output(call, &call->outputs[i]));
         const int task = kinds[call->outputs[i].id % ID_STEP].task;
-        if (task >= 0) call->tasks |= 1u << task;
+        if (task >= 0) call->tasks |= 1u << task_number(call->tagger->net->h, task);
     }
     return GN2_OK;
 }
@@ -195,9 +206,9 @@ static void softmax_row(const writer *w, float *row, const float *logits)
     w->pass->ctx.kernels->softmax(row, logits, 1, w->columns);
 }
 
-static const float *logits_of(const gn2_pass_f32 *pass, gn2_task_id id)
+static const float *logits_of(const gn2_pass_f32 *pass, int role)
 {
-    return pass->space->head[id].act[pass->net->h->task[id].net.depth - 1];
+    return pass->space->head[task_number(pass->net->h, role)].logits;
 }
 
 static void write_jets(const writer *w)
@@ -205,13 +216,13 @@ static void write_jets(const writer *w)
     const gn2_pass_f32 *pass = w->pass;
     const gn2_hparams *h = pass->net->h;
     const int kind = w->out->id % ID_STEP;
-    const float *logits = logits_of(pass, GN2_TASK_JETS);
+    const float *logits = logits_of(pass, ROLE_JETS);
     for (int64_t b = 0; b < pass->chunk.jets; b++) {
         float *row = (float *)w->out->data + (pass->chunk.first + b) * w->stride;
         const float *mine = logits + b * h->classes;
         const size_t bytes = (size_t)w->columns * sizeof(float);
         if (kind == GN2_OUT_EMBEDDING) {
-            memcpy(row, pass->space->pooled + b * h->out_dim, bytes);
+            memcpy(row, pass->space->pool.pooled + b * h->out_dim, bytes);
         } else if (kind == GN2_OUT_LOGITS) {
             memcpy(row, mine, bytes);
         } else if (kind == GN2_OUT_PROBABILITIES) {
@@ -238,13 +249,13 @@ static void write_constituents(const writer *w)
         float *row = (float *)w->out->data + gn2_pass_row_f32(pass, k, r) * w->stride;
         const int64_t token = s->row_token[k][r];
         if (kind == GN2_OUT_TRACK_EMBEDDING)
-            memcpy(row, s->z + token * h->out_dim, bytes);
+            memcpy(row, s->readout.z + token * h->out_dim, bytes);
         else if (kind == GN2_OUT_ATTENTION)
             *row = s->pool.alpha[token];
         else if (kind == GN2_OUT_ORIGIN)
-            softmax_row(w, row, logits_of(pass, GN2_TASK_ORIGIN) + r * h->origins);
+            softmax_row(w, row, logits_of(pass, ROLE_ORIGIN) + r * w->columns);
         else
-            memcpy(row, logits_of(pass, GN2_TASK_ORIGIN) + r * h->origins, bytes);
+            memcpy(row, logits_of(pass, ROLE_ORIGIN) + r * w->columns, bytes);
     }
 }
 
@@ -266,8 +277,8 @@ static void write_vertices(const writer *w)
     int32_t *label = pass->space->label;
     for (int64_t b = 0; b < pass->chunk.jets; b++) {
         const int64_t n = offset[b + 1] - offset[b];
-        gn2_vertex_assign(label, pass->space->pair_logits + pass->space->pair_offset[b],
-                          n);
+        gn2_vertex_assign(
+            label, logits_of(pass, ROLE_VERTEX) + pass->space->pair_offset[b], n);
         for (int64_t i = 0; i < n; i++) {
             const int64_t row = gn2_pass_row_f32(pass, k, offset[b] + i);
             ((int32_t *)w->out->data)[row * w->stride] = slot_of(w, k, b, label[i]);
@@ -280,7 +291,7 @@ static void write_pairs(const writer *w)
     float *data = w->out->data;
     for (int64_t e = 0; e < w->pass->chunk.pairs; e++)
         data[(w->pass->chunk.first_pair + e) * w->stride] =
-            w->pass->space->pair_logits[e];
+            logits_of(w->pass, ROLE_VERTEX)[e];
 }
 
 void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass)

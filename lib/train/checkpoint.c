@@ -49,7 +49,7 @@ typedef int64_t state[STATE_COUNT];
 
 static void get_state(const gn2_trainer *t, state out)
 {
-    const gn2_core_options *o = &t->core->options;
+    const gn2_engine_options *o = &t->engine->options;
     out[STATE_STEP] = gn2_train_steps(t);
     out[STATE_STEPS] = t->schedule.steps;
     out[STATE_EPOCH] = t->epoch;
@@ -89,14 +89,14 @@ static gn2_status put_all(const gn2_trainer *t, gn2_container_writer *writer)
     state s;
     get_state(t, s);
     GN2_TRY(
-        gn2_model_file_put(t->model, t->core->weights, GN2_KIND_CHECKPOINT, writer));
+        gn2_model_file_put(t->model, t->engine->weights, GN2_KIND_CHECKPOINT, writer));
     for (int i = 0; i < STATE_COUNT; i++) {
         char text[32];
         snprintf(text, sizeof text, "%lld", (long long)s[i]);
         GN2_TRY(gn2_container_add_header(writer, state_keys[i], text));
     }
-    GN2_TRY(put_moments(t, 'm', t->core->optimizer.m, writer));
-    return put_moments(t, 'v', t->core->optimizer.v, writer);
+    GN2_TRY(put_moments(t, 'm', t->engine->optimizer.m, writer));
+    return put_moments(t, 'v', t->engine->optimizer.v, writer);
 }
 
 gn2_status gn2_train_save(const gn2_trainer *t, const char *path)
@@ -116,7 +116,7 @@ typedef struct loader {
     const gn2_container *file;
     gn2_model *model; /* of the file */
     state state;
-    gn2_core_f32 *core; /* new */
+    gn2_engine_f32 *engine; /* new */
 } loader;
 
 static gn2_status read_state(loader *l)
@@ -202,7 +202,7 @@ static gn2_status check_same(const loader *l)
 {
     GN2_TRY(check_tensors(l));
     GN2_TRY(check_config(l));
-    if (l->state[STATE_SGD] == l->trainer->core->options.optim.sgd) return GN2_OK;
+    if (l->state[STATE_SGD] == l->trainer->engine->options.optim.sgd) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG, "%s: optim.name = %s, the trainer's is %s",
                     gn2_container_origin(l->file),
                     l->state[STATE_SGD] ? "sgd" : "adamw",
@@ -221,7 +221,7 @@ static gn2_status read_moment(const loader *l, char which, const gn2_tensor *t,
         return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has a wrong size",
                         gn2_container_origin(l->file), name);
     GN2_TRY(gn2_container_read(l->file, index, out, (size_t)t->count * sizeof *out));
-    if (l->core->net->kernels->all_finite(out, t->count)) return GN2_OK;
+    if (l->engine->net->kernels->all_finite(out, t->count)) return GN2_OK;
     return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has NaN or Inf",
                     gn2_container_origin(l->file), name);
 }
@@ -229,7 +229,7 @@ static gn2_status read_moment(const loader *l, char which, const gn2_tensor *t,
 static gn2_status read_moments(const loader *l)
 {
     const gn2_params *params = l->trainer->model->params;
-    gn2_optimizer_f32 *o = &l->core->optimizer;
+    gn2_optimizer_f32 *o = &l->engine->optimizer;
     for (size_t i = 0; i < params->count; i++) {
         const gn2_tensor *t = &params->tensor[i];
         GN2_TRY(read_moment(l, 'm', t, o->m + t->offset));
@@ -240,15 +240,15 @@ static gn2_status read_moments(const loader *l)
 
 static gn2_status build_core(loader *l)
 {
-    gn2_core_options options;
-    GN2_TRY(gn2_train_core_options(l->trainer, &options));
+    gn2_engine_options options;
+    GN2_TRY(gn2_train_engine_options(l->trainer, &options));
     options.shards = (int32_t)l->state[STATE_SHARDS];
     options.chunk_tokens = l->state[STATE_CHUNK];
     options.seed = (uint64_t)l->state[STATE_SEED];
-    GN2_TRY(gn2_train_core_new(l->trainer, &options, &l->core));
+    GN2_TRY(gn2_train_engine_new(l->trainer, &options, &l->engine));
     GN2_TRY(read_moments(l));
-    l->core->optimizer.steps = l->state[STATE_STEP];
-    gn2_core_set_weights_f32(l->core, l->model->weights);
+    l->engine->optimizer.steps = l->state[STATE_STEP];
+    gn2_engine_set_weights_f32(l->engine, l->model->weights);
     return GN2_OK;
 }
 
@@ -263,8 +263,8 @@ static gn2_status load(loader *l)
 /* Nothing can fail any more. */
 static void adopt(gn2_trainer *t, loader *l)
 {
-    gn2_core_free_f32(t->core);
-    t->core = l->core;
+    gn2_engine_free_f32(t->engine);
+    t->engine = l->engine;
     t->epoch = l->state[STATE_EPOCH];
     t->batch = l->state[STATE_BATCH];
     if (gn2_config_i64(t->config, "schedule.steps") == 0)
@@ -280,7 +280,7 @@ gn2_status gn2_train_load(gn2_trainer *t, const char *path)
     if (status == GN2_OK)
         adopt(t, &l);
     else
-        gn2_core_free_f32(l.core);
+        gn2_engine_free_f32(l.engine);
     gn2_model_unref(l.model);
     gn2_container_close(file);
     return status == GN2_ERR_NOT_FOUND ? GN2_ERR_FORMAT : status;

@@ -8,17 +8,9 @@
 
 #include "data/dataset.h"
 #include "tag/discriminant.h"
-#include "tag/vertex.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 #include "util/alloc.h"
-
-/* Counts, summed over chunks on any thread: whole numbers have no order. */
-typedef struct counts {
-    atomic_int_fast64_t jets, right;          /* labelled; largest p is right */
-    atomic_int_fast64_t tracks, tracks_right; /* with an origin */
-    atomic_int_fast64_t pairs, found, both;   /* unordered */
-} counts;
 
 /* D_b of the jets of a role, by class. */
 typedef enum sample {
@@ -36,8 +28,10 @@ typedef struct evaluation {
     gn2_trainer *trainer;
     gn2_discriminant_rule rule;
     int64_t class_of[SAMPLE_COUNT]; /* −1: the model has none */
-    counts counts;
-    float *d_b; /* of the batch */
+    double *sums;                   /* (jets, tasks, GN2_MAX_SUMS) of the batch */
+    int64_t sums_capacity;
+    double all[GN2_MAX_TASKS][GN2_MAX_SUMS]; /* over all jets, in their order */
+    float *d_b;                              /* of the batch */
     int64_t d_b_capacity;
     gn2_scores scores[SAMPLE_COUNT];
     int64_t score_capacity[SAMPLE_COUNT];
@@ -62,102 +56,46 @@ static void begin(evaluation *e, gn2_trainer *trainer)
         e->class_of[s] = find_class(trainer->model, sample_class[s]);
 }
 
+/* Of task k and jet b of the batch. */
+static double *sums_of(const evaluation *e, int64_t b, int k)
+{
+    return e->sums + (b * e->trainer->h.task_count + k) * GN2_MAX_SUMS;
+}
+
 static void end(evaluation *e)
 {
+    gn2_free(e->sums);
     gn2_free(e->d_b);
     for (int s = 0; s < SAMPLE_COUNT; s++) gn2_free(e->scores[s].value);
 }
 
 /* ---- what a chunk tells, on any thread ---- */
 
-static int64_t largest(const float *x, int64_t count)
+static void visit_scores(evaluation *e, const gn2_pass_f32 *pass)
 {
-    int64_t best = 0;
-    for (int64_t i = 1; i < count; i++)
-        if (x[i] > x[best]) best = i;
-    return best;
-}
-
-static void visit_jets(evaluation *e, const gn2_pass_f32 *pass)
-{
-    const gn2_task *task = &pass->net->h->task[GN2_TASK_JETS];
     const int64_t classes = pass->net->h->classes;
-    const float *logits = pass->space->head[GN2_TASK_JETS].act[task->net.depth - 1];
-    int64_t labelled = 0, right = 0;
+    if (e->rule.signal < 0) return;
     for (int64_t b = 0; b < pass->chunk.jets; b++) {
         float p[GN2_MAX_CLASSES];
-        const int64_t jet = pass->chunk.first + b;
-        const int32_t flavour = pass->truth->flavour[jet];
+        const float *logits = pass->space->head[pass->net->h->flavour].logits;
         pass->ctx.kernels->softmax(p, logits + b * classes, 1, classes);
-        if (e->rule.signal >= 0)
-            e->d_b[jet] = gn2_discriminant_value(p, classes, e->rule.signal,
-                                                 e->rule.fraction, e->rule.form);
-        labelled += flavour >= 0;
-        right += flavour >= 0 && largest(logits + b * classes, classes) == flavour;
-    }
-    atomic_fetch_add(&e->counts.jets, labelled);
-    atomic_fetch_add(&e->counts.right, right);
-}
-
-static void visit_origins(evaluation *e, const gn2_pass_f32 *pass)
-{
-    const gn2_task *task = &pass->net->h->task[GN2_TASK_ORIGIN];
-    const int64_t origins = pass->net->h->origins;
-    const int64_t rows = gn2_pass_rows_f32(pass, task->sequence);
-    const float *logits = pass->space->head[GN2_TASK_ORIGIN].act[task->net.depth - 1];
-    int64_t labelled = 0, right = 0;
-    for (int64_t r = 0; r < rows; r++) {
-        const int32_t origin =
-            pass->truth->origin[gn2_pass_row_f32(pass, task->sequence, r)];
-        labelled += origin >= 0;
-        right += origin >= 0 && largest(logits + r * origins, origins) == origin;
-    }
-    atomic_fetch_add(&e->counts.tracks, labelled);
-    atomic_fetch_add(&e->counts.tracks_right, right);
-}
-
-/* Unordered pairs of the jet whose constituents are start … end−1 of the chunk. */
-static void count_pairs(evaluation *e, const gn2_pass_f32 *pass, int64_t start,
-                        int64_t stop)
-{
-    const int sequence = pass->net->h->task[GN2_TASK_VERTEX].sequence;
-    const int32_t *found = pass->space->label;
-    int64_t pairs = 0, same = 0, both = 0;
-    for (int64_t i = start; i < stop; i++) {
-        const int32_t v = pass->truth->vertex[gn2_pass_row_f32(pass, sequence, i)];
-        for (int64_t j = i + 1; j < stop; j++) {
-            const int64_t other = gn2_pass_row_f32(pass, sequence, j);
-            const int truth = v >= 0 && pass->truth->vertex[other] == v;
-            const int guess = found[i] == found[j];
-            pairs += truth;
-            same += guess;
-            both += truth && guess;
-        }
-    }
-    atomic_fetch_add(&e->counts.pairs, pairs);
-    atomic_fetch_add(&e->counts.found, same);
-    atomic_fetch_add(&e->counts.both, both);
-}
-
-static void visit_pairs(evaluation *e, const gn2_pass_f32 *pass)
-{
-    const gn2_space_f32 *s = pass->space;
-    const int sequence = pass->net->h->task[GN2_TASK_VERTEX].sequence;
-    const int64_t *offset = s->row_offset[sequence];
-    for (int64_t b = 0; b < pass->chunk.jets; b++) {
-        gn2_vertex_assign(s->label + offset[b], s->pair_logits + s->pair_offset[b],
-                          offset[b + 1] - offset[b]);
-        count_pairs(e, pass, offset[b], offset[b + 1]);
+        e->d_b[pass->chunk.first + b] = gn2_discriminant_value(
+            p, classes, e->rule.signal, e->rule.fraction, e->rule.form);
     }
 }
 
+/* Jets are disjoint; they are added up later, in order. */
 static void visit(void *user, const gn2_pass_f32 *pass)
 {
     evaluation *e = user;
     const gn2_hparams *h = pass->net->h;
-    visit_jets(e, pass);
-    if (h->task[GN2_TASK_ORIGIN].on && pass->truth->origin) visit_origins(e, pass);
-    if (h->task[GN2_TASK_VERTEX].on && pass->truth->vertex) visit_pairs(e, pass);
+    visit_scores(e, pass);
+    for (int k = 0; k < h->task_count; k++) {
+        if (!pass->labels->task[k].index) continue;
+        for (int64_t b = 0; b < pass->chunk.jets; b++)
+            gn2_task_kind_of_f32(&h->task[k])
+                ->observe(pass, k, b, sums_of(e, pass->chunk.first + b, k));
+    }
 }
 
 /* ---- batch by batch ---- */
@@ -173,7 +111,28 @@ static gn2_status reserve(float **values, int64_t *capacity, int64_t used,
     return GN2_OK;
 }
 
-static gn2_status keep_scores(evaluation *e, const gn2_truth *truth, int64_t jets)
+static gn2_status reserve_sums(evaluation *e, int64_t jets)
+{
+    const int64_t count = jets * e->trainer->h.task_count * GN2_MAX_SUMS;
+    if (count > e->sums_capacity) {
+        gn2_free(e->sums);
+        e->sums_capacity = 0;
+        e->sums = gn2_alloc((size_t)count, sizeof *e->sums);
+        if (!e->sums) return gn2_fail_memory();
+        e->sums_capacity = count;
+    }
+    memset(e->sums, 0, (size_t)count * sizeof *e->sums);
+    return GN2_OK;
+}
+
+static void add_sums(evaluation *e, int64_t jets)
+{
+    for (int64_t b = 0; b < jets; b++)
+        for (int k = 0; k < e->trainer->h.task_count; k++)
+            for (int i = 0; i < GN2_MAX_SUMS; i++) e->all[k][i] += sums_of(e, b, k)[i];
+}
+
+static gn2_status keep_scores(evaluation *e, const int32_t *flavour, int64_t jets)
 {
     for (int s = 0; s < SAMPLE_COUNT; s++) {
         gn2_scores *scores = &e->scores[s];
@@ -181,7 +140,7 @@ static gn2_status keep_scores(evaluation *e, const gn2_truth *truth, int64_t jet
                         scores->count + jets));
         if (e->rule.signal < 0 || e->class_of[s] < 0) continue;
         for (int64_t b = 0; b < jets; b++)
-            if (truth->flavour[b] == e->class_of[s])
+            if (flavour[b] == e->class_of[s])
                 scores->value[scores->count++] = e->d_b[b];
     }
     return GN2_OK;
@@ -191,18 +150,20 @@ static gn2_status evaluate_batch(evaluation *e, const gn2_jets *jets,
                                  const gn2_labels *labels)
 {
     gn2_trainer *t = e->trainer;
-    const gn2_truth truth = {labels->flavour, labels->origin, labels->vertex};
+    const gn2_batch_labels mine = gn2_train_labels(t, labels);
     const gn2_visitor_f32 visitor = {.fn = visit, .user = e};
     gn2_batch_f32 batch;
-    if (!truth.flavour)
+    if (!labels->flavour)
         return gn2_fail(GN2_ERR_INVALID_ARG, "the dataset has no flavour labels");
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, &batch));
-    GN2_TRY(gn2_truth_check_f32(&t->h, &batch, &truth));
+    GN2_TRY(gn2_labels_check_f32(&t->h, &batch, &mine));
     GN2_TRY(reserve(&e->d_b, &e->d_b_capacity, 0, jets->count));
-    GN2_TRY(gn2_core_forward_f32(t->core, &batch, &truth, &visitor));
-    GN2_TRY(keep_scores(e, &truth, jets->count));
-    for (int id = 0; id < GN2_TASK_COUNT; id++)
-        e->losses.value[id] += t->core->losses.value[id];
+    GN2_TRY(reserve_sums(e, jets->count));
+    GN2_TRY(gn2_engine_forward_f32(t->engine, &batch, &mine, &visitor));
+    GN2_TRY(keep_scores(e, labels->flavour, jets->count));
+    add_sums(e, jets->count);
+    for (int k = 0; k < t->h.task_count; k++)
+        e->losses.value[k] += t->engine->losses.value[k];
     e->jets += jets->count;
     e->batches++;
     return GN2_OK;
@@ -224,13 +185,27 @@ static gn2_status evaluate_all(evaluation *e, gn2_dataset *dataset)
 
 /* ---- metrics ---- */
 
+static double loss_of(const evaluation *e, int task)
+{
+    return task < 0 ? 0 : e->losses.value[task] / (double)e->batches;
+}
+
 static void fill_losses(const evaluation *e, gn2_metrics *out)
 {
-    const double batches = (double)e->batches;
-    out->loss_jets = e->losses.value[GN2_TASK_JETS] / batches;
-    out->loss_origin = e->losses.value[GN2_TASK_ORIGIN] / batches;
-    out->loss_vertex = e->losses.value[GN2_TASK_VERTEX] / batches;
+    const gn2_hparams *h = &e->trainer->h;
+    out->loss_jets = loss_of(e, h->flavour);
+    out->loss_origin = loss_of(e, gn2_hparams_task(h, "track_origin"));
+    out->loss_vertex = loss_of(e, h->pairs);
     out->loss = out->loss_jets + out->loss_origin + out->loss_vertex;
+}
+
+/* Metric i of a task, NaN without the task or its labels. */
+static double metric_of(const evaluation *e, int task, int i)
+{
+    double values[GN2_MAX_SUMS];
+    if (task < 0) return (double)NAN;
+    gn2_task_kind_of_f32(&e->trainer->h.task[task])->conclude(e->all[task], values);
+    return values[i];
 }
 
 static void fill_scores(evaluation *e, gn2_metrics *out)
@@ -250,14 +225,14 @@ static void fill_scores(evaluation *e, gn2_metrics *out)
 
 static void fill(evaluation *e, gn2_metrics *out)
 {
-    const counts *n = &e->counts;
+    const gn2_hparams *h = &e->trainer->h;
     *out = (gn2_metrics){.struct_size = (uint32_t)sizeof *out, .jets = e->jets};
     fill_losses(e, out);
     fill_scores(e, out);
-    out->accuracy = gn2_metric_ratio(n->right, n->jets);
-    out->origin_accuracy = gn2_metric_ratio(n->tracks_right, n->tracks);
-    out->pair_efficiency = gn2_metric_ratio(n->both, n->pairs);
-    out->pair_purity = gn2_metric_ratio(n->both, n->found);
+    out->accuracy = metric_of(e, h->flavour, 0);
+    out->origin_accuracy = metric_of(e, gn2_hparams_task(h, "track_origin"), 0);
+    out->pair_efficiency = metric_of(e, h->pairs, 0);
+    out->pair_purity = metric_of(e, h->pairs, 1);
 }
 
 gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "net/backend.h"
-#include "train/parts.h"
 #include "train/trainer.h"
 #include "util/alloc.h"
 
@@ -25,7 +24,7 @@ typedef struct probe {
     gn2_net_f32 *net;     /* of the start */
     gn2_space_f32 *space; /* of the start */
     size_t parts;
-    gn2_part *part;       /* (2, parts): now, at the start; of the last chunk */
+    gn2_shown_f32 *part;  /* (2, parts): now, at the start; of the last chunk */
     tally *tally;         /* (parts) */
     unsigned char *alive; /* (units before a ReLU) above 0 in some row */
 } probe;
@@ -43,19 +42,32 @@ static void add_value(tally *t, double now, double start)
 
 /* ---- modules ---- */
 
-static double value_of(const gn2_part *p, int64_t i)
+static double value_of(const gn2_shown_f32 *p, int64_t i)
 {
     return (double)p->x[i] - (p->minus ? (double)p->minus[i] : 0);
 }
 
 static void add_part(const probe *p, size_t index)
 {
-    const gn2_part *now = &p->part[index], *start = now + p->parts;
+    const gn2_shown_f32 *now = &p->part[index], *start = now + p->parts;
     for (int64_t i = 0; i < now->rows * now->cols; i++) {
         const double x = value_of(now, i);
         add_value(&p->tally[index], x, value_of(start, i));
         if (now->unit >= 0 && !(x <= 0)) p->alive[now->unit + i % now->cols] = 1;
     }
+}
+
+static gn2_context_f32 context_of_start(const probe *p)
+{
+    return (gn2_context_f32){.kernels = p->net->kernels,
+                             .lane = p->space->lane,
+                             .weights = p->trainer->model->weights};
+}
+
+static void list_parts(const probe *p, const gn2_pass_f32 *pass, gn2_shown_f32 *part)
+{
+    gn2_show_f32 show = {.part = part, .capacity = p->parts};
+    gn2_pass_show_f32(pass, &show);
 }
 
 static void visit(void *user, const gn2_pass_f32 *pass)
@@ -64,36 +76,39 @@ static void visit(void *user, const gn2_pass_f32 *pass)
     gn2_pass_f32 start = *pass;
     start.net = p->net;
     start.space = p->space;
-    start.ctx = (gn2_context_f32){.kernels = p->net->kernels,
-                                  .lane = p->space->lane,
-                                  .weights = p->trainer->model->weights};
+    start.ctx = context_of_start(p);
     gn2_pass_trunk_f32(&start);
     gn2_pass_heads_f32(&start, GN2_ALL_TASKS);
-    gn2_parts_list(pass, p->part);
-    gn2_parts_list(&start, p->part + p->parts);
+    list_parts(p, pass, p->part);
+    list_parts(p, &start, p->part + p->parts);
     for (size_t i = 0; i < p->parts; i++) add_part(p, i);
 }
 
 static gn2_status create_start(probe *p)
 {
     const gn2_trainer *t = p->trainer;
-    gn2_net_options options = {.product = t->core->options.product,
+    gn2_net_options options = {.product = t->engine->options.product,
                                .keep = 1,
                                .replace_non_finite = t->h.replace_non_finite};
-    options.product.max_rows = t->core->options.chunk_tokens;
-    GN2_TRY(gn2_net_create_f32(&t->h, t->params, &options, &p->net));
+    options.product.max_rows = t->engine->options.chunk_tokens;
+    GN2_TRY(gn2_net_create_f32(&t->h, &options, &p->net));
     GN2_TRY(gn2_model_fill_net(t->model, p->net));
     gn2_net_pack_f32(p->net, t->model->weights);
-    return gn2_space_create_f32(p->net, &t->core->capacity, &p->space);
+    return gn2_space_create_f32(p->net, &t->engine->capacity, &p->space);
 }
 
-static gn2_status create_tallies(probe *p)
+/* How many parts there are tells a pass over no jets. */
+static gn2_status create_tallies(probe *p, const gn2_batch_f32 *batch)
 {
-    const gn2_hparams *h = &p->trainer->h;
-    p->parts = gn2_parts_count(h);
+    gn2_show_f32 counted = {0};
+    gn2_pass_f32 empty = {
+        .net = p->net, .space = p->space, .ctx = context_of_start(p), .batch = batch};
+    gn2_pass_trunk_f32(&empty);
+    gn2_pass_show_f32(&empty, &counted);
+    p->parts = counted.count;
     p->part = gn2_alloc(2 * p->parts, sizeof *p->part);
     p->tally = gn2_alloc(p->parts, sizeof *p->tally);
-    p->alive = gn2_alloc(gn2_parts_units(h), 1);
+    p->alive = gn2_alloc((size_t)counted.units, 1);
     return p->part && p->tally && p->alive ? GN2_OK : gn2_fail_memory();
 }
 
@@ -106,15 +121,15 @@ static void destroy(probe *p)
     gn2_free(p->alive);
 }
 
-/* The space of the start is as large as the core's, which the batch decides. */
+/* The space of the start is as large as the engine's, which the batch decides. */
 static gn2_status run(probe *p, const gn2_batch_f32 *batch)
 {
-    gn2_core_f32 *core = p->trainer->core;
+    gn2_engine_f32 *engine = p->trainer->engine;
     const gn2_visitor_f32 visitor = {.fn = visit, .user = p, .ordered = 1};
-    GN2_TRY(gn2_core_plan_f32(core, batch));
+    GN2_TRY(gn2_engine_plan_f32(engine, batch));
     GN2_TRY(create_start(p));
-    GN2_TRY(create_tallies(p));
-    return gn2_core_forward_f32(core, batch, NULL, &visitor);
+    GN2_TRY(create_tallies(p, batch));
+    return gn2_engine_forward_f32(engine, batch, NULL, &visitor);
 }
 
 /* ---- what is told ---- */
@@ -148,7 +163,7 @@ static void add_tally(tally *to, const tally *t)
     to->change_squares += t->change_squares;
 }
 
-static int same_module(const gn2_part *a, const gn2_part *b)
+static int same_module(const gn2_shown_f32 *a, const gn2_shown_f32 *b)
 {
     return a->layer == b->layer && strcmp(a->module, b->module) == 0;
 }
@@ -158,7 +173,7 @@ static double dead_share(const probe *p, size_t first, size_t end)
 {
     int64_t units = 0, alive = 0;
     for (size_t i = first; i < end; i++) {
-        const gn2_part *part = &p->part[i];
+        const gn2_shown_f32 *part = &p->part[i];
         if (part->unit < 0 || p->tally[i].count == 0) continue;
         units += part->cols;
         for (int64_t k = 0; k < part->cols; k++) alive += p->alive[part->unit + k];
@@ -170,7 +185,7 @@ static double dead_share(const probe *p, size_t first, size_t end)
 static void tell_module(const probe *p, size_t first, size_t end, gn2_probe_fn fn,
                         void *user)
 {
-    const gn2_part *part = &p->part[first];
+    const gn2_shown_f32 *part = &p->part[first];
     tally all = {0};
     char name[48];
     for (size_t i = first; i < end; i++) add_tally(&all, &p->tally[i]);
@@ -206,16 +221,16 @@ static double rms(const float *x, const float *minus, int64_t count)
 static void tell_tensor(const gn2_trainer *t, const gn2_tensor *tensor, gn2_probe_fn fn,
                         void *user)
 {
-    const gn2_core_f32 *core = t->core;
+    const gn2_engine_f32 *engine = t->engine;
     const int64_t at = tensor->offset, count = tensor->count;
-    const float *now = core->weights + at, *start = t->model->weights + at;
+    const float *now = engine->weights + at, *start = t->model->weights + at;
     tally all = {0};
     for (int64_t i = 0; i < count; i++)
         add_value(&all, (double)now[i], (double)start[i]);
     gn2_probe_stats stats = stats_of(&all, GN2_PROBE_TENSOR, tensor->name);
-    if (core->updated) stats.gradient_rms = rms(core->grads + at, NULL, count);
-    if (core->updated && core->previous)
-        stats.update_rms = rms(now, core->previous + at, count);
+    if (engine->updated) stats.gradient_rms = rms(engine->grads + at, NULL, count);
+    if (engine->updated && engine->previous)
+        stats.update_rms = rms(now, engine->previous + at, count);
     fn(user, &stats);
 }
 

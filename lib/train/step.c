@@ -14,42 +14,57 @@ static gn2_status check_schedule(const gn2_trainer *t)
 }
 
 static gn2_status read_batch(gn2_trainer *t, const gn2_jets *jets,
-                             const gn2_truth *truth, gn2_batch_f32 *out)
+                             const gn2_batch_labels *labels, gn2_batch_f32 *out)
 {
     if (jets->count < 1)
         return gn2_fail(GN2_ERR_INVALID_ARG, "a step needs jets: count = %lld",
                         (long long)jets->count);
-    GN2_TRY(gn2_truth_complete_f32(&t->h, truth));
+    GN2_TRY(gn2_labels_complete_f32(&t->h, labels));
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, out));
-    return gn2_truth_check_f32(&t->h, out, truth);
+    return gn2_labels_check_f32(&t->h, out, labels);
+}
+
+/* Loss of the task that a name of gn2_step_stats stands for. */
+static double loss_of(const gn2_trainer *t, int task)
+{
+    return task < 0 ? 0 : t->engine->losses.value[task];
 }
 
 static void fill_stats(const gn2_trainer *t, int64_t jets, gn2_step_stats *out)
 {
-    const double *loss = t->core->losses.value;
     out->struct_size = (uint32_t)sizeof *out;
     out->step = gn2_train_steps(t);
     out->jets = jets;
-    out->tokens = t->core->tokens;
-    out->loss_jets = loss[GN2_TASK_JETS];
-    out->loss_origin = loss[GN2_TASK_ORIGIN];
-    out->loss_vertex = loss[GN2_TASK_VERTEX];
+    out->tokens = t->engine->tokens;
+    out->loss_jets = loss_of(t, t->h.flavour);
+    out->loss_origin = loss_of(t, gn2_hparams_task(&t->h, "track_origin"));
+    out->loss_vertex = loss_of(t, t->h.pairs);
     out->loss = out->loss_jets + out->loss_origin + out->loss_vertex;
-    out->gradient_norm = t->core->gradient_norm;
+    out->gradient_norm = t->engine->gradient_norm;
+}
+
+gn2_batch_labels gn2_train_labels(const gn2_trainer *t, const gn2_labels *labels)
+{
+    gn2_batch_labels out = {0};
+    const int origin = gn2_hparams_task(&t->h, "track_origin");
+    if (t->h.flavour >= 0) out.task[t->h.flavour].index = labels->flavour;
+    if (origin >= 0) out.task[origin].index = labels->origin;
+    if (t->h.pairs >= 0) out.task[t->h.pairs].index = labels->vertex;
+    return out;
 }
 
 gn2_status gn2_train_step(gn2_trainer *t, const gn2_jets *jets,
                           const gn2_labels *labels, gn2_step_stats *out_stats)
 {
-    const gn2_truth truth = {labels->flavour, labels->origin, labels->vertex};
+    const gn2_batch_labels mine = gn2_train_labels(t, labels);
     gn2_batch_f32 batch;
     gn2_step_stats stats = {0};
     GN2_TRY(check_schedule(t));
-    GN2_TRY(read_batch(t, jets, &truth, &batch));
-    GN2_TRY(gn2_core_gradient_f32(t->core, &batch, &truth));
+    GN2_TRY(read_batch(t, jets, &mine, &batch));
+    GN2_TRY(gn2_engine_gradient_f32(t->engine, &batch, &mine));
     gn2_schedule_at(&t->schedule, gn2_train_steps(t), &stats.learning_rate,
                     &stats.beta1);
-    gn2_core_update_f32(t->core, stats.learning_rate, stats.beta1);
+    gn2_engine_update_f32(t->engine, stats.learning_rate, stats.beta1);
     fill_stats(t, jets->count, &stats);
     if (out_stats) *out_stats = stats;
     return GN2_OK;

@@ -12,9 +12,9 @@ static int64_t min64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-gn2_status gn2_train_core_options(const gn2_trainer *t, gn2_core_options *out)
+gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *out)
 {
-    *out = (gn2_core_options){
+    *out = (gn2_engine_options){
         .shards = (int32_t)gn2_config_i64(t->config, "train.shards"),
         .chunk_tokens = gn2_config_i64(t->config, "train.chunk_tokens"),
         .seed = (uint64_t)gn2_config_i64(t->config, "train.seed"),
@@ -26,16 +26,16 @@ gn2_status gn2_train_core_options(const gn2_trainer *t, gn2_core_options *out)
     return gn2_compute_read_trainer(t->config, &out->product);
 }
 
-gn2_status gn2_train_core_new(const gn2_trainer *t, const gn2_core_options *options,
-                              gn2_core_f32 **out_core)
+gn2_status gn2_train_engine_new(const gn2_trainer *t, const gn2_engine_options *options,
+                                gn2_engine_f32 **out_core)
 {
-    gn2_core_f32 *core = NULL;
-    GN2_TRY(gn2_core_create_f32(&t->h, t->params, options, &core));
-    const gn2_status status = gn2_model_fill_net(t->model, core->net);
+    gn2_engine_f32 *engine = NULL;
+    GN2_TRY(gn2_engine_create_f32(&t->h, t->params, options, &engine));
+    const gn2_status status = gn2_model_fill_net(t->model, engine->net);
     if (status == GN2_OK)
-        *out_core = core;
+        *out_core = engine;
     else
-        gn2_core_free_f32(core);
+        gn2_engine_free_f32(engine);
     return status;
 }
 
@@ -65,15 +65,15 @@ static gn2_status make_pool(gn2_trainer *t)
 
 static gn2_status build(gn2_trainer *t, const gn2_config *config)
 {
-    gn2_core_options options;
+    gn2_engine_options options;
     GN2_TRY(gn2_config_copy(config, &t->config));
     GN2_TRY(make_params(t));
     GN2_TRY(make_pool(t));
     gn2_schedule_read(t->config, &t->schedule);
     if (t->schedule.steps) GN2_TRY(gn2_schedule_check(&t->schedule));
-    GN2_TRY(gn2_train_core_options(t, &options));
-    GN2_TRY(gn2_train_core_new(t, &options, &t->core));
-    gn2_core_set_weights_f32(t->core, t->model->weights);
+    GN2_TRY(gn2_train_engine_options(t, &options));
+    GN2_TRY(gn2_train_engine_new(t, &options, &t->engine));
+    gn2_engine_set_weights_f32(t->engine, t->model->weights);
     return GN2_OK;
 }
 
@@ -96,7 +96,7 @@ gn2_status gn2_train_new(gn2_model *model, const gn2_config *config,
 void gn2_train_delete(gn2_trainer *t)
 {
     if (!t) return;
-    gn2_core_free_f32(t->core);
+    gn2_engine_free_f32(t->engine);
     gn2_pool_free(t->pool);
     gn2_input_clear(&t->input);
     gn2_params_free(t->params);
@@ -107,7 +107,7 @@ void gn2_train_delete(gn2_trainer *t)
 
 size_t gn2_train_memory(const gn2_trainer *t)
 {
-    return sizeof *t + gn2_core_bytes_f32(t->core) + gn2_input_bytes(&t->input) +
+    return sizeof *t + gn2_engine_bytes_f32(t->engine) + gn2_input_bytes(&t->input) +
            t->params->count * sizeof *t->params->tensor;
 }
 
@@ -121,7 +121,7 @@ static gn2_status fill_snapshot(const gn2_trainer *t, gn2_model *model)
     gn2_model_set_scales(model, from->h.attn_scale, from->h.readout_mult);
     memcpy(model->params->tensor, from->params->tensor,
            from->params->count * sizeof *from->params->tensor);
-    memcpy(model->weights, t->core->weights,
+    memcpy(model->weights, t->engine->weights,
            (size_t)from->params->total * sizeof(float));
     gn2_format_f64((double)gn2_train_steps(t), steps);
     return gn2_config_put_str(model->config, "provenance.steps", steps);

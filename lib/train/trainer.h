@@ -11,15 +11,15 @@
 
 #include "net/jets.h"
 #include "optim/schedule.h"
-#include "train/core.h"
+#include "train/engine.h"
 
 struct gn2_trainer {
-    gn2_model *model;   /* names, normalisation, config; weights are the core's */
+    gn2_model *model;   /* names, normalisation, config; weights are the engine's */
     gn2_config *config; /* of the training */
     gn2_hparams h;      /* the model's with this training's dropout */
     gn2_params *params; /* the model's with this optimiser's multipliers */
     gn2_pool *pool;
-    gn2_core_f32 *core;
+    gn2_engine_f32 *engine;
     gn2_input input;
     gn2_schedule schedule;
     int64_t epoch, batch; /* of the next step of gn2_train_fit() */
@@ -44,16 +44,21 @@ gn2_status gn2_train_probe(gn2_trainer *trainer, const gn2_jets *jets, gn2_probe
 gn2_status gn2_train_save(const gn2_trainer *trainer, const char *path);
 gn2_status gn2_train_load(gn2_trainer *trainer, const char *path);
 
+/* The caller's labels by task. */
+gn2_batch_labels gn2_train_labels(const gn2_trainer *trainer, const gn2_labels *labels);
+
 /* Steps done. */
 static inline int64_t gn2_train_steps(const gn2_trainer *trainer)
 {
-    return trainer->core->optimizer.steps;
+    return trainer->engine->optimizer.steps;
 }
 
-/* Options of a core as the trainer's config has them. */
-gn2_status gn2_train_core_options(const gn2_trainer *trainer, gn2_core_options *out);
-/* A core with the model's normalisation and class weights, weights zero. */
-gn2_status gn2_train_core_new(const gn2_trainer *trainer,
-                              const gn2_core_options *options, gn2_core_f32 **out_core);
+/* Options of a engine as the trainer's config has them. */
+gn2_status gn2_train_engine_options(const gn2_trainer *trainer,
+                                    gn2_engine_options *out);
+/* A engine with the model's normalisation and class weights, weights zero. */
+gn2_status gn2_train_engine_new(const gn2_trainer *trainer,
+                                const gn2_engine_options *options,
+                                gn2_engine_f32 **out_core);
 
 #endif

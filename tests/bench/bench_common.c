@@ -73,31 +73,25 @@ static double dense_flop(const gn2_dense *d, int from)
     return sum;
 }
 
-/* First layer of a head, by the part that reads one vector of o. */
-static double part_flop(const gn2_hparams *h, gn2_task_id id)
+/* The first layer of a head is multiplied part by part: G, z_i, z_j. */
+static double head_flop(const gn2_hparams *h, const gn2_task *task, double n)
 {
-    return 2 * (double)(h->out_dim * h->task[id].net.size[1]);
-}
-
-static int wanted(const gn2_hparams *h, gn2_task_id id, unsigned tasks)
-{
-    return h->task[id].on && (tasks >> id & 1);
+    const double part = 2 * (double)(h->out_dim * task->net.size[1]);
+    const double rest = dense_flop(&task->net, 1);
+    if (task->rows == GN2_OVER_JETS) return dense_flop(&task->net, 0);
+    if (task->rows == GN2_OVER_CONSTITUENTS) return (1 + n) * part + n * rest;
+    return (1 + 2 * n) * part + n * (n - 1) * rest;
 }
 
 double bench_jet_flop(const gn2_hparams *h, double n, unsigned tasks)
 {
     const double w = (double)h->embed_dim, f = (double)h->ffn_hidden;
     const double t = n + (double)h->num_registers, layers = (double)h->num_layers;
-    const gn2_task *task = h->task;
     double sum = n * dense_flop(&h->init[0], 0);
     sum += layers * (t * (8 * w * w + 4 * w * f) + 4 * w * t * t);
-    sum += t * 2 * w * (double)h->out_dim + dense_flop(&task[GN2_TASK_JETS].net, 0);
-    if (wanted(h, GN2_TASK_ORIGIN, tasks))
-        sum += (1 + n) * part_flop(h, GN2_TASK_ORIGIN) +
-               n * dense_flop(&task[GN2_TASK_ORIGIN].net, 1);
-    if (wanted(h, GN2_TASK_VERTEX, tasks))
-        sum += (1 + 2 * n) * part_flop(h, GN2_TASK_VERTEX) +
-               n * (n - 1) * dense_flop(&task[GN2_TASK_VERTEX].net, 1);
+    sum += t * 2 * w * (double)h->out_dim;
+    for (int k = 0; k < h->task_count; k++)
+        if (k == h->flavour || tasks >> k & 1) sum += head_flop(h, &h->task[k], n);
     return sum;
 }
 

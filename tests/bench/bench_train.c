@@ -91,21 +91,21 @@ static gn2_status time_stages(gn2_trainer *t, const sample *s, int i,
                               double out[STAGE_COUNT])
 {
     const gn2_labels *l = &s->batch[i].labels;
-    const gn2_truth truth = {l->flavour, l->origin, l->vertex};
+    const gn2_batch_labels labels = gn2_train_labels(t, l);
     gn2_batch_f32 batch;
     double at[STAGE_COUNT + 1] = {gn2_bench_now()};
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, &s->batch[i].jets, &batch));
-    GN2_TRY(gn2_truth_check_f32(&t->h, &batch, &truth));
+    GN2_TRY(gn2_labels_check_f32(&t->h, &batch, &labels));
     at[1] = gn2_bench_now();
-    GN2_TRY(gn2_core_forward_f32(t->core, &batch, &truth, NULL));
+    GN2_TRY(gn2_engine_forward_f32(t->engine, &batch, &labels, NULL));
     at[2] = gn2_bench_now();
-    GN2_TRY(gn2_core_gradient_f32(t->core, &batch, &truth));
+    GN2_TRY(gn2_engine_gradient_f32(t->engine, &batch, &labels));
     at[3] = gn2_bench_now();
-    gn2_core_reduce_f32(t->core);
+    gn2_engine_reduce_f32(t->engine);
     at[4] = gn2_bench_now();
-    gn2_core_update_f32(t->core, 0, 0.9);
+    gn2_engine_update_f32(t->engine, 0, 0.9);
     at[5] = gn2_bench_now();
-    gn2_net_pack_f32(t->core->net, t->core->weights);
+    gn2_net_pack_f32(t->engine->net, t->engine->weights);
     at[6] = gn2_bench_now();
     for (int k = 0; k < STAGE_COUNT; k++) out[k] = at[k + 1] - at[k];
     return GN2_OK;

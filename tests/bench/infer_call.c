@@ -16,7 +16,7 @@ static const struct {
 
 unsigned infer_heads(infer_tasks tasks)
 {
-    return tasks == INFER_ALL ? ~0u : 1u << GN2_TASK_JETS;
+    return tasks == INFER_ALL ? ~0u : 1u << 0 /* the jets */;
 }
 
 static gn2_status make_output(infer_run *r, size_t i, int64_t rows)

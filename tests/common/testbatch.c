@@ -21,10 +21,23 @@ static void create_rows(testrows *rows, int64_t inputs, const int64_t *tracks,
     rows->data = need_memory((size_t)(rows->slots * inputs), sizeof *rows->data);
 }
 
+int test_task(const gn2_hparams *h, int task)
+{
+    static const char *const names[TASK_COUNT] = {"jets_classification", "track_origin",
+                                                  "track_vertexing"};
+    return gn2_hparams_task(h, names[task]);
+}
+
+int64_t test_origins(const gn2_hparams *h)
+{
+    const int task = test_task(h, TASK_ORIGIN);
+    return task < 0 ? 0 : gn2_task_columns(&h->task[task]);
+}
+
 static int labelled_sequence(const gn2_hparams *h)
 {
-    return h->task[GN2_TASK_VERTEX].on ? h->task[GN2_TASK_VERTEX].sequence
-                                       : h->task[GN2_TASK_ORIGIN].sequence;
+    const int task = h->pairs >= 0 ? h->pairs : test_task(h, TASK_ORIGIN);
+    return task < 0 ? 0 : h->task[task].sequence;
 }
 
 testbatch *testbatch_create(const gn2_hparams *h, const int64_t *tracks, int64_t jets)
@@ -71,7 +84,7 @@ testbatch *testbatch_random(const gn2_hparams *h, const int64_t *tracks, int64_t
     fill_labels(batch->flavour, jets, 0, h->classes, gn2_rng_key(key, 100));
     if (jets > 3) batch->flavour[3] = -1; /* ignored */
     /* −2 and −1 are ignored, −1 … 1 are vertices */
-    const int64_t origins = h->origins > 0 ? h->origins : 8;
+    const int64_t origins = test_origins(h) > 0 ? test_origins(h) : 8;
     fill_labels(batch->origin, slots, -2, origins + 2, gn2_rng_key(key, 101));
     fill_labels(batch->vertex, slots, -1, 3, gn2_rng_key(key, 102));
     return batch;
@@ -232,18 +245,31 @@ static int64_t positive_pairs(const testrows *rows, const int32_t *vertex, int64
     return count;
 }
 
+gn2_batch_labels testbatch_labels(const gn2_hparams *h, const testbatch *batch)
+{
+    const int32_t *const all[TASK_COUNT] = {batch->flavour, batch->origin,
+                                            batch->vertex};
+    gn2_batch_labels labels = {0};
+    for (int id = 0; id < TASK_COUNT; id++)
+        if (test_task(h, id) >= 0) labels.task[test_task(h, id)].index = all[id];
+    return labels;
+}
+
 gn2_totals testbatch_totals(const testmodel *model, const testbatch *batch)
 {
     const gn2_config *c = model->config;
     const testrows *rows = &batch->sequence[labelled_sequence(&model->h)];
+    double sum[TASK_COUNT] = {0};
     gn2_totals t = {{0}};
     for (int64_t b = 0; b < batch->jets; b++) {
-        t.value[GN2_TASK_JETS] += class_weight(
-            c, "task.jets_classification.class_weights", batch->flavour[b]);
-        t.value[GN2_TASK_VERTEX] += (double)positive_pairs(rows, batch->vertex, b);
+        sum[TASK_JETS] += class_weight(c, "task.jets_classification.class_weights",
+                                       batch->flavour[b]);
+        sum[TASK_VERTEX] += (double)positive_pairs(rows, batch->vertex, b);
     }
     for (int64_t r = 0; r < rows->rows; r++)
-        t.value[GN2_TASK_ORIGIN] += class_weight(c, "task.track_origin.class_weights",
-                                                 batch->origin[slot_of(rows, r)]);
+        sum[TASK_ORIGIN] += class_weight(c, "task.track_origin.class_weights",
+                                         batch->origin[slot_of(rows, r)]);
+    for (int id = 0; id < TASK_COUNT; id++)
+        if (test_task(&model->h, id) >= 0) t.value[test_task(&model->h, id)] = sum[id];
     return t;
 }

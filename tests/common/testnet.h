@@ -8,6 +8,14 @@
 #define GN2_TESTS_COMMON_TESTNET_H
 
 #include "net/net.h"
+#include "net/params.h"
+
+/* The tasks of the default config; each may be off. */
+enum { TASK_JETS, TASK_ORIGIN, TASK_VERTEX, TASK_COUNT };
+/* Number of one in a model, −1: off. */
+int test_task(const gn2_hparams *h, int task);
+/* Classes of the origin task, 0: off. */
+int64_t test_origins(const gn2_hparams *h);
 
 /* ---- network ---- */
 
@@ -63,6 +71,8 @@ testbatch *testbatch_pad(const testbatch *batch, int64_t extra, uint64_t key);
 testbatch *testbatch_permute(const gn2_hparams *h, const testbatch *batch,
                              const int64_t *order);
 
+/* Its labels by task; lives as long as the batch. */
+gn2_batch_labels testbatch_labels(const gn2_hparams *h, const testbatch *batch);
 /* What the losses of a batch are divided by. */
 gn2_totals testbatch_totals(const testmodel *model, const testbatch *batch);
 
@@ -84,11 +94,11 @@ typedef struct testresult {
     double *init[GN2_MAX_SEQUENCES]; /* (rows, w), training */
     double **layer;                  /* (L) of (T, w), training: behind layer i */
     int64_t layers;
-    double *z, *alpha, *pooled;           /* (T, o), (T), (B, o) */
-    double *logits[GN2_TASK_COUNT];       /* (B, C), (N, origins), (P) */
-    double *probs[GN2_TASK_COUNT];        /* softmax of the first two */
-    double losses[GN2_TASK_COUNT], total; /* of a batch with labels */
-    double *grads;                        /* arena, training */
+    double *z, *alpha, *pooled;       /* (T, o), (T), (B, o) */
+    double *logits[TASK_COUNT];       /* (B, C), (N, origins), (P) */
+    double *probs[TASK_COUNT];        /* softmax of the first two */
+    double losses[TASK_COUNT], total; /* of a batch with labels */
+    double *grads;                    /* arena, training */
 } testresult;
 
 typedef testresult *(*testrun_fn)(const testmodel *model, const testbatch *batch,

@@ -45,10 +45,11 @@ static void set_norm(R(gn2_net) *net, const testmodel *model, int s)
     gn2_free(std);
 }
 
-static void set_class_weights(R(gn2_net) *net, const testmodel *model, gn2_task_id id,
+static void set_class_weights(R(gn2_net) *net, const testmodel *model, int id,
                               const char *key)
 {
     double weights[64];
+    if (id < 0) return;
     const size_t count = gn2_config_list_count(model->config, key);
     need_true(count <= 64, "at most 64 classes");
     for (size_t i = 0; i < count; i++)
@@ -59,9 +60,10 @@ static void set_class_weights(R(gn2_net) *net, const testmodel *model, gn2_task_
 void R(testreal_set_norms)(R(gn2_net) *net, const testmodel *model)
 {
     for (int s = 0; s < model->h.sequence_count; s++) set_norm(net, model, s);
-    set_class_weights(net, model, GN2_TASK_JETS,
+    set_class_weights(net, model, test_task(&model->h, TASK_JETS),
                       "task.jets_classification.class_weights");
-    set_class_weights(net, model, GN2_TASK_ORIGIN, "task.track_origin.class_weights");
+    set_class_weights(net, model, test_task(&model->h, TASK_ORIGIN),
+                      "task.track_origin.class_weights");
 }
 
 void R(testreal_batch)(R(gn2_batch) *batch, const testbatch *source)

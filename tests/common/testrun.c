@@ -15,7 +15,7 @@ typedef struct run {
     R(gn2_space) *space;
     R(gn2_batch) batch;
     real *weights, *grads;
-    gn2_truth truth;
+    gn2_batch_labels labels;
     gn2_totals totals;
     gn2_chunk *chunks;
     int64_t chunk_count;
@@ -36,7 +36,7 @@ static void make_net(run *r)
                     .max_rows = r->options->chunk_tokens},
         .training = r->options->training,
     };
-    need_ok(R(gn2_net_create)(&m->h, m->params, &options, &r->net), "network");
+    need_ok(R(gn2_net_create)(&m->h, &options, &r->net), "network");
     R(testreal_set_norms)(r->net, m);
     r->weights = R(testreal)(m->weights, m->params->total);
     R(gn2_net_pack)(r->net, r->weights);
@@ -50,7 +50,7 @@ static void make_batch(run *r)
 {
     const testbatch *b = r->source;
     R(testreal_batch)(&r->batch, b);
-    r->truth = (gn2_truth){b->flavour, b->origin, b->vertex};
+    r->labels = testbatch_labels(&r->model->h, b);
     if (b->flavour) r->totals = testbatch_totals(r->model, b);
 }
 
@@ -81,12 +81,13 @@ static void make_heads_result(run *r)
 {
     const gn2_hparams *h = &r->model->h;
     testresult *t = r->result;
-    for (int id = 0; id < GN2_TASK_COUNT; id++) {
-        const gn2_task *task = &h->task[id];
-        if (!task->on) continue;
-        const int64_t rows[] = {t->jets, t->rows[task->sequence], t->pairs};
+    for (int id = 0; id < TASK_COUNT; id++) {
+        if (test_task(h, id) < 0) continue;
+        const gn2_task *task = &h->task[test_task(h, id)];
+        const int s = id == TASK_JETS ? 0 : task->sequence;
+        const int64_t rows[] = {t->jets, t->rows[s], t->pairs};
         t->logits[id] = doubles(rows[id], task->net.size[task->net.depth]);
-        if (id != GN2_TASK_VERTEX)
+        if (id != TASK_VERTEX)
             t->probs[id] = doubles(rows[id], task->net.size[task->net.depth]);
     }
 }
@@ -132,15 +133,14 @@ static void keep_activations(run *r, const gn2_chunk *c)
 }
 
 /* Logits of one head and, for a classification, their softmax. */
-static void keep_head(run *r, gn2_task_id id, int64_t first, int64_t rows)
+static void keep_head(run *r, int id, int64_t first, int64_t rows)
 {
-    const gn2_task *task = &r->model->h.task[id];
-    if (!task->on) return;
-    const int64_t cols = task->net.size[task->net.depth];
-    real *logits = id == GN2_TASK_VERTEX ? r->space->pair_logits
-                                         : r->space->head[id].act[task->net.depth - 1];
+    const int k = test_task(&r->model->h, id);
+    if (k < 0) return;
+    const int64_t cols = gn2_task_columns(&r->model->h.task[k]);
+    const real *logits = r->space->head[k].logits;
     R(testreal_back)(r->result->logits[id] + first * cols, logits, rows * cols);
-    if (id == GN2_TASK_VERTEX) return;
+    if (id == TASK_VERTEX) return;
     real *probs = need_memory((size_t)(rows * cols), sizeof *probs);
     r->net->kernels->softmax(probs, logits, rows, cols);
     R(testreal_back)(r->result->probs[id] + first * cols, probs, rows * cols);
@@ -151,15 +151,18 @@ static void keep_outputs(run *r, const gn2_chunk *c)
 {
     const gn2_hparams *h = &r->model->h;
     const int64_t o = h->out_dim;
-    const int64_t *offset =
-        r->source->sequence[h->task[GN2_TASK_ORIGIN].sequence].offset + c->first;
-    R(testreal_back)(r->result->z + c->first_token * o, r->space->z, c->tokens * o);
+    const int origin = test_task(h, TASK_ORIGIN);
+    const int s = origin < 0 ? 0 : h->task[origin].sequence;
+    const int64_t *offset = r->source->sequence[s].offset + c->first;
+    R(testreal_back)(r->result->z + c->first_token * o, r->space->readout.z,
+                     c->tokens * o);
     R(testreal_back)
     (r->result->alpha + c->first_token, r->space->pool.alpha, c->tokens);
-    R(testreal_back)(r->result->pooled + c->first * o, r->space->pooled, c->jets * o);
-    keep_head(r, GN2_TASK_JETS, c->first, c->jets);
-    keep_head(r, GN2_TASK_ORIGIN, offset[0], offset[c->jets] - offset[0]);
-    keep_head(r, GN2_TASK_VERTEX, c->first_pair, c->pairs);
+    R(testreal_back)(r->result->pooled + c->first * o, r->space->pool.pooled,
+                     c->jets * o);
+    keep_head(r, TASK_JETS, c->first, c->jets);
+    keep_head(r, TASK_ORIGIN, offset[0], offset[c->jets] - offset[0]);
+    keep_head(r, TASK_VERTEX, c->first_pair, c->pairs);
 }
 
 static void run_chunk(run *r, const gn2_chunk *c)
@@ -171,26 +174,26 @@ static void run_chunk(run *r, const gn2_chunk *c)
         .ctx = {r->net->kernels, r->space->lane, r->weights, r->grads},
         .batch = &r->batch,
         .chunk = *c,
-        .truth = r->source->flavour ? &r->truth : NULL,
+        .labels = r->source->flavour ? &r->labels : NULL,
         .totals = &r->totals,
         .step_key = r->options->step_key,
         .dropping = r->options->dropping,
     };
     R(gn2_pass_trunk)(&pass);
-    R(gn2_pass_heads)(&pass, (1u << GN2_TASK_COUNT) - 1);
+    R(gn2_pass_heads)(&pass, GN2_ALL_TASKS);
     keep_outputs(r, c);
-    for (int id = 0; id < GN2_TASK_COUNT; id++)
-        r->result->losses[id] += pass.losses.value[id];
+    for (int id = 0; id < TASK_COUNT; id++)
+        if (test_task(&r->model->h, id) >= 0)
+            r->result->losses[id] += pass.losses.value[test_task(&r->model->h, id)];
     if (!r->options->training) return;
     keep_activations(r, c);
-    if (pass.truth) R(gn2_pass_trunk_backward)(&pass);
+    if (pass.labels) R(gn2_pass_trunk_backward)(&pass);
 }
 
 static void finish(run *r)
 {
     if (r->grads) R(testreal_back)(r->result->grads, r->grads, r->model->params->total);
-    for (int id = 0; id < GN2_TASK_COUNT; id++)
-        r->result->total += r->result->losses[id];
+    for (int id = 0; id < TASK_COUNT; id++) r->result->total += r->result->losses[id];
     R(testreal_batch_free)(&r->batch);
     R(gn2_space_free)(r->space);
     R(gn2_net_free)(r->net);
@@ -218,7 +221,7 @@ void testresult_free(testresult *result)
     if (!result) return;
     for (int64_t i = 0; i < result->layers; i++) gn2_free(result->layer[i]);
     for (int s = 0; s < GN2_MAX_SEQUENCES; s++) gn2_free(result->init[s]);
-    for (int id = 0; id < GN2_TASK_COUNT; id++) {
+    for (int id = 0; id < TASK_COUNT; id++) {
         gn2_free(result->logits[id]);
         gn2_free(result->probs[id]);
     }

@@ -110,10 +110,10 @@ static void compare_heads(const comparison *c)
     static const char *const probs[] = {"outputs/jet_probs", "outputs/origin_probs"};
     const testresult *t = c->result;
     const int64_t count[] = {t->jets * c->model->h.classes,
-                             t->rows[0] * c->model->h.origins, t->pairs};
-    for (int id = 0; id < GN2_TASK_COUNT; id++)
+                             t->rows[0] * test_origins(&c->model->h), t->pairs};
+    for (int id = 0; id < TASK_COUNT; id++)
         compare_output(c, logits[id], t->logits[id], count[id]);
-    for (int id = 0; id < GN2_TASK_VERTEX; id++)
+    for (int id = 0; id < TASK_VERTEX; id++)
         compare_output(c, probs[id], t->probs[id], count[id]);
 }
 
@@ -121,8 +121,8 @@ static void compare_vertices(const comparison *c)
 {
     golden_array offsets = golden_read(c->report->file, "inputs/offsets");
     golden_array wanted = golden_read(c->report->file, "outputs/vertex_index");
-    const int64_t wrong = golden_vertex_differences(c->result->logits[GN2_TASK_VERTEX],
-                                                    &offsets, &wanted);
+    const int64_t wrong =
+        golden_vertex_differences(c->result->logits[TASK_VERTEX], &offsets, &wanted);
     need_true(wanted.count == c->result->rows[0], "a vertex for every track");
     golden_line(c->report, c->p->name, "outputs/vertex_index", (double)wrong, 0);
     golden_array_free(&offsets);
@@ -141,7 +141,7 @@ static void compare_discriminant(const comparison *c, const char *path, double f
     for (int64_t b = 0; b < jets; b++) {
         float p[4];
         for (int64_t k = 0; k < classes; k++)
-            p[k] = (float)c->result->probs[GN2_TASK_JETS][b * classes + k];
+            p[k] = (float)c->result->probs[TASK_JETS][b * classes + k];
         d[b] = (double)gn2_discriminant_value(p, classes, 0, fraction, GN2_FORM_LOG);
     }
     compare_output(c, path, d, jets);
@@ -160,9 +160,8 @@ static void compare_losses(const comparison *c)
 {
     static const char *const paths[] = {"losses/jets", "losses/origin", "losses/vertex",
                                         "losses/total"};
-    for (int i = 0; i <= GN2_TASK_COUNT; i++) {
-        const double *loss =
-            i < GN2_TASK_COUNT ? &c->result->losses[i] : &c->result->total;
+    for (int i = 0; i <= TASK_COUNT; i++) {
+        const double *loss = i < TASK_COUNT ? &c->result->losses[i] : &c->result->total;
         const double wanted = golden_number(c->report->file, paths[i], NULL);
         const double tolerance =
             c->p->is_double ? F64_VALUES : F32_LOSS_SHARE * fabs(wanted);
@@ -231,9 +230,10 @@ static void same_bits(const comparison *c, const testresult *other, const char *
 {
     const testresult *t = c->result;
     const gn2_hparams *h = &c->model->h;
-    const int64_t count[] = {t->jets * h->classes, t->rows[0] * h->origins, t->pairs};
+    const int64_t count[] = {t->jets * h->classes, t->rows[0] * test_origins(h),
+                             t->pairs};
     double dev = test_max_diff(t->pooled, other->pooled, t->jets * h->out_dim);
-    for (int id = 0; id < GN2_TASK_COUNT; id++) {
+    for (int id = 0; id < TASK_COUNT; id++) {
         dev = fmax(dev, test_max_diff(t->logits[id], other->logits[id], count[id]));
         dev = fmax(dev, fabs(t->losses[id] - other->losses[id]));
     }

@@ -88,23 +88,23 @@ typedef struct training {
     const golden_trainer *trainer;
     testmodel *model;
     const char *group;
-    void *core;
+    void *engine;
     double *weights; /* after the last step */
 } training;
 
 /* Losses of a step beside row `row` of losses (steps, 4); the largest deviation
  * over its tolerance, in units of it. */
 static double loss_share(const training *t, const double *wanted,
-                         const double losses[GN2_TASK_COUNT])
+                         const double losses[TASK_COUNT])
 {
     double share = 0, total = 0;
-    for (int id = 0; id <= GN2_TASK_COUNT; id++) {
-        const double have = id < GN2_TASK_COUNT ? losses[id] : total;
+    for (int id = 0; id <= TASK_COUNT; id++) {
+        const double have = id < TASK_COUNT ? losses[id] : total;
         const double tolerance =
             t->trainer->is_double ? F64_LOSSES : F32_LOSS_SHARE * fabs(wanted[id]);
         const double s = fabs(have - wanted[id]) / tolerance;
         if (!(s <= share)) share = s;
-        if (id < GN2_TASK_COUNT) total += losses[id];
+        if (id < TASK_COUNT) total += losses[id];
     }
     return share;
 }
@@ -124,7 +124,7 @@ static void check_params(const training *t, int64_t step)
     double dev = 0;
     snprintf(group, sizeof group, "%s/params_step%d", t->group, (int)step);
     if (!golden_has(t->report->file, group)) return;
-    t->trainer->weights(t->core, t->weights);
+    t->trainer->weights(t->engine, t->weights);
     for (size_t k = 0; k < t->model->params->count; k++) {
         const gn2_tensor *tensor = &t->model->params->tensor[k];
         snprintf(path, sizeof path, "%s/%s", group, tensor->name);
@@ -148,9 +148,9 @@ static void train_run(training *t, testbatch *const *batches, int64_t batch_coun
     golden_array wanted = golden_read(t->report->file, path);
     double share = 0;
     for (int64_t k = 0; k < wanted.dim[0]; k++) {
-        double losses[GN2_TASK_COUNT], lr, beta1;
+        double losses[TASK_COUNT], lr, beta1;
         gn2_schedule_at(&s, k, &lr, &beta1);
-        t->trainer->step(t->core, batches[k % batch_count], lr, beta1, losses);
+        t->trainer->step(t->engine, batches[k % batch_count], lr, beta1, losses);
         share = fmax(share, loss_share(t, wanted.x + 4 * k, losses));
         check_params(t, k + 1);
     }
@@ -177,7 +177,7 @@ static void check_run(golden_report *report, testmodel *model, const char *name,
             NULL};
         t.weights = need_memory((size_t)model->params->total, sizeof *t.weights);
         train_run(&t, batches, batch_count);
-        t.trainer->free(t.core);
+        t.trainer->free(t.engine);
         gn2_free(t.weights);
     }
 }
@@ -247,7 +247,7 @@ static void check_final_norms(const training *t)
     snprintf(path, sizeof path, "%s/final_param_l2", t->group);
     golden_array wanted = golden_read(t->report->file, path);
     golden_text names = golden_read_text(t->report->file, "table/name");
-    t->trainer->weights(t->core, t->weights);
+    t->trainer->weights(t->engine, t->weights);
     need_true(names.count == wanted.count, path);
     for (int64_t i = 0; i < names.count; i++) {
         const gn2_tensor *tensor = gn2_params_find(t->model->params, names.item[i]);
@@ -275,9 +275,9 @@ static void mup_run(training *t, const testbatch *batch, double lr, double beta1
     snprintf(path, sizeof path, "%s/losses", t->group);
     golden_array wanted = golden_read(t->report->file, path);
     for (int64_t k = 0; k < wanted.dim[0]; k++) {
-        double losses[GN2_TASK_COUNT];
-        t->trainer->probe(t->core, batch, place, modules.count);
-        t->trainer->step(t->core, batch, lr, beta1, losses);
+        double losses[TASK_COUNT];
+        t->trainer->probe(t->engine, batch, place, modules.count);
+        t->trainer->step(t->engine, batch, lr, beta1, losses);
         places_share = fmax(places_share, l1_share(t, &l1, k, place));
         losses_share = fmax(losses_share, loss_share(t, wanted.x + 4 * k, losses));
     }
@@ -326,7 +326,7 @@ void golden_check_mup_run(golden_report *report, const char *name)
             NULL};
         t.weights = need_memory((size_t)model->params->total, sizeof *t.weights);
         mup_run(&t, batch, lr, beta1);
-        t.trainer->free(t.core);
+        t.trainer->free(t.engine);
         gn2_free(t.weights);
     }
     testbatch_free(batch);

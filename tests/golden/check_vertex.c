@@ -4,7 +4,7 @@
 
 #include "checks.h"
 #include "common/need.h"
-#include "tag/vertex.h"
+#include "net/vertex.h"
 #include "util/alloc.h"
 
 int64_t golden_vertex_differences(const double *logits, const golden_array *offsets,

@@ -86,7 +86,7 @@ static void lines_tasks(golden_id file, gn2_text *text)
                                         "track_vertexing"};
     golden_array hidden = golden_read_attr(file, "/", "head_hidden");
     golden_array weights = golden_read_attr(file, "/", "loss_weights");
-    for (int i = 0; i < GN2_TASK_COUNT; i++) {
+    for (int i = 0; i < TASK_COUNT; i++) {
         char key[128], number[32];
         gn2_format_f64(weights.x[i], number);
         gn2_text_format(text, "task.%s.weight = %s\n", names[i], number);

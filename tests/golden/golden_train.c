@@ -11,42 +11,45 @@
 
 static void *create(const testmodel *model, const gn2_optim_options *optim)
 {
-    const gn2_core_options options = {.shards = 2,
-                                      .chunk_tokens = 64,
-                                      .product = {.cap = GN2_ISA_BEST},
-                                      .optim = *optim};
-    R(gn2_core) *core;
-    need_ok(R(gn2_core_create)(&model->h, model->params, &options, &core), "core");
-    R(testreal_set_norms)(core->net, model);
+    const gn2_engine_options options = {.shards = 2,
+                                        .chunk_tokens = 64,
+                                        .product = {.cap = GN2_ISA_BEST},
+                                        .optim = *optim};
+    R(gn2_engine) *engine;
+    need_ok(R(gn2_engine_create)(&model->h, model->params, &options, &engine), "core");
+    R(testreal_set_norms)(engine->net, model);
     real *weights = R(testreal)(model->weights, model->params->total);
-    R(gn2_core_set_weights)(core, weights);
+    R(gn2_engine_set_weights)(engine, weights);
     gn2_free(weights);
-    return core;
+    return engine;
 }
 
-static void free_core(void *core)
+static void free_core(void *engine)
 {
-    R(gn2_core_free)(core);
+    R(gn2_engine_free)(engine);
 }
 
 static void step(void *user, const testbatch *source, double lr, double beta1,
-                 double losses[GN2_TASK_COUNT])
+                 double losses[TASK_COUNT])
 {
-    R(gn2_core) *core = user;
+    R(gn2_engine) *engine = user;
     R(gn2_batch) batch;
-    const gn2_truth truth = {source->flavour, source->origin, source->vertex};
+    const gn2_batch_labels labels = testbatch_labels(engine->h, source);
     R(testreal_batch)(&batch, source);
-    need_ok(R(gn2_truth_check)(core->h, &batch, &truth), "labels");
-    need_ok(R(gn2_core_gradient)(core, &batch, &truth), "gradient");
-    memcpy(losses, core->losses.value, sizeof core->losses.value);
-    R(gn2_core_update)(core, lr, beta1);
+    need_ok(R(gn2_labels_check)(engine->h, &batch, &labels), "labels");
+    need_ok(R(gn2_engine_gradient)(engine, &batch, &labels), "gradient");
+    for (int id = 0; id < TASK_COUNT; id++) {
+        const int k = test_task(engine->h, id);
+        losses[id] = k < 0 ? 0 : engine->losses.value[k];
+    }
+    R(gn2_engine_update)(engine, lr, beta1);
     R(testreal_batch_free)(&batch);
 }
 
 static void weights(const void *user, double *out)
 {
-    const R(gn2_core) *core = user;
-    R(testreal_back)(out, core->weights, core->params->total);
+    const R(gn2_engine) *engine = user;
+    R(testreal_back)(out, engine->weights, engine->params->total);
 }
 
 /* ---- mean |x| ---- */
@@ -81,7 +84,7 @@ static int layer_of(const golden_l1 *to, const char *prefix)
 
 static void add_layers(const R(gn2_pass) *pass, golden_l1 *to)
 {
-    const R(gn2_layer_space) *layer = pass->space->layer;
+    const R(gn2_block_space) *layer = pass->space->layer;
     const int64_t count = pass->chunk.tokens * pass->net->h->embed_dim;
     int i = layer_of(to, "attn");
     if (i >= 0) add(to, layer[i].x_mid, layer[i].x, count);
@@ -97,20 +100,17 @@ static void add_ends(const R(gn2_pass) *pass, golden_l1 *to)
     const R(gn2_space) *s = pass->space;
     const gn2_chunk *c = &pass->chunk;
     const int64_t rows = R(gn2_pass_rows)(pass, 0);
-    const gn2_task *jets = &h->task[GN2_TASK_JETS], *tracks = &h->task[GN2_TASK_ORIGIN];
     if (is(to, "init"))
         add(to, s->init[0].act[h->init[0].depth - 1], NULL, rows * h->embed_dim);
-    if (is(to, "readout")) add(to, s->z0, NULL, c->tokens * h->out_dim);
-    if (is(to, "tokens")) add(to, s->z, NULL, c->tokens * h->out_dim);
+    if (is(to, "readout")) add(to, s->readout.z0, NULL, c->tokens * h->out_dim);
+    if (is(to, "tokens")) add(to, s->readout.z, NULL, c->tokens * h->out_dim);
     if (is(to, "gate")) add(to, s->pool.logit, NULL, c->tokens);
-    if (is(to, "pooled")) add(to, s->pooled, NULL, c->jets * h->out_dim);
+    if (is(to, "pooled")) add(to, s->pool.pooled, NULL, c->jets * h->out_dim);
     if (is(to, "jet_logits"))
-        add(to, s->head[GN2_TASK_JETS].act[jets->net.depth - 1], NULL,
-            c->jets * h->classes);
+        add(to, s->head[TASK_JETS].logits, NULL, c->jets * h->classes);
     if (is(to, "origin_logits"))
-        add(to, s->head[GN2_TASK_ORIGIN].act[tracks->net.depth - 1], NULL,
-            rows * h->origins);
-    if (is(to, "pair_logits")) add(to, s->pair_logits, NULL, c->pairs);
+        add(to, s->head[TASK_ORIGIN].logits, NULL, rows * test_origins(h));
+    if (is(to, "pair_logits")) add(to, s->head[TASK_VERTEX].logits, NULL, c->pairs);
 }
 
 static void visit(void *user, const R(gn2_pass) *pass)
@@ -124,13 +124,13 @@ static void visit(void *user, const R(gn2_pass) *pass)
 
 static void probe(void *user, const testbatch *source, golden_l1 *place, int64_t n)
 {
-    R(gn2_core) *core = user;
+    R(gn2_engine) *engine = user;
     R(gn2_batch) batch;
     places p = {place, n};
     const R(gn2_visitor) visitor = {.fn = visit, .user = &p};
     R(testreal_batch)(&batch, source);
     for (int64_t i = 0; i < n; i++) place[i].sum = place[i].count = 0;
-    need_ok(R(gn2_core_forward)(core, &batch, NULL, &visitor), "forward");
+    need_ok(R(gn2_engine_forward)(engine, &batch, NULL, &visitor), "forward");
     R(testreal_batch_free)(&batch);
 }
 

@@ -4,7 +4,7 @@
 #define GN2_TESTS_GOLDEN_TRAIN_H
 
 #include "common/testnet.h"
-#include "train/core.h"
+#include "train/engine.h"
 
 /* Mean |x| of a named place of the network; `have` 0: not kept by it. */
 typedef struct golden_l1 {
@@ -17,13 +17,13 @@ typedef struct golden_trainer {
     const char *precision;
     int is_double;
     void *(*create)(const testmodel *model, const gn2_optim_options *options);
-    void (*free)(void *core);
+    void (*free)(void *engine);
     /* One update; the losses are those before it. */
-    void (*step)(void *core, const testbatch *batch, double lr, double beta1,
-                 double losses[GN2_TASK_COUNT]);
+    void (*step)(void *engine, const testbatch *batch, double lr, double beta1,
+                 double losses[TASK_COUNT]);
     /* The places (n) on a batch, without an update. */
-    void (*probe)(void *core, const testbatch *batch, golden_l1 *places, int64_t n);
-    void (*weights)(const void *core, double *out);
+    void (*probe)(void *engine, const testbatch *batch, golden_l1 *places, int64_t n);
+    void (*weights)(const void *engine, double *out);
 } golden_trainer;
 
 extern const golden_trainer golden_trainer_f64, golden_trainer_f32;

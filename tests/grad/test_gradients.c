@@ -171,8 +171,8 @@ static void check_network(void **state)
     printf("%s: %lld parameters, loss %.6f\n", n->name,
            (long long)p.model->params->total, t->total);
     assert_true(overall > 1e-3);
-    for (int id = 0; id < GN2_TASK_COUNT; id++)
-        assert_true(t->losses[id] > 0 || !p.model->h.task[id].on);
+    for (int id = 0; id < TASK_COUNT; id++)
+        assert_true(t->losses[id] > 0 || test_task(&p.model->h, id) < 0);
     for (size_t k = 0; k < p.model->params->count; k++) {
         const double d =
             check_tensor(&p, &p.model->params->tensor[k], t->grads, overall);

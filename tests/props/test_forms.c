@@ -21,7 +21,7 @@
 
 #include "common/need.h"
 #include "common/testreal.h"
-#include "train/core.h"
+#include "train/engine.h"
 #include "util/alloc.h"
 
 #define STEPS 20
@@ -42,7 +42,7 @@ typedef struct scaling {
 typedef struct training {
     testmodel *model;
     gn2_params rest, readout; /* the table, without and with the read-out alone */
-    R(gn2_core) *core;
+    R(gn2_engine) *engine;
     R(gn2_optimizer) optimizer; /* of the read-out */
 } training;
 
@@ -64,13 +64,13 @@ static gn2_tensor *copy_table(const gn2_params *from, gn2_params *to, int keep_r
 
 static void create_core(training *t, const gn2_optim_options *optim)
 {
-    const gn2_core_options options = {.shards = 2,
-                                      .chunk_tokens = 64,
-                                      .product = {.cap = GN2_ISA_BEST},
-                                      .optim = *optim};
-    need_ok(R(gn2_core_create)(&t->model->h, &t->rest, &options, &t->core), "core");
-    R(testreal_set_norms)(t->core->net, t->model);
-    R(gn2_core_set_weights)(t->core, t->model->weights);
+    const gn2_engine_options options = {.shards = 2,
+                                        .chunk_tokens = 64,
+                                        .product = {.cap = GN2_ISA_BEST},
+                                        .optim = *optim};
+    need_ok(R(gn2_engine_create)(&t->model->h, &t->rest, &options, &t->engine), "core");
+    R(testreal_set_norms)(t->engine->net, t->model);
+    R(gn2_engine_set_weights)(t->engine, t->model->weights);
 }
 
 /* by: NULL for the form with the multiplier. */
@@ -95,8 +95,8 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
     create_core(t, optim);
     t->optimizer = (R(gn2_optimizer)){.options = own,
                                       .params = &t->readout,
-                                      .pieces = &t->core->pieces,
-                                      .kernels = t->core->net->kernels};
+                                      .pieces = &t->engine->pieces,
+                                      .kernels = t->engine->net->kernels};
     need_ok(R(gn2_optimizer_create)(&t->optimizer), "optimiser");
     return t;
 }
@@ -104,7 +104,7 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
 static void end(training *t)
 {
     R(gn2_optimizer_destroy)(&t->optimizer);
-    R(gn2_core_free)(t->core);
+    R(gn2_engine_free)(t->engine);
     gn2_free(t->rest.tensor);
     gn2_free(t->readout.tensor);
     testmodel_free(t->model);
@@ -115,19 +115,19 @@ static void end(training *t)
 static double step(training *t, const testbatch *source, double lr)
 {
     R(gn2_batch) batch;
-    const gn2_truth truth = {source->flavour, source->origin, source->vertex};
+    const gn2_batch_labels labels = testbatch_labels(&t->model->h, source);
     R(testreal_batch)(&batch, source);
-    need_ok(R(gn2_core_gradient)(t->core, &batch, &truth), "gradient");
-    const R(gn2_update) update = {.weights = t->core->weights,
-                                  .grads = t->core->grads,
+    need_ok(R(gn2_engine_gradient)(t->engine, &batch, &labels), "gradient");
+    const R(gn2_update) update = {.weights = t->engine->weights,
+                                  .grads = t->engine->grads,
                                   .lr = lr,
                                   .beta1 = 0.9,
                                   .clip = 1};
     R(gn2_optimizer_step)(&t->optimizer, &update, NULL);
-    R(gn2_core_update)(t->core, lr, 0.9); /* the rest, and packs all */
+    R(gn2_engine_update)(t->engine, lr, 0.9); /* the rest, and packs all */
     R(testreal_batch_free)(&batch);
     double total = 0;
-    for (int id = 0; id < GN2_TASK_COUNT; id++) total += t->core->losses.value[id];
+    for (int k = 0; k < GN2_MAX_TASKS; k++) total += t->engine->losses.value[k];
     return total;
 }
 

@@ -156,14 +156,14 @@ static void check_order(const setting *s)
     int64_t *order = shuffle(s->batch, 21);
     testbatch *other = testbatch_permute(h, s->batch, order);
     testresult *a = run(s, s->batch, 0, 128), *b = run(s, other, 0, 128);
-    double *origin = reorder(a->logits[GN2_TASK_ORIGIN], order, a->rows[0], h->origins);
-    double *pairs = reorder_pairs(a->logits[GN2_TASK_VERTEX], order,
+    double *origin =
+        reorder(a->logits[TASK_ORIGIN], order, a->rows[0], test_origins(h));
+    double *pairs = reorder_pairs(a->logits[TASK_VERTEX], order,
                                   s->batch->sequence[0].offset, a->pairs);
-    assert_close(s, a->logits[GN2_TASK_JETS], b->logits[GN2_TASK_JETS],
-                 JETS * h->classes);
-    assert_close(s, origin, b->logits[GN2_TASK_ORIGIN], a->rows[0] * h->origins);
-    assert_close(s, pairs, b->logits[GN2_TASK_VERTEX], a->pairs);
-    for (int id = 0; id < GN2_TASK_COUNT; id++)
+    assert_close(s, a->logits[TASK_JETS], b->logits[TASK_JETS], JETS * h->classes);
+    assert_close(s, origin, b->logits[TASK_ORIGIN], a->rows[0] * test_origins(h));
+    assert_close(s, pairs, b->logits[TASK_VERTEX], a->pairs);
+    for (int id = 0; id < TASK_COUNT; id++)
         assert_true(fabs(a->losses[id] - b->losses[id]) <=
                     s->p->share * fabs(a->losses[id]));
     gn2_free(order);
@@ -236,8 +236,7 @@ static void check_split(const setting *s)
     const setting other = {lines.data, two, halves, s->p};
     testresult *a = run(s, s->batch, 0, 0), *b = run(&other, halves, 0, 0);
     assert_int_equal(a->tokens, b->tokens);
-    assert_close(s, a->logits[GN2_TASK_JETS], b->logits[GN2_TASK_JETS],
-                 JETS * two->h.classes);
+    assert_close(s, a->logits[TASK_JETS], b->logits[TASK_JETS], JETS * two->h.classes);
     assert_close(s, a->pooled, b->pooled, JETS * two->h.out_dim);
     gn2_free(lines.data);
     testbatch_free(halves);
@@ -258,10 +257,11 @@ static void assert_same_outputs(const setting *s, const testresult *a,
                                 const testresult *b)
 {
     const gn2_hparams *h = &s->model->h;
-    const int64_t count[] = {a->jets * h->classes, a->rows[0] * h->origins, a->pairs};
+    const int64_t count[] = {a->jets * h->classes, a->rows[0] * test_origins(h),
+                             a->pairs};
     assert_same(a->pooled, b->pooled, a->jets * h->out_dim);
     assert_same(a->alpha, b->alpha, a->tokens);
-    for (int id = 0; id < GN2_TASK_COUNT; id++)
+    for (int id = 0; id < TASK_COUNT; id++)
         assert_same(a->logits[id], b->logits[id], count[id]);
 }
 
@@ -272,7 +272,7 @@ static void check_pads(const setting *s)
         testresult *a = run(s, s->batch, training, 100);
         testresult *b = run(s, padded, training, 100);
         assert_same_outputs(s, a, b);
-        assert_same(a->losses, b->losses, GN2_TASK_COUNT);
+        assert_same(a->losses, b->losses, TASK_COUNT);
         if (training) assert_same(a->grads, b->grads, s->model->params->total);
         testresult_free(a);
         testresult_free(b);
@@ -321,13 +321,13 @@ static void assert_jets_found(const setting *s, const testresult *a,
             const int64_t m = offset[i + 1] - offset[i];
             first_pair += m * (m - 1);
         }
-        assert_same(b->logits[GN2_TASK_JETS] + k * h->classes,
-                    a->logits[GN2_TASK_JETS] + jet * h->classes, h->classes);
-        assert_same(b->logits[GN2_TASK_ORIGIN] + row * h->origins,
-                    a->logits[GN2_TASK_ORIGIN] + offset[jet] * h->origins,
-                    n * h->origins);
-        assert_same(b->logits[GN2_TASK_VERTEX] + pair,
-                    a->logits[GN2_TASK_VERTEX] + first_pair, n * (n - 1));
+        assert_same(b->logits[TASK_JETS] + k * h->classes,
+                    a->logits[TASK_JETS] + jet * h->classes, h->classes);
+        assert_same(b->logits[TASK_ORIGIN] + row * test_origins(h),
+                    a->logits[TASK_ORIGIN] + offset[jet] * test_origins(h),
+                    n * test_origins(h));
+        assert_same(b->logits[TASK_VERTEX] + pair, a->logits[TASK_VERTEX] + first_pair,
+                    n * (n - 1));
         row += n;
         pair += n * (n - 1);
     }

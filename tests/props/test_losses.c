@@ -82,9 +82,8 @@ static void check_weights(const char *rule, const double weight[3][3])
                 batch->origin[2] = 2;
                 testresult *t = runs[k](m, batch, &training);
                 const double want =
-                    expected_loss(batch, t->logits[GN2_TASK_VERTEX], weight);
-                assert_true(fabs(t->losses[GN2_TASK_VERTEX] - want) <=
-                            margins[k] * want);
+                    expected_loss(batch, t->logits[TASK_VERTEX], weight);
+                assert_true(fabs(t->losses[TASK_VERTEX] - want) <= margins[k] * want);
                 testresult_free(t);
             }
     testbatch_free(batch);
@@ -120,9 +119,9 @@ static void check_silent(testmodel *m, const testbatch *batch)
 {
     for (int k = 0; k < 2; k++) {
         testresult *t = runs[k](m, batch, &training);
-        for (int id = 0; id < GN2_TASK_COUNT; id++) assert_true(t->losses[id] == 0);
+        for (int id = 0; id < TASK_COUNT; id++) assert_true(t->losses[id] == 0);
         for (int64_t i = 0; i < m->params->total; i++) assert_true(t->grads[i] == 0);
-        assert_finite(t->logits[GN2_TASK_JETS], batch->jets * m->h.classes);
+        assert_finite(t->logits[TASK_JETS], batch->jets * m->h.classes);
         testresult_free(t);
     }
 }
@@ -171,9 +170,9 @@ static void jets_without_tracks_score_by_register_alone(void **state)
                 assert_true(g[c] == other[c]);
                 assert_true((g[c] == 0) == (n == 1));
             }
-            assert_true(t->losses[GN2_TASK_JETS] > 0);
-            assert_true(t->losses[GN2_TASK_ORIGIN] == 0);
-            assert_true(t->losses[GN2_TASK_VERTEX] == 0);
+            assert_true(t->losses[TASK_JETS] > 0);
+            assert_true(t->losses[TASK_ORIGIN] == 0);
+            assert_true(t->losses[TASK_VERTEX] == 0);
             assert_finite(t->grads, m->params->total);
             testresult_free(t);
             testbatch_free(batch);

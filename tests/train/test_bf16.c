@@ -26,13 +26,13 @@ static int has_bf16(void)
 
 static void to_bf16(gn2_trainer *t)
 {
-    gn2_core_options options;
-    assert_ok(gn2_train_core_options(t, &options));
+    gn2_engine_options options;
+    assert_ok(gn2_train_engine_options(t, &options));
     options.product.arithmetic = GN2_ARITHMETIC_BF16;
-    gn2_core_free_f32(t->core);
-    t->core = NULL;
-    assert_ok(gn2_train_core_new(t, &options, &t->core));
-    gn2_core_set_weights_f32(t->core, t->model->weights);
+    gn2_engine_free_f32(t->engine);
+    t->engine = NULL;
+    assert_ok(gn2_train_engine_new(t, &options, &t->engine));
+    gn2_engine_set_weights_f32(t->engine, t->model->weights);
 }
 
 #define STEPS 30

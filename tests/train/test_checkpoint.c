@@ -85,8 +85,8 @@ static void assert_same_state(const gn2_trainer *a, const gn2_trainer *b)
 {
     const size_t bytes = (size_t)a->params->total * sizeof(float);
     assert_same_weights(a, b);
-    assert_memory_equal(a->core->optimizer.m, b->core->optimizer.m, bytes);
-    assert_memory_equal(a->core->optimizer.v, b->core->optimizer.v, bytes);
+    assert_memory_equal(a->engine->optimizer.m, b->engine->optimizer.m, bytes);
+    assert_memory_equal(a->engine->optimizer.v, b->engine->optimizer.v, bytes);
     assert_int_equal(gn2_train_steps(a), gn2_train_steps(b));
     assert_int_equal(a->schedule.steps, b->schedule.steps);
     assert_int_equal(a->epoch, b->epoch);
@@ -227,7 +227,7 @@ static void a_checkpoint_is_a_model_file(void **state)
     (void)state;
     assert_ok(gn2_train_save(s.trainer, path));
     assert_ok(gn2_model_file_load(path, &model));
-    assert_memory_equal(model->weights, s.trainer->core->weights,
+    assert_memory_equal(model->weights, s.trainer->engine->weights,
                         (size_t)s.trainer->params->total * sizeof(float));
     gn2_model_unref(model);
     close_session(&s);
@@ -239,13 +239,13 @@ static void refuse(gn2_trainer *t, gn2_status status, const char *word)
 {
     const size_t bytes = (size_t)t->params->total * sizeof(float);
     float *before = gn2_alloc(bytes, 1);
-    const gn2_core_f32 *core = t->core;
+    const gn2_engine_f32 *engine = t->engine;
     const int64_t steps = gn2_train_steps(t);
-    memcpy(before, t->core->weights, bytes);
+    memcpy(before, t->engine->weights, bytes);
     assert_status(status, gn2_train_load(t, path));
     assert_message(word);
-    assert_ptr_equal(core, t->core);
-    assert_memory_equal(before, t->core->weights, bytes);
+    assert_ptr_equal(engine, t->engine);
+    assert_memory_equal(before, t->engine->weights, bytes);
     assert_int_equal(steps, gn2_train_steps(t));
     gn2_free(before);
 }

@@ -3,8 +3,8 @@
 #include <math.h>
 
 #include "data/dataset.h"
+#include "net/vertex.h"
 #include "tag/tagger.h"
-#include "tag/vertex.h"
 #include "toy.h"
 #include "util/alloc.h"
 

@@ -56,11 +56,25 @@ static int64_t logits_of(const toy *data)
 
 static void modules_come_in_order_and_then_the_tensors(void **state)
 {
-    static const char *const names[MODULES] = {
-        "init_pre", "init",       "attn_logits0",  "attn0",      "ffn_pre0",
-        "ffn0",     "layer0",     "attn_logits1",  "attn1",      "ffn_pre1",
-        "ffn1",     "layer1",     "readout",       "tokens",     "gate",
-        "pooled",   "jet_logits", "origin_logits", "pair_logits"};
+    static const char *const names[MODULES] = {"init_pre",
+                                               "init",
+                                               "attn_logits0",
+                                               "attn0",
+                                               "ffn_pre0",
+                                               "ffn0",
+                                               "layer0",
+                                               "attn_logits1",
+                                               "attn1",
+                                               "ffn_pre1",
+                                               "ffn1",
+                                               "layer1",
+                                               "readout",
+                                               "tokens",
+                                               "gate",
+                                               "pooled",
+                                               "jets_classification",
+                                               "track_origin",
+                                               "track_vertexing"};
     toy *data = toy_create(JETS, 32);
     gn2_trainer *t = toy_trainer_of(NULL);
     probed *p = probed_of(t, data);
@@ -83,7 +97,7 @@ static void modules_come_in_order_and_then_the_tensors(void **state)
     assert_int_equal(probed_find(p, "attn0")->count, (rows + JETS) * 32);
     assert_int_equal(probed_find(p, "ffn_pre1")->count, (rows + JETS) * 64);
     assert_int_equal(probed_find(p, "gate")->count, rows + JETS);
-    assert_int_equal(probed_find(p, "origin_logits")->count, rows * 8);
+    assert_int_equal(probed_find(p, "track_origin")->count, rows * 8);
     gn2_free(p);
     gn2_train_delete(t);
     toy_free(data);
@@ -113,14 +127,15 @@ static void logits_and_their_changes_are_those_of_taggers(void **state)
     (void)state;
     steps(t, data, 5);
     probed *p = probed_of(t, data);
-    const int64_t pairs = probed_find(p, "pair_logits")->count;
+    const int64_t pairs = probed_find(p, "track_vertexing")->count;
     float jets[2][JETS * 4], *pair[2];
     for (int i = 0; i < 2; i++) pair[i] = gn2_alloc((size_t)pairs, sizeof(float));
     assert_ok(gn2_train_snapshot(t, &now));
     tag(now, t, data, jets[0], pair[0], pairs);
     tag(t->model, t, data, jets[1], pair[1], pairs);
-    assert_counted(probed_find(p, "jet_logits"), jets[0], jets[1], (int64_t)JETS * 4);
-    assert_counted(probed_find(p, "pair_logits"), pair[0], pair[1], pairs);
+    assert_counted(probed_find(p, "jets_classification"), jets[0], jets[1],
+                   (int64_t)JETS * 4);
+    assert_counted(probed_find(p, "track_vertexing"), pair[0], pair[1], pairs);
     for (int i = 0; i < 2; i++) gn2_free(pair[i]);
     gn2_model_unref(now);
     gn2_free(p);
@@ -137,11 +152,12 @@ static void take(void *user, const gn2_pass_f32 *pass)
 {
     insides *in = user;
     const int64_t rows = pass->chunk.tokens, first = pass->chunk.first_token;
-    const gn2_layer_space_f32 *l = &pass->space->layer[1];
+    const gn2_block_space_f32 *l = &pass->space->layer[1];
     float *attn = in->attn1 + first * 32, *pre = in->ffn_pre1 + first * 64;
-    memcpy(in->tokens + first * 16, pass->space->z, (size_t)rows * 16 * sizeof(float));
+    memcpy(in->tokens + first * 16, pass->space->readout.z,
+           (size_t)rows * 16 * sizeof(float));
     for (int64_t i = 0; i < rows * 32; i++) attn[i] = l->x_mid[i] - l->x[i];
-    gn2_linear_fwd_f32(&pass->ctx, &pass->net->layer[1].ffn_in, pre, l->y2, NULL, 0,
+    gn2_linear_fwd_f32(&pass->ctx, &pass->net->block[1].ffn_in, pre, l->y2, NULL, 0,
                        rows);
 }
 
@@ -154,7 +170,7 @@ static insides look_into(gn2_trainer *t, const toy *data)
     const gn2_visitor_f32 visitor = {.fn = take, .user = &in};
     gn2_batch_f32 batch;
     assert_ok(gn2_input_read(&t->input, t->model, NULL, &data->jets, &batch));
-    assert_ok(gn2_core_forward_f32(t->core, &batch, NULL, &visitor));
+    assert_ok(gn2_engine_forward_f32(t->engine, &batch, NULL, &visitor));
     return in;
 }
 
@@ -185,8 +201,8 @@ static void changes_are_those_between_two_trainers(void **state)
                 1e-6);
     for (size_t i = 0; i < t->params->count; i++) {
         const gn2_tensor *tensor = &t->params->tensor[i];
-        assert_counted(&p->row[MODULES + (int)i], t->core->weights + tensor->offset,
-                       fresh->core->weights + tensor->offset, tensor->count);
+        assert_counted(&p->row[MODULES + (int)i], t->engine->weights + tensor->offset,
+                       fresh->engine->weights + tensor->offset, tensor->count);
     }
     insides_free(&now);
     insides_free(&start);
@@ -218,11 +234,11 @@ static void nothing_has_changed_at_the_start(void **state)
 /* Row of q (0) or k (1) of a token in double, from the layer's normed input. */
 static void project(const gn2_trainer *t, const float *y, int which, double out[32])
 {
-    const gn2_linear_at *at = &t->params->layer[1].qkv;
-    const float *w = t->core->weights + at->weight + which * 32 * 32;
-    const float *b = at->bias < 0 ? NULL : t->core->weights + at->bias + which * 32;
+    const gn2_linear_f32 *qkv = &t->engine->net->block[1].qkv;
+    const float *w = t->engine->weights + qkv->weight + which * 32 * 32;
+    const float *b = t->engine->weights + qkv->bias + which * 32;
     for (int i = 0; i < 32; i++) {
-        out[i] = b ? (double)b[i] : 0;
+        out[i] = (double)b[i];
         for (int c = 0; c < 32; c++) out[i] += (double)w[i * 32 + c] * (double)y[c];
     }
 }
@@ -235,7 +251,7 @@ typedef struct attention {
 
 static void one_head(attention *a, const gn2_pass_f32 *pass, int64_t n, int head)
 {
-    const gn2_layer_space_f32 *l = &pass->space->layer[1];
+    const gn2_block_space_f32 *l = &pass->space->layer[1];
     const double scale = 1 / sqrt(8.0); /* 1/√D, standard parametrisation */
     for (int64_t i = 0; i < n; i++) {
         double s[64], total = 0, q[32], k[32];
@@ -274,7 +290,7 @@ static void attention_logits_are_counted_in_double(void **state)
     while (data->offsets[jet + 1] - data->offsets[jet] < 9) jet++;
     toy_batch(data, jet, 1, &one);
     assert_ok(gn2_input_read(&t->input, t->model, NULL, &one.jets, &batch));
-    assert_ok(gn2_core_forward_f32(t->core, &batch, NULL, &visitor));
+    assert_ok(gn2_engine_forward_f32(t->engine, &batch, NULL, &visitor));
     assert_true(a.worst < 1e-5); /* what is counted here is what the softmax got */
     probed *p = probed_of(t, &one);
     const gn2_probe_stats *s = probed_find(p, "attn_logits1");
@@ -292,21 +308,31 @@ static void attention_logits_are_counted_in_double(void **state)
 
 /* ---- units before a ReLU ---- */
 
-/* Bias of the linear map at `at`: −1e3 for the first `dead` units, 1e3 for others. */
-static void set_bias(gn2_model *model, const gn2_linear_at *at, int64_t dead)
+/* Where a tensor of the model lies, and its first axis. */
+static float *tensor_of(gn2_model *model, const char *name, int64_t *out_rows)
 {
-    for (int64_t i = 0; i < at->out; i++)
-        model->weights[at->bias + i] = i < dead ? -1e3f : 1e3f;
+    const gn2_tensor *t = gn2_params_find(model->params, name);
+    assert_non_null(t);
+    if (out_rows) *out_rows = t->shape[0];
+    return model->weights + t->offset;
+}
+
+/* A bias: −1e3 for the first `dead` units, 1e3 for others. */
+static void set_bias(gn2_model *model, const char *name, int64_t dead)
+{
+    int64_t rows;
+    float *bias = tensor_of(model, name, &rows);
+    for (int64_t i = 0; i < rows; i++) bias[i] = i < dead ? -1e3f : 1e3f;
 }
 
 /* Unit `unit` of the init net sees the jet's first input alone, above `threshold`. */
 static void set_threshold(gn2_model *model, int64_t unit, float threshold)
 {
-    const gn2_linear_at *at = &model->params->init[0][0];
-    float *row = model->weights + at->weight + unit * at->in;
-    memset(row, 0, (size_t)at->in * sizeof *row);
+    const int64_t in = model->h.init[0].size[0];
+    float *row = tensor_of(model, "init_nets.0.net.net.0.weight", NULL) + unit * in;
+    memset(row, 0, (size_t)in * sizeof *row);
     row[0] = 1;
-    model->weights[at->bias + unit] = -threshold;
+    tensor_of(model, "init_nets.0.net.net.0.bias", NULL)[unit] = -threshold;
 }
 
 /* Largest first input of a jet with tracks, but jet `without`; *out_jet is its jet. */
@@ -331,11 +357,11 @@ static void dead_units_are_those_below_zero_in_every_row(void **state)
     int64_t jet = -1, second = -1;
     (void)state;
     const float first = largest(data, -1, &jet), next = largest(data, jet, &second);
-    set_bias(model, &model->params->init[0][0], 5);
+    set_bias(model, "init_nets.0.net.net.0.bias", 5);
     set_threshold(model, 0, (first + next) / 2); /* alive in the rows of one jet */
     set_threshold(model, 1, first + 0.5f);       /* dead */
-    set_bias(model, &model->params->layer[0].ffn_in, 0);
-    set_bias(model, &model->params->layer[1].ffn_in, 16);
+    set_bias(model, "encoder.layers.0.dense.fn.in_proj.bias", 0);
+    set_bias(model, "encoder.layers.1.dense.fn.in_proj.bias", 16);
     assert_ok(gn2_train_new(model, config, &t));
     probed *p = probed_of(t, data);
     assert_true(probed_find(p, "init_pre")->dead_share == 4.0 / 24);

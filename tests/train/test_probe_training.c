@@ -283,7 +283,7 @@ static void a_refused_probe_changes_nothing(void **state)
 static void keeping_updates_costs_one_copy_of_the_weights(void **state)
 {
     gn2_trainer *plain = toy_trainer_of(NULL), *t = toy_trainer_of(OPTIONS(UPDATES));
-    const size_t copy = (size_t)t->core->stride * sizeof(float);
+    const size_t copy = (size_t)t->engine->stride * sizeof(float);
     (void)state;
     assert_int_equal(gn2_train_memory(t), gn2_train_memory(plain) + copy);
     gn2_train_delete(plain);

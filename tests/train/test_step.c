@@ -136,7 +136,7 @@ static refusal begin(const char *const *options)
     one_step(r.trainer, r.data);
     const size_t bytes = (size_t)r.trainer->params->total * sizeof(float);
     r.before = gn2_alloc(bytes, 1);
-    memcpy(r.before, r.trainer->core->weights, bytes);
+    memcpy(r.before, r.trainer->engine->weights, bytes);
     return r;
 }
 
@@ -145,7 +145,7 @@ static void expect(refusal *r, gn2_status status)
     const size_t bytes = (size_t)r->trainer->params->total * sizeof(float);
     assert_status(status,
                   gn2_train_step(r->trainer, &r->data->jets, &r->data->labels, NULL));
-    assert_memory_equal(r->before, r->trainer->core->weights, bytes);
+    assert_memory_equal(r->before, r->trainer->engine->weights, bytes);
     assert_int_equal(gn2_train_steps(r->trainer), 1);
 }
 
@@ -162,7 +162,7 @@ static void labels_out_of_range_are_named(void **state)
     (void)state;
     r.data->flavour[11] = 4;
     expect(&r, GN2_ERR_INVALID_ARG);
-    assert_message("flavour 4 of jet 11");
+    assert_message("jets_classification: label 4 of jet 11");
     r.data->flavour[11] = -2;
     expect(&r, GN2_ERR_INVALID_ARG);
     r.data->flavour[11] = -1;
@@ -170,7 +170,7 @@ static void labels_out_of_range_are_named(void **state)
     assert_true(r.data->offsets[jet + 1] > row);
     r.data->origin[row] = 8;
     expect(&r, GN2_ERR_INVALID_ARG);
-    assert_message("origin 8 of jet 12, constituent 1");
+    assert_message("track_origin: label 8 of jet 12, constituent 1");
     r.data->origin[row] = -7;
     one_step(r.trainer, r.data);
     end(&r);
@@ -215,15 +215,15 @@ static void poison(gn2_trainer *t, const char *name, float value)
     const gn2_tensor *tensor = gn2_params_find(t->params, name);
     assert_non_null(tensor);
     for (int64_t i = 0; i < tensor->count; i++)
-        t->core->weights[tensor->offset + i] = value;
-    gn2_net_pack_f32(t->core->net, t->core->weights);
+        t->engine->weights[tensor->offset + i] = value;
+    gn2_net_pack_f32(t->engine->net, t->engine->weights);
 }
 
 static void check_poison(const char *tensor, const char *layer)
 {
     refusal r = begin(NULL);
     poison(r.trainer, tensor, 3e38f);
-    memcpy(r.before, r.trainer->core->weights,
+    memcpy(r.before, r.trainer->engine->weights,
            (size_t)r.trainer->params->total * sizeof(float));
     expect(&r, GN2_ERR_NUMERIC);
     assert_message(layer);
@@ -337,11 +337,11 @@ static void clipping_bounds_the_step(void **state)
     float *before = gn2_alloc((size_t)total, sizeof *before);
     double sum = 0;
     (void)state;
-    memcpy(before, t->core->weights, (size_t)total * sizeof *before);
+    memcpy(before, t->engine->weights, (size_t)total * sizeof *before);
     const gn2_step_stats stats = one_step(t, data);
     assert_true(stats.gradient_norm > 0.1); /* before clipping */
     for (int64_t i = 0; i < total; i++) {
-        const double d = (double)t->core->weights[i] - (double)before[i];
+        const double d = (double)t->engine->weights[i] - (double)before[i];
         sum += d * d;
     }
     /* Δp is read off weights of size 1: 2^-24 each over some 10^4 of them */
@@ -362,14 +362,14 @@ static void a_snapshot_is_a_model_with_the_weights(void **state)
     assert_ok(gn2_train_snapshot(t, &model));
     one_step(t, data);
     assert_int_equal(model->params->total, t->params->total);
-    assert_memory_not_equal(model->weights, t->core->weights,
+    assert_memory_not_equal(model->weights, t->engine->weights,
                             (size_t)t->params->total * sizeof(float));
     assert_ok(gn2_config_read_str(model->config, "provenance.steps", &steps));
     assert_string_equal(steps, "2");
     gn2_trainer *again = NULL;
     gn2_config *config = toy_config(NULL);
     assert_ok(gn2_train_new(model, config, &again));
-    assert_memory_equal(model->weights, again->core->weights,
+    assert_memory_equal(model->weights, again->engine->weights,
                         (size_t)t->params->total * sizeof(float));
     gn2_config_delete(config);
     gn2_model_unref(model);

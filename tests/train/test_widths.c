@@ -22,7 +22,7 @@ static gn2_trainer *trained(const char *const *options, const toy *data)
 static int same_weights(const gn2_trainer *a, const gn2_trainer *b)
 {
     const size_t bytes = (size_t)a->params->total * sizeof(float);
-    return memcmp(a->core->weights, b->core->weights, bytes) == 0;
+    return memcmp(a->engine->weights, b->engine->weights, bytes) == 0;
 }
 
 static void check_base(const char *optimiser, const char *norm, const toy *data)

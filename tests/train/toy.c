@@ -159,5 +159,5 @@ void assert_same_weights(const gn2_trainer *a, const gn2_trainer *b)
 {
     const size_t bytes = (size_t)a->params->total * sizeof(float);
     assert_int_equal(a->params->total, b->params->total);
-    assert_memory_equal(a->core->weights, b->core->weights, bytes);
+    assert_memory_equal(a->engine->weights, b->engine->weights, bytes);
 }

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The numeric core of training, in both precisions: a batch → gradient → update.
- * It knows batches and truths in its own form, no public structs, files or clocks.
+ * The numeric engine of training, in both precisions: a batch → gradient → update.
+ * It knows batches and labels in its own form, no public structs, files or clocks.
  *
  * A batch is cut into `shards` groups of jets by cost; each has a gradient arena of
  * its own, whichever thread works on it, and the arenas are summed by a fixed binary
  * tree. So the bits depend on the data and the number of shards alone.
  */
-#ifndef GN2_TRAIN_CORE_H
-#define GN2_TRAIN_CORE_H
+#ifndef GN2_TRAIN_ENGINE_H
+#define GN2_TRAIN_ENGINE_H
 
-#include "net/net.h"
+#include "net/params.h"
+#include "net/tasks.h"
 #include "optim/optimizer.h"
 
-typedef struct gn2_core_options {
+typedef struct gn2_engine_options {
     int32_t shards;
     int64_t chunk_tokens;
     uint64_t seed;               /* of the dropout */
@@ -21,18 +22,18 @@ typedef struct gn2_core_options {
     gn2_optim_options optim;
     int keep_updates; /* the weights before an update are kept */
     gn2_pool *pool;   /* borrowed; NULL: the caller's thread alone */
-} gn2_core_options;
+} gn2_engine_options;
 
 /* Chunks of one shard and what they gave. */
 typedef struct gn2_shard {
-    int64_t first, count; /* in the core's list of chunks */
+    int64_t first, count; /* in the engine's list of chunks */
     gn2_losses losses;
 } gn2_shard;
 
-typedef struct R(gn2_core) {
+typedef struct R(gn2_engine) {
     const gn2_hparams *h;
     const gn2_params *params;
-    gn2_core_options options;
+    gn2_engine_options options;
     gn2_pieces pieces;
     R(gn2_net) *net;
     R(gn2_optimizer) optimizer;
@@ -54,36 +55,37 @@ typedef struct R(gn2_core) {
     int64_t tokens;
     double gradient_norm;
     int updated; /* it was the last update: its gradient is in grads */
-} R(gn2_core);
+} R(gn2_engine);
 
-/* h and params are borrowed and must outlive the core. Weights start at 0,
- * normalisation at mean 0, std 1: R(gn2_net_set_norm)(core->net, …) and
+/* h and params are borrowed and must outlive the engine. Weights start at 0,
+ * normalisation at mean 0, std 1: R(gn2_net_set_norm)(engine->net, …) and
  * R(gn2_net_set_class_weights) change that. */
-gn2_status R(gn2_core_create)(const gn2_hparams *h, const gn2_params *params,
-                              const gn2_core_options *options, R(gn2_core) **out_core);
-void R(gn2_core_free)(R(gn2_core) *core);
+gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
+                                const gn2_engine_options *options,
+                                R(gn2_engine) **out_core);
+void R(gn2_engine_free)(R(gn2_engine) *engine);
 /* Bytes of everything held. */
-size_t R(gn2_core_bytes)(const R(gn2_core) *core);
+size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine);
 
 /* Copies the arena (params->total) in and packs it. */
-void R(gn2_core_set_weights)(R(gn2_core) *core, const real *weights);
+void R(gn2_engine_set_weights)(R(gn2_engine) *engine, const real *weights);
 
 /* Is there a label for every task that is on? */
-gn2_status R(gn2_truth_complete)(const gn2_hparams *h, const gn2_truth *truth);
+gn2_status R(gn2_labels_complete)(const gn2_hparams *h, const gn2_batch_labels *labels);
 /* Are the labels that are there in range? Messages name jet or constituent, and the
  * value. Flavour must be there. */
-gn2_status R(gn2_truth_check)(const gn2_hparams *h, const R(gn2_batch) *batch,
-                              const gn2_truth *truth);
+gn2_status R(gn2_labels_check)(const gn2_hparams *h, const R(gn2_batch) *batch,
+                               const gn2_batch_labels *labels);
 
 /* Losses and gradient of a batch with checked labels, dropout on; losses, tokens
  * and gradient_norm are set. GN2_ERR_NUMERIC names the first layer, or the tensor
  * whose gradient is not finite. Memory is allocated only when a batch exceeds every
  * one before it. */
-gn2_status R(gn2_core_gradient)(R(gn2_core) *core, const R(gn2_batch) *batch,
-                                const gn2_truth *truth);
+gn2_status R(gn2_engine_gradient)(R(gn2_engine) *engine, const R(gn2_batch) *batch,
+                                  const gn2_batch_labels *labels);
 
 /* Clips, updates and packs the weights; keeps the old ones if that was asked for. */
-void R(gn2_core_update)(R(gn2_core) *core, double lr, double beta1);
+void R(gn2_engine_update)(R(gn2_engine) *engine, double lr, double beta1);
 
 /* Told of every chunk after its forward pass, on any thread; chunks are disjoint. */
 typedef struct R(gn2_visitor) {
@@ -92,20 +94,21 @@ typedef struct R(gn2_visitor) {
     int ordered; /* chunk after chunk, on the caller's thread */
 } R(gn2_visitor);
 
-/* Forward pass without dropout; with truth also the losses. visitor may be NULL. */
-gn2_status R(gn2_core_forward)(R(gn2_core) *core, const R(gn2_batch) *batch,
-                               const gn2_truth *truth, const R(gn2_visitor) *visitor);
+/* Forward pass without dropout; with labels also the losses. visitor may be NULL. */
+gn2_status R(gn2_engine_forward)(R(gn2_engine) *engine, const R(gn2_batch) *batch,
+                                 const gn2_batch_labels *labels,
+                                 const R(gn2_visitor) *visitor);
 
 /* ---- parts ---- */
 
 /* Σ of class weights of what is labelled, positive pairs. */
-void R(gn2_truth_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
-                         const gn2_truth *truth, gn2_totals *out_totals);
+void R(gn2_labels_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
+                          const gn2_batch_labels *labels, gn2_totals *out_totals);
 /* Working space for jets of at least so many tokens. */
-gn2_status R(gn2_core_reserve)(R(gn2_core) *core, int64_t longest);
+gn2_status R(gn2_engine_reserve)(R(gn2_engine) *engine, int64_t longest);
 /* Cuts the batch into shards and chunks; makes room for them. */
-gn2_status R(gn2_core_plan)(R(gn2_core) *core, const R(gn2_batch) *batch);
+gn2_status R(gn2_engine_plan)(R(gn2_engine) *engine, const R(gn2_batch) *batch);
 /* Sums the shards' gradients and losses, sets gradient_norm. */
-void R(gn2_core_reduce)(R(gn2_core) *core);
+void R(gn2_engine_reduce)(R(gn2_engine) *engine);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tag/vertex.h"
+#include "net/vertex.h"
 
 /* Union–find in place: label[i] is the parent, never larger than i. */
 static int32_t root(int32_t *label, int32_t i)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Vertices from pair logits: connected components of the pairs that match. */
-#ifndef GN2_TAG_VERTEX_H
-#define GN2_TAG_VERTEX_H
+#ifndef GN2_NET_VERTEX_H
+#define GN2_NET_VERTEX_H
 
 #include <stdint.h>
 

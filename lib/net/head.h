@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The head of a task: a perceptron over G, [G, z_i] or [G, z_i, z_j]. What all kinds
+ * share: parameters, memory, cost, dropout, and the network over jets or constituents.
+ */
+#ifndef GN2_NET_HEAD_H
+#define GN2_NET_HEAD_H
+
+#include "net/net.h"
+
+void R(gn2_head_declare)(gn2_declaration *d, R(gn2_head) *head, const gn2_task *task,
+                         int drops);
+void R(gn2_head_each)(R(gn2_head) *head, R(gn2_linear_fn) fn, void *user);
+void R(gn2_head_carve)(gn2_carver *c, const R(gn2_net) *net, int k,
+                       R(gn2_space) *space);
+void R(gn2_head_show)(const R(gn2_pass) *pass, int k, R(gn2_show) *show);
+
+/* Rows of the task's logits in the chunk. */
+int64_t R(gn2_head_rows)(const R(gn2_pass) *pass, int k);
+/* Where the label of row r lies: number of a jet, or of a row of data. */
+int64_t R(gn2_head_label_row)(const R(gn2_pass) *pass, int k, int64_t r);
+/* What a row's loss is multiplied by: weight over total, 0 where nothing counts. */
+real R(gn2_head_factor)(const R(gn2_pass) *pass, int k);
+
+/* Dropout of the perceptron of task k, rows numbered from `first` of the batch. */
+gn2_mlp_dropout R(gn2_head_dropout)(const R(gn2_pass) *pass, int k, int64_t first);
+/* Constituents of the task and the pooled vector, dropped. */
+void R(gn2_head_inputs)(R(gn2_pass) *pass, int k);
+/* d_z += of the task's constituents; d_pooled += , both through the dropout. */
+void R(gn2_head_inputs_bwd)(R(gn2_pass) *pass, int k, real *d_rows);
+
+/* Logits of jets or constituents. */
+void R(gn2_head_fwd)(R(gn2_pass) *pass, int k);
+/* Gradients from those of the logits, d_act of the last layer. */
+void R(gn2_head_bwd)(R(gn2_pass) *pass, int k);
+/* Gradient of the logits, NULL without training. */
+real *R(gn2_head_d_logits)(const R(gn2_pass) *pass, int k);
+
+#endif

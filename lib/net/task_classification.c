@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Classification of jets or of constituents (salt's ClassificationTask).
+ *   L = λ Σ_r c[y_r] CE_r / Σ_r c[y_r]  over rows with a label y_r ≥ 0, c: class
+ * weights outputs: softmax of the logits
+ */
+#include <string.h>
+
+#include "net/head.h"
+#include "net/tasks.h"
+
+/* ---- options ---- */
+
+static gn2_status check_class_weights(const gn2_task_reader *r, int64_t classes)
+{
+    char key[128];
+    gn2_task_key(r, "class_weights", key);
+    const size_t count = gn2_config_list_count(r->config, key);
+    if (count == 0 || (int64_t)count == classes) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %zu weights for %lld classes", key, count,
+                    (long long)classes);
+}
+
+/* The first task over jets classifies into model.classes, others into their own. */
+static const char *classes_key(const gn2_task_reader *r, char key[128])
+{
+    const int first = r->task->rows == GN2_OVER_JETS && r->h->flavour < 0;
+    return first ? "model.classes" : gn2_task_key(r, "classes", key);
+}
+
+static gn2_status read(const gn2_task_reader *r, gn2_task *task, int64_t *out_columns)
+{
+    char buffer[128];
+    const char *key = classes_key(r, buffer);
+    const int64_t classes = (int64_t)gn2_config_list_count(r->config, key);
+    (void)task;
+    if (classes < 2 || classes > GN2_MAX_CLASSES)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %lld, must be 2 to %d", key,
+                        (long long)classes, GN2_MAX_CLASSES);
+    *out_columns = classes;
+    return check_class_weights(r, classes);
+}
+
+/* ---- loss ---- */
+
+/* Labels of the chunk, one after the other, in space->label. */
+static void gather_labels(R(gn2_pass) *pass, int k, int64_t rows)
+{
+    const int32_t *index = pass->labels->task[k].index;
+    int32_t *label = pass->space->label;
+    for (int64_t r = 0; r < rows; r++)
+        label[r] = index[R(gn2_head_label_row)(pass, k, r)];
+}
+
+static void run(R(gn2_pass) *pass, int k)
+{
+    const int64_t rows = R(gn2_head_rows)(pass, k);
+    R(gn2_head_fwd)(pass, k);
+    if (!pass->labels || !pass->labels->task[k].index) return;
+    gather_labels(pass, k, rows);
+    pass->losses.value[k] += pass->ctx.kernels->cross_entropy(
+        R(gn2_head_d_logits)(pass, k), pass->space->head[k].logits, pass->space->label,
+        pass->net->head[k].class_weights, R(gn2_head_factor)(pass, k), rows,
+        gn2_task_columns(&pass->net->h->task[k]));
+    if (pass->ctx.grads) R(gn2_head_bwd)(pass, k);
+}
+
+/* ---- labels of a batch ---- */
+
+/* −1: not labelled; constituents: any negative number, as truth matching gives up. */
+static gn2_status fail_label(const R(gn2_label_place) *p, int32_t label, int64_t jet,
+                             int64_t constituent)
+{
+    const gn2_task *task = &p->h->task[p->task];
+    const long long most = (long long)gn2_task_columns(task) - 1;
+    if (constituent < 0)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s: label %d of jet %lld: must be -1 (none) to %lld",
+                        task->name, label, (long long)jet, most);
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "%s: label %d of jet %lld, constituent %lld: must be at most %lld",
+                    task->name, label, (long long)jet, (long long)constituent, most);
+}
+
+static gn2_status check_jets(const R(gn2_label_place) *p)
+{
+    const int64_t classes = gn2_task_columns(&p->h->task[p->task]);
+    const int32_t *index = p->labels->task[p->task].index;
+    for (int64_t b = 0; b < p->batch->jets; b++)
+        if (index[b] < -1 || index[b] >= classes) return fail_label(p, index[b], b, -1);
+    return GN2_OK;
+}
+
+static gn2_status check_constituents(const R(gn2_label_place) *p, int64_t b)
+{
+    const gn2_task *task = &p->h->task[p->task];
+    const R(gn2_rows) *rows = &p->batch->sequence[task->sequence];
+    for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++) {
+        const int32_t label = p->labels->task[p->task].index[R(gn2_rows_at)(rows, i)];
+        if (label >= gn2_task_columns(task))
+            return fail_label(p, label, b, i - rows->offset[b]);
+    }
+    return GN2_OK;
+}
+
+static gn2_status check(const R(gn2_label_place) *p)
+{
+    if (p->h->task[p->task].rows == GN2_OVER_JETS) return check_jets(p);
+    for (int64_t b = 0; b < p->batch->jets; b++) GN2_TRY(check_constituents(p, b));
+    return GN2_OK;
+}
+
+static double weight_of(const real *weights, int32_t label)
+{
+    if (label < 0) return 0;
+    return weights ? (double)weights[label] : 1;
+}
+
+static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
+{
+    const gn2_task *task = &p->h->task[p->task];
+    const real *weights = net->head[p->task].class_weights;
+    const int32_t *index = p->labels->task[p->task].index;
+    double sum = 0;
+    if (task->rows == GN2_OVER_JETS) {
+        for (int64_t b = 0; b < p->batch->jets; b++)
+            sum += weight_of(weights, index[b]);
+        return sum;
+    }
+    const R(gn2_rows) *rows = &p->batch->sequence[task->sequence];
+    for (int64_t i = 0; i < rows->offset[p->batch->jets]; i++)
+        sum += weight_of(weights, index[R(gn2_rows_at)(rows, i)]);
+    return sum;
+}
+
+/* ---- metrics ---- */
+
+enum { LABELLED, RIGHT, SUM_COUNT };
+
+static int64_t largest(const real *x, int64_t count)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < count; i++)
+        if (x[i] > x[best]) best = i;
+    return best;
+}
+
+static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
+{
+    const gn2_task *task = &pass->net->h->task[k];
+    const int64_t classes = gn2_task_columns(task);
+    const int jets = task->rows == GN2_OVER_JETS;
+    const int64_t *offset = jets ? NULL : pass->space->row_offset[task->sequence];
+    const int64_t end = jets ? b + 1 : offset[b + 1];
+    for (int64_t r = jets ? b : offset[b]; r < end; r++) {
+        const int32_t label =
+            pass->labels->task[k].index[R(gn2_head_label_row)(pass, k, r)];
+        const real *logits = pass->space->head[k].logits + r * classes;
+        sums[LABELLED] += label >= 0;
+        sums[RIGHT] += label >= 0 && largest(logits, classes) == label;
+    }
+}
+
+static void conclude(const double *sums, double *out_values)
+{
+    out_values[0] = sums[RIGHT] / sums[LABELLED]; /* NaN: nothing was labelled */
+}
+
+static const char *const metrics[] = {"accuracy", NULL};
+
+const R(gn2_task_kind) R(gn2_kind_classification) = {
+    .name = "classification",
+    .classifies = 1,
+    .read = read,
+    .run = run,
+    .check = check,
+    .total = total,
+    .sum_count = SUM_COUNT,
+    .metrics = metrics,
+    .observe = observe,
+    .conclude = conclude,
+};

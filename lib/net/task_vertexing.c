@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Vertexing: a logit for every ordered pair i ≠ j of a jet's constituents (salt's
+ * VertexingTask).
+ *   first layer, split   h_ij = relu(a_i + b_j),  a_i = W_G G + b + W_i z_i,
+ *                        b_j = W_j z_j   (three small products instead of n(n−1)
+ *                        rows of 3o), exact up to rounding, backward too:
+ *                        d_a_i = Σ_j d_h_ij,  d_b_j = Σ_i d_h_ij
+ *   loss   λ Σ u_ij BCE(x_ij, m_ij) / Σ m_ij,  m = same vertex ≥ 0,
+ *          u = 1 + (s_i & s_j) on signed integers
+ * Pairs are worked through in tiles; forward, loss and backward of a tile follow
+ * each other, so nothing of the size of all pairs is kept but the logits.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "net/head.h"
+#include "net/tasks.h"
+#include "net/vertex.h"
+
+/* How pairs are weighed, by the origins of both: gn2_task.option. */
+typedef enum pair_rule { RULE_SALT, RULE_SYMMETRIC, RULE_NONE } pair_rule;
+
+/* ---- options ---- */
+
+static gn2_status read(const gn2_task_reader *r, gn2_task *task, int64_t *out_columns)
+{
+    static const char *const rules[] = {"salt", "symmetric", "none"};
+    char key[128];
+    const char *rule = gn2_config_str(r->config, gn2_task_key(r, "pair_weights", key));
+    for (int i = 0; i < 3; i++)
+        if (strcmp(rules[i], rule) == 0) task->option = i;
+    *out_columns = 1;
+    return GN2_OK;
+}
+
+/* The task whose labels are the origins, if the model has it. */
+static gn2_status link_origins(const gn2_task_reader *r, gn2_task *task)
+{
+    char key[128];
+    const char *name = gn2_config_str(r->config, gn2_task_key(r, "origin_task", key));
+    const int k = gn2_hparams_task(r->h, name);
+    if (k < 0 || task->option == RULE_NONE) return GN2_OK;
+    const gn2_task *other = &r->h->task[k];
+    if (other->sequence != task->sequence || other->rows != GN2_OVER_CONSTITUENTS)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s = %s: that task is not about the same constituents; name "
+                        "one that is, or set task.%s.pair_weights = none",
+                        key, name, task->name);
+    task->partner = k;
+    return GN2_OK;
+}
+
+/* ---- the pass's own ---- */
+
+static const gn2_task *task_of(const R(gn2_pass) *pass)
+{
+    return &pass->net->h->task[pass->net->h->pairs];
+}
+
+static const R(gn2_head) *head_of(const R(gn2_pass) *pass)
+{
+    return &pass->net->head[pass->net->h->pairs];
+}
+
+static R(gn2_head_space) *space_of(const R(gn2_pass) *pass)
+{
+    return &pass->space->head[pass->net->h->pairs];
+}
+
+static const int64_t *offsets(const R(gn2_pass) *pass)
+{
+    return pass->space->row_offset[task_of(pass)->sequence];
+}
+
+static int64_t hidden_of(const R(gn2_pass) *pass)
+{
+    return head_of(pass)->split.part[0].out;
+}
+
+/* Labels of vertices, NULL: none. */
+static const int32_t *vertices_of(const R(gn2_pass) *pass)
+{
+    return pass->labels ? pass->labels->task[pass->net->h->pairs].index : NULL;
+}
+
+static void carve(gn2_carver *c, const R(gn2_net) *net, int k, R(gn2_space) *space)
+{
+    R(gn2_head_space) *s = &space->head[k];
+    R(gn2_pair_space) *p = &s->pair;
+    const int64_t hidden = net->head[k].split.part[0].out;
+    s->logits = R(gn2_carve)(c, c->tokens, c->longest); /* those of all pairs */
+    p->a = R(gn2_carve)(c, c->tokens, hidden);
+    p->b = R(gn2_carve)(c, c->tokens, hidden);
+    p->target = R(gn2_carve)(c, space->tile, 1);
+    p->weight = R(gn2_carve)(c, space->tile, 1);
+    if (!c->training) return;
+    p->d_a = R(gn2_carve)(c, c->tokens, hidden);
+    p->d_b = R(gn2_carve)(c, c->tokens, hidden);
+}
+
+/* ---- tiles ---- */
+
+/* Rows (b, i) of pairs that fill one tile: jet, constituent, and where it starts. */
+typedef struct cursor {
+    int64_t jet, i;
+} cursor;
+
+typedef struct tile {
+    cursor begin;
+    int64_t rows;
+    int64_t first; /* number of its first pair in the chunk */
+} tile;
+
+/* Skips jets that have no pairs left; 0 at the end. */
+static int settle(const R(gn2_pass) *pass, cursor *c)
+{
+    const int64_t *offset = offsets(pass);
+    while (c->jet < pass->chunk.jets) {
+        const int64_t n = offset[c->jet + 1] - offset[c->jet];
+        if (n > 1 && c->i < n) return 1;
+        c->jet++;
+        c->i = 0;
+    }
+    return 0;
+}
+
+/* A constituent i of a jet, whose constituents are `start` … `start`+n−1 of the
+ * chunk, and the row of its first pair in the tile. */
+typedef struct group {
+    int64_t start, n, i, row;
+} group;
+
+typedef void (*group_fn)(R(gn2_pass) *pass, const group *g);
+
+/* Calls fn for every group of a tile. */
+static void each_group(R(gn2_pass) *pass, const tile *t, group_fn fn)
+{
+    const int64_t *offset = offsets(pass);
+    cursor c = t->begin;
+    group g = {.row = 0};
+    for (; g.row < t->rows && settle(pass, &c); c.i++) {
+        g.start = offset[c.jet];
+        g.n = offset[c.jet + 1] - g.start;
+        g.i = c.i;
+        fn(pass, &g);
+        g.row += g.n - 1;
+    }
+}
+
+/* Next tile behind `t`; 0 when all pairs are done. */
+static int next_tile(const R(gn2_pass) *pass, tile *t, cursor *next)
+{
+    const int64_t *offset = offsets(pass);
+    t->first += t->rows;
+    t->rows = 0;
+    if (!settle(pass, next)) return 0;
+    t->begin = *next;
+    while (settle(pass, next)) {
+        const int64_t pairs = offset[next->jet + 1] - offset[next->jet] - 1;
+        if (t->rows + pairs > pass->space->tile) break;
+        t->rows += pairs;
+        next->i++;
+    }
+    return 1;
+}
+
+static void group_fwd(R(gn2_pass) *pass, const group *g)
+{
+    const R(gn2_head_space) *s = space_of(pass);
+    const int64_t hidden = hidden_of(pass);
+    pass->ctx.kernels->pair_fwd(s->mlp.act[0] + g->row * hidden,
+                                s->pair.a + (g->start + g->i) * hidden,
+                                s->pair.b + g->start * hidden, g->i, g->n, hidden);
+}
+
+static void group_bwd(R(gn2_pass) *pass, const group *g)
+{
+    const R(gn2_head_space) *s = space_of(pass);
+    const int64_t hidden = hidden_of(pass);
+    pass->ctx.kernels->pair_bwd(s->pair.d_a + (g->start + g->i) * hidden,
+                                s->pair.d_b + g->start * hidden,
+                                s->mlp.d_act[0] + g->row * hidden,
+                                s->mlp.act[0] + g->row * hidden, g->i, g->n, hidden);
+}
+
+/* ---- loss ---- */
+
+/* Class of a constituent in the pair weights: heavy flavour, fake, other; numbers of
+ * ATLAS's truth origins, as salt has them. */
+static int32_t pair_class(int32_t origin)
+{
+    if (origin >= 3 && origin <= 5) return 1; /* FromB, FromBC, FromC */
+    return origin == 1 ? -1 : 0;              /* Fake */
+}
+
+static real pair_weight(pair_rule rule, int32_t a, int32_t b)
+{
+    if (rule == RULE_NONE) return 1;
+    /* two's complement: HF & fake = 1, fake & fake = −1 */
+    if (rule == RULE_SALT) return (real)(1 + (a & b));
+    if (a < 0 || b < 0) return 0;
+    return a > 0 && b > 0 ? 2 : 1;
+}
+
+/* Origins of the constituents, NULL: pairs weigh 1. */
+static const int32_t *origins_of(const R(gn2_pass) *pass)
+{
+    const int partner = task_of(pass)->partner;
+    return partner < 0 ? NULL : pass->labels->task[partner].index;
+}
+
+static void group_targets(R(gn2_pass) *pass, const group *g)
+{
+    R(gn2_pair_space) *p = &space_of(pass)->pair;
+    const gn2_task *task = task_of(pass);
+    const int32_t *vertex = vertices_of(pass), *origin = origins_of(pass);
+    const int64_t mine = R(gn2_pass_row)(pass, task->sequence, g->start + g->i);
+    const int32_t v = vertex[mine];
+    int64_t row = g->row;
+    for (int64_t j = 0; j < g->n; j++) {
+        if (j == g->i) continue;
+        const int64_t other = R(gn2_pass_row)(pass, task->sequence, g->start + j);
+        p->target[row] = v >= 0 && v == vertex[other];
+        p->weight[row] =
+            origin ? pair_weight((pair_rule)task->option, pair_class(origin[mine]),
+                                 pair_class(origin[other]))
+                   : 1;
+        row++;
+    }
+}
+
+static void tile_loss(R(gn2_pass) *pass, const tile *t, const real *logits)
+{
+    const int k = pass->net->h->pairs;
+    const R(gn2_pair_space) *p = &space_of(pass)->pair;
+    each_group(pass, t, group_targets);
+    pass->losses.value[k] += pass->ctx.kernels->binary_cross_entropy(
+        R(gn2_head_d_logits)(pass, k), logits, p->target, p->weight,
+        R(gn2_head_factor)(pass, k), t->rows);
+}
+
+/* ---- the network ---- */
+
+static void first_layer(R(gn2_pass) *pass)
+{
+    const R(gn2_head_space) *s = space_of(pass);
+    const gn2_constituents n = R(gn2_pass_constituents)(pass, task_of(pass)->sequence);
+    const R(gn2_split_input) in = {s->pooled, s->z};
+    R(gn2_split_fwd)
+    (&pass->ctx, &head_of(pass)->split, &s->split, s->pair.a, s->pair.b, &in, 0, &n);
+}
+
+static void first_layer_bwd(R(gn2_pass) *pass)
+{
+    const R(gn2_head_space) *s = space_of(pass);
+    const gn2_constituents n = R(gn2_pass_constituents)(pass, task_of(pass)->sequence);
+    const R(gn2_split_input) in = {s->pooled, s->z};
+    R(gn2_split_bwd)
+    (&pass->ctx, &head_of(pass)->split, &s->split, pass->space->d_head_pooled,
+     pass->space->d_rows, s->pair.d_a, s->pair.d_b, &in, &n);
+    R(gn2_head_inputs_bwd)(pass, pass->net->h->pairs, pass->space->d_rows);
+}
+
+static gn2_mlp_dropout tile_dropout(const R(gn2_pass) *pass, const tile *t)
+{
+    return R(gn2_head_dropout)(pass, pass->net->h->pairs,
+                               pass->chunk.first_pair + t->first);
+}
+
+static void tile_fwd(R(gn2_pass) *pass, const tile *t, real *const *act)
+{
+    const R(gn2_mlp) *mlp = &head_of(pass)->mlp;
+    const gn2_mlp_dropout drop = tile_dropout(pass, t);
+    const gn2_dropout first = gn2_dropout_make(drop.p, drop.step_key, drop.place + 1);
+    each_group(pass, t, group_fwd);
+    R(gn2_dropout_rows)
+    (&pass->ctx, &first, act[0], drop.first, t->rows, hidden_of(pass));
+    R(gn2_mlp_fwd)(&pass->ctx, mlp, 1, act, act[0], &drop, t->rows);
+}
+
+static void tile_bwd(R(gn2_pass) *pass, const tile *t, real *const *act)
+{
+    const R(gn2_mlp) *mlp = &head_of(pass)->mlp;
+    real *const *d_act = space_of(pass)->mlp.d_act;
+    const double p = tile_dropout(pass, t).p;
+    R(gn2_mlp_bwd)(&pass->ctx, mlp, 1, d_act, d_act[0], act, act[0], p, t->rows);
+    if (p > 0)
+        pass->ctx.kernels->scale(d_act[0], (real)(1 / (1 - p)),
+                                 t->rows * hidden_of(pass));
+    each_group(pass, t, group_bwd);
+}
+
+static void run_tiles(R(gn2_pass) *pass, int learns)
+{
+    const R(gn2_head_space) *s = space_of(pass);
+    const int last = task_of(pass)->net.depth - 1;
+    tile t = {.rows = 0};
+    cursor next = {0, 0};
+    while (next_tile(pass, &t, &next)) {
+        real *act[GN2_DENSE_MAX];
+        memcpy(act, s->mlp.act, sizeof act);
+        act[last] = s->logits + t.first;
+        tile_fwd(pass, &t, act);
+        if (!vertices_of(pass)) continue;
+        tile_loss(pass, &t, act[last]);
+        if (learns) tile_bwd(pass, &t, act);
+    }
+}
+
+static void run(R(gn2_pass) *pass, int k)
+{
+    const R(gn2_pair_space) *p = &space_of(pass)->pair;
+    const int64_t rows = offsets(pass)[pass->chunk.jets];
+    const size_t bytes = (size_t)(rows * hidden_of(pass)) * sizeof(real);
+    const int learns = vertices_of(pass) && pass->ctx.grads;
+    R(gn2_head_inputs)(pass, k);
+    first_layer(pass);
+    if (learns) {
+        memset(p->d_a, 0, bytes);
+        memset(p->d_b, 0, bytes);
+    }
+    run_tiles(pass, learns);
+    if (learns) first_layer_bwd(pass);
+}
+
+/* ---- labels of a batch ---- */
+
+/* Any number is a vertex, negative ones are none. */
+static gn2_status check(const R(gn2_label_place) *p)
+{
+    (void)p;
+    return GN2_OK;
+}
+
+/* Constituents i+1 … end−1 that share the vertex of i. */
+static int64_t partners(const R(gn2_rows) *rows, const int32_t *vertex, int64_t i,
+                        int64_t end)
+{
+    const int32_t v = vertex[R(gn2_rows_at)(rows, i)];
+    int64_t count = 0;
+    if (v < 0) return 0;
+    for (int64_t j = i + 1; j < end; j++) count += vertex[R(gn2_rows_at)(rows, j)] == v;
+    return count;
+}
+
+static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
+{
+    const R(gn2_rows) *rows = &p->batch->sequence[p->h->task[p->task].sequence];
+    const int32_t *vertex = p->labels->task[p->task].index;
+    int64_t pairs = 0;
+    (void)net;
+    for (int64_t b = 0; b < p->batch->jets; b++)
+        for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++)
+            pairs += partners(rows, vertex, i, rows->offset[b + 1]);
+    return 2 * (double)pairs; /* ordered */
+}
+
+/* ---- metrics: unordered pairs ---- */
+
+enum { TRUE_PAIRS, FOUND, BOTH, SUM_COUNT };
+
+/* Only float logits are made into vertices. */
+static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
+{
+#ifndef GN2_REAL_DOUBLE
+    const int sequence = pass->net->h->task[k].sequence;
+    const int64_t start = offsets(pass)[b], n = offsets(pass)[b + 1] - start;
+    const int32_t *vertex = vertices_of(pass);
+    int32_t *found = pass->space->label + start;
+    gn2_vertex_assign(found, space_of(pass)->logits + pass->space->pair_offset[b], n);
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t v = vertex[R(gn2_pass_row)(pass, sequence, start + i)];
+        for (int64_t j = i + 1; j < n; j++) {
+            const int64_t other = R(gn2_pass_row)(pass, sequence, start + j);
+            const int same = v >= 0 && vertex[other] == v, guess = found[i] == found[j];
+            sums[TRUE_PAIRS] += same;
+            sums[FOUND] += guess;
+            sums[BOTH] += same && guess;
+        }
+    }
+#else
+    (void)pass, (void)k, (void)b, (void)sums;
+#endif
+}
+
+static void conclude(const double *sums, double *out_values)
+{
+    out_values[0] = sums[BOTH] / sums[TRUE_PAIRS]; /* NaN: there is no such pair */
+    out_values[1] = sums[BOTH] / sums[FOUND];
+}
+
+static const char *const metrics[] = {"pair_efficiency", "pair_purity", NULL};
+
+const R(gn2_task_kind) R(gn2_kind_vertexing) = {
+    .name = "vertexing",
+    .pairs = 1,
+    .read = read,
+    .link = link_origins,
+    .carve = carve,
+    .run = run,
+    .check = check,
+    .total = total,
+    .sum_count = SUM_COUNT,
+    .metrics = metrics,
+    .observe = observe,
+    .conclude = conclude,
+};

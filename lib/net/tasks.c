@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/tasks.h"
+
+#include <string.h>
+
+const R(gn2_task_kind) *const R(gn2_task_kinds)[] = {
+    &R(gn2_kind_classification),
+    &R(gn2_kind_vertexing),
+    NULL,
+};
+
+const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task)
+{
+    return R(gn2_task_kinds)[task->kind];
+}
+
+#ifndef GN2_REAL_DOUBLE
+int gn2_task_kind_find(const char *name)
+{
+    for (int i = 0; gn2_task_kinds_f32[i]; i++)
+        if (strcmp(gn2_task_kinds_f32[i]->name, name) == 0) return i;
+    return -1;
+}
+
+const char *gn2_task_key(const gn2_task_reader *r, const char *option, char key[128])
+{
+    char format[64] = "task.%s.";
+    strncat(format, option, sizeof format - strlen(format) - 1);
+    return gn2_config_key_of(key, format, r->task->name);
+}
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kinds of tasks: one file and one row each. Heads, losses, labels and metrics of all
+ * tasks are reached through this table; nothing else names a kind.
+ */
+#ifndef GN2_NET_TASKS_H
+#define GN2_NET_TASKS_H
+
+#include "net/net.h"
+
+/* Where a task reads its own options: `task.<name>.<option>`. */
+typedef struct gn2_task_reader {
+    const gn2_config *config;
+    const gn2_hparams *h; /* what is read so far: inputs, earlier tasks */
+    const gn2_task *task;
+} gn2_task_reader;
+
+/* Key of an option, "task.NAME.option". */
+const char *gn2_task_key(const gn2_task_reader *r, const char *option, char key[128]);
+
+/* Most sums a kind's metrics are made of, and most metrics. */
+#define GN2_MAX_SUMS 4
+
+/* How a row of labels is named in messages, and where it lies. */
+typedef struct R(gn2_label_place) {
+    const gn2_hparams *h;
+    const R(gn2_batch) *batch;
+    const gn2_batch_labels *labels;
+    int task;
+} R(gn2_label_place);
+
+typedef struct R(gn2_task_kind) {
+    const char *name;
+    int pairs;      /* a head over pairs of constituents */
+    int classifies; /* its logits are of classes */
+
+    /* Sets *out_columns and the kind's own fields; the message names the key. */
+    gn2_status (*read)(const gn2_task_reader *r, gn2_task *task, int64_t *out_columns);
+    /* Finds other tasks it needs, when all are read; NULL: none. */
+    gn2_status (*link)(const gn2_task_reader *r, gn2_task *task);
+    /* Working memory beyond that of every head; NULL: none. */
+    void (*carve)(gn2_carver *c, const R(gn2_net) *net, int k, R(gn2_space) *space);
+    /* Forward; with labels the loss; with ctx.grads backward. */
+    void (*run)(R(gn2_pass) *pass, int k);
+
+    /* Are the labels in range? The message names task, jet and value. */
+    gn2_status (*check)(const R(gn2_label_place) *p);
+    /* What the loss is divided by. */
+    double (*total)(const R(gn2_net) *net, const R(gn2_label_place) *p);
+
+    /* Metrics: sums of jet b of the chunk, exact or added in the order of jets; then
+     * values from the sums over all jets. Names end with NULL. */
+    int sum_count;
+    const char *const *metrics;
+    void (*observe)(const R(gn2_pass) *pass, int k, int64_t b, double *sums);
+    void (*conclude)(const double *sums, double *out_values);
+} R(gn2_task_kind);
+
+/* One row each, ended by NULL. */
+extern const R(gn2_task_kind) *const R(gn2_task_kinds)[];
+
+/* The kind of a task. */
+const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task);
+/* Number of a kind in the table, −1 if there is none of that name. */
+int gn2_task_kind_find(const char *name);
+
+extern const R(gn2_task_kind) R(gn2_kind_classification), R(gn2_kind_vertexing);
+
+#endif

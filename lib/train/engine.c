@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making and freeing the engine; running the shards of a batch. */
+#include "train/engine.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "util/alloc.h"
+#include "util/rng.h"
+
+/* Chunks a shard has room for at first. */
+#define CHUNKS_A_SHARD 16
+
+static gn2_status create_net(R(gn2_engine) *engine)
+{
+    gn2_net_options options = {.product = engine->options.product,
+                               .training = 1,
+                               .replace_non_finite = engine->h->replace_non_finite};
+    options.product.max_rows = engine->options.chunk_tokens;
+    return R(gn2_net_create)(engine->h, &options, &engine->net);
+}
+
+static gn2_status create_arrays(R(gn2_engine) *engine)
+{
+    const size_t shards = (size_t)engine->options.shards,
+                 total = (size_t)engine->stride;
+    size_t all;
+    if (!gn2_mul_size(shards, total, &all)) return gn2_fail_memory();
+    engine->weights = gn2_alloc(total, sizeof(real));
+    engine->grads = gn2_alloc(all, sizeof(real));
+    if (engine->options.keep_updates) engine->previous = gn2_alloc(total, sizeof(real));
+    engine->squares = gn2_alloc(engine->pieces.count, sizeof *engine->squares);
+    engine->shard = gn2_alloc(shards, sizeof *engine->shard);
+    engine->chunk_capacity = (int64_t)shards * CHUNKS_A_SHARD;
+    engine->chunk = gn2_alloc((size_t)engine->chunk_capacity, sizeof *engine->chunk);
+    engine->space = gn2_alloc((size_t)engine->workers, sizeof *engine->space);
+    const int all_there = engine->weights && engine->grads && engine->squares &&
+                          engine->shard && engine->chunk && engine->space &&
+                          (engine->previous || !engine->options.keep_updates);
+    return all_there ? GN2_OK : gn2_fail_memory();
+}
+
+static gn2_status create_optimizer(R(gn2_engine) *engine)
+{
+    engine->optimizer = (R(gn2_optimizer)){.options = engine->options.optim,
+                                           .params = engine->params,
+                                           .pieces = &engine->pieces,
+                                           .kernels = engine->net->kernels};
+    return R(gn2_optimizer_create)(&engine->optimizer);
+}
+
+gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
+                                const gn2_engine_options *options,
+                                R(gn2_engine) **out_core)
+{
+    gn2_status status = GN2_OK;
+    R(gn2_engine) *engine = gn2_alloc(1, sizeof *engine);
+    if (!engine) return gn2_fail_memory();
+    engine->h = h;
+    engine->params = params;
+    engine->options = *options;
+    engine->workers = gn2_pool_workers(options->pool);
+    engine->stride = (params->total + GN2_ALIGN - 1) / GN2_ALIGN * GN2_ALIGN;
+    GN2_TRY_GOTO(gn2_pieces_create(params, &engine->pieces));
+    GN2_TRY_GOTO(create_net(engine));
+    GN2_TRY_GOTO(create_arrays(engine));
+    GN2_TRY_GOTO(create_optimizer(engine));
+    GN2_TRY_GOTO(R(gn2_engine_reserve)(engine, 1));
+    *out_core = engine;
+    return GN2_OK;
+fail:
+    R(gn2_engine_free)(engine);
+    return status;
+}
+
+void R(gn2_engine_free)(R(gn2_engine) *engine)
+{
+    if (!engine) return;
+    for (int32_t i = 0; engine->space && i < engine->workers; i++)
+        R(gn2_space_free)(engine->space[i]);
+    R(gn2_optimizer_destroy)(&engine->optimizer);
+    R(gn2_net_free)(engine->net);
+    gn2_pieces_free(&engine->pieces);
+    gn2_free(engine->space);
+    gn2_free(engine->chunk);
+    gn2_free(engine->shard);
+    gn2_free(engine->squares);
+    gn2_free(engine->grads);
+    gn2_free(engine->previous);
+    gn2_free(engine->weights);
+    gn2_free(engine);
+}
+
+size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine)
+{
+    const size_t arenas = (size_t)engine->options.shards + (engine->previous ? 2 : 1);
+    const size_t moments = engine->optimizer.v ? 2 : 1;
+    size_t bytes = sizeof *engine + R(gn2_net_bytes)(engine->net);
+    bytes += arenas * (size_t)engine->stride * sizeof(real);
+    bytes += moments * (size_t)engine->params->total * sizeof(real);
+    bytes +=
+        engine->pieces.count * (sizeof *engine->pieces.piece + sizeof *engine->squares);
+    bytes += (size_t)engine->options.shards * sizeof *engine->shard;
+    bytes += (size_t)engine->chunk_capacity * sizeof *engine->chunk;
+    bytes += (size_t)engine->workers * sizeof *engine->space;
+    for (int32_t i = 0; i < engine->workers; i++)
+        if (engine->space[i])
+            bytes += sizeof **engine->space + engine->space[i]->bytes +
+                     R(gn2_lane_bytes)(engine->space[i]->lane);
+    return bytes;
+}
+
+void R(gn2_engine_set_weights)(R(gn2_engine) *engine, const real *weights)
+{
+    memcpy(engine->weights, weights, (size_t)engine->params->total * sizeof(real));
+    R(gn2_net_pack)(engine->net, engine->weights);
+}
+
+/* ---- running the shards ---- */
+
+/* What all shards of a batch share. */
+typedef struct job {
+    R(gn2_engine) *engine;
+    const R(gn2_batch) *batch;
+    const gn2_batch_labels *labels;
+    const R(gn2_visitor) *visitor; /* NULL: none */
+    int training;                  /* gradients and dropout */
+} job;
+
+static R(gn2_pass) make_pass(const job *j, int32_t worker)
+{
+    R(gn2_engine) *engine = j->engine;
+    return (R(gn2_pass)){
+        .net = engine->net,
+        .space = engine->space[worker],
+        .ctx = {.kernels = engine->net->kernels,
+                .lane = engine->space[worker]->lane,
+                .weights = engine->weights},
+        .batch = j->batch,
+        .labels = j->labels,
+        .totals = &engine->totals,
+        .step_key =
+            gn2_rng_key(engine->options.seed, (uint64_t)engine->optimizer.steps),
+        .dropping = j->training,
+    };
+}
+
+static void run_chunk(const job *j, R(gn2_pass) *pass, const gn2_chunk *chunk)
+{
+    pass->chunk = *chunk;
+    R(gn2_pass_trunk)(pass);
+    R(gn2_pass_heads)(pass, GN2_ALL_TASKS);
+    if (pass->ctx.grads) R(gn2_pass_trunk_backward)(pass);
+    if (j->visitor) j->visitor->fn(j->visitor->user, pass);
+}
+
+static void run_shard(void *context, int64_t index, int32_t worker)
+{
+    const job *j = context;
+    R(gn2_engine) *engine = j->engine;
+    gn2_shard *shard = &engine->shard[index];
+    R(gn2_pass) pass = make_pass(j, worker);
+    if (j->training) {
+        pass.ctx.grads = engine->grads + index * engine->stride;
+        memset(pass.ctx.grads, 0, (size_t)engine->stride * sizeof(real));
+    }
+    for (int64_t i = 0; i < shard->count; i++)
+        run_chunk(j, &pass, &engine->chunk[shard->first + i]);
+    shard->losses = pass.losses;
+}
+
+static gn2_status run_batch(job *j)
+{
+    R(gn2_engine) *engine = j->engine;
+    GN2_TRY(R(gn2_engine_plan)(engine, j->batch));
+    engine->totals = (gn2_totals){0};
+    if (j->labels)
+        R(gn2_labels_totals)(engine->net, j->batch, j->labels, &engine->totals);
+    const int ordered = j->visitor && j->visitor->ordered;
+    gn2_pool_run(ordered ? NULL : engine->options.pool, engine->options.shards,
+                 run_shard, j);
+    return GN2_OK;
+}
+
+/* ---- what went wrong ---- */
+
+static int finite_losses(const gn2_losses *losses)
+{
+    for (int k = 0; k < GN2_MAX_TASKS; k++)
+        if (!isfinite(losses->value[k])) return 0;
+    return 1;
+}
+
+/* First layer with a value that is not finite: runs the chunks again, one by one. */
+static gn2_status blame_layer(const job *j)
+{
+    R(gn2_engine) *engine = j->engine;
+    const gn2_shard *last = &engine->shard[engine->options.shards - 1];
+    R(gn2_pass) pass = make_pass(j, 0);
+    for (int64_t i = 0; i < last->first + last->count; i++) {
+        char text[96];
+        const gn2_chunk *chunk = &engine->chunk[i];
+        run_chunk(j, &pass, chunk);
+        const char *layer = R(gn2_pass_first_non_finite)(&pass, text);
+        if (layer)
+            return gn2_fail(GN2_ERR_NUMERIC,
+                            "%s: output is not finite (jets %lld to %lld of the batch)",
+                            layer, (long long)chunk->first,
+                            (long long)(chunk->first + chunk->jets - 1));
+    }
+    return GN2_OK;
+}
+
+static gn2_status blame_tensor(const R(gn2_engine) *engine)
+{
+    for (size_t i = 0; i < engine->params->count; i++) {
+        const gn2_tensor *t = &engine->params->tensor[i];
+        if (!engine->net->kernels->all_finite(engine->grads + t->offset, t->count))
+            return gn2_fail(GN2_ERR_NUMERIC, "gradient of tensor '%s' is not finite",
+                            t->name);
+    }
+    return gn2_fail(GN2_ERR_NUMERIC, "the loss is not finite");
+}
+
+gn2_status R(gn2_engine_gradient)(R(gn2_engine) *engine, const R(gn2_batch) *batch,
+                                  const gn2_batch_labels *labels)
+{
+    job j = {.engine = engine, .batch = batch, .labels = labels, .training = 1};
+    engine->updated = 0;
+    GN2_TRY(run_batch(&j));
+    R(gn2_engine_reduce)(engine);
+    if (isfinite(engine->gradient_norm) && finite_losses(&engine->losses))
+        return GN2_OK;
+    GN2_TRY(blame_layer(&j));
+    return blame_tensor(engine);
+}
+
+static void pack_one(void *context, int64_t index, int32_t worker)
+{
+    const R(gn2_engine) *engine = context;
+    (void)worker;
+    R(gn2_net_pack_one)(engine->net, (size_t)index, engine->weights);
+}
+
+void R(gn2_engine_update)(R(gn2_engine) *engine, double lr, double beta1)
+{
+    const R(gn2_update) update = {
+        .weights = engine->weights,
+        .grads = engine->grads,
+        .lr = lr,
+        .beta1 = beta1,
+        .clip = gn2_optim_clip(&engine->options.optim, engine->gradient_norm),
+    };
+    if (engine->previous)
+        memcpy(engine->previous, engine->weights,
+               (size_t)engine->params->total * sizeof(real));
+    R(gn2_optimizer_step)(&engine->optimizer, &update, engine->options.pool);
+    engine->updated = 1;
+    gn2_pool_run(engine->options.pool, (int64_t)engine->net->linear_count, pack_one,
+                 engine);
+}
+
+gn2_status R(gn2_engine_forward)(R(gn2_engine) *engine, const R(gn2_batch) *batch,
+                                 const gn2_batch_labels *labels,
+                                 const R(gn2_visitor) *visitor)
+{
+    job j = {.engine = engine, .batch = batch, .labels = labels, .visitor = visitor};
+    GN2_TRY(run_batch(&j));
+    engine->losses = (gn2_losses){0};
+    for (int32_t s = 0; s < engine->options.shards; s++)
+        for (int k = 0; k < engine->h->task_count; k++)
+            engine->losses.value[k] += engine->shard[s].losses.value[k];
+    return GN2_OK;
+}
