@@ -184,7 +184,7 @@ def test_pairs_in_pieces_are_the_same(monkeypatch):
     counts = np.full(50, 6)
     truth, found = RNG.integers(-1, 3, 300), RNG.integers(0, 3, 300)
     whole = metrics.pair_counts(counts, truth, found)
-    monkeypatch.setattr(metrics, "_PAIRS", 40)
+    monkeypatch.setattr(metrics.figures, "_PAIRS", 40)
     pieces = metrics.pair_counts(counts, truth, found)
     for a, b in zip(whole, pieces):
         assert np.array_equal(a, b)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import plots_style as style
-from ..plots_style import BLACK, BLUE, GREY, SEVERAL, VERMILLION
+from ..plots import style
+from ..plots.style import BLACK, BLUE, GREY, SEVERAL, VERMILLION
 from .bench import FORMS, LABELS
 from .fits import Floats, Optimum
 

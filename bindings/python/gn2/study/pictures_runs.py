@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import plots_style as style
-from ..plots_style import BLACK
+from ..plots import style
+from ..plots.style import BLACK
 from .bench import FORMS, LABELS
 from .fits import Floats
 from .pictures import FORM_LOOK, band, limits, log2_ticks, rate_ticks, width_look

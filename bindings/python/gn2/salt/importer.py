@@ -2,8 +2,8 @@
 """A checkpoint of salt (Lightning ``.ckpt``) as a model.
 
 Nothing of the checkpoint is executed and torch is not needed: see
-:mod:`gn2.salt_pickle`. What a config of salt says is translated here; names and
-shapes of tensors decide the rest. Used by :mod:`gn2.onnx_import` as well.
+:mod:`gn2.salt.checkpoint`. What a config of salt says is translated here; names and
+shapes of tensors decide the rest. Used by :mod:`gn2.onnx.importer` as well.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import Config
-from .errors import Error, FileError, FormatError, LibraryError, NotFound, ShapeError
-from .model import Model
-from .salt_pickle import Tensor, read_checkpoint
+from ..config import Config
+from ..errors import Error, FileError, FormatError, LibraryError, NotFound, ShapeError
+from ..model import Model
+from .checkpoint import Tensor, read_checkpoint
 
 State = dict[str, NDArray[Any]]
 #: Buffers and bookkeeping that are no weights.

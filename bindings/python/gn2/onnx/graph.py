@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forward pass of a model as ONNX nodes; what is around them is in onnx_export.
+"""The forward pass of a model as ONNX nodes; what is around them is in exporter.
 
 Rows are tokens of one jet, no batch axis: T tokens, n tracks, w embed_dim, o out_dim,
 H heads, d head_dim, h hidden. No Loop, no If: all shapes follow from the inputs.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import Model
+from ..model import Model
 
 #: As salt exports; ONNX Runtime reads it from 1.17 on.
 OPSET, IR_VERSION = 20, 9

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FileError, FormatError
+from ..errors import FileError, FormatError
 
 #: numpy types of torch's storages; bfloat16 is widened by hand.
 DTYPES = {
