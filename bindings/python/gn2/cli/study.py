@@ -56,7 +56,9 @@ def _add(
         if small[name] != full[name]:
             shown += f"; --small: {_shown(small[name])}"
         text = f"{text} ({shown})"
-    words = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
+    words: dict[str, Any] = (
+        {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
+    )
     flag = "--" + name.replace("_", "-")
     parser.add_argument(flag, metavar=metavar, help=text, **words)
 

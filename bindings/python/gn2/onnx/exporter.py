@@ -217,7 +217,9 @@ def gnn_config(model: Model, options: Options, outputs: list[str]) -> dict[str, 
             }
             for name in model.constituents
         ],
-        "combine_outputs": [[name, list(map(list, t))] for name, t in options.combine],
+        "combine_outputs": [
+            [name, [list(term) for term in terms]] for name, terms in options.combine
+        ],
         "rename_outputs": options.rename,
     }
 

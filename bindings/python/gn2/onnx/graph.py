@@ -8,6 +8,7 @@ H heads, d head_dim, h hidden. No Loop, no If: all shapes follow from the inputs
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def build(model: Model, tasks: tuple[str, ...], squarings: int) -> Graph:
     x = _encoder(g, tokens)
     pooled = _pool(g, x)
     slots = _slots(g, x, objects)
-    heads = {
+    heads: dict[str, Callable[[str], None]] = {
         "jets_classification": lambda at: _jets(g, pooled, at),
         "track_origin": lambda at: _origin(g, pooled, slots, at),
         "track_vertexing": lambda at: _vertex(g, pooled, slots, at, squarings),
