@@ -47,7 +47,9 @@ def test_rejection_and_error_by_counting():
         assert curve.cut[i] == cut
         assert curve.rejection[i] == pytest.approx(1 / share, rel=1e-14)
         spread = math.sqrt(share * (1 - share) / len(OTHER))
-        assert curve.error[i] == pytest.approx(spread / share**2, rel=1e-12, abs=1e-12)
+        assert curve.error[i] == pytest.approx(
+            spread / share**2, rel=1e-12, abs=1e-12
+        )
 
 
 def test_rejection_of_what_never_passes_is_infinite():

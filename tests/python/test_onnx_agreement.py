@@ -151,7 +151,10 @@ def test_error_against_double_is_no_larger_than_the_peers(case, jets):
     for name, e in error.items():
         rms, high = np.sqrt((e**2).mean()), np.quantile(e, 0.999)
         print(f"{name}: rms {rms:.1e}, p99.9 {high:.1e}, max {e.max():.1e}")
-    for measure in (lambda e: np.sqrt((e**2).mean()), lambda e: np.quantile(e, 0.999)):
+    for measure in (
+        lambda e: np.sqrt((e**2).mean()),
+        lambda e: np.quantile(e, 0.999),
+    ):
         assert measure(error["library"]) <= 1.5 * measure(error["salt's ONNX"])
         assert measure(error["our ONNX"]) <= 1.5 * measure(error["salt's ONNX"])
     # the peer's probabilities are float as well

@@ -249,9 +249,7 @@ def test_mup_of_salt_is_folded_into_the_weights(write, attention):
     config = settings(mup=True, attn_kwargs={"num_heads": 4, "mup": attention})
     config["model"]["mup_config"] = {"embed_dim": {"parameter_base": 48}}
     back = salt.load(write(state_of(model)), config)
-    plain = salt.load(
-        write(state_of(model), name="plain.ckpt"), settings(**HEADS)
-    )
+    plain = salt.load(write(state_of(model), name="plain.ckpt"), settings(**HEADS))
     expected = reference.Reference(plain, 0.25 if attention else 0.5, 48 / 16)
     rng = np.random.default_rng(2)
     jet, tracks = rng.normal(size=2).astype("f4"), rng.normal(size=(9, 19)).astype("f4")
