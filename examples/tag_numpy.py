@@ -15,17 +15,29 @@ except ImportError:
 
 
 class Sequence(c.Structure):
-    _fields_ = [("size", c.c_uint32), ("flags", c.c_uint32), ("data", c.c_void_p),
-                ("row_stride", c.c_int64), ("offsets", c.c_void_p),
-                ("valid", c.c_void_p), ("slots", c.c_int64),
-                ("reserved", c.c_uint64 * 4)]
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("flags", c.c_uint32),
+        ("data", c.c_void_p),
+        ("row_stride", c.c_int64),
+        ("offsets", c.c_void_p),
+        ("valid", c.c_void_p),
+        ("slots", c.c_int64),
+        ("reserved", c.c_uint64 * 4),
+    ]
 
 
 class Jets(c.Structure):
-    _fields_ = [("size", c.c_uint32), ("sequence_count", c.c_uint32),
-                ("count", c.c_int64), ("features", c.c_void_p),
-                ("row_stride", c.c_int64), ("sequences", c.POINTER(Sequence)),
-                ("sequence_stride", c.c_int64), ("reserved", c.c_uint64 * 4)]
+    _fields_ = [
+        ("size", c.c_uint32),
+        ("sequence_count", c.c_uint32),
+        ("count", c.c_int64),
+        ("features", c.c_void_p),
+        ("row_stride", c.c_int64),
+        ("sequences", c.POINTER(Sequence)),
+        ("sequence_stride", c.c_int64),
+        ("reserved", c.c_uint64 * 4),
+    ]
 
 
 gn2 = c.CDLL(sys.argv[1])
@@ -50,15 +62,27 @@ random = np.random.default_rng(1)
 features = np.array([[50e3, 0.3], [120e3, -1.7], [34e3, 2.1]], np.float32)
 tracks = random.normal(size=(3, 40, 19)).astype(np.float32)  # padded to 40 slots
 valid = np.arange(40) < np.array([[9], [0], [4]])
-rows = Sequence(size=c.sizeof(Sequence), data=tracks.ctypes.data,
-                valid=valid.ctypes.data, slots=40)
-jets = Jets(size=c.sizeof(Jets), sequence_count=1, count=3,
-            features=features.ctypes.data, sequences=c.pointer(rows))
+rows = Sequence(
+    size=c.sizeof(Sequence), data=tracks.ctypes.data, valid=valid.ctypes.data, slots=40
+)
+jets = Jets(
+    size=c.sizeof(Jets),
+    sequence_count=1,
+    count=3,
+    features=features.ctypes.data,
+    sequences=c.pointer(rows),
+)
 
 p = np.empty((3, gn2.gn2_model_class_count(model)), np.float32)
 d_b = np.empty(3, np.float32)
-check(gn2.gn2_tagger_flavour(tagger, c.byref(jets), p.ctypes.data_as(c.c_void_p),
-                             d_b.ctypes.data_as(c.c_void_p)))
+check(
+    gn2.gn2_tagger_flavour(
+        tagger,
+        c.byref(jets),
+        p.ctypes.data_as(c.c_void_p),
+        d_b.ctypes.data_as(c.c_void_p),
+    )
+)
 gn2.gn2_tagger_free(tagger)
 gn2.gn2_model_free(model)
 assert np.allclose(p.sum(axis=1), 1, atol=1e-6)

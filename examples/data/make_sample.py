@@ -14,8 +14,13 @@ import numpy as np
 
 COUNTS = {"train": 9000, "val": 1500, "test": 2500}
 JET_FIELDS = [
-    "pt_btagJes", "eta_btagJes", "pt", "eta", "HadronConeExclTruthLabelID",
-    "flavour_label", "process",
+    "pt_btagJes",
+    "eta_btagJes",
+    "pt",
+    "eta",
+    "HadronConeExclTruthLabelID",
+    "flavour_label",
+    "process",
 ]
 LEFT_OUT = {"leptonID"}  # of the tracks: neither input nor label
 SLOTS_A_CHUNK = (100, 40)
@@ -34,8 +39,13 @@ def cut(source, target, count):
                 table[name] = rows[name]
             chunks = SLOTS_A_CHUNK if dataset == "tracks" else (1000,)
             out = part.create_dataset(
-                dataset, data=table, chunks=chunks, compression="gzip",
-                compression_opts=9, shuffle=True, track_times=False,
+                dataset,
+                data=table,
+                chunks=chunks,
+                compression="gzip",
+                compression_opts=9,
+                shuffle=True,
+                track_times=False,
             )
             for name, value in full[dataset].attrs.items():
                 out.attrs[name] = value
@@ -49,8 +59,13 @@ def write_norm(path, jets, tracks, valid):
     lines = []
     for dataset, rows, names in [
         ("jets", jets, ["eta_btagJes", "pt_btagJes"]),
-        ("tracks", tracks[valid],
-         sorted(n for n in tracks.dtype.names if not n.startswith(("ftag", "valid")))),
+        (
+            "tracks",
+            tracks[valid],
+            sorted(
+                n for n in tracks.dtype.names if not n.startswith(("ftag", "valid"))
+            ),
+        ),
     ]:
         lines.append(f"{dataset}:")
         for name in names:

@@ -221,7 +221,7 @@ static void group_targets(R(gn2_pass) *pass, const group *g)
     for (int64_t j = 0; j < g->n; j++) {
         if (j == g->i) continue;
         const int64_t other = R(gn2_pass_row)(pass, task->sequence, g->start + j);
-        p->target[row] = v >= 0 && v == vertex[other];
+        p->target[row] = v >= 0 && v == vertex[other] ? 1 : 0;
         p->weight[row] =
             origin ? pair_weight((pair_rule)task->option, pair_class(origin[mine]),
                                  pair_class(origin[other]))

@@ -17,8 +17,13 @@ import tempfile
 SKIP = 77
 # Only what the public headers show and the library exports: what opaque structs hold
 # is nobody's business.
-DUMP = ["--exported-interfaces-only", "--drop-private-types", "--no-show-locs",
-        "--no-corpus-path", "--no-comp-dir-path"]
+DUMP = [
+    "--exported-interfaces-only",
+    "--drop-private-types",
+    "--no-show-locs",
+    "--no-corpus-path",
+    "--no-comp-dir-path",
+]
 
 
 def tool(name):
@@ -31,8 +36,15 @@ def tool(name):
 
 def dump(library, root, path):
     subprocess.run(
-        [tool("abidw"), *DUMP, "--out-file", str(path),
-         "--suppressions", str(root / "tests/abi/private.abignore"), library],
+        [
+            tool("abidw"),
+            *DUMP,
+            "--out-file",
+            str(path),
+            "--suppressions",
+            str(root / "tests/abi/private.abignore"),
+            library,
+        ],
         check=True,
     )
 
@@ -47,8 +59,10 @@ def check_symbols(baseline, root):
     if (root / "tests/abi/pending.txt").exists():
         listed &= known  # the first interface is still being written
     if listed != known:
-        sys.exit(f"baseline and symbols.txt differ: {sorted(listed ^ known)}; "
-                 "run tests/abi/update_baseline.sh")
+        sys.exit(
+            f"baseline and symbols.txt differ: {sorted(listed ^ known)}; "
+            "run tests/abi/update_baseline.sh"
+        )
 
 
 def growing(root):
@@ -63,10 +77,16 @@ def compare(library, root):
         now = pathlib.Path(folder, "now.abi")
         dump(library, root, now)
         done = subprocess.run(
-            [tool("abidiff"), *growing(root),
-             "--suppressions", str(root / "tests/abi/gn2.abignore"),
-             str(baseline), str(now)],
-            capture_output=True, text=True,
+            [
+                tool("abidiff"),
+                *growing(root),
+                "--suppressions",
+                str(root / "tests/abi/gn2.abignore"),
+                str(baseline),
+                str(now),
+            ],
+            capture_output=True,
+            text=True,
         )
     print(done.stdout + done.stderr)
     print(f"abidiff: status {done.returncode}")

@@ -16,8 +16,11 @@ SKIP = 77
 
 def run(*command, env=None):
     done = subprocess.run(
-        [str(word) for word in command], env=env, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [str(word) for word in command],
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}")
@@ -57,15 +60,33 @@ def with_pkg_config(source, folder, library, version, env):
         sys.exit("pkg-config knows another version")
     words = run("pkg-config", "--cflags", "--libs", "gn2", env=env).split()
     program = folder / "with_pkg_config"
-    run(os.environ.get("CC", "cc"), "-std=c11", "-Wall", "-Wextra", "-Werror",
-        source / "consumer.c", "-o", program, *words)
+    run(
+        os.environ.get("CC", "cc"),
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        source / "consumer.c",
+        "-o",
+        program,
+        *words,
+    )
     check_run(program, library, version, env)
 
 
 def with_cmake(source, folder, prefix, library, version, env):
     wanted = ".".join(version.split(".")[:2])
-    run("cmake", "-S", source, "-B", folder / "cmake", f"-DWANTED={wanted}",
-        f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_SKIP_RPATH=ON", env=env)
+    run(
+        "cmake",
+        "-S",
+        source,
+        "-B",
+        folder / "cmake",
+        f"-DWANTED={wanted}",
+        f"-DCMAKE_PREFIX_PATH={prefix}",
+        "-DCMAKE_SKIP_RPATH=ON",
+        env=env,
+    )
     run("cmake", "--build", folder / "cmake", env=env)
     for name in ("consumer_c", "consumer_cpp"):
         check_run(folder / "cmake" / name, library, version, env)

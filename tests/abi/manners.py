@@ -31,7 +31,9 @@ ASSERT = "__assert_fail"
 def imports(library):
     text = subprocess.run(
         ["nm", "-D", "--undefined-only", library],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     names = {line.split()[-1].split("@")[0] for line in text.splitlines()}
     # fortified forms: __fprintf_chk is fprintf

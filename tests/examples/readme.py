@@ -18,7 +18,7 @@ def split_command_line():
     first = words.index("--")
     second = words.index("--", first + 1)
     root, library = words[:first]
-    compilers = {"c": words[first + 1:second], "cpp": words[second + 1:]}
+    compilers = {"c": words[first + 1 : second], "cpp": words[second + 1 :]}
     return pathlib.Path(root), pathlib.Path(library).resolve(), compilers
 
 
@@ -35,13 +35,24 @@ def compile_and_run(root, library, compiler, language, text, folder):
     source, program = folder / f"readme.{language}", folder / f"readme_{language}"
     source.write_text(text)
     subprocess.run(
-        [*compiler, *OPTIONS[language], "-Wall", "-Wextra", "-Werror",
-         f"-I{root / 'include'}", str(source), str(library),
-         f"-Wl,-rpath,{library.parent}", "-o", str(program)],
+        [
+            *compiler,
+            *OPTIONS[language],
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            f"-I{root / 'include'}",
+            str(source),
+            str(library),
+            f"-Wl,-rpath,{library.parent}",
+            "-o",
+            str(program),
+        ],
         check=True,
     )
-    done = subprocess.run([program, folder / "model.gn2"], check=True,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [program, folder / "model.gn2"], check=True, capture_output=True, text=True
+    )
     assert re.search(r"D_b = -?\d+\.\d{3}\n", done.stdout), done.stdout
 
 

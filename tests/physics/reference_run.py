@@ -28,10 +28,14 @@ data.sampling=batches data.max_jets=176000 schedule.initial=1e-7 schedule.max=1e
 schedule.end=1e-5 schedule.pct_start=0.1 optim.weight_decay=1e-5""".split()
 # what counts as equal: figure, bound, direction
 EQUAL = [
-    ("validation jet loss", 0.760, "≤"), ("validation total", 2.64, "≤"),
-    ("light rejection at 77 %", 62, "≥"), ("c rejection at 77 %", 4.5, "≥"),
-    ("tau rejection at 77 %", 7.5, "≥"), ("AUC b–light", 0.958, "≥"),
-    ("origin accuracy", 0.670, "≥"), ("pair efficiency", 0.85, "≥"),
+    ("validation jet loss", 0.760, "≤"),
+    ("validation total", 2.64, "≤"),
+    ("light rejection at 77 %", 62, "≥"),
+    ("c rejection at 77 %", 4.5, "≥"),
+    ("tau rejection at 77 %", 7.5, "≥"),
+    ("AUC b–light", 0.958, "≥"),
+    ("origin accuracy", 0.670, "≥"),
+    ("pair efficiency", 0.85, "≥"),
     ("pair purity", 0.72, "≥"),
 ]
 SALT = [0.7480, 2.5997, 73.4, 4.67, 8.8, 0.9610, 0.682, 0.864, 0.737]
@@ -42,27 +46,44 @@ def train(args, seed):
     model = args.out / f"reference_seed{seed}.gn2"
     val = args.out / "val.h5"
     if not val.exists():  # the reference's losses are over the first 10,000 jets
-        with h5py.File(args.data / "jets_val.h5") as source, \
-                h5py.File(val, "w") as target:
+        with h5py.File(args.data / "jets_val.h5") as source, h5py.File(
+            val, "w"
+        ) as target:
             for name in ("jets", "tracks"):
                 target[name] = source[name][:10000]
-            target["jets"].attrs["flavour_label"] = \
-                source["jets"].attrs["flavour_label"]
+            target["jets"].attrs["flavour_label"] = source["jets"].attrs[
+                "flavour_label"
+            ]
     table = subprocess.run(
-        [args.build / "examples/train", args.data / "jets_train.h5", "--quiet",
-         "--val", val, "--epochs", "3", "--output", model, *OPTIONS,
-         f"data.norm_dict={args.data}/norm_dict.yaml",
-         f"data.class_dict={args.data}/class_dict.yaml",
-         f"model.seed={seed}", f"data.seed={seed}"],
-        check=True, text=True, stdout=subprocess.PIPE).stdout
+        [
+            args.build / "examples/train",
+            args.data / "jets_train.h5",
+            "--quiet",
+            "--val",
+            val,
+            "--epochs",
+            "3",
+            "--output",
+            model,
+            *OPTIONS,
+            f"data.norm_dict={args.data}/norm_dict.yaml",
+            f"data.class_dict={args.data}/class_dict.yaml",
+            f"model.seed={seed}",
+            f"data.seed={seed}",
+        ],
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+    ).stdout
     print(table, flush=True)
     return model, table
 
 
 def auc(signal, background):
     """Area under the ROC curve; ties count half."""
-    values, index, count = np.unique(np.concatenate([signal, background]),
-                                     return_inverse=True, return_counts=True)
+    values, index, count = np.unique(
+        np.concatenate([signal, background]), return_inverse=True, return_counts=True
+    )
     rank = (np.cumsum(count) - (count - 1) / 2)[index]
     n, m = len(signal), len(background)
     return (rank[:n].sum() - n * (n + 1) / 2) / (n * m)
@@ -87,10 +108,14 @@ def score(args, path):
     os.environ.setdefault("GN2_LIBRARY", str(args.build / "lib/abi/libgn2.so"))
     sys.path.insert(0, str(ROOT / "bindings/python"))
     import gn2
+
     with h5py.File(args.data / "jets_test.h5") as file:
         jets, tracks = file["jets"][:], file["tracks"][:]
-    keep = ((jets["process"] == 0) & (jets["pt_btagJes"] > 20e3)
-            & (jets["pt_btagJes"] < 250e3))
+    keep = (
+        (jets["process"] == 0)
+        & (jets["pt_btagJes"] > 20e3)
+        & (jets["pt_btagJes"] < 250e3)
+    )
     jets, tracks = jets[keep], tracks[keep]
     tagger = gn2.Tagger(gn2.Model.load(path), threads=2)
     scores = tagger.tag(jets, tracks, outputs=["D_b", "origin", "vertex"])
@@ -115,7 +140,8 @@ def validation(table):
 
 def main():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     parser.add_argument("--seeds", default="1,2")
@@ -129,15 +155,21 @@ def main():
         model, table = train(args, seed)
         rows.append(validation(table) + score(args, model))
     mean = np.mean(rows, axis=0)
-    lines = ["| figure | salt | " + " | ".join(f"seed {s}" for s in seeds)
-             + " | mean | equal if | |", "|---" * (len(seeds) + 5) + "|"]
+    lines = [
+        "| figure | salt | "
+        + " | ".join(f"seed {s}" for s in seeds)
+        + " | mean | equal if | |",
+        "|---" * (len(seeds) + 5) + "|",
+    ]
     failed = 0
     for k, (name, bound, sense) in enumerate(EQUAL):
         good = mean[k] <= bound if sense == "≤" else mean[k] >= bound
         failed += not good
         cells = " | ".join(f"{row[k]:.4g}" for row in rows)
-        lines.append(f"| {name} | {SALT[k]:.4g} | {cells} | {mean[k]:.4g} | "
-                     f"{sense} {bound:g} | {'yes' if good else 'NO'} |")
+        lines.append(
+            f"| {name} | {SALT[k]:.4g} | {cells} | {mean[k]:.4g} | "
+            f"{sense} {bound:g} | {'yes' if good else 'NO'} |"
+        )
     print("\n".join(lines))
     if args.write:
         args.write.write_text("\n".join(lines) + "\n")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import gn2
-from gn2 import athena_rules, onnx_export
+from gn2.onnx import athena, exporter
 
 onnx = pytest.importorskip("onnx", reason="needs the package onnx")
 SMALL = {"model.embed_dim": 8, "model.num_layers": 1, "model.num_heads": 2}
@@ -16,7 +16,7 @@ SMALL = {"model.embed_dim": 8, "model.num_layers": 1, "model.num_heads": 2}
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "x.onnx"
-    onnx_export.export(gn2.Model({**SMALL, "model.init_hidden": [8]}), path)
+    exporter.export(gn2.Model({**SMALL, "model.init_hidden": [8]}), path)
     return onnx.load(path)
 
 
@@ -35,14 +35,14 @@ def edit(proto, change):
 
 
 def test_our_export_breaks_none(proto, tmp_path):
-    assert athena_rules.violations(proto) == []
+    assert athena.violations(proto) == []
     onnx.save(proto, tmp_path / "x.onnx")
-    athena_rules.check(tmp_path / "x.onnx")
+    athena.check(tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize("name", ["salt_model/gn2_w64.onnx", "onnx/gn2_w256.onnx"])
 def test_salts_exports_break_none(shared, name):
-    assert athena_rules.violations(shared / name) == []
+    assert athena.violations(shared / name) == []
 
 
 CONFIG = {
@@ -109,11 +109,11 @@ CONFIG = {
 def test_broken_metadata_is_named(proto, name):
     change, rule, words = CONFIG[name]
     edit(proto, change)
-    broken = athena_rules.violations(proto)
+    broken = athena.violations(proto)
     assert rule in {v.rule for v in broken}
     assert any(words in v.message for v in broken if v.rule == rule), broken
     with pytest.raises(gn2.FormatError, match=rule):
-        athena_rules.check(proto)
+        athena.check(proto)
 
 
 def output_shape(proto, index):
@@ -175,7 +175,7 @@ GRAPH = {
 def test_broken_graph_is_named(proto, name):
     change, rule, words = GRAPH[name]
     change(proto)
-    broken = athena_rules.violations(proto)
+    broken = athena.violations(proto)
     assert {v.rule for v in broken} == {rule}
     assert any(words in v.message for v in broken), broken
 
@@ -186,10 +186,10 @@ def test_without_readable_metadata_there_is_nothing_to_load(proto, text):
         del proto.metadata_props[:]
     else:
         proto.metadata_props[0].value = text
-    assert [v.rule for v in athena_rules.violations(proto)] == ["gnn_config"]
+    assert [v.rule for v in athena.violations(proto)] == ["gnn_config"]
 
 
 def test_every_rule_is_broken_somewhere_above():
     assert {rule for _, rule, _ in (*CONFIG.values(), *GRAPH.values())} == set(
-        athena_rules.RULES
+        athena.RULES
     )

@@ -47,7 +47,9 @@ def test_rejection_and_error_by_counting():
         assert curve.cut[i] == cut
         assert curve.rejection[i] == pytest.approx(1 / share, rel=1e-14)
         spread = math.sqrt(share * (1 - share) / len(OTHER))
-        assert curve.error[i] == pytest.approx(spread / share**2, rel=1e-12, abs=1e-12)
+        assert curve.error[i] == pytest.approx(
+            spread / share**2, rel=1e-12, abs=1e-12
+        )
 
 
 def test_rejection_of_what_never_passes_is_infinite():
@@ -184,7 +186,7 @@ def test_pairs_in_pieces_are_the_same(monkeypatch):
     counts = np.full(50, 6)
     truth, found = RNG.integers(-1, 3, 300), RNG.integers(0, 3, 300)
     whole = metrics.pair_counts(counts, truth, found)
-    monkeypatch.setattr(metrics, "_PAIRS", 40)
+    monkeypatch.setattr(metrics.figures, "_PAIRS", 40)
     pieces = metrics.pair_counts(counts, truth, found)
     for a, b in zip(whole, pieces):
         assert np.array_equal(a, b)

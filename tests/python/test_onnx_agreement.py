@@ -12,7 +12,7 @@ import onnx_reference as reference
 import pytest
 
 import gn2
-from gn2 import athena_rules, onnx_export, onnx_import, salt_import
+from gn2 import onnx, salt
 
 pytest.importorskip("onnx", reason="needs the package onnx")
 pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
@@ -29,9 +29,9 @@ class Case:
     """A model of salt: theirs in ONNX Runtime, imported here, exported again."""
 
     def __init__(self, path, folder):
-        self.model = onnx_import.load(path)
-        onnx_export.export(self.model, folder / "ours.onnx")
-        athena_rules.check(folder / "ours.onnx")
+        self.model = onnx.load(path)
+        onnx.export(self.model, folder / "ours.onnx")
+        onnx.check(folder / "ours.onnx")
         self.theirs = reference.session(path)
         extra = [("track_origin.logits", 8)]
         self.ours = reference.session(folder / "ours.onnx", extra)
@@ -46,7 +46,7 @@ def case(request, shared, tmp_path_factory):
 @pytest.fixture(scope="module")
 def jets(shared):
     """Jets and their tracks, float32, in the order both models were trained with."""
-    names = onnx_import.load(shared / MODELS[64]).inputs
+    names = onnx.load(shared / MODELS[64]).inputs
     with h5py.File(shared / "data/jets_test.h5") as file:
         table, tracks = file["jets"][:JETS], file["tracks"][:JETS]
     columns = {"jets": table, "tracks": tracks}
@@ -151,7 +151,10 @@ def test_error_against_double_is_no_larger_than_the_peers(case, jets):
     for name, e in error.items():
         rms, high = np.sqrt((e**2).mean()), np.quantile(e, 0.999)
         print(f"{name}: rms {rms:.1e}, p99.9 {high:.1e}, max {e.max():.1e}")
-    for measure in (lambda e: np.sqrt((e**2).mean()), lambda e: np.quantile(e, 0.999)):
+    for measure in (
+        lambda e: np.sqrt((e**2).mean()),
+        lambda e: np.quantile(e, 0.999),
+    ):
         assert measure(error["library"]) <= 1.5 * measure(error["salt's ONNX"])
         assert measure(error["our ONNX"]) <= 1.5 * measure(error["salt's ONNX"])
     # the peer's probabilities are float as well
@@ -166,7 +169,7 @@ def test_error_against_double_is_no_larger_than_the_peers(case, jets):
 
 
 def test_imported_checkpoint_gives_salts_stored_scores(shared, jets):
-    model = salt_import.load(shared / "salt_model/gn2_w64.ckpt")
+    model = salt.load(shared / "salt_model/gn2_w64.ckpt")
     scores = tag(model, jets)
     with h5py.File(shared / "salt_model/gn2_w64_scores.h5") as file:
         stored, tracks = file["jets"][:JETS], file["tracks"][:JETS]
@@ -197,12 +200,12 @@ def test_a_model_trained_here_crosses_over(shared, jets, tmp_path):
         trainer.fit(data, progress=False)
         model = trainer.snapshot()
     path = tmp_path / "trained.onnx"
-    onnx_export.export(model, path)
-    athena_rules.check(path)
+    onnx.export(model, path)
+    onnx.check(path)
     scores, found = tag(model, jets), reference.run(reference.session(path), *jets)
     assert scores.probabilities.std(0).max() > 0.05  # it has learnt something
     agree(scores.probabilities, probabilities(found))
     vertices_agree(scores, [len(rows) for rows in jets[1]], found["GN2_VertexIndex"])
     model.save(tmp_path / "a.gn2")
-    onnx_import.load(path).save(tmp_path / "b.gn2")
+    onnx.load(path).save(tmp_path / "b.gn2")
     assert (tmp_path / "a.gn2").read_bytes() == (tmp_path / "b.gn2").read_bytes()

@@ -8,7 +8,8 @@ import onnx_reference as reference
 import pytest
 
 import gn2
-from gn2 import athena_rules, onnx_export, onnx_graph, onnx_import
+from gn2.onnx import athena, exporter, importer
+from gn2.onnx import graph as onnx_graph
 
 onnx = pytest.importorskip("onnx", reason="needs the package onnx")
 pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
@@ -93,8 +94,8 @@ def kind(request):
 
 def test_scores_for_any_number_of_tracks(kind, tmp_path):
     jets, tracks = jets_of([0, 1, 2, 40, 200, *range(3, 61, 4)])
-    names = onnx_export.export(kind, tmp_path / "x.onnx")
-    athena_rules.check(tmp_path / "x.onnx")
+    names = exporter.export(kind, tmp_path / "x.onnx")
+    athena.check(tmp_path / "x.onnx")
     found = reference.run(reference.session(tmp_path / "x.onnx"), jets, tracks)
     with gn2.Tagger(kind) as tagger:
         ours = tagger.tag(jets, ragged(tracks), outputs=["origin", "vertex"])
@@ -138,8 +139,8 @@ def test_double_reference_agrees(kind):
 
 def test_round_trip_keeps_every_bit(kind, tmp_path):
     kind.save(tmp_path / "a.gn2")
-    onnx_export.export(kind, tmp_path / "a.onnx")
-    back = onnx_import.load(tmp_path / "a.onnx")
+    exporter.export(kind, tmp_path / "a.onnx")
+    back = importer.load(tmp_path / "a.onnx")
     assert back.params.keys() == kind.params.keys()
     for name in kind.params:
         assert back[name].tobytes() == kind[name].tobytes(), name
@@ -148,7 +149,7 @@ def test_round_trip_keeps_every_bit(kind, tmp_path):
 
 def test_graph_is_what_athena_reads(tmp_path):
     model = random_model({"model.name": "GN2_v0-x"})
-    names = onnx_export.export(model, tmp_path / "x.onnx")
+    names = exporter.export(model, tmp_path / "x.onnx")
     proto = onnx.load(tmp_path / "x.onnx")
     assert names == [
         *(f"GN2v0x_p{c}" for c in ("b", "c", "u", "tau")),
@@ -166,7 +167,7 @@ def test_graph_is_what_athena_reads(tmp_path):
 
 def test_metadata_is_salts(tmp_path):
     model = random_model({"norm.jets.mean": [1e5, 0.1], "norm.jets.std": [3e4, 2.0]})
-    onnx_export.export(model, tmp_path / "x.onnx", selection="r22loose")
+    exporter.export(model, tmp_path / "x.onnx", selection="r22loose")
     (entry,) = onnx.load(tmp_path / "x.onnx").metadata_props
     config = json.loads(entry.value)
     assert entry.key == "gnn_config"
@@ -188,7 +189,7 @@ def test_metadata_is_salts(tmp_path):
 
 def test_combined_and_renamed_outputs(tmp_path):
     model = random_model({})
-    names = onnx_export.export(
+    names = exporter.export(
         model,
         tmp_path / "x.onnx",
         tasks=["jets_classification"],
@@ -200,7 +201,7 @@ def test_combined_and_renamed_outputs(tmp_path):
     found = reference.run(reference.session(tmp_path / "x.onnx"), jets, tracks)
     mix = 0.5 * found["GN2_plight"] + 2 * found["GN2_ptau"]
     assert np.allclose(found["GN2_mix"], mix, rtol=1e-6, atol=0)
-    athena_rules.check(tmp_path / "x.onnx")
+    athena.check(tmp_path / "x.onnx")
 
 
 def test_two_constituent_types(tmp_path):
@@ -208,8 +209,8 @@ def test_two_constituent_types(tmp_path):
     model = random_model(
         {"model.constituents": ["tracks", "flows"], "inputs.flows": flows}
     )
-    onnx_export.export(model, tmp_path / "x.onnx")
-    athena_rules.check(tmp_path / "x.onnx")
+    exporter.export(model, tmp_path / "x.onnx")
+    athena.check(tmp_path / "x.onnx")
     session = reference.session(tmp_path / "x.onnx")
     rng = np.random.default_rng(1)
     with gn2.Tagger(model) as tagger:
@@ -229,7 +230,7 @@ def test_two_constituent_types(tmp_path):
 def test_reachability_of_chains_and_clusters(n, tmp_path):
     """The longest chain there is, in a random order, and random sparse graphs."""
     rng = np.random.default_rng(n)
-    graph = onnx_export.build(random_model({}), ("jets_classification",), 1)
+    graph = exporter.build(random_model({}), ("jets_classification",), 1)
     graph.nodes, graph.constants, graph.inputs = [], {}, []
     edges = onnx.helper.make_tensor_value_info("edges", 9, ["n", "n"])
     graph.inputs = [edges]
@@ -267,5 +268,5 @@ def test_reachability_of_chains_and_clusters(n, tmp_path):
 )
 def test_errors_name_what_is_wrong(options, message, tmp_path):
     with pytest.raises(gn2.InvalidArgument, match=message):
-        onnx_export.export(random_model({}), tmp_path / "x.onnx", **options)
+        exporter.export(random_model({}), tmp_path / "x.onnx", **options)
     assert not list(tmp_path.iterdir())

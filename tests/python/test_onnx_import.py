@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import gn2
-from gn2 import onnx_export, onnx_import, salt_import
+from gn2 import salt
+from gn2.onnx import exporter, importer
 
 onnx = pytest.importorskip("onnx", reason="needs the package onnx")
 pytest.importorskip("onnx.utils")
@@ -21,19 +22,19 @@ SMALL = {
 
 @pytest.fixture
 def proto(tmp_path):
-    onnx_export.export(gn2.Model(SMALL), tmp_path / "x.onnx")
+    exporter.export(gn2.Model(SMALL), tmp_path / "x.onnx")
     return onnx.load(tmp_path / "x.onnx")
 
 
 def load(proto, tmp_path):
     onnx.save(proto, tmp_path / "y.onnx")
-    return onnx_import.load(tmp_path / "y.onnx")
+    return importer.load(tmp_path / "y.onnx")
 
 
 def test_salts_export_has_the_checkpoints_weights(shared):
     """Bit by bit, though the exporter transposed and renamed a third of them."""
-    theirs = salt_import.load(shared / "salt_model/gn2_w64.ckpt")
-    ours = onnx_import.load(shared / "salt_model/gn2_w64.onnx")
+    theirs = salt.load(shared / "salt_model/gn2_w64.ckpt")
+    ours = importer.load(shared / "salt_model/gn2_w64.onnx")
     assert ours.size == 293582
     for name in theirs.params:
         assert np.array_equal(ours[name], theirs[name]), name
@@ -41,7 +42,7 @@ def test_salts_export_has_the_checkpoints_weights(shared):
 
 
 def test_salts_wide_export(shared):
-    model = onnx_import.load(shared / "onnx/gn2_w256.onnx", name="wide")
+    model = importer.load(shared / "onnx/gn2_w256.onnx", name="wide")
     assert (model.size, model.config["model.embed_dim"]) == (2339150, 256)
     assert model.config["model.name"] == "wide"
 
@@ -49,7 +50,7 @@ def test_salts_wide_export(shared):
 def test_names_come_from_the_graph_not_from_the_order(shared, tmp_path):
     """Initialisers shuffled and renamed: the same model."""
     proto = onnx.load(shared / "salt_model/gn2_w64.onnx")
-    expected = onnx_import.load(shared / "salt_model/gn2_w64.onnx")
+    expected = importer.load(shared / "salt_model/gn2_w64.onnx")
     rng = np.random.default_rng(0)
     tensors = list(proto.graph.initializer)
     anonymous = {t.name: f"w{rng.integers(1 << 40)}" for t in tensors if "::" in t.name}
@@ -72,8 +73,8 @@ def test_names_come_from_the_graph_not_from_the_order(shared, tmp_path):
 def test_tasks_that_were_not_exported_are_left_out(task, tmp_path):
     """As salt's default: the jet classes alone. Other heads are numbered anew."""
     model = gn2.Model(SMALL)
-    onnx_export.export(model, tmp_path / "x.onnx", tasks=[task])
-    back = onnx_import.load(tmp_path / "x.onnx")
+    exporter.export(model, tmp_path / "x.onnx", tasks=[task])
+    back = importer.load(tmp_path / "x.onnx")
     tasks = list(dict.fromkeys(["jets_classification", task]))
     assert back.config["model.tasks"] == tasks
     number = model.config["model.tasks"].index(task)
@@ -94,7 +95,7 @@ def test_salts_default_export_has_no_heads_of_tracks(shared, tmp_path):
     assert not any("tasks.1" in t.name for t in proto.graph.initializer)
     del proto.metadata_props[:]
     proto.metadata_props.extend(onnx.load(path).metadata_props)
-    model, whole = load(proto, tmp_path), onnx_import.load(path)
+    model, whole = load(proto, tmp_path), importer.load(path)
     assert model.config["model.tasks"] == ["jets_classification"]
     assert all(np.array_equal(model[name], whole[name]) for name in model.params)
 
@@ -141,7 +142,7 @@ def test_tensors_in_other_files_are_not_read(proto, tmp_path):
     entry.key, entry.value = "location", "/etc/hostname"
     (tmp_path / "y.onnx").write_bytes(proto.SerializeToString())
     with pytest.raises(gn2.FormatError, match="lies in another file"):
-        onnx_import.load(tmp_path / "y.onnx")
+        importer.load(tmp_path / "y.onnx")
 
 
 def test_settings_of_another_type_are_refused(proto, tmp_path):
@@ -165,10 +166,10 @@ def test_metadata_is_needed(proto, tmp_path):
 
 def test_files_that_are_no_onnx(tmp_path):
     with pytest.raises(gn2.FileError, match="absent.onnx"):
-        onnx_import.load(tmp_path / "absent.onnx")
+        importer.load(tmp_path / "absent.onnx")
     (tmp_path / "junk.onnx").write_bytes(b"\xff" * 64)
     with pytest.raises(gn2.FormatError, match="junk.onnx: not an ONNX file"):
-        onnx_import.load(tmp_path / "junk.onnx")
+        importer.load(tmp_path / "junk.onnx")
 
 
 def test_damaged_files_end_in_an_exception(proto, tmp_path):
@@ -182,7 +183,7 @@ def test_damaged_files_end_in_an_exception(proto, tmp_path):
             bad[at] ^= 1 << rng.integers(8)
         (tmp_path / "bad.onnx").write_bytes(bad)
         try:
-            onnx_import.load(tmp_path / "bad.onnx")
+            importer.load(tmp_path / "bad.onnx")
         except gn2.Error:
             refused += 1
     assert refused > 100

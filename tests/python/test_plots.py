@@ -14,8 +14,11 @@ from gn2 import metrics
 
 pytest.importorskip("matplotlib", reason="python3-matplotlib is not installed")
 
-from gn2 import plots, plots_training, report, report_command, report_run  # noqa: E402
-from gn2.metrics_sample import Tracks  # noqa: E402
+from gn2 import plots, report  # noqa: E402
+from gn2.cli import plot as plot_command  # noqa: E402
+from gn2.plots import history  # noqa: E402
+from gn2.report import page  # noqa: E402
+from gn2.metrics.sample import Tracks  # noqa: E402
 
 ORIGINS = "Pileup Fake Primary FromB FromBC FromC FromTau OtherSecondary".split()
 
@@ -118,7 +121,7 @@ LEGENDS = {
 
 
 def legends(figure):
-    kind = plots.plots_style.mpl.legend.Legend
+    kind = plots.style.mpl.legend.Legend
     return [
         (a, c) for a in figure.axes for c in a.get_children() if isinstance(c, kind)
     ]
@@ -164,16 +167,16 @@ def test_names_too_long_for_a_row_stand_below_each_other():
 
 
 def test_no_two_flavours_look_alike_without_colour():
-    looks = list(plots.plots_style.FLAVOURS.values())
+    looks = list(plots.style.FLAVOURS.values())
     assert len({str(x.line) for x in looks}) == len({x.marker for x in looks}) == 4
-    origins = {(str(x.line)) for x in plots.plots_style.SEVERAL}
-    assert len(origins) == len(plots.plots_style.SEVERAL) == len(ORIGINS)
+    origins = {(str(x.line)) for x in plots.style.SEVERAL}
+    assert len(origins) == len(plots.style.SEVERAL) == len(ORIGINS)
 
 
 def test_nothing_claims_to_be_of_atlas(pair):
     for draw in DRAWN.values():
         figure = draw(*pair)
-        texts = figure.findobj(plots.plots_style.mpl.text.Text)
+        texts = figure.findobj(plots.style.mpl.text.Text)
         assert not any("atlas" in t.get_text().lower() for t in texts)
 
 
@@ -263,16 +266,16 @@ def write_csv(path):
 
 def test_curves_of_file_history_and_live_are_the_same(tmp_path):
     happened = list(events())
-    history = types.SimpleNamespace(
+    noted = types.SimpleNamespace(
         steps=[p.stats for p in happened if p.event == "step"],
         validation=[p.validation for p in happened if p.event == "epoch"],
     )
     live = plots.Live(tmp_path / "live.png", seconds=1e9)
     for p in happened:
         live(p)
-    of_file = plots_training.read(write_csv(tmp_path / "metrics.csv"))
-    for other in (live, history):
-        curves = plots_training.read(other)
+    of_file = history.read(write_csv(tmp_path / "metrics.csv"))
+    for other in (live, noted):
+        curves = history.read(other)
         for mine, wanted in zip(curves, of_file):
             assert set(mine) == set(wanted)
             for name in wanted:
@@ -320,7 +323,7 @@ def test_a_file_without_steps_is_refused(tmp_path):
 
 
 def test_users_style_is_left_alone(pair):
-    mpl = plots.plots_style.mpl
+    mpl = plots.style.mpl
     before = dict(mpl.rcParams)
     plots.confusion(pair[0])
     assert dict(mpl.rcParams) == before
@@ -457,20 +460,20 @@ def test_report_of_a_run(files):
 
 def test_run_without_jets_still_has_its_curves(tmp_path):
     write_csv(tmp_path / "metrics.csv")
-    content = report_run.read(tmp_path)
+    content = report.read(tmp_path)
     assert content.samples == [] and content.curves is not None
-    text = report.page(content)
+    text = page.page(content)
     assert '<figure id="training">' in text and "no tagged jets" in text
 
 
 def test_command_knows_all_pictures():
-    assert report_command.NAMES == tuple(p.name for p in plots.PICTURES)
+    assert plot_command.NAMES == tuple(p.name for p in plots.PICTURES)
 
 
 def command(words):
     parser = argparse.ArgumentParser()
-    plots.add_plot_arguments(parser)
-    return plots.run_plot(parser.parse_args([str(w) for w in words]))
+    plot_command.arguments(parser)
+    return plot_command.run(parser.parse_args([str(w) for w in words]))
 
 
 def test_command_draws_a_run(files, capsys):

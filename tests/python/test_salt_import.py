@@ -13,7 +13,8 @@ import onnx_reference as reference
 import pytest
 
 import gn2
-from gn2 import salt_import, salt_pickle
+from gn2 import salt
+from gn2.salt import checkpoint
 
 h5py = pytest.importorskip("h5py", reason="needs the package h5py")
 KINDS = {
@@ -143,7 +144,7 @@ def same_weights(a, b):
 
 @pytest.fixture(scope="module")
 def trained(shared):
-    return salt_import.load(shared / "salt_model/gn2_w64.ckpt")
+    return salt.load(shared / "salt_model/gn2_w64.ckpt")
 
 
 def test_settings_of_the_run_come_along(trained):
@@ -163,7 +164,7 @@ def test_the_checkpoint_alone_is_enough(trained, shared, tmp_path):
     """Its hyper_parameters hold the config, all but the name."""
     copy = tmp_path / "alone.ckpt"
     copy.write_bytes((shared / "salt_model/gn2_w64.ckpt").read_bytes())
-    alone = salt_import.load(copy, name="alone")
+    alone = salt.load(copy, name="alone")
     assert same_weights(trained, alone)
     ours, theirs = dict(alone.config.items()), dict(trained.config.items())
     assert ours.pop("model.name") == "alone"
@@ -177,22 +178,22 @@ def test_the_checkpoint_alone_is_enough(trained, shared, tmp_path):
 def test_names_of_torch_compile(write):
     model = gn2.Model(SMALL)
     path = write(state_of(model, wrap="_orig_mod."))
-    assert same_weights(model, salt_import.load(path, settings(**HEADS)))
+    assert same_weights(model, salt.load(path, settings(**HEADS)))
 
 
 def test_big_endian_and_double(write):
     model = gn2.Model(SMALL)
     state = {name: values.astype("f8") for name, values in state_of(model).items()}
     path = write(state, order="big")
-    assert same_weights(model, salt_import.load(path, settings(**HEADS)))
+    assert same_weights(model, salt.load(path, settings(**HEADS)))
 
 
 def test_views_of_one_storage(tmp_path, write):
     """Offsets and strides are honoured, and may not leave the storage."""
     flat = np.arange(12, dtype="f4")
-    archive = salt_pickle.Archive(write({"a": flat}))
-    storage = salt_pickle.Storage(archive, "FloatStorage", "0", 12)
-    view = salt_pickle.Tensor(storage, 1, (2, 3), (1, 4))
+    archive = checkpoint.Archive(write({"a": flat}))
+    storage = checkpoint.Storage(archive, "FloatStorage", "0", 12)
+    view = checkpoint.Tensor(storage, 1, (2, 3), (1, 4))
     assert np.array_equal(view.array(), flat[1:].copy()[[[0, 4, 8], [1, 5, 9]]])
     for offset, shape, strides in (
         (2, (2, 3), (1, 5)),
@@ -200,14 +201,14 @@ def test_views_of_one_storage(tmp_path, write):
         (5, (3,), (-1,)),
     ):
         with pytest.raises(gn2.FormatError, match="leaves its storage"):
-            salt_pickle.Tensor(storage, offset, shape, strides).array()
+            checkpoint.Tensor(storage, offset, shape, strides).array()
 
 
 def test_dropout_shifts_indices(write):
     options = {"model.dropout_heads": 0.1, "model.dropout_init": 0.1}
     model = gn2.Model({**SMALL, **options})
     assert "tasks.0.net.net.10.weight" in model.params
-    back = salt_import.load(write(state_of(model)), settings(**HEADS))
+    back = salt.load(write(state_of(model)), settings(**HEADS))
     assert same_weights(model, back)
     assert back.config["model.dropout_heads"] == 0.1
 
@@ -229,7 +230,7 @@ def test_legacy_encoder_against_salts_vectors(shared, write):
         )
         expected = {k: v[()] for k, v in file["outputs"].items()}
     config = settings(mha_config={"num_heads": 8}, dense_config={"activation": "ReLU"})
-    model = salt_import.load(write(state), config)
+    model = salt.load(write(state), config)
     assert model.config["model.encoder"] == "legacy"
     with gn2.Tagger(model) as tagger:
         scores = tagger.tag(
@@ -247,10 +248,8 @@ def test_mup_of_salt_is_folded_into_the_weights(write, attention):
     model = gn2.Model({**SMALL, "model.final_norm_pos": "post"})
     config = settings(mup=True, attn_kwargs={"num_heads": 4, "mup": attention})
     config["model"]["mup_config"] = {"embed_dim": {"parameter_base": 48}}
-    back = salt_import.load(write(state_of(model)), config)
-    plain = salt_import.load(
-        write(state_of(model), name="plain.ckpt"), settings(**HEADS)
-    )
+    back = salt.load(write(state_of(model)), config)
+    plain = salt.load(write(state_of(model), name="plain.ckpt"), settings(**HEADS))
     expected = reference.Reference(plain, 0.25 if attention else 0.5, 48 / 16)
     rng = np.random.default_rng(2)
     jet, tracks = rng.normal(size=2).astype("f4"), rng.normal(size=(9, 19)).astype("f4")
@@ -279,7 +278,7 @@ def test_code_in_a_checkpoint_is_not_run(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = gn2.Model(SMALL)
     path = write(state_of(model), callbacks=[Payload(), Getter()], loops={Payload(): 1})
-    back = salt_import.load(path, settings(**HEADS))
+    back = salt.load(path, settings(**HEADS))
     assert same_weights(model, back)
     assert not (tmp_path / "executed").exists()
     with zipfile.ZipFile(path) as file:  # torch or Python would have run it
@@ -292,14 +291,14 @@ def test_code_in_place_of_a_tensor_is_an_error(write):
         content = {"state_dict": {"model.x": Payload()}}
         file.writestr("x/data.pkl", pickle.dumps(content))
     with pytest.raises(gn2.FormatError, match="'model.x' is no tensor"):
-        salt_import.load(path, settings(**HEADS))
+        salt.load(path, settings(**HEADS))
 
 
 def test_find_class_returns_nothing_real(write):
-    unpickler = salt_pickle.Unpickler(salt_pickle.Archive(write({})), b"")
+    unpickler = checkpoint.Unpickler(checkpoint.Archive(write({})), b"")
     for module, name in (("os", "system"), ("builtins", "eval"), ("torch", "load")):
         found = unpickler.find_class(module, name)
-        assert issubclass(found, salt_pickle.StandIn)
+        assert issubclass(found, checkpoint.StandIn)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +320,7 @@ def test_crafted_pickles_are_refused(code, tmp_path):
     with zipfile.ZipFile(tmp_path / "x.ckpt", "w") as file:
         file.writestr("x/data.pkl", code)
     with pytest.raises(gn2.FormatError):
-        salt_import.load(tmp_path / "x.ckpt", settings(**HEADS))
+        salt.load(tmp_path / "x.ckpt", settings(**HEADS))
 
 
 # ---- errors ----
@@ -339,7 +338,7 @@ def test_damaged_checkpoints_end_in_an_exception(write, tmp_path):
             bad[at] ^= 1 << rng.integers(8)
         (tmp_path / "bad.ckpt").write_bytes(bad)
         try:
-            salt_import.load(tmp_path / "bad.ckpt", settings(**HEADS))
+            salt.load(tmp_path / "bad.ckpt", settings(**HEADS))
         except gn2.Error:
             refused += 1
     assert refused > 100
@@ -347,20 +346,20 @@ def test_damaged_checkpoints_end_in_an_exception(write, tmp_path):
 
 def test_files_that_are_no_checkpoints(tmp_path, write):
     with pytest.raises(gn2.FileError, match="absent.ckpt"):
-        salt_import.load(tmp_path / "absent.ckpt")
+        salt.load(tmp_path / "absent.ckpt")
     (tmp_path / "junk.ckpt").write_bytes(b"\x80\x02}q\x00.")
     with pytest.raises(gn2.FormatError, match="not a zip"):
-        salt_import.load(tmp_path / "junk.ckpt")
+        salt.load(tmp_path / "junk.ckpt")
     with zipfile.ZipFile(tmp_path / "other.ckpt", "w") as file:
         file.writestr("a.txt", "")
     with pytest.raises(gn2.FormatError, match="no data.pkl"):
-        salt_import.load(tmp_path / "other.ckpt")
+        salt.load(tmp_path / "other.ckpt")
     state = state_of(gn2.Model(SMALL))
     packed = write(state, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(gn2.FormatError, match="compressed"):
-        salt_import.load(packed, settings(**HEADS))
+        salt.load(packed, settings(**HEADS))
     with pytest.raises(gn2.NotFound, match="no config.yaml"):
-        salt_import.load(write(state))
+        salt.load(write(state))
 
 
 def drop(name):
@@ -441,11 +440,11 @@ def test_errors_name_what_is_wrong(name, write):
     state, config = state_of(gn2.Model(SMALL)), settings(**HEADS)
     change(state, config)
     with pytest.raises(kind, match=words):
-        salt_import.load(write(state), config)
+        salt.load(write(state), config)
 
 
 def test_classes_may_be_given(write):
     state, config = state_of(gn2.Model(SMALL)), settings(**HEADS)
     no_classes(state, config)
     names = ["bjets", "cjets", "ujets", "sjets"]
-    assert salt_import.load(write(state), config, classes=names).classes == tuple(names)
+    assert salt.load(write(state), config, classes=names).classes == tuple(names)

@@ -22,7 +22,9 @@ def main():
         sys.exit("no files found")
     done = subprocess.run(
         [formatter, "--dry-run", "-Werror", "--ferror-limit=3", *files],
-        cwd=root, capture_output=True, text=True,
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     print(f"{len(files)} files")
     print(done.stderr)

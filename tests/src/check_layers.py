@@ -27,19 +27,25 @@ MAY_INCLUDE = {
 DNNL_FILES = r"lib/kernels/product_dnnl\w*\.[ch]"
 CONFINED = {
     r"hdf5(_hl)?\.h|H5\w*\.h|lzf\.h|liblzf/.*|lz4.*\.h": (
-        r"lib/data/\w*h5\w*\.[ch]", "only the HDF5 module"),
+        r"lib/data/\w*h5\w*\.[ch]",
+        "only the HDF5 module",
+    ),
     r"dnnl.*|oneapi/.*": (DNNL_FILES, "only the oneDNN back end"),
     r"omp\.h": (DNNL_FILES, "only the oneDNN back end"),
-    r"zlib\.h": (r"lib/((io|abi)/\w+|data/h5_\w+)\.[ch]",
-                "only the container, the HDF5 module and gn2_features()"),
+    r"zlib\.h": (
+        r"lib/((io|abi)/\w+|data/h5_\w+)\.[ch]",
+        "only the container, the HDF5 module and gn2_features()",
+    ),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
         r"lib/(util|abi|data|net|train)/\w+\.[ch]|"
         r"lib/kernels/(cpu|kernels|product\w*)\.c",
-        "kernels and layers know no threads"),
+        "kernels and layers know no threads",
+    ),
     r"(stdio|locale)\.h": (
         r"lib/((?!layers)\w+/\w+|layers/declare)\.[ch]",
-        "layers read and write nothing"),
+        "layers read and write nothing",
+    ),
 }
 
 
@@ -56,7 +62,7 @@ def complaint(relative, room, kind, header):
         if target != room and target not in MAY_INCLUDE[room]:
             return f"{room} must not know {target}"
         if "/" not in header:
-            return "name the room: \"room/file.h\""
+            return 'name the room: "room/file.h"'
     for pattern, (allowed, why) in CONFINED.items():
         if re.fullmatch(pattern, header) and not re.fullmatch(allowed, relative):
             return f"{header}: {why} may include it"

@@ -30,7 +30,9 @@ def tracked(root):
     try:
         done = subprocess.run(
             ["git", "-C", root, "ls-files", "-co", "--exclude-standard"],
-            check=True, capture_output=True, text=True,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         names = done.stdout.split("\n")
     except (OSError, subprocess.CalledProcessError):  # an unpacked release

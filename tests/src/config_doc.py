@@ -11,14 +11,27 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TYPES = {
-    1: "integer", 2: "real", 3: "text", 4: "list of texts", 5: "list of numbers",
+    1: "integer",
+    2: "real",
+    3: "text",
+    4: "list of texts",
+    5: "list of numbers",
 }
 SECTIONS = {
-    "model": "The network", "inputs": "Inputs", "task": "Tasks",
-    "norm": "Normalisation", "input": "Checks of the inputs",
-    "discriminant": "Discriminants", "train": "Training", "optim": "Optimiser",
-    "schedule": "Schedule", "data": "Data", "compute": "Arithmetic",
-    "tagger": "Tagging", "scores": "Score files", "provenance": "Provenance",
+    "model": "The network",
+    "inputs": "Inputs",
+    "task": "Tasks",
+    "norm": "Normalisation",
+    "input": "Checks of the inputs",
+    "discriminant": "Discriminants",
+    "train": "Training",
+    "optim": "Optimiser",
+    "schedule": "Schedule",
+    "data": "Data",
+    "compute": "Arithmetic",
+    "tagger": "Tagging",
+    "scores": "Score files",
+    "provenance": "Provenance",
     "dist": "Several processes",
 }
 HEAD = """\
@@ -33,9 +46,15 @@ compares.
 
 class Info(c.Structure):
     _fields_ = [
-        ("struct_size", c.c_uint32), ("type", c.c_int32), ("key", c.c_char_p),
-        ("default_text", c.c_char_p), ("doc", c.c_char_p), ("min", c.c_double),
-        ("max", c.c_double), ("choices", c.c_char_p), ("reserved", c.c_uint64 * 4),
+        ("struct_size", c.c_uint32),
+        ("type", c.c_int32),
+        ("key", c.c_char_p),
+        ("default_text", c.c_char_p),
+        ("doc", c.c_char_p),
+        ("min", c.c_double),
+        ("max", c.c_double),
+        ("choices", c.c_char_p),
+        ("reserved", c.c_uint64 * 4),
     ]
 
 
@@ -68,8 +87,11 @@ def cell(text):
 def line(info):
     default = info.default_text.decode().replace(",", ", ")
     cells = [
-        f"`{info.key.decode()}`", TYPES[info.type], f"`{default}`" if default else "",
-        limits(info), cell(info.doc.decode()),
+        f"`{info.key.decode()}`",
+        TYPES[info.type],
+        f"`{default}`" if default else "",
+        limits(info),
+        cell(info.doc.decode()),
     ]
     return "| " + " | ".join(cells) + " |\n"
 
@@ -96,8 +118,10 @@ def main():
         return 0
     if path.exists() and path.read_text() == wanted:
         return 0
-    print(f"{path.name} differs from the library's table: run "
-          "tests/src/config_doc.py --update")
+    print(
+        f"{path.name} differs from the library's table: run "
+        "tests/src/config_doc.py --update"
+    )
     return 1
 
 

@@ -17,14 +17,16 @@ _LEVELS = {
 _logger = logging.getLogger("gn2")
 
 
-@_ffi.LogFn  # type: ignore[untyped-decorator]
 def _write(_user: Any, severity: int, line: bytes) -> None:
     level = _LEVELS.get(severity, logging.INFO)
     _logger.log(level, "%s", line.decode("utf-8", "replace"))
 
 
+_callback = _ffi.LogFn(_write)
+
+
 def connect() -> None:
     """Called once, when the package is imported."""
-    lib.gn2_set_log(_write, None)
+    lib.gn2_set_log(_callback, None)
     # a reading thread may outlive the interpreter
-    atexit.register(lib.gn2_set_log, _ffi.LogFn(), None)
+    atexit.register(lib.gn2_set_log, _ffi.LogFn(0), None)

@@ -49,7 +49,9 @@ def _array(where: int | None, shape: tuple[int, ...], kind: Any) -> Any:
     count = int(np.prod(shape))
     if not where or not count:
         return np.zeros(shape, kind)
-    buffer = (ctypes.c_byte * (count * np.dtype(kind).itemsize)).from_address(where)
+    buffer: Any = (ctypes.c_byte * (count * np.dtype(kind).itemsize)).from_address(
+        where
+    )
     return np.frombuffer(buffer, dtype=kind).reshape(shape)
 
 

@@ -182,7 +182,7 @@ class Scores:
         """
         index = self._names.index(signal)
         if form is None:
-            form = self._names.options.get("discriminant.form", "log")
+            form = str(self._names.options.get("discriminant.form", "log"))
         weights = self._names.fractions(index, fractions)
         return discriminant(self.probabilities, index, weights, form)
 

@@ -42,6 +42,7 @@ class Network:
 
     def __init__(self, args, width, folder):
         import gn2_weights as source
+
         self.width, self.folder = width, folder
         salt = args.shared / SALT.get(width, SALT[64])
         self.weights = source.read_onnx(salt)
@@ -54,9 +55,11 @@ class Network:
     def cut(self, salt):
         """salt's graph, for flavour without the heads nobody asked for."""
         import onnx
+
         flavour = f"{self.folder}/w{self.width}_flavour.onnx"
-        onnx.utils.extract_model(str(salt), flavour,
-                                 ["jet_features", "track_features"], FLAVOUR)
+        onnx.utils.extract_model(
+            str(salt), flavour, ["jet_features", "track_features"], FLAVOUR
+        )
         return {"flavour": flavour, "all": str(salt)}
 
     def own(self):
@@ -64,6 +67,7 @@ class Network:
 
     def batched(self, tasks):
         import gn2_torch
+
         path = f"{self.folder}/w{self.width}_{tasks}_batched.onnx"
         if not os.path.exists(path):
             gn2_torch.export(self.weights, tasks == "all", path)
@@ -71,6 +75,7 @@ class Network:
 
 
 # ---- agreement ----
+
 
 def same_partition(a, b):
     """Whether two labellings of tracks make the same groups."""
@@ -82,7 +87,7 @@ def agreement(sides, graph, sample, count=200):
     p, origin, vertex = sides.score(sample)
     worst = wrong = tracks = groups = 0
     for i in range(min(count, len(sample.tracks))):
-        out = graph.run(graph.feed(sample.jets[i:i + 1], sample.tracks[i]))
+        out = graph.run(graph.feed(sample.jets[i : i + 1], sample.tracks[i]))
         rows = slice(sample.offsets[i], sample.offsets[i + 1])
         peer = np.ravel(np.array(out[:4])) if len(out) > 3 else np.ravel(out[0])
         worst = max(worst, float(np.abs(peer - p[i]).max()))
@@ -96,16 +101,24 @@ def agreement(sides, graph, sample, count=200):
 
 def print_agreement(net, sides, sample, count=200):
     import inference_sides as s
+
     worst, wrong, tracks, groups = agreement(sides, s.OneJet(net.one["all"]), sample)
-    print(f"  agreement with ONNX Runtime on {min(count, len(sample.tracks))} jets: "
-          f"|dp| <= {worst:.1e}", end="")
+    print(
+        f"  agreement with ONNX Runtime on {min(count, len(sample.tracks))} jets: "
+        f"|dp| <= {worst:.1e}",
+        end="",
+    )
     if tracks:
-        print(f", origin differs for {wrong} of {tracks} tracks, vertices for {groups} "
-              "jets", end="")
+        print(
+            f", origin differs for {wrong} of {tracks} tracks, vertices for {groups} "
+            "jets",
+            end="",
+        )
     print(flush=True)
 
 
 # ---- one jet ----
+
 
 def line(what, peer, ours):
     """ours: name → microseconds."""
@@ -117,6 +130,7 @@ def line(what, peer, ours):
 
 def one_jet(args, net, sample, programs, sides):
     import inference_sides as s
+
     for tasks in TASKS:
         graph = s.OneJet(net.one[tasks])
         feeds, calls = graph.feeds(sample), sides.calls(sample, tasks)
@@ -135,6 +149,7 @@ def one_jet(args, net, sample, programs, sides):
 
 def fixed_jet(args, sample, graph, programs, tasks):
     import inference_sides as s
+
     for n in FIXED:
         feeds = [graph.feed(*sample.fixed(n))] * 60
         rounds = {k: [] for k in ("peer", "C f32", "C bf16")}
@@ -142,13 +157,15 @@ def fixed_jet(args, sample, graph, programs, tasks):
             rounds["peer"].append(s.quantiles(graph.times(feeds)))
             for precision in ("f32", "bf16"):
                 rounds[f"C {precision}"].append(
-                    programs[precision].turn(f"fixed {tasks} {n}"))
+                    programs[precision].turn(f"fixed {tasks} {n}")
+                )
         figures = {k: median_of(r) for k, r in rounds.items()}
         line(f"  n = {n}, {tasks}", figures.pop("peer"), figures)
 
 
 def event(args, net, sample, programs):
     import inference_sides as s
+
     for tasks in TASKS:
         graph = s.OneJet(net.one[tasks])
         rounds = {k: [] for k in ("peer", "C f32", "C bf16")}
@@ -156,51 +173,63 @@ def event(args, net, sample, programs):
         graph.times(feeds[:50])
         for _ in range(args.rounds):
             seconds = graph.times(feeds)
-            calls = [sum(seconds[i:i + 20]) for i in range(0, len(seconds) - 19, 20)]
+            calls = [sum(seconds[i : i + 20]) for i in range(0, len(seconds) - 19, 20)]
             rounds["peer"].append(s.quantiles(calls))
             for precision in ("f32", "bf16"):
                 rounds[f"C {precision}"].append(
-                    programs[precision].turn(f"event {tasks}"))
+                    programs[precision].turn(f"event {tasks}")
+                )
         figures = {k: median_of(r) for k, r in rounds.items()}
         line(f"event of 20, {tasks}", figures.pop("peer"), figures)
 
 
 # ---- batches ----
 
+
 def torch_runner(args, net, sample, tasks):
     """A pass over all jets, in PyTorch: eager, or compiled on request."""
     import gn2_torch
     import inference_sides as s
     import torch
+
     module = gn2_torch.GN2(net.weights, tasks == "all").eval()
     if args.compile:
         module = torch.compile(module, dynamic=True)
-    data = [{k: torch.tensor(v) for k, v in batch.items()}
-            for batch in s.padded(sample, 250, "sorted")[0]]
+    data = [
+        {k: torch.tensor(v) for k, v in batch.items()}
+        for batch in s.padded(sample, 250, "sorted")[0]
+    ]
 
     def run():
         with torch.inference_mode():
             for batch in data:
                 module(**batch)
+
     return run
 
 
 def batch_runners(args, net, sample, tasks, threads):
     import inference_sides as s
+
     graph = s.session(net.batched(tasks), threads, athena=False)
     data = s.padded(sample, 100, "sorted")[0]
 
     def run():
         for feed in data:
             graph.run(None, feed)
-    return {"ONNX Runtime, batch 100": run,
-            "torch.compile, batch 250" if args.compile else "PyTorch eager, batch 250":
-            torch_runner(args, net, sample, tasks)}
+
+    return {
+        "ONNX Runtime, batch 100": run,
+        "torch.compile, batch 250"
+        if args.compile
+        else "PyTorch eager, batch 250": torch_runner(args, net, sample, tasks),
+    }
 
 
 def check_batched(net, sample, sides):
     """Scores of the batched export against libgn2."""
     import inference_sides as s
+
     batches, index = s.padded(sample, 100, "sorted")
     graph = s.session(net.batched("all"), 1, athena=False)
     p = np.concatenate([graph.run(["p"], feed)[0] for feed in batches])
@@ -216,6 +245,7 @@ def seconds_of(run):
 
 def batch(args, net, sample, program, threads):
     import torch
+
     torch.set_num_threads(threads)
     jets = len(sample.tracks)
     for tasks in TASKS:
@@ -237,6 +267,7 @@ def batch(args, net, sample, program, threads):
 
 # ---- reduced precision ----
 
+
 def rejections(p, labels, efficiency):
     """Light and c rejection at a b efficiency, with the default D_b."""
     b, c, u, tau = p.astype("f8").T
@@ -247,30 +278,41 @@ def rejections(p, labels, efficiency):
 
 def reduced(args, net):
     import inference_sides as s
+
     sample = s.Sample(args.file, args.precision_jets)
     sides = {k: s.Ctypes(net.path, {"tagger.weights": k}) for k in ("f32", "bf16")}
     p = {k: side.score(sample, "flavour")[0] for k, side in sides.items()}
     d = np.abs(p["bf16"] - p["f32"]).max(1)
-    print(f"  bf16 against f32, {len(d)} jets, largest |dp| of a jet: median "
-          f"{np.median(d):.1e}, 99 % {np.quantile(d, .99):.1e}, largest {d.max():.1e}")
+    print(
+        f"  bf16 against f32, {len(d)} jets, largest |dp| of a jet: median "
+        f"{np.median(d):.1e}, 99 % {np.quantile(d, .99):.1e}, largest {d.max():.1e}"
+    )
     for efficiency in (0.65, 0.70, 0.77, 0.85):
         light, c = zip(*(rejections(p[k], sample.labels, efficiency) for k in p))
-        print(f"    rejection at {efficiency:.2f}: light {light[0]:.2f} -> "
-              f"{light[1]:.2f}, c {c[0]:.3f} -> {c[1]:.3f}", flush=True)
+        print(
+            f"    rejection at {efficiency:.2f}: light {light[0]:.2f} -> "
+            f"{light[1]:.2f}, c {c[0]:.3f} -> {c[1]:.3f}",
+            flush=True,
+        )
 
 
 # ---- all of it ----
 
+
 def compare(args, width, folder):
     import inference_sides as s
+
     net = Network(args, width, folder)
-    print(f"width {width}, {args.jets} jets, {args.rounds} rounds, "
-          f"{'weights of salt' if width in SALT else 'random weights'}")
+    print(
+        f"width {width}, {args.jets} jets, {args.rounds} rounds, "
+        f"{'weights of salt' if width in SALT else 'random weights'}"
+    )
     sample = s.Sample(args.file, args.jets)
     sides = s.Ctypes(net.path, None)
     print_agreement(net, sides, sample)
-    programs = {name: s.Program(args, net.path, 1, name, args.jets)
-                for name in ("f32", "bf16")}
+    programs = {
+        name: s.Program(args, net.path, 1, name, args.jets) for name in ("f32", "bf16")
+    }
     if "one" in args.parts:
         one_jet(args, net, sample, programs, sides)
     if "event" in args.parts:
@@ -289,7 +331,8 @@ def compare(args, width, folder):
 
 def main():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     parser.add_argument("--widths", default="64,256")

@@ -21,8 +21,12 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 STEPS = {64: 3, 256: 2}  # of a peer in one turn
 LINE = re.compile(r": (\d+) jets/s, .* = ([\d.]+) % of the peak")
-KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000",
-        "MALLOC_TOP_PAD_": "500000000", "OMP_PROC_BIND": "true"}
+KEEP = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "500000000",
+    "OMP_PROC_BIND": "true",
+}
 
 
 class Peer:
@@ -31,10 +35,20 @@ class Peer:
     def __init__(self, args, width, variant):
         self.width, self.batch = width, args.batch
         self.process = subprocess.Popen(
-            [args.python, HERE / "salt_train.py", args.data, str(width),
-             str(args.threads), str(args.batch), variant],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | KEEP | {"OMP_NUM_THREADS": str(args.threads)})
+            [
+                args.python,
+                HERE / "salt_train.py",
+                args.data,
+                str(width),
+                str(args.threads),
+                str(args.batch),
+                variant,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | KEEP | {"OMP_NUM_THREADS": str(args.threads)},
+        )
         while self.process.stdout.readline().strip() != "ready":
             if self.process.poll() is not None:
                 sys.exit(f"salt_train.py {variant} failed")
@@ -53,9 +67,21 @@ class Peer:
 def libgn2(args, width):
     """jets/s and share of the peak (%) of one run of bench_train."""
     out = subprocess.run(
-        [args.bench, "-f", f"{args.data}/jets_train.h5", "-w", str(width), "-t",
-         str(args.threads), "-b", str(args.batch)],
-        check=True, capture_output=True, text=True).stdout
+        [
+            args.bench,
+            "-f",
+            f"{args.data}/jets_train.h5",
+            "-w",
+            str(width),
+            "-t",
+            str(args.threads),
+            "-b",
+            str(args.batch),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     rate, peak = LINE.search(out).groups()
     return float(rate), float(peak)
 
@@ -72,25 +98,32 @@ def compare(args, width):
     for peer in peers.values():
         peer.close()
     mine = statistics.median(ours)
-    print(f"width {width}, batch {args.batch}, {args.threads} threads, f32, "
-          f"{args.rounds} rounds:")
-    print(f"  libgn2                 {mine:8.0f} jets/s "
-          f"[{min(ours):.0f}, {max(ours):.0f}], "
-          f"{statistics.median(share):.1f} % of the FMA peak")
+    print(
+        f"width {width}, batch {args.batch}, {args.threads} threads, f32, "
+        f"{args.rounds} rounds:"
+    )
+    print(
+        f"  libgn2                 {mine:8.0f} jets/s "
+        f"[{min(ours):.0f}, {max(ours):.0f}], "
+        f"{statistics.median(share):.1f} % of the FMA peak"
+    )
     for name, title in (("stock", "salt, best stock"), ("packed", "PyTorch, packed")):
         rate = statistics.median(rates[name])
-        print(f"  {title:20s}   {rate:8.0f} jets/s "
-              f"[{min(rates[name]):.0f}, {max(rates[name]):.0f}]: "
-              f"libgn2 is {mine / rate:.2f} times as fast", flush=True)
+        print(
+            f"  {title:20s}   {rate:8.0f} jets/s "
+            f"[{min(rates[name]):.0f}, {max(rates[name]):.0f}]: "
+            f"libgn2 is {mine / rate:.2f} times as fast",
+            flush=True,
+        )
 
 
 def main():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--data", default=str(ROOT.parent / "shared" / "data"))
-    parser.add_argument("--bench",
-                        default=str(ROOT / "build/tests/bench/bench_train"))
+    parser.add_argument("--bench", default=str(ROOT / "build/tests/bench/bench_train"))
     parser.add_argument("--widths", default="64,256")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=500)

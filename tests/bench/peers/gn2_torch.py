@@ -36,11 +36,13 @@ class GN2(torch.nn.Module):
         return (x - self.at(f"norm.{kind}_means")) / self.at(f"norm.{kind}_stds")
 
     def attend(self, y, name, mask):
-        qkv = F.linear(y, self.at(name + ".in_proj_weight"),
-                       self.at(name + ".in_proj_bias"))
+        qkv = F.linear(
+            y, self.at(name + ".in_proj_weight"), self.at(name + ".in_proj_bias")
+        )
         (b, t, _), w = y.shape, self.width
-        q, k, v = (x.reshape(b, t, HEADS, w // HEADS).transpose(1, 2)
-                   for x in qkv.split(w, -1))
+        q, k, v = (
+            x.reshape(b, t, HEADS, w // HEADS).transpose(1, 2) for x in qkv.split(w, -1)
+        )
         s = q @ k.transpose(-1, -2) * (w // HEADS) ** -0.5 + mask
         out = (torch.softmax(s, -1) @ v).transpose(1, 2).reshape(b, t, w)
         return self.linear(out, name + ".out_proj")
@@ -82,8 +84,9 @@ class GN2(torch.nn.Module):
         a, b = self.first(1, (g, z))
         origin = self.tail(a[:, None] + b, "tasks.1.net.net", DENSE[1:])
         a, b, c = self.first(2, (g, z, z))
-        pairs = self.tail(a[:, None, None] + b[:, :, None] + c[:, None],
-                          "tasks.2.net.net", DENSE[1:])
+        pairs = self.tail(
+            a[:, None, None] + b[:, :, None] + c[:, None], "tasks.2.net.net", DENSE[1:]
+        )
         return p, origin.argmax(-1), pairs.squeeze(-1)
 
 
@@ -91,12 +94,23 @@ def export(weights, aux, path):
     module = GN2(weights, aux).eval()
     example = (torch.zeros(7, 2), torch.zeros(7, 5, 19), torch.zeros(7, 5).bool())
     names = ["p", "origin", "pairs"] if aux else ["p"]
-    axes = {"jets": {0: "B"}, "p": {0: "B"}, "tracks": {0: "B", 1: "T"},
-            "pad": {0: "B", 1: "T"}, "origin": {0: "B", 1: "T"},
-            "pairs": {0: "B", 1: "T", 2: "T"}}
+    axes = {
+        "jets": {0: "B"},
+        "p": {0: "B"},
+        "tracks": {0: "B", 1: "T"},
+        "pad": {0: "B", 1: "T"},
+        "origin": {0: "B", 1: "T"},
+        "pairs": {0: "B", 1: "T", 2: "T"},
+    }
     with torch.no_grad():
-        torch.onnx.export(module, example, path, opset_version=17, dynamo=False,
-                          input_names=["jets", "tracks", "pad"], output_names=names,
-                          dynamic_axes={k: axes[k]
-                                        for k in ["jets", "tracks", "pad", *names]})
+        torch.onnx.export(
+            module,
+            example,
+            path,
+            opset_version=17,
+            dynamo=False,
+            input_names=["jets", "tracks", "pad"],
+            output_names=names,
+            dynamic_axes={k: axes[k] for k in ["jets", "tracks", "pad", *names]},
+        )
     return module

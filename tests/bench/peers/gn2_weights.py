@@ -5,8 +5,10 @@ import numpy as np
 
 import gn2
 
-NORMS = {"jets": ("norm.jets_means", "norm.jets_stds"),
-         "tracks": ("norm.tracks_means", "norm.tracks_stds")}
+NORMS = {
+    "jets": ("norm.jets_means", "norm.jets_stds"),
+    "tracks": ("norm.tracks_means", "norm.tracks_stds"),
+}
 
 
 def _name(node):
@@ -21,10 +23,14 @@ def read_onnx(path):
     renamed the weights of plain products."""
     import onnx
     from onnx import numpy_helper
+
     graph = onnx.load(path).graph
     arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    found = {name.removeprefix("model."): array for name, array in arrays.items()
-             if not name.startswith("onnx::")}
+    found = {
+        name.removeprefix("model."): array
+        for name, array in arrays.items()
+        if not name.startswith("onnx::")
+    }
     for node in graph.node:
         if node.op_type == "MatMul" and node.input[1].startswith("onnx::MatMul"):
             if node.input[1] in arrays:

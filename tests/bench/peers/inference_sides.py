@@ -41,30 +41,36 @@ class Sample:
 def padded(sample, size, order):
     """Batches of `size` jets, padded to their longest."""
     lengths = np.diff(sample.offsets)
-    index = np.argsort(lengths, kind="stable") if order == "sorted" \
+    index = (
+        np.argsort(lengths, kind="stable")
+        if order == "sorted"
         else np.arange(len(lengths))
+    )
     batches = []
-    for k in (index[i:i + size] for i in range(0, len(index), size)):
+    for k in (index[i : i + size] for i in range(0, len(index), size)):
         longest = max(1, lengths[k].max())
         x = np.zeros((len(k), longest, len(TRACKS)), "f4")
         pad = np.ones((len(k), longest), bool)
         for row, i in enumerate(k):
-            x[row, :lengths[i]], pad[row, :lengths[i]] = sample.tracks[i], False
+            x[row, : lengths[i]], pad[row, : lengths[i]] = sample.tracks[i], False
         batches.append({"jets": sample.jets[k], "tracks": x, "pad": pad})
     return batches, index
 
 
 # ---- ONNX Runtime ----
 
+
 def session(model, threads, athena):
     """model: path or bytes. athena: the options of Athena's SaltModel."""
     import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4
     if athena:
-        options.graph_optimization_level = \
+        options.graph_optimization_level = (
             ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        )
         options.enable_cpu_mem_arena = False
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -78,8 +84,11 @@ class OneJet:
 
     def feed(self, jets, tracks):
         if "pad" in self.names:
-            return {"jets": jets, "tracks": tracks[None],
-                    "pad": np.zeros((1, len(tracks)), bool)}
+            return {
+                "jets": jets,
+                "tracks": tracks[None],
+                "pad": np.zeros((1, len(tracks)), bool),
+            }
         return {"jet_features": jets, "track_features": tracks}
 
     def run(self, feed):
@@ -94,20 +103,38 @@ class OneJet:
         return seconds
 
     def feeds(self, sample):
-        return [self.feed(sample.jets[i:i + 1], t) for i, t in enumerate(sample.tracks)]
+        return [
+            self.feed(sample.jets[i : i + 1], t) for i, t in enumerate(sample.tracks)
+        ]
 
 
 # ---- libgn2 ----
+
 
 class Program:
     """bench_infer in another process, one turn a line: nothing of Python in it."""
 
     def __init__(self, args, model, threads, precision, count):
         self.process = subprocess.Popen(
-            [args.bench, "-f", args.file, "-m", model, "-t", str(threads),
-             "-p", precision, "-n", str(count), "turns"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"})
+            [
+                args.bench,
+                "-f",
+                args.file,
+                "-m",
+                model,
+                "-t",
+                str(threads),
+                "-p",
+                precision,
+                "-n",
+                str(count),
+                "turns",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
         if self.process.stdout.readline().strip() != "ready":
             raise RuntimeError("bench_infer failed")
 
@@ -138,12 +165,12 @@ class Ctypes:
         array, held = (_ffi.Output * len(names))(), []
         for slot, name in zip(array, names):
             number = ctypes.c_int32()
-            gn2._functions.gn2_tagger_output(self.handle, name.encode(),
-                                             ctypes.byref(number))
+            gn2._functions.gn2_tagger_output(
+                self.handle, name.encode(), ctypes.byref(number)
+            )
             columns = gn2._functions.gn2_tagger_output_columns(self.handle, number)
             size = rows if name.startswith("jets") else tracks
-            data = np.zeros((size, columns),
-                            "i4" if name.endswith("vertex") else "f4")
+            data = np.zeros((size, columns), "i4" if name.endswith("vertex") else "f4")
             slot.struct_size, slot.id = ctypes.sizeof(_ffi.Output), number.value
             slot.data, slot.capacity = data.ctypes.data, size
             held.append(data)
@@ -152,8 +179,12 @@ class Ctypes:
     def call(self, jets, tracks, offsets, tasks):
         """Arguments of gn2_tagger_run, and the arrays it fills."""
         sequence = _ffi.Sequence(data=tracks.ctypes.data, offsets=offsets.ctypes.data)
-        c = _ffi.Jets(sequence_count=1, count=len(jets), features=jets.ctypes.data,
-                      sequences=ctypes.pointer(sequence))
+        c = _ffi.Jets(
+            sequence_count=1,
+            count=len(jets),
+            features=jets.ctypes.data,
+            sequences=ctypes.pointer(sequence),
+        )
         array, held = self.outputs(len(jets), max(1, len(tracks)), tasks)
         self.keep.append((jets, tracks, offsets, sequence, c, array, held))
         return (self.handle, ctypes.byref(c), array, len(array)), held
@@ -162,8 +193,10 @@ class Ctypes:
         return self.call(jets, tracks, np.array([0, len(tracks)], np.int64), tasks)
 
     def calls(self, sample, tasks):
-        return [self.one(sample.jets[i:i + 1], t, tasks)[0]
-                for i, t in enumerate(sample.tracks)]
+        return [
+            self.one(sample.jets[i : i + 1], t, tasks)[0]
+            for i, t in enumerate(sample.tracks)
+        ]
 
     def times(self, calls):
         run, seconds = gn2._functions.gn2_tagger_run, []

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command ``gn2``: one table of subcommands, one place for exit statuses.
 
-A row names a module with ``arguments(parser)`` and ``run(args) -> int | None``.
+A row names a module with ``arguments(parser)`` and ``run(args) -> int | None``, or with
+``command(word)`` that makes such a thing of the word behind the colon.
 """
 
 from __future__ import annotations
@@ -26,15 +27,19 @@ COMMANDS = (
     ("evaluate", "losses, AUC and rejections of models", "gn2.cli.evaluate"),
     ("plot", "pictures and report.html of a run", "gn2.cli.plot"),
     ("inspect", "what is in a model, checkpoint or HDF5 file", "gn2.cli.inspect"),
-    ("study coordcheck", "sizes of activations over widths", "gn2.study.coordcheck"),
-    ("study lr", "best learning rate over widths", "gn2.study.lr"),
-    ("study schedule", "initial × maximum learning rate", "gn2.study.schedule"),
+    (
+        "study coordcheck",
+        "sizes of activations over widths",
+        "gn2.cli.study:coordcheck",
+    ),
+    ("study lr", "best learning rate over widths", "gn2.cli.study:lr"),
+    ("study schedule", "initial × maximum learning rate", "gn2.cli.study:schedule"),
     (
         "study transfer",
         "cost of a setting tuned on a narrow network",
-        "gn2.study.transfer",
+        "gn2.cli.study:transfer",
     ),
-    ("study width", "whether wider is always better", "gn2.study.width"),
+    ("study width", "whether wider is always better", "gn2.cli.study:width"),
     ("params", "table of the tensors and their parametrisation", "gn2.cli.params"),
     ("config", "all options with type, default and meaning", "gn2.cli.config"),
     ("export onnx", "write the ONNX file Athena loads", "gn2.cli.export_onnx"),
@@ -75,8 +80,14 @@ def parser() -> argparse.ArgumentParser:
     for name, text, module in COMMANDS:
         group, _, word = name.rpartition(" ")
         place = commands if not group else _group(groups, commands, group)
-        _add(place, word, text, importlib.import_module(module))
+        _add(place, word, text, _command(module))
     return top
+
+
+def _command(where: str) -> Any:
+    name, colon, word = where.partition(":")
+    module = importlib.import_module(name)
+    return module.command(word) if colon else module
 
 
 def _group(groups: dict[str, Any], commands: Any, name: str) -> Any:

@@ -70,9 +70,9 @@ def _combined(text: str) -> tuple[str, list[tuple[float, str]]]:
 
 
 def run(args: argparse.Namespace) -> int:
-    exporter = common.need("gn2.onnx_export", "onnx", "exporting ONNX")
+    onnx = common.need("gn2.onnx", "onnx", "exporting ONNX")
     common.output(args.out, args.force)
-    exporter.export(
+    onnx.export(
         Model.load(args.model),
         args.out,
         tasks=args.task,
@@ -81,6 +81,6 @@ def run(args: argparse.Namespace) -> int:
         rename=dict(map(_renamed, args.rename)),
         combine=list(map(_combined, args.combine)),
     )
-    for broken in common.need("gn2.athena_rules", "onnx", "").violations(args.out):
+    for broken in onnx.violations(args.out):
         print(f"warning: Athena will refuse the file: {broken}", file=sys.stderr)
     return 0

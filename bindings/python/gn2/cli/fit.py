@@ -200,7 +200,7 @@ class Fit:
 def _report(path: str) -> None:
     """Pictures are a bonus: without matplotlib there are none, and no failure."""
     try:
-        from ..plots import report
+        from ..report import report
 
         print(f"gn2: report: {report(path)}", file=sys.stderr)
     except (ImportError, Error) as problem:

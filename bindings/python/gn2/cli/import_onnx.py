@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    importer = common.need("gn2.onnx_import", "onnx", "importing ONNX")
+    importer = common.need("gn2.onnx", "onnx", "importing ONNX")
     common.output(args.out, args.force)
     importer.load(args.file, name=args.name).save(args.out)
     return 0

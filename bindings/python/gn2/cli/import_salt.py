@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    importer = common.need("gn2.salt_import", "PyYAML", "importing salt's checkpoints")
+    importer = common.need("gn2.salt", "PyYAML", "importing salt's checkpoints")
     common.output(args.out, args.force)
     importer.load(
         args.file, config=args.config, name=args.name, classes=args.classes

@@ -20,7 +20,7 @@ import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -133,16 +133,17 @@ class Recorder:
         self.sums: list[StepStats] = []
         self.best = math.inf
         self._resumed = resumed
-        self._rows: Any = None
-        self._csv: Any = None
+        self._rows: csv.DictWriter[str] | None = None
+        self._csv: TextIO | None = None
 
-    def _open(self, done: int) -> None:
+    def _open(self, done: int) -> csv.DictWriter[str]:
         """At the first event, after `done` steps."""
         kept = self._kept(done) if self._resumed else []
         self._csv = open(self.run["metrics.csv"], "w", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._csv, COLUMNS, restval="")
         self._rows.writeheader()
         self._rows.writerows(kept)
+        return self._rows
 
     def _kept(self, done: int) -> list[dict[str, str]]:
         rows = kept_rows(self.run["metrics.csv"], done, COLUMNS)
@@ -151,8 +152,7 @@ class Recorder:
         return rows
 
     def __call__(self, progress: Progress) -> None:
-        if self._rows is None:
-            self._open(done_before(progress))
+        rows = self._rows or self._open(done_before(progress))
         row: dict[str, Any] = {
             "event": progress.event,
             "epoch": progress.epoch,
@@ -163,8 +163,8 @@ class Recorder:
             self.sums.append(progress.stats)
         elif progress.validation is not None:
             row.update(progress.validation.flat())
-        self._rows.writerow({name: text(value) for name, value in row.items()})
-        if progress.event == "epoch":
+        rows.writerow({name: text(value) for name, value in row.items()})
+        if progress.event == "epoch" and self._csv is not None:
             self._csv.flush()
             self._log(progress)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the studies share: their tasks, runs and files.
 
-A study is a module with ``arguments`` and ``run`` as ``gn2.cli`` wants them,
-``DEFAULTS``, ``SMALL`` (what --small changes), ``tasks(bench)`` and
-``conclude(bench)``, which writes a table and a figure and returns the verdict.
+A study is a module with ``DEFAULTS``, ``SMALL`` (what --small changes), ``ARGUMENTS``
+(what it can be told), ``tasks(bench)`` and ``conclude(bench)``, which writes a table
+and a figure and returns the verdict.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..cli.common import Failure
+from ..errors import InvalidArgument, StateError
 from .fits import Floats
 from .plan import plans
 from .pool import results
@@ -72,7 +72,7 @@ class Bench:
     def task(self, options: dict[str, object]) -> Task:
         """A training over the jets, with the user's options on top."""
         if not self.plan.val:
-            raise Failure("no validation jets given; name them with -v")
+            raise InvalidArgument("no validation jets given; name them with -v")
         options = {**options, **dict(self.plan.settings)}
         files = tuple(self.plan.train), tuple(self.plan.val)
         return Task("fit", canonical(options), *files, self.plan.val_jets)
@@ -186,15 +186,14 @@ def _line(task: Task, found: dict[str, Any]) -> str:
     return f"{form} width {width}, rate {rate:.3g}, seed {seed}: {what}"
 
 
-def conduct(args: argparse.Namespace, study: Any) -> int:
-    """Does the runs of a study that are missing, and concludes."""
+def conduct(args: argparse.Namespace, study: Any) -> str:
+    """Does the runs of a study that are missing, and concludes: its verdict."""
     with Store(args.out) as store:
         bench = Bench(args, study, store)
         bench.run(study.tasks(bench))
         if not bench.runs(study.tasks(bench)):
-            raise Failure(f"no run of this study is in '{args.out}'")
+            raise StateError(f"no run of this study is in '{args.out}'")
         verdict: str = study.conclude(bench)
         with open(bench.path(".txt"), "w", encoding="utf-8") as file:
             file.write(verdict + "\n")
-    print(verdict)
-    return 0
+    return verdict

@@ -16,18 +16,15 @@ with the width or their size (files coordcheck_head_size.*).
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import bench as _bench
 from . import fits
 from .bench import FORMS, LABELS, Bench
 from .fits import Slope
-from .plan import Arguments, numbers
+from .plan import Argument, numbers, rate_list
 from .task import Task, canonical
 
 COLUMNS = ("form", "optimizer", "rate", "step", "module", "quantity", "slope", "error")
@@ -57,18 +54,11 @@ OPTIMIZERS = ("adamw", "sgd")
 QUANTITIES = ("x", "change")
 #: what |slope| and its error may come to
 LIMIT = 0.15
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    own = Arguments(parser, DEFAULTS, SMALL)
-    parser.add_argument("--grow", choices=GROW, help="what grows (heads)")
-    own.add("steps", numbers(int), "T,T", "steps looked at")
-    for name in OPTIMIZERS:
-        own.rates(name, f"learning rates of {name}")
-
-
-def run(args: argparse.Namespace) -> int:
-    return _bench.conduct(args, sys.modules[__name__])
+ARGUMENTS = (
+    Argument("grow", GROW, None, "what grows"),
+    Argument("steps", numbers(int), "T,T", "steps looked at"),
+    *(rate_list(name, f"learning rates of {name}") for name in OPTIMIZERS),
+)
 
 
 def _heads(bench: Bench, width: int) -> dict[str, object]:

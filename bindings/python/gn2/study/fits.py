@@ -44,9 +44,8 @@ def t_quantile(freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
     small = {1: 12.706, 2: 4.303}
-    return small.get(
-        freedom, z + sum(t / freedom ** (i + 1) for i, t in enumerate(terms))
-    )
+    beyond = sum(float(t / freedom ** (i + 1)) for i, t in enumerate(terms))
+    return small.get(freedom, z + beyond)
 
 
 def slope(x: ArrayLike, y: ArrayLike) -> Slope:
@@ -91,7 +90,7 @@ def _residuals(y: Floats) -> Floats:
     count = np.isfinite(y).sum(1)
     rest = y - np.nanmean(y, 1, keepdims=True)
     rest = rest * np.sqrt(count / np.maximum(count - 1, 1))[:, None]
-    found = rest[np.isfinite(rest) & (count > 1)[:, None]]
+    found: Floats = rest[np.isfinite(rest) & (count > 1)[:, None]]
     return found if found.size else np.zeros(1)
 
 

@@ -11,18 +11,15 @@ interval; its drift is the slope over log₂ of the width.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from . import bench as _bench
 from . import fits
 from .bench import FORMS, LABELS, Bench
 from .fits import Optimum
-from .plan import Arguments
+from .plan import rate_list
 from .task import Task
 
 COLUMNS = ("form", "width", "rate", "seed", "val_loss", "train_loss")
@@ -31,14 +28,7 @@ DEFAULTS: dict[str, Any] = {"rates": [2.0**n for n in range(-11, -4)]}
 SMALL: dict[str, Any] = {"rates": [2.0**n for n in range(-10, -4)]}
 #: what they are
 RATES = "largest learning rates of the schedule"
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    Arguments(parser, DEFAULTS, SMALL).rates("rates", RATES)
-
-
-def run(args: argparse.Namespace) -> int:
-    return _bench.conduct(args, sys.modules[__name__])
+ARGUMENTS = (rate_list("rates", RATES),)
 
 
 def tasks(bench: Bench) -> Iterator[Task]:

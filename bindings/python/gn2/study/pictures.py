@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import plots_style as style
-from ..plots_style import BLACK, BLUE, GREY, SEVERAL, VERMILLION
+from ..plots import style
+from ..plots.style import BLACK, BLUE, GREY, SEVERAL, VERMILLION
 from .bench import FORMS, LABELS
 from .fits import Floats, Optimum
 
@@ -48,7 +48,7 @@ def band(axes: Any, x: Floats, losses: Floats, look: Any, label: str) -> None:
 
 def limits(losses: Mapping[Any, Floats], room: float = 0.55) -> tuple[float, float]:
     """Around the minima: what is far above them says nothing."""
-    lows = [np.nanmin(v) for v in losses.values() if np.isfinite(v).any()]
+    lows = [float(np.nanmin(v)) for v in losses.values() if np.isfinite(v).any()]
     low, high = min(lows, default=0), max(lows, default=1)
     return low - 0.04, high + max(room, 0.5 * (high - low))
 

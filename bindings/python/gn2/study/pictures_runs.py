@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import plots_style as style
-from ..plots_style import BLACK
+from ..plots import style
+from ..plots.style import BLACK
 from .bench import FORMS, LABELS
 from .fits import Floats
 from .pictures import FORM_LOOK, band, limits, log2_ticks, rate_ticks, width_look
@@ -119,7 +119,7 @@ def schedules(
     grid = figure.subplots(len(sizes), 3, width_ratios=(1, 1, 1.1), squeeze=False)
     for row, width in zip(grid, sizes):
         found = {form: maps[form, width] for form in FORMS}
-        low = min(np.nanmin(losses) for *_, losses in found.values())
+        low = min(float(np.nanmin(losses)) for *_, losses in found.values())
         for axes, form in zip(row, FORMS):
             image = _heat(axes, *found[form], low)
             axes.set_title(f"{LABELS[form]}, width {width}", loc="left", fontsize=11)
@@ -149,7 +149,7 @@ def _heat(
     low: float,
 ) -> Any:
     """losses (initial, maximum): NaN = not run, inf = diverged."""
-    shown = np.ma.masked_invalid(losses)
+    shown = np.where(np.isfinite(losses), losses, np.nan)
     image = axes.imshow(
         shown,
         origin="lower",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
-from ..cli.common import Failure
+from ..errors import StateError
 from .task import Task
 
 
@@ -51,6 +51,6 @@ def _work(task: Task, children: set[subprocess.Popen[str]]) -> dict[str, Any]:
         children.discard(child)
     if child.returncode:
         why = err.strip().splitlines()[-1] if err.strip() else "no message"
-        raise Failure(f"a run failed ({child.returncode}): {why}")
+        raise StateError(f"a run failed ({child.returncode}): {why}")
     found: dict[str, Any] = json.loads(out)
     return found

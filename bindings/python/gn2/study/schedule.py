@@ -11,18 +11,15 @@ start of μP diverges at the widest width.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from . import bench as _bench
-from .bench import FORMS, LABELS, Bench
-from .plan import Arguments
+from .bench import DIV_END, FORMS, LABELS, ONECYCLE, Bench
+from .plan import rate_list
 from .store import Run
 from .task import Task
 
@@ -47,18 +44,12 @@ SMALL: dict[str, Any] = {
 OVERLAY = 1e-5
 #: how much worse than the best a cell may be to count as good
 NEAR = 0.05
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    own = Arguments(parser, DEFAULTS, SMALL)
-    own.rates("initial", "learning rates at the first step")
-    own.rates("max", "largest learning rates")
-    own.rates("widest_initial", "as --initial, at the widest width")
-    own.rates("widest_max", "as --max, at the widest width")
-
-
-def run(args: argparse.Namespace) -> int:
-    return _bench.conduct(args, sys.modules[__name__])
+ARGUMENTS = (
+    rate_list("initial", "learning rates at the first step"),
+    rate_list("max", "largest learning rates"),
+    rate_list("widest_initial", "as --initial, at the widest width"),
+    rate_list("widest_max", "as --max, at the widest width"),
+)
 
 
 def grid(bench: Bench, width: int) -> tuple[list[float], list[float]]:
@@ -80,10 +71,10 @@ def task(
     bench: Bench, width: int, form: str, seed: int, first: float, top: float
 ) -> Task:
     """A training with this OneCycle."""
-    options = {**bench.options(width, form, seed), **_bench.ONECYCLE}
+    options = {**bench.options(width, form, seed), **ONECYCLE}
     options["schedule.initial"] = first
     options["schedule.max"] = top
-    options["schedule.end"] = min(first, top / _bench.DIV_END)
+    options["schedule.end"] = min(first, top / DIV_END)
     return bench.task(options)
 
 

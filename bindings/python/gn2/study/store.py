@@ -27,6 +27,7 @@ from .. import __version__
 from ..errors import StateError
 from .task import VALIDATION, Task
 
+Pair = tuple[float, float]
 COSTS = ("core_seconds", "trainer_mb", "peak_mb")
 FIGURES = ("first_loss", "train_loss", *VALIDATION, *COSTS)
 RUN_COLUMNS: tuple[str, ...] = ("key", "kind", "version", "data", "state", "steps")
@@ -81,7 +82,7 @@ class Store:
         for row in _rows(self.path / "runs.csv", RUN_COLUMNS):
             self._keep(row)
         self._curves: dict[str, dict[int, float]] | None = None
-        self._probes: dict[str, dict[tuple[int, str], Any]] | None = None
+        self._probes: dict[str, dict[tuple[int, str], Pair]] | None = None
 
     def _keep(self, row: dict[str, str]) -> None:
         figures = {name: _number(row[name]) for name in FIGURES}
@@ -154,7 +155,7 @@ class Store:
         points = sorted(self._curves.get(run.key, {}).items())
         return np.array([p[0] for p in points]), np.array([p[1] for p in points])
 
-    def probes(self, run: Run) -> dict[tuple[int, str], tuple[float, float]]:
+    def probes(self, run: Run) -> dict[tuple[int, str], Pair]:
         """(mean |x|, mean |Δx|) by (step, module) of a coordinate check."""
         if self._probes is None:
             self._probes = {}

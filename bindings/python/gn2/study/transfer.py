@@ -11,30 +11,20 @@ target (rank correlation), and what a run costs on either in core-seconds and me
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import bench as _bench
 from . import fits, lr
 from .bench import FORMS, LABELS, Bench
-from .plan import Arguments
+from .plan import rate_list
 from .store import COSTS
 from .task import Task
 
 DEFAULTS: dict[str, Any] = {**lr.DEFAULTS, "widths": [32, 64, 256]}
 SMALL: dict[str, Any] = {**lr.SMALL, "widths": [16, 32, 64]}
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    Arguments(parser, DEFAULTS, SMALL).rates("rates", lr.RATES)
-
-
-def run(args: argparse.Namespace) -> int:
-    return _bench.conduct(args, sys.modules[__name__])
+ARGUMENTS = (rate_list("rates", lr.RATES),)
 
 
 def tasks(bench: Bench) -> Iterator[Task]:

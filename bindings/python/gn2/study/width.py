@@ -8,17 +8,14 @@ training loss is that of jets never seen before.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from . import bench as _bench
 from . import fits, lr
 from .bench import FORMS, LABELS, Bench
-from .plan import Arguments
+from .plan import Argument, rate_list
 from .task import Task
 from .transfer import noise
 
@@ -29,16 +26,10 @@ DEFAULTS: dict[str, Any] = {
     "rate": None,
 }
 SMALL: dict[str, Any] = {**lr.SMALL, "widths": [16, 32, 64, 128]}
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    own = Arguments(parser, DEFAULTS, SMALL)
-    own.rates("rates", "of which the best of the base width is taken")
-    own.add("rate", float, "R", "this rate instead")
-
-
-def run(args: argparse.Namespace) -> int:
-    return _bench.conduct(args, sys.modules[__name__])
+ARGUMENTS = (
+    rate_list("rates", "of which the best of the base width is taken"),
+    Argument("rate", float, "R", "this rate instead"),
+)
 
 
 def _scan(bench: Bench) -> list[Task]:

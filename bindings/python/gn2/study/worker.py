@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from .. import Config, Dataset, Error, Model, NumericError, Trainer
-from ..cli import common
 from .task import VALIDATION
 
 #: steps averaged to a point of the training curve
@@ -30,7 +29,9 @@ LAST = 0.1
 
 
 def _set(config: Config, task: dict[str, Any]) -> Config:
-    return common.apply(config, list(task["options"].items()))
+    for key, value in task["options"].items():
+        config.set_text(key, value)
+    return config
 
 
 def _validate(trainer: Trainer, task: dict[str, Any]) -> dict[str, float]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from . import metrics, plots_style as style
-from .errors import InvalidArgument
-from .metrics_sample import Tagged, Tracks
-from .plots_style import GREY, SEVERAL, look
+from .. import metrics
+from ..errors import InvalidArgument
+from ..metrics.sample import Tagged, Tracks
+from . import style
+from .style import GREY, SEVERAL, look
 
 _LEAST_SHARE = 1e-3  # of other tracks accepted, where the curve begins
 

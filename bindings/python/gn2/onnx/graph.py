@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forward pass of a model as ONNX nodes; what is around them is in onnx_export.
+"""The forward pass of a model as ONNX nodes; what is around them is in exporter.
 
 Rows are tokens of one jet, no batch axis: T tokens, n tracks, w embed_dim, o out_dim,
 H heads, d head_dim, h hidden. No Loop, no If: all shapes follow from the inputs.
@@ -8,12 +8,13 @@ H heads, d head_dim, h hidden. No Loop, no If: all shapes follow from the inputs
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import Model
+from ..model import Model
 
 #: As salt exports; ONNX Runtime reads it from 1.17 on.
 OPSET, IR_VERSION = 20, 9
@@ -138,7 +139,7 @@ def build(model: Model, tasks: tuple[str, ...], squarings: int) -> Graph:
     x = _encoder(g, tokens)
     pooled = _pool(g, x)
     slots = _slots(g, x, objects)
-    heads = {
+    heads: dict[str, Callable[[str], None]] = {
         "jets_classification": lambda at: _jets(g, pooled, at),
         "track_origin": lambda at: _origin(g, pooled, slots, at),
         "track_vertexing": lambda at: _vertex(g, pooled, slots, at, squarings),

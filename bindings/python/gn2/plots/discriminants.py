@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from . import metrics, plots_style as style
-from .plots_style import GREY, MODEL_LINES, look
-from .plots_taggers import (
+from .. import metrics
+from . import style
+from .style import GREY, MODEL_LINES, look
+from .taggers import (
     LINE_OR_POINTS,
     LINES,
     Samples,

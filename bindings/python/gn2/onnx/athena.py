@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from .errors import FormatError, NotFound
-from .onnx_export import require_onnx
-from .onnx_import import _read, gnn_config
+from ..errors import FormatError, NotFound
+from .exporter import require_onnx
+from .importer import gnn_config, read
 
 FLOAT, INT8, INT32 = 1, 3, 6  # onnx.TensorProto's numbers
 VERSIONS = ("v0", "v1", "v2")
@@ -71,7 +71,7 @@ def violations(source: Any) -> list[Violation]:
         source: path of an ONNX file, or a loaded ``onnx.ModelProto``.
     """
     onnx = require_onnx()
-    proto = _read(onnx, source) if isinstance(source, (str, os.PathLike)) else source
+    proto = read(onnx, source) if isinstance(source, (str, os.PathLike)) else source
     try:
         file = File(gnn_config(proto), proto.graph)
     except (NotFound, FormatError) as error:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Union
 
-from . import plots_style as style
-from .errors import InvalidArgument
-from .metrics_sample import Tagged
-from .plots_style import MODEL_LINES, look
+from ..errors import InvalidArgument
+from ..metrics.sample import Tagged
+from . import style
+from .style import MODEL_LINES, look
 
 #: one tagger, or several: the first is looked at, the last is the reference of ratios
 Samples = Union[Tagged, Sequence[Tagged]]

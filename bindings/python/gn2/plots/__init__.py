@@ -14,8 +14,9 @@ of ratios. Cuts are set on the signal jets of each sample given.
 
 from __future__ import annotations
 
-from . import plots_style
-from .metrics_sample import (
+from typing import TYPE_CHECKING, Any
+
+from ..metrics.sample import (
     Tagged,
     Tracks,
     from_arrays,
@@ -23,13 +24,16 @@ from .metrics_sample import (
     from_scores,
     readable,
 )
-from .plots_bins import efficiency, vertexing
-from .plots_classes import calibration, confusion, origin_confusion, origin_roc
-from .plots_roc import discriminant, roc
-from .plots_style import FLAVOURS, save
-from .plots_training import Curves, Live, training
-from .report import PICTURES, report
-from .report_command import add_plot_arguments, run_plot
+from . import style
+from .bins import efficiency, vertexing
+from .classes import calibration, confusion, origin_confusion, origin_roc
+from .discriminants import discriminant, roc
+from .history import Curves, Live, training
+from .pictures import PICTURES
+from .style import FLAVOURS, save
+
+if TYPE_CHECKING:
+    from ..report import report
 
 __all__ = [
     "Curves",
@@ -38,7 +42,6 @@ __all__ = [
     "PICTURES",
     "Tagged",
     "Tracks",
-    "add_plot_arguments",
     "calibration",
     "confusion",
     "discriminant",
@@ -48,12 +51,20 @@ __all__ = [
     "from_scores",
     "origin_confusion",
     "origin_roc",
-    "plots_style",
     "readable",
     "report",
     "roc",
-    "run_plot",
     "save",
+    "style",
     "training",
     "vertexing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``report`` is known by this name too, and lives above: found on first use."""
+    if name == "report":
+        from ..report import report
+
+        return report
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 """Tagged jets with their truth: what ``plots`` and ``report`` draw.
 
 From a score file and the file that was tagged, from a model and a file, or from arrays.
-Reading files needs h5py; the figures themselves are in ``metrics``.
+Reading files needs h5py; the figures themselves are in ``figures``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import metrics
-from .config import Config
-from .errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsupported
-from .model import Model
-from .scores import Names, Scores, short_name
-from .tagger import Tagger
+from ..config import Config
+from ..errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsupported
+from ..model import Model
+from ..scores import Names, Scores, short_name
+from ..tagger import Tagger
+from . import figures as metrics
 
 # Columns by the names the files use, first come first served.
 _PT = ("pt_btagJes", "pt")
@@ -29,6 +29,8 @@ _ID_OF = {"b": 5, "c": 4, "u": 0, "tau": 15}  # ftag's flavours by that label
 _READABLE = {"b": "b", "c": "c", "u": "light", "tau": "tau"}
 _JETS_A_CALL = 5000
 
+#: jets that are tagged for pictures of a file, its first
+MAX_JETS = 50_000
 HEAVY = ("FromB", "FromBC", "FromC")  #: origins of heavy flavour
 
 

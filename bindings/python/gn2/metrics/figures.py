@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of merit of a tagger, from arrays.
 
-NumPy only; no files (``metrics_sample``) and no pictures (``plots``). Working points as
+NumPy only; no files (``sample``) and no pictures (``plots``). Working points as
 in the library: on a sample of n signal jets the cut of efficiency e is the
 discriminant with index floor((1 − e)·n) of the sorted ones, and a jet passes with
 D ≥ cut. Errors are binomial, those of areas under curves Hanley and McNeil's.
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import InvalidArgument, ShapeError
+from ..errors import InvalidArgument, ShapeError
 
 Floats = NDArray[np.float64]
 WORKING_POINTS = (0.65, 0.70, 0.77, 0.85)  #: b-efficiencies, those of gn2_metrics

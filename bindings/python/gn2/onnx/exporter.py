@@ -2,7 +2,7 @@
 """A model as the ONNX file Athena loads: inputs, outputs and metadata as salt's export.
 
 One jet a call, every track counts. Weights keep salt's names and shapes, so that
-:mod:`gn2.onnx_import` reads them back to the bit. Needs the package ``onnx``.
+:mod:`gn2.onnx.importer` reads them back to the bit. Needs the package ``onnx``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .errors import InvalidArgument, LibraryError
-from .model import Model
-from .onnx_graph import IR_VERSION, OPSET, Graph, build
-from .scores import short_name
+from .._ffi import lib
+from ..errors import InvalidArgument, LibraryError
+from ..model import Model
+from ..scores import short_name
+from .graph import IR_VERSION, OPSET, Graph, build
 
 TASKS = ("jets_classification", "track_origin", "track_vertexing")
 AUXILIARY = {"track_origin": "TrackOrigin", "track_vertexing": "VertexIndex"}
@@ -216,7 +217,9 @@ def gnn_config(model: Model, options: Options, outputs: list[str]) -> dict[str, 
             }
             for name in model.constituents
         ],
-        "combine_outputs": [[name, list(map(list, t))] for name, t in options.combine],
+        "combine_outputs": [
+            [name, [list(term) for term in terms]] for name, terms in options.combine
+        ],
         "rename_outputs": options.rename,
     }
 
@@ -231,8 +234,6 @@ def _sequence(name: str, selection: str) -> str:
 
 
 def _version() -> str:
-    from ._ffi import lib
-
     return str(lib.gn2_version().decode())
 
 

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import plots_training
-from .errors import InvalidArgument, Unsupported
-from .metrics_sample import Tagged, from_model, from_scores
-from .report import Content
-from .report_command import MAX_JETS
+from ..errors import InvalidArgument, Unsupported
+from ..metrics.sample import MAX_JETS, Tagged, from_model, from_scores
+from ..plots import history
+from ..plots.pictures import Content
 
 MODELS = ("best.gn2", "model.gn2")
 
@@ -41,7 +40,7 @@ def read(
     name = os.path.basename(os.path.abspath(folder))
     facts = json.loads(_text(folder, "run.json") or "{}")
     csv = os.path.join(folder, "metrics.csv")
-    curves = plots_training.read(csv) if os.path.exists(csv) else None
+    curves = history.read(csv) if os.path.exists(csv) else None
     data = data if data is not None else _validation(facts)
     models = [m for m in MODELS if os.path.exists(os.path.join(folder, m))]
     words = [f"{name}={os.path.join(folder, m)}" for m in models[:1]]

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import plots_style as style
-from .errors import FormatError, InvalidArgument
-from .plots_style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
+from ..errors import FormatError, InvalidArgument
+from . import style
+from .style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
 
 Columns = dict[str, NDArray[np.float64]]
 

@@ -2,8 +2,8 @@
 """A checkpoint of salt (Lightning ``.ckpt``) as a model.
 
 Nothing of the checkpoint is executed and torch is not needed: see
-:mod:`gn2.salt_pickle`. What a config of salt says is translated here; names and
-shapes of tensors decide the rest. Used by :mod:`gn2.onnx_import` as well.
+:mod:`gn2.salt.checkpoint`. What a config of salt says is translated here; names and
+shapes of tensors decide the rest. Used by :mod:`gn2.onnx.importer` as well.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import Config
-from .errors import Error, FileError, FormatError, LibraryError, NotFound, ShapeError
-from .model import Model
-from .salt_pickle import Tensor, read_checkpoint
+from ..config import Config
+from ..errors import Error, FileError, FormatError, LibraryError, NotFound, ShapeError
+from ..model import Model
+from .checkpoint import Tensor, read_checkpoint
 
 State = dict[str, NDArray[Any]]
 #: Buffers and bookkeeping that are no weights.
 NOT_WEIGHTS = re.compile(r".*(register_mask|loss\.(pos_)?weight|num_batches_tracked)$")
 #: What the network of a config must be, where it says anything: path, allowed values.
-REQUIRED = (
+REQUIRED: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("encoder.norm", ("LayerNorm",)),
     ("encoder.norm_type", ("pre",)),
     ("encoder.ls_init", (None,)),
@@ -171,7 +171,7 @@ class Task(NamedTuple):
 
     kind: str  #: our name of it
     args: Mapping[str, Any]
-    index: int
+    place: int  #: among the tasks
 
 
 def dig(tree: Any, path: str, default: Any = None) -> Any:
@@ -234,7 +234,7 @@ def _translated(
     jets = str(_first(network, outer, settings, "global_object") or "jets")
     modules = dig(network, "tasks.modules") or dig(network, "tasks") or []
     tasks = [_kind(task, k, jets) for k, task in enumerate(modules)]
-    options = {"model.name": str(settings.get("name") or "GN2")}
+    options: dict[str, Any] = {"model.name": str(settings.get("name") or "GN2")}
     options |= _input_options(network, outer, settings, jets, state)
     options |= _encoder_options(network, weights)
     options |= _task_options(tasks, weights, state, classes)
@@ -335,9 +335,9 @@ def _task_options(
     options: dict[str, Any] = {"model.tasks": [task.kind for task in tasks]}
     for task in tasks:
         key = f"task.{task.kind}"
-        layers = linear_layers(weights, f"tasks.{task.index}.net.net.")
+        layers = linear_layers(weights, f"tasks.{task.place}.net.net.")
         count = len(list(layers.values())[-1])
-        options[f"{key}.hidden"] = _hidden(weights, f"tasks.{task.index}.net.net.")
+        options[f"{key}.hidden"] = _hidden(weights, f"tasks.{task.place}.net.net.")
         options[f"{key}.weight"] = float(task.args.get("weight", 1.0))
         if isinstance(task.args.get("label"), str):
             options[f"{key}.label"] = task.args["label"]
@@ -351,7 +351,7 @@ def _task_options(
 
 def _class_weights(task: Task, state: State) -> list[float]:
     """From the checkpoint; an ONNX file has them in its config only."""
-    buffer = state.get(f"model.tasks.{task.index}.loss.weight")
+    buffer = state.get(f"model.tasks.{task.place}.loss.weight")
     if buffer is not None:
         return list(buffer.astype(np.float64).tolist())
     listed = dig(task.args, "loss.weight")
@@ -381,7 +381,7 @@ def _dropout_options(network: Any, tasks: list[Task], weights: State) -> dict[st
     """Dropouts shift the indices of linear layers: 0, 2, 4 become 1, 4, 7."""
     nets = dig(network, "init_nets") or [{}]
     heads = tasks[0].args if tasks else {}
-    first = f"tasks.{tasks[0].index if tasks else 0}.net.net."
+    first = f"tasks.{tasks[0].place if tasks else 0}.net.net."
     places = {
         "model.dropout_init": ("init_nets.0.net.net.", dig(nets[0], "dense_config")),
         "model.dropout_heads": (first, heads.get("dense_config")),

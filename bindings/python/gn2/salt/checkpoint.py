@@ -14,12 +14,12 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FileError, FormatError
+from ..errors import FileError, FormatError
 
 #: numpy types of torch's storages; bfloat16 is widened by hand.
 DTYPES = {
@@ -42,18 +42,18 @@ class Storage(NamedTuple):
     archive: Archive
     kind: str
     key: str
-    count: int
+    length: int
 
     def array(self) -> NDArray[Any]:
-        """(count) numbers, in the byte order of this machine."""
+        """(length) numbers, in the byte order of this machine."""
         dtype = np.dtype(DTYPES[self.kind]).newbyteorder(self.archive.order)
         data = self.archive.read(f"data/{self.key}")
-        if len(data) < self.count * dtype.itemsize:
+        if len(data) < self.length * dtype.itemsize:
             raise FormatError(
                 f"{self.archive.path}: storage {self.key} has {len(data)} bytes, "
-                f"{self.count} numbers of {dtype.itemsize} expected"
+                f"{self.length} numbers of {dtype.itemsize} expected"
             )
-        values = np.frombuffer(data, dtype, self.count).astype(dtype.newbyteorder("="))
+        values = np.frombuffer(data, dtype, self.length).astype(dtype.newbyteorder("="))
         if self.kind == "BFloat16Storage":
             return (values.astype(np.uint32) << 16).view(np.float32)
         return values
@@ -73,10 +73,10 @@ class Tensor(NamedTuple):
         empty = 0 in self.shape
         last = self.offset + (0 if empty else sum(ends))
         numbers = (self.offset, *self.shape, *self.strides)
-        if min(numbers) < 0 or (not empty and last >= self.storage.count):
+        if min(numbers) < 0 or (not empty and last >= self.storage.length):
             raise FormatError(
                 f"{self.storage.archive.path}: a tensor of shape {self.shape} leaves "
-                f"its storage {self.storage.key} of {self.storage.count} numbers"
+                f"its storage {self.storage.key} of {self.storage.length} numbers"
             )
         if empty:
             return np.zeros(self.shape, np.float32)
@@ -159,7 +159,7 @@ READ = {
 }
 
 
-class Unpickler(pickle._Unpickler):  # type: ignore[misc, name-defined]
+class Unpickler(pickle._Unpickler):
     """Builds plain containers, tensors and stand-ins; imports nothing.
 
     The one written in Python: that in C would allocate a memo as large as a damaged
@@ -210,7 +210,7 @@ class Archive:
         self._root = found[0][: -len("data.pkl")]
         self.order = self._byte_order()
 
-    def _byte_order(self) -> str:
+    def _byte_order(self) -> Literal["<", ">"]:
         if self._root + "byteorder" not in self._records:
             return "<"  # torch before 2.1 does not say; all there was
         return ">" if self.read("byteorder").strip() == b"big" else "<"

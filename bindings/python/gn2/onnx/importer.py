@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX files that salt or :mod:`gn2.onnx_export` wrote, as a model.
+"""ONNX files that salt or :mod:`gn2.onnx.exporter` wrote, as a model.
 
 torch's exporter transposes weights of matrix products and renames them
 ("onnx::MatMul_1812"); their names are found by following each product to the bias
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import Config
-from .errors import FileError, FormatError, NotFound
-from .model import Model
-from .onnx_export import require_onnx
-from .salt_import import class_list, dig, fill, model_from
+from ..config import Config
+from ..errors import FileError, FormatError, NotFound
+from ..model import Model
+from ..salt.importer import class_list, dig, fill, model_from
+from .exporter import require_onnx
 
 State = dict[str, NDArray[Any]]
 
@@ -42,7 +42,7 @@ def load(path: str | os.PathLike[str], *, name: str | None = None) -> Model:
         ShapeError: a tensor does not fit the config.
     """
     onnx = require_onnx()
-    proto = _read(onnx, path)
+    proto = read(onnx, path)
     description = gnn_config(proto)
     settings = description.get("config.yaml")
     if not isinstance(settings, Mapping):
@@ -58,7 +58,7 @@ def load(path: str | os.PathLike[str], *, name: str | None = None) -> Model:
     return model_from(state, settings, classes=class_list(named))
 
 
-def _read(onnx: Any, path: str | os.PathLike[str]) -> Any:
+def read(onnx: Any, path: str | os.PathLike[str]) -> Any:
     try:
         with open(path, "rb") as file:
             data = file.read()

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import metrics, plots_style as style
-from .errors import InvalidArgument
-from .metrics_sample import Tagged
-from .plots_style import GREY, SEVERAL, look
-from .plots_taggers import (
+from .. import metrics
+from ..errors import InvalidArgument
+from ..metrics.sample import Tagged
+from . import style
+from .style import GREY, SEVERAL, look
+from .taggers import (
     FILLED_OR_OPEN,
     Samples,
     backgrounds,
