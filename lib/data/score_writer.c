@@ -91,7 +91,7 @@ static gn2_status open_input(gn2_score_writer *w, const char *input)
 {
     const int32_t real_size = is_yes(w->config, "scores.half_precision") ? 2 : 4;
     const char *dataset = dataset_of(w->config, "jets");
-    GN2_TRY(gn2_h5_open(input, &w->in));
+    GN2_TRY(gn2_h5_file_open(input, &w->in));
     GN2_TRY(gn2_score_table_open(&w->jets, w->in, dataset, real_size));
     if (w->jets.info->rank != 1)
         return gn2_fail(GN2_ERR_FORMAT, "'%s': dataset '%s' has %d dimensions, not 1",
@@ -126,8 +126,8 @@ static gn2_status create_output(gn2_score_writer *w, const char *path)
     w->path = gn2_strdup(path);
     if (!w->path) return gn2_fail_memory();
     GN2_TRY(make_temporary(w));
-    GN2_TRY(gn2_h5_create(w->temporary, &w->out));
-    return gn2_h5_texts_set(w->out, NULL, "writer_version", version, 1);
+    GN2_TRY(gn2_h5_file_create(w->temporary, &w->out));
+    return gn2_h5_strings_write(w->out, NULL, "writer_version", version, 1);
 }
 
 gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
@@ -231,7 +231,7 @@ static gn2_status write_jets(gn2_score_writer *w, scores *s)
     for (int64_t c = 0; c < classes; c++, offset += t->real_size)
         gn2_score_table_put(t, field++, offset, values + c, classes, s->count);
     if (s->d_b) gn2_score_table_put(t, field, offset, s->d_b + s->row, 1, s->count);
-    return gn2_h5_table_add(t->out, s->count, t->out_data);
+    return gn2_h5_table_append(t->out, s->count, t->out_data);
 }
 
 static void put_marks(const gn2_score_writer *w, const scores *s, int64_t offset)
@@ -316,7 +316,7 @@ static gn2_status write_tracks(gn2_score_writer *w, scores *given)
                             slab.origin + slab.row * t->info->slots * origins + k,
                             origins, slots);
     put_marks(w, &slab, offset);
-    return gn2_h5_table_add(t->out, slab.count, t->out_data);
+    return gn2_h5_table_append(t->out, slab.count, t->out_data);
 }
 
 static gn2_status write_slabs(gn2_score_table *table, int64_t count, scores *s,
@@ -405,7 +405,7 @@ static gn2_status close_output(gn2_score_writer *w)
     if (!w->made) status = make_tables(w);
     const gn2_status jets = gn2_score_table_close(&w->jets);
     const gn2_status tracks = gn2_score_table_close(&w->tracks);
-    const gn2_status file = gn2_h5_close(w->out);
+    const gn2_status file = gn2_h5_file_close(w->out);
     w->out = NULL;
     GN2_TRY(status);
     GN2_TRY(jets);
@@ -429,8 +429,8 @@ void gn2_score_writer_free_impl(gn2_score_writer *w)
     if (!w) return;
     (void)gn2_score_table_close(&w->jets);
     (void)gn2_score_table_close(&w->tracks);
-    (void)gn2_h5_close(w->out);
-    (void)gn2_h5_close(w->in);
+    (void)gn2_h5_file_close(w->out);
+    (void)gn2_h5_file_close(w->in);
     if (w->temporary) unlink(w->temporary);
     gn2_free(w->slot_origin);
     gn2_free(w->slot_vertex);

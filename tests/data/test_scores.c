@@ -41,23 +41,23 @@ typedef struct table {
 static table open_table(const char *path, const char *name)
 {
     table t = {0};
-    MUST(gn2_h5_open(path, &t.file));
-    MUST(gn2_h5_table_find(t.file, name, &t.table));
-    t.info = gn2_h5_table_shape(t.table);
+    MUST(gn2_h5_file_open(path, &t.file));
+    MUST(gn2_h5_table_open(t.file, name, &t.table));
+    t.info = gn2_h5_table_info(t.table);
     uint8_t wanted[64];
     memset(wanted, 1, sizeof wanted);
-    MUST(gn2_h5_table_choose(t.table, wanted, -1));
+    MUST(gn2_h5_table_select(t.table, wanted, -1));
     t.records =
         gn2_alloc((size_t)(t.info->rows * t.info->slots), (size_t)t.info->record);
-    MUST(gn2_h5_table_rows(t.table, 0, t.info->rows, t.records));
+    MUST(gn2_h5_table_read(t.table, 0, t.info->rows, t.records));
     return t;
 }
 
 static void close_table(table *t)
 {
     gn2_free(t->records);
-    MUST(gn2_h5_table_free(t->table));
-    MUST(gn2_h5_close(t->file));
+    MUST(gn2_h5_table_close(t->table));
+    MUST(gn2_h5_file_close(t->file));
 }
 
 static const gn2_h5_field *field_of(const table *t, const char *name)

@@ -27,10 +27,13 @@ MAY_INCLUDE = {
 DNNL_FILES = r"lib/kernels/product_dnnl\w*\.[ch]"
 CONFINED = {
     r"hdf5(_hl)?\.h|H5\w*\.h|lzf\.h|liblzf/.*|lz4.*\.h": (
-        r"lib/data/\w*h5\w*\.[ch]", "only the HDF5 module"),
+        r"lib/data/hdf5/\w+\.[ch]", "only the HDF5 module"),
     r"dnnl.*|oneapi/.*": (DNNL_FILES, "only the oneDNN back end"),
     r"omp\.h": (DNNL_FILES, "only the oneDNN back end"),
-    r"zlib\.h": (r"lib/((io|abi)/\w+|data/h5_\w+)\.[ch]",
+    r"data/hdf5/(?!interface\.h).*": (
+        r"lib/data/hdf5/\w+\.[ch]", "only the HDF5 module"),
+    r"data/(?!hdf5/).*": (r"lib/(?!data/hdf5/).*", "all of libgn2 but its HDF5 module"),
+    r"zlib\.h": (r"lib/(io|abi|data/hdf5)/\w+\.[ch]",
                 "only the container, the HDF5 module and gn2_features()"),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
@@ -38,7 +41,7 @@ CONFINED = {
         r"lib/kernels/(cpu|kernels|product\w*)\.c",
         "kernels and layers know no threads"),
     r"(stdio|locale)\.h": (
-        r"lib/(?!layers)\w+/\w+\.[ch]", "layers read and write nothing"),
+        r"lib/(?!layers/).*", "layers read and write nothing"),
 }
 
 
