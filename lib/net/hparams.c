@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "optim/optimizer.h"
 #include "util/error.h"
 
 static const char *const task_names[GN2_TASK_COUNT] = {
@@ -168,7 +169,7 @@ static gn2_status read_parametrization(const gn2_config *c, gn2_hparams *h)
     static const char *const forms[] = {"sp", "mup", "mup_absolute", NULL};
     h->parametrization = (gn2_parametrization)choice(c, "model.parametrization", forms);
     h->base_width = gn2_config_i64(c, "model.base_width");
-    h->sgd = says(c, "optim.name", "sgd");
+    h->rule = gn2_optimizer_find_f32(gn2_config_str(c, "optim.name"))->rule;
     h->readout_mult = 1;
     h->attn_scale = 1 / sqrt((double)h->head_dim);
     if (h->parametrization == GN2_PARAM_MUP) return read_mup(c, h);

@@ -42,8 +42,9 @@ static gn2_status create_arrays(R(gn2_core) *core)
 static gn2_status create_optimizer(R(gn2_core) *core)
 {
     core->optimizer = (R(gn2_optimizer)){.options = core->options.optim,
-                                         .params = core->params,
-                                         .pieces = &core->pieces,
+                                         .total = core->params->total,
+                                         .piece = core->pieces.piece,
+                                         .piece_count = core->pieces.count,
                                          .kernels = core->net->kernels};
     return R(gn2_optimizer_create)(&core->optimizer);
 }
@@ -92,10 +93,9 @@ void R(gn2_core_free)(R(gn2_core) *core)
 size_t R(gn2_core_bytes)(const R(gn2_core) *core)
 {
     const size_t arenas = (size_t)core->options.shards + (core->previous ? 2 : 1);
-    const size_t moments = core->optimizer.v ? 2 : 1;
     size_t bytes = sizeof *core + R(gn2_net_bytes)(core->net);
     bytes += arenas * (size_t)core->stride * sizeof(real);
-    bytes += moments * (size_t)core->params->total * sizeof(real);
+    bytes += R(gn2_optimizer_bytes)(&core->optimizer);
     bytes += core->pieces.count * (sizeof *core->pieces.piece + sizeof *core->squares);
     bytes += (size_t)core->options.shards * sizeof *core->shard;
     bytes += (size_t)core->chunk_capacity * sizeof *core->chunk;

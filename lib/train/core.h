@@ -12,6 +12,7 @@
 
 #include "net/net.h"
 #include "optim/optimizer.h"
+#include "train/pieces.h"
 
 typedef struct gn2_core_options {
     int32_t shards;

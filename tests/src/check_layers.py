@@ -8,19 +8,19 @@ import re
 import sys
 
 # room: rooms it may include, besides itself
-CORE = ["util", "config", "kernels", "layers", "net"]
+CORE = ["util", "config", "kernels", "layers", "optim", "net"]
 MAY_INCLUDE = {
     "util": [],
     "config": ["util"],
     "kernels": ["util"],
     "layers": ["util", "kernels"],
-    "net": ["util", "config", "kernels", "layers"],
-    "optim": CORE,
+    "optim": ["util", "config", "kernels"],
+    "net": ["util", "config", "kernels", "layers", "optim"],
     "io": CORE,
     "data": CORE,
     "tag": CORE,
-    "train": [*CORE, "optim", "io", "data", "tag"],
-    "abi": [*CORE, "optim", "io", "data", "tag", "train"],
+    "train": [*CORE, "io", "data", "tag"],
+    "abi": [*CORE, "io", "data", "tag", "train"],
 }
 
 # header: (files that may include it, why)
