@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of tagger.h: checks, then tag/tagger.h does the work. */
 #include <gn2/tagger.h>
-#include <math.h>
 
 #include "abi/jets.h"
 #include "tag/tagger.h"
@@ -138,9 +137,7 @@ gn2_status gn2_discriminant(const float *probabilities, int64_t rows, int64_t cl
     GN2_REQUIRE(fractions);
     GN2_CHECK((probabilities && out) || rows == 0, "%s: NULL for %lld rows", __func__,
               (long long)rows);
-    for (int64_t k = 0; k < classes; k++)
-        GN2_CHECK(k == signal || (fractions[k] >= 0 && isfinite(fractions[k])),
-                  "%s: fractions[%lld] = %g", __func__, (long long)k, fractions[k]);
+    GN2_TRY(gn2_fractions_check(__func__, fractions, classes, signal));
     GN2_TRY(check_probabilities(probabilities, rows, classes));
     for (int64_t i = 0; i < rows; i++)
         out[i] = gn2_discriminant_value(probabilities + i * classes, classes, signal,

@@ -22,9 +22,7 @@ typedef struct output_kind {
 static const output_kind kinds[GN2_OUT_COUNT] = {
     [GN2_OUT_PROBABILITIES] = {"probabilities", OF_JETS, GN2_TASK_JETS},
     [GN2_OUT_LOGITS] = {"logits", OF_JETS, GN2_TASK_JETS},
-    [GN2_OUT_D_B] = {"D_b", OF_JETS, GN2_TASK_JETS},
-    [GN2_OUT_D_C] = {"D_c", OF_JETS, GN2_TASK_JETS},
-    [GN2_OUT_D_TAU] = {"D_tau", OF_JETS, GN2_TASK_JETS},
+    [GN2_OUT_DISCRIMINANT] = {NULL, OF_JETS, GN2_TASK_JETS},
     [GN2_OUT_EMBEDDING] = {"embedding", OF_JETS, -1},
     [GN2_OUT_ORIGIN] = {"origin", OF_CONSTITUENTS, GN2_TASK_ORIGIN},
     [GN2_OUT_ORIGIN_LOGITS] = {"origin_logits", OF_CONSTITUENTS, GN2_TASK_ORIGIN},
@@ -34,20 +32,27 @@ static const output_kind kinds[GN2_OUT_COUNT] = {
     [GN2_OUT_PAIRS] = {"logits", OF_PAIRS, GN2_TASK_VERTEX},
 };
 
-/* Whether the model has output `kind` of `object` (0: jets, else a sequence). */
+#define OBJECT_LIMIT (GN2_MAX_DISCRIMINANTS + GN2_MAX_SEQUENCES + 1)
+
+/* Whether the model has output `kind` of `object` (0: jets, else a sequence; the
+ * number of a discriminant). */
 static int exists(const gn2_tagger *t, int kind, int object)
 {
     const gn2_hparams *h = t->net->h;
     const int task = kinds[kind].task;
+    if (kind == GN2_OUT_DISCRIMINANT) return (size_t)object < t->discriminants.count;
+    if (object > h->sequence_count) return 0;
     if ((kinds[kind].rows == OF_JETS) != (object == 0)) return 0;
-    if (kind >= GN2_OUT_D_B && kind <= GN2_OUT_D_TAU)
-        return t->rule[kind - GN2_OUT_D_B].signal >= 0;
     if (task <= GN2_TASK_JETS) return 1;
     return h->task[task].on && h->task[task].sequence == object - 1;
 }
 
 static void name_of(const gn2_tagger *t, int kind, int object, char out_name[160])
 {
+    if (kind == GN2_OUT_DISCRIMINANT) {
+        snprintf(out_name, 160, "jets.%s", t->discriminants.rule[object].name);
+        return;
+    }
     const char *prefix = kinds[kind].rows == OF_PAIRS
                              ? "pairs"
                              : gn2_model_object_name(t->model, object);
@@ -57,7 +62,7 @@ static void name_of(const gn2_tagger *t, int kind, int object, char out_name[160
 static gn2_status fail_unknown(const gn2_tagger *t, const char *name)
 {
     char list[400] = "";
-    for (int object = 0; object <= t->net->h->sequence_count; object++)
+    for (int object = 0; object < OBJECT_LIMIT; object++)
         for (int kind = 0; kind < GN2_OUT_COUNT; kind++) {
             char known[160];
             if (!exists(t, kind, object)) continue;
@@ -70,7 +75,7 @@ static gn2_status fail_unknown(const gn2_tagger *t, const char *name)
 
 gn2_status gn2_tag_output_id(const gn2_tagger *t, const char *name, int32_t *out_id)
 {
-    for (int object = 0; object <= t->net->h->sequence_count; object++)
+    for (int object = 0; object < OBJECT_LIMIT; object++)
         for (int kind = 0; kind < GN2_OUT_COUNT; kind++) {
             char known[160];
             if (!exists(t, kind, object)) continue;
@@ -86,9 +91,7 @@ int64_t gn2_tag_output_columns(const gn2_tagger *t, int32_t id)
 {
     const gn2_hparams *h = t->net->h;
     const int kind = id % ID_STEP, object = id / ID_STEP;
-    if (id < 0 || kind >= GN2_OUT_COUNT || object > h->sequence_count ||
-        !exists(t, kind, object))
-        return 0;
+    if (id < 0 || kind >= GN2_OUT_COUNT || !exists(t, kind, object)) return 0;
     switch ((gn2_output_kind)kind) {
     case GN2_OUT_PROBABILITIES:
     case GN2_OUT_LOGITS:
@@ -218,7 +221,7 @@ static void write_jets(const writer *w)
             softmax_row(w, row, mine);
         } else {
             const gn2_discriminant_rule *rule =
-                &w->call->tagger->rule[kind - GN2_OUT_D_B];
+                &w->call->tagger->discriminants.rule[w->out->id / ID_STEP];
             float p[GN2_MAX_CLASSES];
             pass->ctx.kernels->softmax(p, mine, 1, h->classes);
             *row = gn2_discriminant_value(p, h->classes, rule->signal, rule->fraction,

@@ -34,7 +34,8 @@ static const char *const sample_class[SAMPLE_COUNT] = {"bjets", "ujets", "cjets"
 
 typedef struct evaluation {
     gn2_trainer *trainer;
-    gn2_discriminant_rule rule;
+    gn2_discriminants discriminants;
+    const gn2_discriminant_rule *d; /* D_b, NULL: the model has none */
     int64_t class_of[SAMPLE_COUNT]; /* −1: the model has none */
     counts counts;
     float *d_b; /* of the batch */
@@ -54,12 +55,15 @@ static int64_t find_class(const gn2_model *model, const char *name)
     return -1;
 }
 
-static void begin(evaluation *e, gn2_trainer *trainer)
+static gn2_status begin(evaluation *e, gn2_trainer *trainer)
 {
     *e = (evaluation){.trainer = trainer};
-    gn2_discriminant_of(trainer->model, GN2_D_B, &e->rule);
     for (int s = 0; s < SAMPLE_COUNT; s++)
         e->class_of[s] = find_class(trainer->model, sample_class[s]);
+    GN2_TRY(gn2_discriminants_read(trainer->model->config, NULL, &e->discriminants));
+    e->d = gn2_discriminant_find(&e->discriminants, "D_b");
+    if (e->d) e->class_of[SAMPLE_B] = e->d->signal;
+    return GN2_OK;
 }
 
 static void end(evaluation *e)
@@ -89,9 +93,9 @@ static void visit_jets(evaluation *e, const gn2_pass_f32 *pass)
         const int64_t jet = pass->chunk.first + b;
         const int32_t flavour = pass->truth->flavour[jet];
         pass->ctx.kernels->softmax(p, logits + b * classes, 1, classes);
-        if (e->rule.signal >= 0)
-            e->d_b[jet] = gn2_discriminant_value(p, classes, e->rule.signal,
-                                                 e->rule.fraction, e->rule.form);
+        if (e->d)
+            e->d_b[jet] = gn2_discriminant_value(p, classes, e->d->signal,
+                                                 e->d->fraction, e->d->form);
         labelled += flavour >= 0;
         right += flavour >= 0 && largest(logits + b * classes, classes) == flavour;
     }
@@ -179,7 +183,7 @@ static gn2_status keep_scores(evaluation *e, const gn2_truth *truth, int64_t jet
         gn2_scores *scores = &e->scores[s];
         GN2_TRY(reserve(&scores->value, &e->score_capacity[s], scores->count,
                         scores->count + jets));
-        if (e->rule.signal < 0 || e->class_of[s] < 0) continue;
+        if (!e->d || e->class_of[s] < 0) continue;
         for (int64_t b = 0; b < jets; b++)
             if (truth->flavour[b] == e->class_of[s])
                 scores->value[scores->count++] = e->d_b[b];
@@ -264,8 +268,8 @@ gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
                               gn2_metrics *out_metrics)
 {
     evaluation e;
-    begin(&e, t);
-    const gn2_status status = evaluate_all(&e, dataset);
+    gn2_status status = begin(&e, t);
+    if (status == GN2_OK) status = evaluate_all(&e, dataset);
     if (status == GN2_OK) fill(&e, out_metrics);
     end(&e);
     return status;
