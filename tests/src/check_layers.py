@@ -17,8 +17,8 @@ MAY_INCLUDE = {
     "optim": ["util", "config", "kernels"],
     "net": ["util", "config", "kernels", "layers", "optim"],
     "io": CORE,
-    "data": CORE,
     "tag": CORE,
+    "data": [*CORE, "tag"],
     "train": [*CORE, "io", "data", "tag"],
     "abi": [*CORE, "io", "data", "tag", "train"],
 }
