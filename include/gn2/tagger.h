@@ -183,6 +183,25 @@ GN2_API gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
 #define GN2_FORM_RATIO 1 /**< the ratio itself */
 
 /**
+ * Signal and fractions of a discriminant, as the classes and the keys `discriminant.*`
+ * of a config define it.
+ * @param[in] config  a model's, see gn2_model_config()
+ * @param[in] name    e.g. "D_b"
+ * @param[out] out_fractions (classes) weights, 0 of the signal
+ * @param[in] classes must equal the number of `model.classes`
+ * @param[out] out_signal index of the signal class
+ * @param[out] out_rest   class that got what the others left of 1; −1 = none
+ * @param[out] out_form   ::GN2_FORM_LOG or ::GN2_FORM_RATIO
+ * @return GN2_OK; GN2_ERR_NOT_FOUND: no such discriminant; GN2_ERR_SHAPE: another
+ *   number of classes; GN2_ERR_INVALID_ARG: a key `discriminant.*` has no sense with
+ *   these classes. @since 0.1
+ */
+GN2_API gn2_status gn2_discriminant_get(const gn2_config *config, const char *name,
+                                        double *out_fractions, int64_t classes,
+                                        int64_t *out_signal, int64_t *out_rest,
+                                        int32_t *out_form);
+
+/**
  * Discriminant of a signal class against the weighted others:
  * D = log( p_s / Σ_k f_k p_k ), computed in double.
  * @param[in] probabilities (rows, classes), each ≥ 0 and finite

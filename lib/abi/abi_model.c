@@ -162,3 +162,11 @@ gn2_status gn2_model_metadata_get(const gn2_model *model, const char *key,
     GN2_REQUIRE(out_text);
     return gn2_model_metadata(model, key, out_text);
 }
+
+gn2_status gn2_model_config(const gn2_model *model, gn2_config **out_config)
+{
+    GN2_REQUIRE(out_config);
+    *out_config = NULL;
+    GN2_REQUIRE(model);
+    return gn2_config_copy(model->config, out_config);
+}

@@ -287,6 +287,56 @@ static void sums_above_one_are_refused_by_all(void **state)
     assert_true(isfinite(d));
 }
 
+static int has_key(const gn2_config *config, const char *wanted)
+{
+    int found = 0;
+    const char *key;
+    for (size_t i = 0; (key = gn2_config_key_name(config, i)); i++)
+        found += strcmp(key, wanted) == 0;
+    return found;
+}
+
+static void rules_can_be_asked_of_a_config(void **state)
+{
+    (void)state;
+    gn2_model *model = model_of(config_of(HIGGS, hbb));
+    gn2_config *config = NULL;
+    double fractions[4];
+    int64_t signal, rest;
+    int32_t form;
+    must(gn2_model_config(model, &config));
+    assert_int_equal(has_key(config, "discriminant.D_hbb.signal"), 1);
+    assert_int_equal(has_key(config, "model.classes"), 1);
+    assert_int_equal(has_key(config, "discriminant.*.signal"), 0);
+    assert_null(gn2_config_key_name(NULL, 0));
+    must(gn2_discriminant_get(config, "D_hbb", fractions, 4, &signal, &rest, &form));
+    const double want[4] = {0, 0.02, 0.25, 1 - 0.02 - 0.25};
+    assert_memory_equal(fractions, want, sizeof want);
+    assert_int_equal(signal, 0);
+    assert_int_equal(rest, 3);
+    assert_int_equal(form, GN2_FORM_LOG);
+    must(gn2_config_set_text(config, "discriminant.form", "ratio"));
+    must(gn2_discriminant_get(config, "D_qcd", fractions, 4, &signal, &rest, &form));
+    assert_int_equal(signal, 3);
+    assert_int_equal(rest, -1);
+    assert_int_equal(form, GN2_FORM_RATIO);
+    must_refuse(
+        GN2_ERR_NOT_FOUND, "'D_b'",
+        gn2_discriminant_get(config, "D_b", fractions, 4, &signal, &rest, &form));
+    must_refuse(
+        GN2_ERR_SHAPE, "3 classes, there are 4",
+        gn2_discriminant_get(config, "D_hbb", fractions, 3, &signal, &rest, &form));
+    must_refuse(
+        GN2_ERR_INVALID_ARG, "out_rest",
+        gn2_discriminant_get(config, "D_hbb", fractions, 4, &signal, NULL, &form));
+    must(gn2_config_set_text(config, "discriminant.D_hbb.fractions", "hbb:1"));
+    must_refuse(
+        GN2_ERR_INVALID_ARG, "is the signal",
+        gn2_discriminant_get(config, "D_hbb", fractions, 4, &signal, &rest, &form));
+    gn2_config_free(config);
+    gn2_model_free(model);
+}
+
 static void there_is_an_end_to_their_number(void **state)
 {
     (void)state;
@@ -315,6 +365,7 @@ int main(void)
         cmocka_unit_test(light_gets_the_rest_unless_it_is_given),
         cmocka_unit_test(wrong_ones_are_refused_by_model_and_tagger_alike),
         cmocka_unit_test(sums_above_one_are_refused_by_all),
+        cmocka_unit_test(rules_can_be_asked_of_a_config),
         cmocka_unit_test(there_is_an_end_to_their_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
