@@ -125,6 +125,15 @@ GN2_API gn2_status gn2_config_get_item(const gn2_config *config, const char *key
 GN2_API gn2_status gn2_config_get_f64_list(const gn2_config *config, const char *key,
                                            double *out_items, size_t capacity);
 
+/**
+ * Key number `index` of those that have a value here: the plain ones in the order of
+ * the table, then, sorted, those set for a name ("inputs.flows",
+ * "discriminant.D_hbb.signal").
+ * @return the key, borrowed until the config is changed or freed; NULL after the last
+ *   and for NULL. @since 0.1
+ */
+GN2_API const char *gn2_config_key_name(const gn2_config *config, size_t index);
+
 /** Number of rows of the table of keys. @thread Safe. @since 0.1 */
 GN2_API size_t gn2_config_count(void);
 

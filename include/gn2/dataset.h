@@ -119,8 +119,10 @@ typedef struct gn2_score_writer gn2_score_writer;
 /**
  * Creates a score file for the jets of `input` in file order.
  * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all), then
- * `<name>_p<class>` and `<name>_Db`; with `scores.write_tracks` also `/tracks` with
- * origin probabilities, `VertexIndex` and `mask`.
+ * `<name>_p<class>`, `<name>_Db` and, computed from the probabilities, a
+ * `<name>_D<…>` for every other discriminant D_… of the model and of `config`
+ * (`discriminant.D_….signal`); with `scores.write_tracks` also `/tracks` with origin
+ * probabilities, `VertexIndex` and `mask`.
  * @param[in] path   written to a temporary file, renamed by
  *   gn2_score_writer_close(); an existing file is replaced only then
  * @param[in] input  the HDF5 file that is tagged
@@ -135,7 +137,7 @@ GN2_API gn2_status gn2_score_writer_create(const char *path, const char *input,
 /**
  * Appends the scores of the next `count` jets.
  * @param[in] probabilities (count, classes)
- * @param[in] d_b           (count), or NULL to leave the field out
+ * @param[in] d_b           (count), or NULL to leave the field `_Db` out
  * @param[in] origin        (count, slots, origins), NULL without tracks
  * @param[in] vertex        (count, slots), NULL without tracks
  * @since 0.1

@@ -134,6 +134,13 @@ GN2_API const char *gn2_model_input_name(const gn2_model *model, const char *obj
 GN2_API gn2_status gn2_model_metadata_get(const gn2_model *model, const char *key,
                                           const char **out_text);
 
+/**
+ * The options the model was made with, as a config of the caller's.
+ * @param[out] out_config freed by gn2_config_free(); NULL on failure
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY. @thread Safe. @since 0.1
+ */
+GN2_API gn2_status gn2_model_config(const gn2_model *model, gn2_config **out_config);
+
 #ifdef __cplusplus
 }
 #endif

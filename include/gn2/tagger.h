@@ -74,7 +74,8 @@ typedef void (*gn2_parallel_fn)(void *user, int64_t count,
  * Makes a tagger.
  * Reads `tagger.threads` (default 1; 0 = processors this process may use),
  * `tagger.weights`, `tagger.precision`, `tagger.chunk_tokens`; what happens to NaN and
- * Inf is the model's (`input.non_finite`).
+ * Inf is the model's (`input.non_finite`), and so are the discriminants, unless
+ * `discriminant.NAME.signal` or `.fractions` are set here: they come first.
  * `tagger.weights` = `bf16` keeps the matrices of weights in bfloat16, rounded to
  * nearest even, and computes in f32: the result is exactly that of the rounded
  * weights. It makes calls of few jets faster, where reading the weights is the
@@ -134,13 +135,16 @@ GN2_API gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
  * | name | rows | columns | type |
  * |---|---|---|---|
  * | jets.probabilities, jets.logits | B | classes | float |
- * | jets.D_b, jets.D_c, jets.D_tau | B | 1 | float |
+ * | jets.D_b, jets.D_c, jets.D_tau, jets.D_… (see below) | B | 1 | float |
  * | jets.embedding (pooled vector) | B | out_dim | float |
  * | tracks.origin (probabilities), tracks.origin_logits | N | origins | float |
  * | tracks.embedding | N | out_dim | float |
  * | tracks.attention (pooling weight) | N | 1 | float |
  * | tracks.vertex (smallest member's slot index within the jet) | N | 1 | int32_t |
  * | pairs.logits | E | 1 | float |
+ *
+ * There is a jets.D_b, D_c, D_tau where the model has the classes bjets, cjets,
+ * taujets, and one for every key discriminant.D_….signal of the model or tagger.
  *
  * "tracks" stands for the constituent type the task belongs to. Slots that are
  * not valid get 0, and INT32_MIN as vertex.
@@ -179,12 +183,32 @@ GN2_API gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
 #define GN2_FORM_RATIO 1 /**< the ratio itself */
 
 /**
+ * Signal and fractions of a discriminant, as the classes and the keys `discriminant.*`
+ * of a config define it.
+ * @param[in] config  a model's, see gn2_model_config()
+ * @param[in] name    e.g. "D_b"
+ * @param[out] out_fractions (classes) weights, 0 of the signal
+ * @param[in] classes must equal the number of `model.classes`
+ * @param[out] out_signal index of the signal class
+ * @param[out] out_rest   class that got what the others left of 1; −1 = none
+ * @param[out] out_form   ::GN2_FORM_LOG or ::GN2_FORM_RATIO
+ * @return GN2_OK; GN2_ERR_NOT_FOUND: no such discriminant; GN2_ERR_SHAPE: another
+ *   number of classes; GN2_ERR_INVALID_ARG: a key `discriminant.*` has no sense with
+ *   these classes. @since 0.1
+ */
+GN2_API gn2_status gn2_discriminant_get(const gn2_config *config, const char *name,
+                                        double *out_fractions, int64_t classes,
+                                        int64_t *out_signal, int64_t *out_rest,
+                                        int32_t *out_form);
+
+/**
  * Discriminant of a signal class against the weighted others:
  * D = log( p_s / Σ_k f_k p_k ), computed in double.
  * @param[in] probabilities (rows, classes), each ≥ 0 and finite
  * @param[in] rows, classes number of jets and of classes
  * @param[in] signal     index of the signal class
- * @param[in] fractions  (classes) weights f_k ≥ 0; the signal's is ignored
+ * @param[in] fractions  (classes) weights f_k ≥ 0, at most 1 in all; the signal's is
+ *   ignored
  * @param[in] form       ::GN2_FORM_LOG or ::GN2_FORM_RATIO
  * @param[out] out       (rows). A zero numerator or denominator counts as FLT_MIN,
  *   so the result is always finite

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of config.h: checks, then config/config.h does the work. */
+#include <string.h>
+
 #include "abi/guard.h"
 #include "config/config.h"
 #include "config/table.h"
@@ -124,6 +126,16 @@ gn2_status gn2_config_get_f64_list(const gn2_config *config, const char *key,
     GN2_CHECK(out_items || capacity == 0, "%s: out_items is NULL, capacity = %zu",
               __func__, capacity);
     return gn2_config_read_f64_list(config, key, out_items, capacity);
+}
+
+const char *gn2_config_key_name(const gn2_config *config, size_t index)
+{
+    const char *key, *text;
+    for (size_t i = 0; config && i < gn2_config_slot_count(config); i++) {
+        gn2_config_slot_at(config, i, &key, &text);
+        if (!strchr(key, '*') && index-- == 0) return key;
+    }
+    return NULL;
 }
 
 size_t gn2_config_count(void)

@@ -7,6 +7,7 @@
 #include "abi/guard.h"
 #include "io/model_file.h"
 #include "net/model.h"
+#include "tag/discriminant.h"
 
 gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
 {
@@ -14,8 +15,14 @@ gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
     *out_model = NULL;
     gn2_config *defaults = NULL;
     if (!config) GN2_TRY(gn2_config_new(&defaults));
-    const gn2_status status = gn2_model_random(config ? config : defaults, out_model);
+    gn2_status status = gn2_model_random(config ? config : defaults, out_model);
     gn2_config_delete(defaults);
+    gn2_discriminants ignored;
+    if (status == GN2_OK)
+        status = gn2_discriminants_read((*out_model)->config, NULL, &ignored);
+    if (status == GN2_OK) return GN2_OK;
+    gn2_model_unref(*out_model);
+    *out_model = NULL;
     return status;
 }
 
@@ -154,4 +161,12 @@ gn2_status gn2_model_metadata_get(const gn2_model *model, const char *key,
     GN2_REQUIRE(key);
     GN2_REQUIRE(out_text);
     return gn2_model_metadata(model, key, out_text);
+}
+
+gn2_status gn2_model_config(const gn2_model *model, gn2_config **out_config)
+{
+    GN2_REQUIRE(out_config);
+    *out_config = NULL;
+    GN2_REQUIRE(model);
+    return gn2_config_copy(model->config, out_config);
 }

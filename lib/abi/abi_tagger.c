@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of tagger.h: checks, then tag/tagger.h does the work. */
 #include <gn2/tagger.h>
-#include <math.h>
+#include <string.h>
 
 #include "abi/jets.h"
 #include "tag/tagger.h"
@@ -113,6 +113,32 @@ gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
     return gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1);
 }
 
+gn2_status gn2_discriminant_get(const gn2_config *config, const char *name,
+                                double *out_fractions, int64_t classes,
+                                int64_t *out_signal, int64_t *out_rest,
+                                int32_t *out_form)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(name);
+    GN2_REQUIRE(out_fractions);
+    GN2_REQUIRE(out_signal);
+    GN2_REQUIRE(out_rest);
+    GN2_REQUIRE(out_form);
+    gn2_discriminants all;
+    GN2_TRY(gn2_discriminants_read(config, NULL, &all));
+    const int64_t own = (int64_t)gn2_config_list_count(config, "model.classes");
+    const gn2_discriminant_rule *rule = gn2_discriminant_find(&all, name);
+    if (!rule) return gn2_fail(GN2_ERR_NOT_FOUND, "no discriminant '%s'", name);
+    if (classes != own)
+        return gn2_fail(GN2_ERR_SHAPE, "%s: room for %lld classes, there are %lld",
+                        __func__, (long long)classes, (long long)own);
+    memcpy(out_fractions, rule->fraction, (size_t)classes * sizeof *out_fractions);
+    *out_signal = rule->signal;
+    *out_rest = rule->rest;
+    *out_form = rule->form;
+    return GN2_OK;
+}
+
 static gn2_status check_probabilities(const float *p, int64_t rows, int64_t classes)
 {
     for (int64_t i = 0; i < rows * classes; i++)
@@ -138,9 +164,7 @@ gn2_status gn2_discriminant(const float *probabilities, int64_t rows, int64_t cl
     GN2_REQUIRE(fractions);
     GN2_CHECK((probabilities && out) || rows == 0, "%s: NULL for %lld rows", __func__,
               (long long)rows);
-    for (int64_t k = 0; k < classes; k++)
-        GN2_CHECK(k == signal || (fractions[k] >= 0 && isfinite(fractions[k])),
-                  "%s: fractions[%lld] = %g", __func__, (long long)k, fractions[k]);
+    GN2_TRY(gn2_fractions_check(__func__, fractions, classes, signal));
     GN2_TRY(check_probabilities(probabilities, rows, classes));
     for (int64_t i = 0; i < rows; i++)
         out[i] = gn2_discriminant_value(probabilities + i * classes, classes, signal,

@@ -54,8 +54,9 @@ double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i);
 const char *gn2_config_key_of(char out_key[128], const char *format,
                               const char *object);
 
-/* Whether a constituent type's name can stand in a key; to be asked before
- * gn2_config_key_of() is. */
+/* Whether a name can stand in a key: 1 to 64 letters, digits and _. */
+int gn2_config_is_name(const char *name);
+/* The same of a constituent type; to be asked before gn2_config_key_of() is. */
 gn2_status gn2_config_check_object(const char *name);
 /* The same of a task. */
 gn2_status gn2_config_check_task(const char *name);

@@ -39,10 +39,15 @@ const gn2_config_key *gn2_config_find_row(const char *key)
     return wildcard;
 }
 
-static gn2_status check_name(const char *name, const char *list)
+int gn2_config_is_name(const char *name)
 {
     const size_t segment = strspn(name, SEGMENT);
-    if (segment > 0 && segment <= OBJECT_LENGTH && name[segment] == 0) return GN2_OK;
+    return segment > 0 && segment <= OBJECT_LENGTH && name[segment] == 0;
+}
+
+static gn2_status check_name(const char *name, const char *list)
+{
+    if (gn2_config_is_name(name)) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "%s: '%.64s': 1 to %d letters, digits and _ are possible", list,
                     name, OBJECT_LENGTH);

@@ -139,9 +139,18 @@ const gn2_config_key gn2_config_table[] = {
     {"input.unit_check", GN2_TYPE_STR, "warn", CHOICE("warn|error|off"),
      "when the mean jet pt of a call is 1000 times off the stored mean"},
 
-    /* discriminants: log(p_s / Σ f_k p_k), the light class gets what is left of 1 */
+    /* discriminants: log(p_s / Σ f_k p_k), ujets or another gets what is left of 1 */
     {"discriminant.form", GN2_TYPE_STR, "log", CHOICE("log|ratio"),
      "log of the ratio, or the ratio"},
+    {"discriminant.*.signal", GN2_TYPE_STR, "", ANY,
+     "signal class of a discriminant, whose name is D_ and more: gives the output "
+     "jets.D_… and a score of that name; D_b, D_c, D_tau are there without it where "
+     "the "
+     "model has bjets, cjets, taujets"},
+    {"discriminant.*.fractions", GN2_TYPE_STR_LIST, "", ANY,
+     "weights of its other classes, class:fraction, at most 1 in all; class:rest, or "
+     "ujets where it is not named, gets what is left of 1; empty = all to ujets, for "
+     "D_b, D_c, D_tau the f_… below; these two keys may also be set for a tagger"},
     {"discriminant.D_b.f_c", GN2_TYPE_F64, "0.2", RANGE(0, 1), "c fraction in D_b"},
     {"discriminant.D_b.f_tau", GN2_TYPE_F64, "0.01", RANGE(0, 1),
      "tau fraction in D_b"},

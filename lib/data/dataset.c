@@ -2,7 +2,8 @@
 /* Wires schema, source, sampler and reader together; hands out views. */
 #include <string.h>
 
-#include "data/dataset_internal.h"
+#include "data/dataset.h"
+#include "data/dataset_object.h"
 #include "util/alloc.h"
 #include "util/error.h"
 

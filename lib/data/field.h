@@ -6,7 +6,7 @@
 #ifndef GN2_DATA_FIELD_H
 #define GN2_DATA_FIELD_H
 
-#include "data/h5module.h"
+#include "data/hdf5/interface.h"
 
 /* IEEE binary16 ↔ float; to half rounds to nearest, ties to even. */
 float gn2_half_to_float(uint16_t half);

@@ -197,7 +197,7 @@ static gn2_status load_table(decoder *d, int64_t start, int64_t count,
     for (int64_t row = start; row < start + count;) {
         const int64_t length = slab_length(table, row, start + count);
         GN2_TRY(reserve_buffer(buffer, table->info, length));
-        GN2_TRY(gn2_h5_table_rows(table->table, row, length, buffer->data));
+        GN2_TRY(gn2_h5_table_read(table->table, row, length, buffer->data));
         d->first = row;
         GN2_TRY(d->object == 0
                     ? decode_jets(d, buffer->data, length)

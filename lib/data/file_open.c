@@ -88,7 +88,7 @@ static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t obj
     mark_label(list, &schema->origin, object);
     mark_label(list, &schema->vertex, object);
     const int64_t only = object > 0 ? (int64_t)valid : -1;
-    GN2_TRY(gn2_h5_table_choose(table->table, list->wanted, only));
+    GN2_TRY(gn2_h5_table_select(table->table, list->wanted, only));
     for (size_t i = 0; i < table->input_count; i++)
         table->input[i] = column_of(list, list->object->inputs[i]);
     if (object > 0) table->valid = column_of(list, "valid");
@@ -139,8 +139,8 @@ static gn2_status open_table(gn2_data_file *file, const gn2_schema *schema,
 {
     gn2_data_table *table = &file->table[number];
     const gn2_object *object = &schema->object[number];
-    GN2_TRY(gn2_h5_table_find(file->file, object->dataset, &table->table));
-    table->info = gn2_h5_table_shape(table->table);
+    GN2_TRY(gn2_h5_table_open(file->file, object->dataset, &table->table));
+    table->info = gn2_h5_table_info(table->table);
     if (number == 0) file->rows = table->info->rows;
     GN2_TRY(check_shape(file, object, number, table->info));
     table->input_count = object->input_count;
@@ -184,7 +184,7 @@ static gn2_status read_flavours(gn2_data_file *file, const gn2_schema *schema)
     gn2_label_map names = {0};
     name_reader reader = {schema, &names, 0};
     const gn2_status status =
-        gn2_h5_table_texts(file->table[0].table, "flavour_label", take_name, &reader);
+        gn2_h5_strings_read(file->table[0].table, "flavour_label", take_name, &reader);
     if (status == GN2_ERR_NOT_FOUND) return GN2_OK;
     GN2_TRY(status);
     if (reader.count > GN2_LABEL_MAP_MAX)
@@ -204,7 +204,7 @@ gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
     gn2_status status = GN2_OK;
     file->path = gn2_strdup(path);
     if (!file->path) return gn2_fail_memory();
-    GN2_TRY_GOTO(gn2_h5_open(path, &file->file));
+    GN2_TRY_GOTO(gn2_h5_file_open(path, &file->file));
     for (int32_t i = 0; i < schema->object_count; i++)
         GN2_TRY_GOTO(open_table(file, schema, i));
     GN2_TRY_GOTO(read_flavours(file, schema));
@@ -218,9 +218,9 @@ void gn2_data_file_close(gn2_data_file *file)
 {
     for (int32_t i = 0; i <= GN2_MAX_PARTS; i++) {
         gn2_free(file->table[i].input);
-        (void)gn2_h5_table_free(file->table[i].table);
+        (void)gn2_h5_table_close(file->table[i].table);
     }
-    (void)gn2_h5_close(file->file);
+    (void)gn2_h5_file_close(file->file);
     gn2_free(file->path);
     memset(file, 0, sizeof *file);
 }

@@ -125,71 +125,71 @@ gn2_status gn2_h5_load(void)
         return status == GN2_OK ? GN2_OK : gn2_fail(status, "%s", error); \
     } while (0)
 
-gn2_status gn2_h5_open(const char *path, gn2_h5_file **out_file)
+gn2_status gn2_h5_file_open(const char *path, gn2_h5_file **out_file)
 {
     *out_file = NULL;
     CALL(file_open, path, out_file);
 }
 
-gn2_status gn2_h5_table_find(gn2_h5_file *file, const char *name,
+gn2_status gn2_h5_table_open(gn2_h5_file *file, const char *name,
                              gn2_h5_table **out_table)
 {
     CALL(table_open, file, name, out_table);
 }
 
-const gn2_h5_info *gn2_h5_table_shape(const gn2_h5_table *table)
+const gn2_h5_info *gn2_h5_table_info(const gn2_h5_table *table)
 {
     return module->table_info(table);
 }
 
-gn2_status gn2_h5_table_choose(gn2_h5_table *table, const uint8_t *wanted, int64_t only)
+gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only)
 {
     CALL(table_select, table, wanted, only);
 }
 
-gn2_status gn2_h5_table_rows(gn2_h5_table *table, int64_t start, int64_t count,
+gn2_status gn2_h5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records)
 {
     CALL(table_read, table, start, count, records);
 }
 
-gn2_status gn2_h5_table_texts(gn2_h5_table *table, const char *attribute,
-                              gn2_h5_text_fn each, void *context)
+gn2_status gn2_h5_strings_read(gn2_h5_table *table, const char *attribute,
+                               gn2_h5_text_fn each, void *context)
 {
-    CALL(table_strings, table, attribute, each, context);
+    CALL(strings_read, table, attribute, each, context);
 }
 
-gn2_status gn2_h5_create(const char *path, gn2_h5_file **out_file)
+gn2_status gn2_h5_file_create(const char *path, gn2_h5_file **out_file)
 {
     *out_file = NULL;
     CALL(file_create, path, out_file);
 }
 
-gn2_status gn2_h5_table_make(gn2_h5_file *file, const char *name,
-                             const gn2_h5_layout *layout, gn2_h5_table **out_table)
+gn2_status gn2_h5_table_create(gn2_h5_file *file, const char *name,
+                               const gn2_h5_layout *layout, gn2_h5_table **out_table)
 {
     CALL(table_create, file, name, layout, out_table);
 }
 
-gn2_status gn2_h5_table_add(gn2_h5_table *table, int64_t count, const void *records)
+gn2_status gn2_h5_table_append(gn2_h5_table *table, int64_t count, const void *records)
 {
     CALL(table_append, table, count, records);
 }
 
-gn2_status gn2_h5_texts_set(gn2_h5_file *file, gn2_h5_table *table,
-                            const char *attribute, const char *const *items,
-                            size_t count)
+gn2_status gn2_h5_strings_write(gn2_h5_file *file, gn2_h5_table *table,
+                                const char *attribute, const char *const *items,
+                                size_t count)
 {
-    CALL(strings_set, file, table, attribute, items, count);
+    CALL(strings_write, file, table, attribute, items, count);
 }
 
-gn2_status gn2_h5_table_free(gn2_h5_table *table)
+gn2_status gn2_h5_table_close(gn2_h5_table *table)
 {
     if (!table) return GN2_OK;
     CALL(table_close, table);
 }
 
-gn2_status gn2_h5_close(gn2_h5_file *file)
+gn2_status gn2_h5_file_close(gn2_h5_file *file)
 {
     if (!file) return GN2_OK;
     CALL(file_close, file);

@@ -16,8 +16,8 @@
 gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
                                 const char *dataset, int32_t real_size)
 {
-    GN2_TRY(gn2_h5_table_find(file, dataset, &table->in));
-    table->info = gn2_h5_table_shape(table->in);
+    GN2_TRY(gn2_h5_table_open(file, dataset, &table->in));
+    table->info = gn2_h5_table_info(table->in);
     table->real_size = real_size;
     table->valid = -1;
     for (size_t i = 0; i < table->info->field_count; i++)
@@ -129,7 +129,7 @@ static gn2_status choose_input(gn2_score_table *table)
     if (table->info->rank == 2 && table->valid >= 0) wanted[table->valid] = 1;
     for (size_t i = 0; i < table->info->field_count; i++) count += wanted[i];
     const gn2_status status =
-        count ? gn2_h5_table_choose(table->in, wanted, -1) : GN2_OK;
+        count ? gn2_h5_table_select(table->in, wanted, -1) : GN2_OK;
     gn2_free(wanted);
     return status;
 }
@@ -151,7 +151,7 @@ static gn2_status make_output(gn2_score_table *table, gn2_h5_file *out,
                                       table->info->rank == 2 ? CHUNK_SLOTS : CHUNK_JETS,
                                   .field_count = table->field_count,
                                   .fields = fields};
-    const gn2_status status = gn2_h5_table_make(out, dataset, &layout, &table->out);
+    const gn2_status status = gn2_h5_table_create(out, dataset, &layout, &table->out);
     gn2_free(fields);
     return status;
 }
@@ -217,7 +217,7 @@ gn2_status gn2_score_table_begin(gn2_score_table *table, int64_t start, int64_t 
 {
     GN2_TRY(reserve(table, count));
     if (table->info->record > 0)
-        GN2_TRY(gn2_h5_table_rows(table->in, start, count, table->in_data));
+        GN2_TRY(gn2_h5_table_read(table->in, start, count, table->in_data));
     int64_t offset = 0;
     for (size_t i = 0; i < table->copied; i++) {
         copy_field(table, i, offset, count * table->info->slots);
@@ -244,8 +244,8 @@ void gn2_score_table_put(const gn2_score_table *table, size_t index, int64_t off
 
 gn2_status gn2_score_table_close(gn2_score_table *table)
 {
-    (void)gn2_h5_table_free(table->in);
-    const gn2_status status = gn2_h5_table_free(table->out);
+    (void)gn2_h5_table_close(table->in);
+    const gn2_status status = gn2_h5_table_close(table->out);
     for (size_t i = 0; i < table->field_count; i++) gn2_free(table->field[i].name);
     gn2_free(table->field);
     gn2_free(table->in_data);

@@ -14,6 +14,7 @@
 #include "config/alias.h"
 #include "data/dataset.h"
 #include "data/score_table.h"
+#include "tag/discriminant.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/str.h"
@@ -29,6 +30,8 @@ struct gn2_score_writer {
     int32_t with_tracks, made;
     int32_t with_d_b, with_origin, with_vertex; /* as at the first rows */
     size_t classes, origins;
+    gn2_discriminants discriminants;
+    float *values; /* of one of them, a slab's */
     int64_t rows;
     float *slot_origin; /* a slab's packed rows, unpacked */
     int32_t *slot_vertex;
@@ -91,7 +94,7 @@ static gn2_status open_input(gn2_score_writer *w, const char *input)
 {
     const int32_t real_size = is_yes(w->config, "scores.half_precision") ? 2 : 4;
     const char *dataset = dataset_of(w->config, "jets");
-    GN2_TRY(gn2_h5_open(input, &w->in));
+    GN2_TRY(gn2_h5_file_open(input, &w->in));
     GN2_TRY(gn2_score_table_open(&w->jets, w->in, dataset, real_size));
     if (w->jets.info->rank != 1)
         return gn2_fail(GN2_ERR_FORMAT, "'%s': dataset '%s' has %d dimensions, not 1",
@@ -126,8 +129,8 @@ static gn2_status create_output(gn2_score_writer *w, const char *path)
     w->path = gn2_strdup(path);
     if (!w->path) return gn2_fail_memory();
     GN2_TRY(make_temporary(w));
-    GN2_TRY(gn2_h5_create(w->temporary, &w->out));
-    return gn2_h5_texts_set(w->out, NULL, "writer_version", version, 1);
+    GN2_TRY(gn2_h5_file_create(w->temporary, &w->out));
+    return gn2_h5_strings_write(w->out, NULL, "writer_version", version, 1);
 }
 
 gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
@@ -143,7 +146,10 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
                         : gn2_config_new(&w->config));
     w->classes = gn2_config_list_count(model, "model.classes");
     w->origins = gn2_config_list_count(model, "task.track_origin.classes");
+    GN2_TRY_GOTO(gn2_discriminants_read(w->model, w->config, &w->discriminants));
     GN2_TRY_GOTO(open_input(w, input));
+    w->values = gn2_alloc((size_t)gn2_score_table_slab(&w->jets), sizeof *w->values);
+    if (!w->values) GN2_TRY_GOTO(gn2_fail_memory());
     GN2_TRY_GOTO(create_output(w, path));
     *out_writer = w;
     return GN2_OK;
@@ -165,6 +171,12 @@ static gn2_status add_real(const gn2_score_writer *w, gn2_score_table *table,
     return gn2_score_table_add(table, name, GN2_H5_FLOAT, table->real_size);
 }
 
+/* D_b comes from the caller, if at all. */
+static int is_given(const gn2_discriminant_rule *rule)
+{
+    return strcmp(rule->name, "D_b") == 0;
+}
+
 static gn2_status add_jet_fields(gn2_score_writer *w)
 {
     for (size_t i = 0; i < w->classes; i++) {
@@ -173,7 +185,15 @@ static gn2_status add_jet_fields(gn2_score_writer *w)
                              sizeof suffix);
         GN2_TRY(add_real(w, &w->jets, suffix));
     }
-    return w->with_d_b ? add_real(w, &w->jets, "Db") : GN2_OK;
+    if (w->with_d_b) GN2_TRY(add_real(w, &w->jets, "Db"));
+    for (size_t i = 0; i < w->discriminants.count; i++) {
+        const gn2_discriminant_rule *rule = &w->discriminants.rule[i];
+        char suffix[SCORE_NAME_SIZE];
+        if (is_given(rule)) continue;
+        snprintf(suffix, sizeof suffix, "D%s", rule->name + strlen("D_"));
+        GN2_TRY(add_real(w, &w->jets, suffix));
+    }
+    return GN2_OK;
 }
 
 static gn2_status add_track_fields(gn2_score_writer *w)
@@ -220,6 +240,34 @@ static int64_t bytes_copied(const gn2_score_table *table)
     return offset;
 }
 
+static const float *values_of(gn2_score_writer *w, const gn2_discriminant_rule *rule,
+                              const float *p, int64_t count)
+{
+    const int64_t classes = (int64_t)w->classes;
+    for (int64_t i = 0; i < count; i++)
+        w->values[i] = gn2_discriminant_value(p + i * classes, classes, rule->signal,
+                                              rule->fraction, rule->form);
+    return w->values;
+}
+
+static void put_discriminants(gn2_score_writer *w, const scores *s, size_t field,
+                              int64_t offset)
+{
+    const gn2_score_table *t = &w->jets;
+    const float *p = s->probabilities + s->row * (int64_t)w->classes;
+    if (s->d_b) {
+        gn2_score_table_put(t, field++, offset, s->d_b + s->row, 1, s->count);
+        offset += t->real_size;
+    }
+    for (size_t i = 0; i < w->discriminants.count; i++) {
+        const gn2_discriminant_rule *rule = &w->discriminants.rule[i];
+        if (is_given(rule)) continue;
+        gn2_score_table_put(t, field++, offset, values_of(w, rule, p, s->count), 1,
+                            s->count);
+        offset += t->real_size;
+    }
+}
+
 static gn2_status write_jets(gn2_score_writer *w, scores *s)
 {
     gn2_score_table *t = &w->jets;
@@ -230,8 +278,8 @@ static gn2_status write_jets(gn2_score_writer *w, scores *s)
     size_t field = t->copied;
     for (int64_t c = 0; c < classes; c++, offset += t->real_size)
         gn2_score_table_put(t, field++, offset, values + c, classes, s->count);
-    if (s->d_b) gn2_score_table_put(t, field, offset, s->d_b + s->row, 1, s->count);
-    return gn2_h5_table_add(t->out, s->count, t->out_data);
+    put_discriminants(w, s, field, offset);
+    return gn2_h5_table_append(t->out, s->count, t->out_data);
 }
 
 static void put_marks(const gn2_score_writer *w, const scores *s, int64_t offset)
@@ -316,7 +364,7 @@ static gn2_status write_tracks(gn2_score_writer *w, scores *given)
                             slab.origin + slab.row * t->info->slots * origins + k,
                             origins, slots);
     put_marks(w, &slab, offset);
-    return gn2_h5_table_add(t->out, slab.count, t->out_data);
+    return gn2_h5_table_append(t->out, slab.count, t->out_data);
 }
 
 static gn2_status write_slabs(gn2_score_table *table, int64_t count, scores *s,
@@ -405,7 +453,7 @@ static gn2_status close_output(gn2_score_writer *w)
     if (!w->made) status = make_tables(w);
     const gn2_status jets = gn2_score_table_close(&w->jets);
     const gn2_status tracks = gn2_score_table_close(&w->tracks);
-    const gn2_status file = gn2_h5_close(w->out);
+    const gn2_status file = gn2_h5_file_close(w->out);
     w->out = NULL;
     GN2_TRY(status);
     GN2_TRY(jets);
@@ -429,9 +477,10 @@ void gn2_score_writer_free_impl(gn2_score_writer *w)
     if (!w) return;
     (void)gn2_score_table_close(&w->jets);
     (void)gn2_score_table_close(&w->tracks);
-    (void)gn2_h5_close(w->out);
-    (void)gn2_h5_close(w->in);
+    (void)gn2_h5_file_close(w->out);
+    (void)gn2_h5_file_close(w->in);
     if (w->temporary) unlink(w->temporary);
+    gn2_free(w->values);
     gn2_free(w->slot_origin);
     gn2_free(w->slot_vertex);
     gn2_free(w->temporary);

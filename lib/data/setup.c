@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "data/dataset_internal.h"
+#include "data/dataset.h"
+#include "data/dataset_object.h"
 #include "data/dicts.h"
 #include "data/stats.h"
 #include "util/alloc.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which instruction sets processor and operating system offer together. It does
- * not choose kernels: kernels.c does.
+ * not choose kernels: tables.c does.
  */
 #include "kernels/kernels.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who fills the table: one function a file, called by kernels.c alone. The
+ * Who fills the table: one function a file, called by tables.c alone. The
  * reference fills every slot, the files of an instruction set overwrite theirs.
  */
 #ifndef GN2_KERNELS_FILL_H

@@ -5,6 +5,7 @@
 
 #include "net/parametrization.h"
 #include "net/tasks.h"
+#include "optim/optimizer.h"
 #include "util/error.h"
 
 static int choice(const gn2_config *c, const char *key, const char *const *words)
@@ -152,7 +153,7 @@ static gn2_status read_parametrization(const gn2_config *c, gn2_hparams *h)
         return gn2_fail(GN2_ERR_INVALID_ARG, "model.parametrization: no '%s'", name);
     h->parametrization = (int)(row - gn2_parametrizations);
     h->base_width = gn2_config_i64(c, "model.base_width");
-    h->sgd = says(c, "optim.name", "sgd");
+    h->rule = gn2_optimizer_find_f32(gn2_config_str(c, "optim.name"))->rule;
     if (row->relative) GN2_TRY(read_base_head_dim(c, h, &base_head_dim));
     row->forward(h, base_head_dim);
     return read_zero_start(c, h);

@@ -7,6 +7,7 @@
 #include "layers/block.h"
 #include "layers/mlp.h"
 #include "layers/readout.h"
+#include "optim/optimizer_kind.h"
 
 #define GN2_MAX_SEQUENCES 8
 #define GN2_MAX_TASKS 16
@@ -62,7 +63,7 @@ typedef struct gn2_hparams {
     int zero_readout, zero_query; /* only with mup */
     int plain_decay;              /* wd_mult 1 whatever lr_mult */
     int replace_non_finite;       /* inputs: by the defaults, instead of an error */
-    int sgd; /* which optimiser's multipliers the parameter table shows */
+    gn2_update_rule rule;         /* whose multipliers the parameter table shows */
     uint64_t seed;
 } gn2_hparams;
 

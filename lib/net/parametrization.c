@@ -47,9 +47,10 @@ static void mup_tensor(const gn2_hparams *h, gn2_tensor *t)
     /* random biases: of the same size at every width, whatever grows */
     if (t->form == GN2_FORM_BIAS && t->growth & GN2_GROWS_IN) t->init_std *= sqrt(m);
     if (t->role == GN2_ROLE_FINITE) return;
-    if (t->role == GN2_ROLE_HIDDEN && !h->sgd) t->lr_mult = 1 / m;
+    if (t->role == GN2_ROLE_HIDDEN && h->rule == GN2_UPDATE_ADAPTIVE)
+        t->lr_mult = 1 / m;
     /* only its inputs grow: rate as of a hidden tensor where a norm follows */
-    if (t->role != GN2_ROLE_HIDDEN && h->sgd) t->lr_mult = m;
+    if (t->role != GN2_ROLE_HIDDEN && h->rule == GN2_UPDATE_GRADIENT) t->lr_mult = m;
     if (t->role == GN2_ROLE_OUTPUT) {
         t->forward_mult = 1 / m;
         t->init_std *= sqrt(m);
@@ -69,12 +70,14 @@ static void absolute_forward(gn2_hparams *h, double base_head_dim)
 static void absolute_tensor(const gn2_hparams *h, gn2_tensor *t)
 {
     const double in = (double)t->fan_in, out = (double)t->fan_out;
-    if (t->role == GN2_ROLE_HIDDEN && !h->sgd) t->lr_mult = 1 / in;
+    if (t->role == GN2_ROLE_HIDDEN && h->rule == GN2_UPDATE_ADAPTIVE)
+        t->lr_mult = 1 / in;
     if (t->role == GN2_ROLE_OUTPUT) {
         t->lr_mult = 1 / in;
         t->init_std = 1 / in;
     }
-    if ((t->role == GN2_ROLE_INPUT || t->role == GN2_ROLE_BIAS) && h->sgd)
+    if ((t->role == GN2_ROLE_INPUT || t->role == GN2_ROLE_BIAS) &&
+        h->rule == GN2_UPDATE_GRADIENT)
         t->lr_mult = out;
     t->wd_mult = 1 / t->lr_mult;
 }

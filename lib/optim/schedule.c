@@ -3,6 +3,7 @@
  * With e1 = pct·S − 1 (a real number) the end of the warm-up and e2 = S − 1:
  *   warm-up  k ≤ e1   p = k/e1
  *   descent  k > e1   p = (k − e1)/(e2 − e1)
+ * A schedule is a function and a row of the table below it.
  * Source of e1 and of the cosine: torch.optim.lr_scheduler.OneCycleLR.
  */
 #include "optim/schedule.h"
@@ -14,8 +15,6 @@
 
 #define PI 3.14159265358979323846
 
-typedef double (*curve)(double from, double to, double p);
-
 static double cosine(double from, double to, double p)
 {
     return to + (from - to) / 2 * (1 + cos(PI * p));
@@ -26,30 +25,123 @@ static double line(double from, double to, double p)
     return from + (to - from) * p;
 }
 
-static double flat(double from, double to, double p)
+static double warm_end(const gn2_schedule *s)
 {
-    (void)to;
-    (void)p;
-    return from;
+    return s->pct_start * (double)s->steps - 1;
 }
 
-/* How each kind goes up and down, and whether β1 moves along. */
-static const struct shape {
+/* Is step k in the warm-up, and how far? */
+static int is_warming(const gn2_schedule *s, double k, double *out_p)
+{
+    const double e1 = warm_end(s);
+    if (k > e1 || e1 <= 0) return 0;
+    *out_p = k / e1;
+    return 1;
+}
+
+/* How far step k is in a descent that begins at `start`. */
+static double descent(const gn2_schedule *s, double k, double start)
+{
+    const double last = (double)(s->steps - 1);
+    return k > start && last > start ? (k - start) / (last - start) : 0;
+}
+
+/* ---- the schedules ---- */
+
+typedef struct rates {
+    double lr, beta1;
+} rates;
+
+/* torch OneCycleLR, two cosine phases; keeps torch's negative e1. */
+static rates onecycle(const gn2_schedule *s, double k)
+{
+    double p;
+    if (is_warming(s, k, &p))
+        return (rates){cosine(s->initial, s->max, p),
+                       cosine(s->beta1_max, s->beta1_min, p)};
+    p = descent(s, k, warm_end(s));
+    return (rates){cosine(s->max, s->end, p), cosine(s->beta1_min, s->beta1_max, p)};
+}
+
+static gn2_status check_onecycle(const gn2_schedule *s)
+{
+    if (warm_end(s) != 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "schedule.pct_start %g of %lld steps: a warm-up of exactly one "
+                    "step is undefined in a onecycle schedule",
+                    s->pct_start, (long long)s->steps);
+}
+
+/* Linear warm-up; without one `max` at step 0; cosine down to `end`. */
+static rates warm_cosine(const gn2_schedule *s, double k)
+{
+    double p;
+    if (is_warming(s, k, &p)) return (rates){line(s->initial, s->max, p), s->beta1_max};
+    p = descent(s, k, fmax(warm_end(s), 0));
+    return (rates){cosine(s->max, s->end, p), s->beta1_max};
+}
+
+/* `max` at every step, endless. */
+static rates constant(const gn2_schedule *s, double k)
+{
+    (void)k;
+    return (rates){s->max, s->beta1_max};
+}
+
+/* Linear warm-up, line down to `end`. */
+static rates linear(const gn2_schedule *s, double k)
+{
+    double p;
+    if (is_warming(s, k, &p)) return (rates){line(s->initial, s->max, p), s->beta1_max};
+    p = descent(s, k, fmax(warm_end(s), 0));
+    return (rates){line(s->max, s->end, p), s->beta1_max};
+}
+
+/* Linear warm-up, stable, line down to `end`. */
+static rates wsd(const gn2_schedule *s, double k)
+{
+    const double last = (double)(s->steps - 1);
+    const double decay = last - s->decay_share * (double)s->steps;
+    double p;
+    if (is_warming(s, k, &p)) return (rates){line(s->initial, s->max, p), s->beta1_max};
+    p = descent(s, k, fmax(decay, fmax(warm_end(s), 0)));
+    return (rates){line(s->max, s->end, p), s->beta1_max};
+}
+
+struct gn2_schedule_kind {
     const char *name;
-    curve up, down;
-    int cycles;
-} shapes[] = {
-    [GN2_SCHEDULE_ONECYCLE] = {"onecycle", cosine, cosine, 1},
-    [GN2_SCHEDULE_COSINE] = {"cosine", line, cosine, 0},
-    [GN2_SCHEDULE_CONSTANT] = {"constant", NULL, flat, 0},
-    [GN2_SCHEDULE_LINEAR] = {"linear", line, line, 0},
-    [GN2_SCHEDULE_WSD] = {"wsd", line, line, 0},
+    rates (*at)(const gn2_schedule *s, double k);
+    int endless;                                /* needs no number of steps */
+    gn2_status (*check)(const gn2_schedule *s); /* NULL: nothing of its own */
 };
+
+static const gn2_schedule_kind kinds[] = {
+    {.name = "onecycle", .at = onecycle, .check = check_onecycle},
+    {.name = "cosine", .at = warm_cosine},
+    {.name = "constant", .at = constant, .endless = 1},
+    {.name = "linear", .at = linear},
+    {.name = "wsd", .at = wsd},
+};
+#define KIND_COUNT (sizeof kinds / sizeof kinds[0])
+
+/* ---- what they have in common ---- */
+
+const char *gn2_schedule_name(size_t i)
+{
+    return i < KIND_COUNT ? kinds[i].name : NULL;
+}
+
+const gn2_schedule_kind *gn2_schedule_find(const char *name)
+{
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        if (strcmp(kinds[i].name, name) == 0) return &kinds[i];
+    return NULL;
+}
 
 void gn2_schedule_read(const gn2_config *config, gn2_schedule *out)
 {
-    const char *name = gn2_config_str(config, "schedule.name");
     *out = (gn2_schedule){
+        .kind = gn2_schedule_find(gn2_config_str(config, "schedule.name")),
         .steps = gn2_config_i64(config, "schedule.steps"),
         .initial = gn2_config_f64(config, "schedule.initial"),
         .max = gn2_config_f64(config, "schedule.max"),
@@ -59,59 +151,27 @@ void gn2_schedule_read(const gn2_config *config, gn2_schedule *out)
         .beta1_max = gn2_config_f64(config, "schedule.beta1_max"),
         .beta1_min = gn2_config_f64(config, "schedule.beta1_min"),
     };
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        if (strcmp(shapes[i].name, name) == 0) out->kind = (gn2_schedule_kind)i;
-}
-
-static double warm_end(const gn2_schedule *s)
-{
-    return s->pct_start * (double)s->steps - 1;
 }
 
 gn2_status gn2_schedule_check(const gn2_schedule *s)
 {
-    if (s->kind == GN2_SCHEDULE_CONSTANT) return GN2_OK;
+    if (s->kind->endless) return GN2_OK;
     if (s->steps < 1)
         return gn2_fail(GN2_ERR_STATE,
                         "schedule.steps is not set: the %s schedule needs its length",
-                        shapes[s->kind].name);
-    if (s->kind == GN2_SCHEDULE_ONECYCLE && warm_end(s) == 0)
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "schedule.pct_start %g of %lld steps: a warm-up of exactly one "
-                        "step is undefined in a onecycle schedule",
-                        s->pct_start, (long long)s->steps);
-    return GN2_OK;
+                        s->kind->name);
+    return s->kind->check ? s->kind->check(s) : GN2_OK;
 }
 
 int64_t gn2_schedule_length(const gn2_schedule *s)
 {
-    return s->kind == GN2_SCHEDULE_CONSTANT ? INT64_MAX : s->steps;
-}
-
-/* Where the descent begins. */
-static double descent_start(const gn2_schedule *s)
-{
-    const double e1 = warm_end(s), last = (double)(s->steps - 1);
-    /* onecycle keeps torch's negative e1; the others start at `max` at step 0 */
-    if (s->kind == GN2_SCHEDULE_ONECYCLE) return e1;
-    const double warm = fmax(e1, 0);
-    if (s->kind != GN2_SCHEDULE_WSD) return warm;
-    return fmax(last - s->decay_share * (double)s->steps, warm);
+    return s->kind->endless ? INT64_MAX : s->steps;
 }
 
 void gn2_schedule_at(const gn2_schedule *s, int64_t step, double *out_lr,
                      double *out_beta1)
 {
-    const struct shape *shape = &shapes[s->kind];
-    const double k = (double)step, e1 = warm_end(s), last = (double)(s->steps - 1);
-    *out_beta1 = s->beta1_max;
-    if (shape->up && k <= e1 && e1 > 0) {
-        *out_lr = shape->up(s->initial, s->max, k / e1);
-        if (shape->cycles) *out_beta1 = shape->up(s->beta1_max, s->beta1_min, k / e1);
-        return;
-    }
-    const double start = descent_start(s);
-    const double p = k > start && last > start ? (k - start) / (last - start) : 0;
-    *out_lr = shape->down(s->max, s->end, p);
-    if (shape->cycles) *out_beta1 = shape->down(s->beta1_min, s->beta1_max, p);
+    const rates r = s->kind->at(s, (double)step);
+    *out_lr = r.lr;
+    *out_beta1 = r.beta1;
 }

@@ -9,22 +9,22 @@
 
 #include "config/config.h"
 
-typedef enum gn2_schedule_kind {
-    GN2_SCHEDULE_ONECYCLE = 0, /* torch OneCycleLR, two cosine phases */
-    GN2_SCHEDULE_COSINE = 1,   /* linear warm-up, cosine down to `end` */
-    GN2_SCHEDULE_CONSTANT = 2, /* `max` at every step, endless */
-    GN2_SCHEDULE_LINEAR = 3,   /* linear warm-up, line down to `end` */
-    GN2_SCHEDULE_WSD = 4       /* linear warm-up, stable, line down to `end` */
-} gn2_schedule_kind;
+/* A row of the table, its name the word of schedule.name. */
+typedef struct gn2_schedule_kind gn2_schedule_kind;
 
 typedef struct gn2_schedule {
-    gn2_schedule_kind kind;
+    const gn2_schedule_kind *kind;
     int64_t steps; /* S; 0: not known yet */
     double initial, max, end;
     double pct_start;   /* share of S in the warm-up */
     double decay_share; /* wsd: share of S in the decay */
     double beta1_max, beta1_min;
 } gn2_schedule;
+
+/* Name of row i of the table; NULL after the last. */
+const char *gn2_schedule_name(size_t i);
+/* Row of a name, NULL if there is none. */
+const gn2_schedule_kind *gn2_schedule_find(const char *name);
 
 /* Keys `schedule.*`; `steps` may still be 0. Nothing is checked. */
 void gn2_schedule_read(const gn2_config *config, gn2_schedule *out);

@@ -63,8 +63,7 @@ static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
     GN2_TRY(gn2_compute_read_tagger(config, &t->product));
     t->chunk_tokens = gn2_config_i64(config, "tagger.chunk_tokens");
     t->unit_check = read_unit_check(t->model);
-    for (int id = 0; id < 3; id++)
-        gn2_discriminant_of(t->model, (gn2_discriminant_id)id, &t->rule[id]);
+    GN2_TRY(gn2_discriminants_read(t->model->config, config, &t->discriminants));
     GN2_TRY(gn2_model_net(t->model, &t->product, &t->net));
     return set_workers(t, threads ? (int32_t)threads : gn2_cpu_available());
 }

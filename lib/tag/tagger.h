@@ -4,6 +4,7 @@
 #define GN2_TAG_TAGGER_H
 
 #include "net/jets.h"
+#include "net/model.h"
 #include "tag/discriminant.h"
 #include "util/threads.h"
 
@@ -11,10 +12,8 @@
 typedef enum gn2_output_kind {
     GN2_OUT_PROBABILITIES,
     GN2_OUT_LOGITS,
-    GN2_OUT_D_B,
-    GN2_OUT_D_C,
-    GN2_OUT_D_TAU,
-    GN2_OUT_EMBEDDING, /* of the jets */
+    GN2_OUT_DISCRIMINANT, /* object: number of the rule */
+    GN2_OUT_EMBEDDING,    /* of the jets */
     GN2_OUT_ORIGIN,
     GN2_OUT_ORIGIN_LOGITS,
     GN2_OUT_TRACK_EMBEDDING,
@@ -39,7 +38,7 @@ struct gn2_tagger {
     gn2_space_f32 **space; /* (workers) */
     gn2_chunk *chunks;
     size_t chunk_capacity;
-    gn2_discriminant_rule rule[3];
+    gn2_discriminants discriminants;
 };
 
 gn2_status gn2_tag_new(gn2_model *model, const gn2_config *config,

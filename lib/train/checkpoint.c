@@ -12,6 +12,9 @@
 #include "train/trainer.h"
 
 #define PREFIX "trainer."
+#define OPTIMIZER_KEY PREFIX "optimizer"
+/* In its place in older files: 0 for adamw, 1 for sgd. */
+#define OLD_OPTIMIZER_KEY PREFIX "sgd"
 #define NAME_SIZE 160 /* prefix and a tensor's name */
 
 /* ---- numbers of a checkpoint ---- */
@@ -24,25 +27,18 @@ typedef enum state_id {
     STATE_SHARDS,
     STATE_CHUNK,
     STATE_SEED,
-    STATE_SGD,
     STATE_COUNT
 } state_id;
 
 static const char *const state_keys[STATE_COUNT] = {
     PREFIX "step",   PREFIX "schedule_steps", PREFIX "epoch", PREFIX "batch",
-    PREFIX "shards", PREFIX "chunk_tokens",   PREFIX "seed",  PREFIX "sgd",
+    PREFIX "shards", PREFIX "chunk_tokens",   PREFIX "seed",
 };
 
 /* Bounds of the keys of the config they come from; epoch and batch: of counts. */
 static const int64_t state_max[STATE_COUNT] = {
-    INT64_C(1) << 53,
-    INT64_C(1) << 53,
-    INT64_C(1) << 53,
-    INT64_C(1) << 53,
-    1024,
-    1048576,
-    INT64_C(1) << 53,
-    1,
+    INT64_C(1) << 53, INT64_C(1) << 53, INT64_C(1) << 53, INT64_C(1) << 53, 1024,
+    1048576,          INT64_C(1) << 53,
 };
 
 typedef int64_t state[STATE_COUNT];
@@ -57,29 +53,28 @@ static void get_state(const gn2_trainer *t, state out)
     out[STATE_SHARDS] = o->shards;
     out[STATE_CHUNK] = o->chunk_tokens;
     out[STATE_SEED] = (int64_t)o->seed;
-    out[STATE_SGD] = o->optim.sgd;
 }
 
 /* ---- writing ---- */
 
 /* Moment tensor `name` of a parameter: "trainer.m.<parameter>". */
-static gn2_tensor_info moment_info(const gn2_tensor *t, char which,
+static gn2_tensor_info moment_info(const gn2_tensor *t, const char *moment,
                                    char name[NAME_SIZE])
 {
-    snprintf(name, NAME_SIZE, PREFIX "%c.%s", which, t->name);
+    snprintf(name, NAME_SIZE, PREFIX "%s.%s", moment, t->name);
     return (gn2_tensor_info){
         .name = name, .dtype = GN2_DTYPE_F32, .rank = 1, .shape = {(uint64_t)t->count}};
 }
 
-static gn2_status put_moments(const gn2_trainer *t, char which, const float *moments,
-                              gn2_container_writer *writer)
+static gn2_status put_moment(const gn2_trainer *t, const char *moment,
+                             const float *values, gn2_container_writer *writer)
 {
     const gn2_params *params = t->model->params;
-    for (size_t i = 0; moments && i < params->count; i++) {
+    for (size_t i = 0; i < params->count; i++) {
         char name[NAME_SIZE];
-        const gn2_tensor_info info = moment_info(&params->tensor[i], which, name);
-        GN2_TRY(gn2_container_add_tensor(writer, &info,
-                                         moments + params->tensor[i].offset));
+        const gn2_tensor_info info = moment_info(&params->tensor[i], moment, name);
+        GN2_TRY(
+            gn2_container_add_tensor(writer, &info, values + params->tensor[i].offset));
     }
     return GN2_OK;
 }
@@ -95,8 +90,11 @@ static gn2_status put_all(const gn2_trainer *t, gn2_container_writer *writer)
         snprintf(text, sizeof text, "%lld", (long long)s[i]);
         GN2_TRY(gn2_container_add_header(writer, state_keys[i], text));
     }
-    GN2_TRY(put_moments(t, 'm', t->engine->optimizer.m, writer));
-    return put_moments(t, 'v', t->engine->optimizer.v, writer);
+    const gn2_optimizer_f32 *o = &t->engine->optimizer;
+    GN2_TRY(gn2_container_add_header(writer, OPTIMIZER_KEY, o->kind->name));
+    for (int i = 0; o->kind->moment[i]; i++)
+        GN2_TRY(put_moment(t, o->kind->moment[i], o->moment[i], writer));
+    return GN2_OK;
 }
 
 gn2_status gn2_train_save(const gn2_trainer *t, const char *path)
@@ -198,23 +196,41 @@ static gn2_status check_config(const loader *l)
     return compare(ours, theirs, origin);
 }
 
+/* NULL: the file does not say. */
+static const char *optimizer_name(const gn2_container *file)
+{
+    const char *name = gn2_container_header(file, OPTIMIZER_KEY);
+    const char *old = gn2_container_header(file, OLD_OPTIMIZER_KEY);
+    if (name || !old) return name;
+    return strcmp(old, "0") == 0 ? "adamw" : strcmp(old, "1") == 0 ? "sgd" : NULL;
+}
+
+static gn2_status check_optimizer(const loader *l)
+{
+    const char *origin = gn2_container_origin(l->file);
+    const char *ours = l->trainer->engine->optimizer.kind->name;
+    const char *theirs = optimizer_name(l->file);
+    if (!theirs)
+        return gn2_fail(GN2_ERR_FORMAT, "%s: not a checkpoint: no '%s'", origin,
+                        OPTIMIZER_KEY);
+    if (strcmp(theirs, ours) == 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: optim.name = %.40s, the trainer's is %s",
+                    origin, theirs, ours);
+}
+
 static gn2_status check_same(const loader *l)
 {
     GN2_TRY(check_tensors(l));
     GN2_TRY(check_config(l));
-    if (l->state[STATE_SGD] == l->trainer->engine->options.optim.sgd) return GN2_OK;
-    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: optim.name = %s, the trainer's is %s",
-                    gn2_container_origin(l->file),
-                    l->state[STATE_SGD] ? "sgd" : "adamw",
-                    l->state[STATE_SGD] ? "adamw" : "sgd");
+    return check_optimizer(l);
 }
 
-static gn2_status read_moment(const loader *l, char which, const gn2_tensor *t,
+static gn2_status read_moment(const loader *l, const char *moment, const gn2_tensor *t,
                               float *out)
 {
     char name[NAME_SIZE];
     size_t index;
-    const gn2_tensor_info needs = moment_info(t, which, name);
+    const gn2_tensor_info needs = moment_info(t, moment, name);
     GN2_TRY(gn2_container_find(l->file, name, &index));
     const gn2_tensor_info *has = gn2_container_tensor_info(l->file, index);
     if (has->dtype != needs.dtype || has->rank != 1 || has->shape[0] != needs.shape[0])
@@ -232,8 +248,8 @@ static gn2_status read_moments(const loader *l)
     gn2_optimizer_f32 *o = &l->engine->optimizer;
     for (size_t i = 0; i < params->count; i++) {
         const gn2_tensor *t = &params->tensor[i];
-        GN2_TRY(read_moment(l, 'm', t, o->m + t->offset));
-        if (o->v) GN2_TRY(read_moment(l, 'v', t, o->v + t->offset));
+        for (int k = 0; o->kind->moment[k]; k++)
+            GN2_TRY(read_moment(l, o->kind->moment[k], t, o->moment[k] + t->offset));
     }
     return GN2_OK;
 }

@@ -43,8 +43,9 @@ static gn2_status create_arrays(R(gn2_engine) *engine)
 static gn2_status create_optimizer(R(gn2_engine) *engine)
 {
     engine->optimizer = (R(gn2_optimizer)){.options = engine->options.optim,
-                                           .params = engine->params,
-                                           .pieces = &engine->pieces,
+                                           .total = engine->params->total,
+                                           .piece = engine->pieces.piece,
+                                           .piece_count = engine->pieces.count,
                                            .kernels = engine->net->kernels};
     return R(gn2_optimizer_create)(&engine->optimizer);
 }
@@ -94,10 +95,9 @@ void R(gn2_engine_free)(R(gn2_engine) *engine)
 size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine)
 {
     const size_t arenas = (size_t)engine->options.shards + (engine->previous ? 2 : 1);
-    const size_t moments = engine->optimizer.v ? 2 : 1;
     size_t bytes = sizeof *engine + R(gn2_net_bytes)(engine->net);
     bytes += arenas * (size_t)engine->stride * sizeof(real);
-    bytes += moments * (size_t)engine->params->total * sizeof(real);
+    bytes += R(gn2_optimizer_bytes)(&engine->optimizer);
     bytes +=
         engine->pieces.count * (sizeof *engine->pieces.piece + sizeof *engine->squares);
     bytes += (size_t)engine->options.shards * sizeof *engine->shard;

@@ -26,7 +26,8 @@ static const char *const sample_class[SAMPLE_COUNT] = {"bjets", "ujets", "cjets"
 
 typedef struct evaluation {
     gn2_trainer *trainer;
-    gn2_discriminant_rule rule;
+    gn2_discriminants discriminants;
+    const gn2_discriminant_rule *d; /* D_b, NULL: the model has none */
     int64_t class_of[SAMPLE_COUNT]; /* −1: the model has none */
     double *sums;                   /* (jets, tasks, GN2_MAX_SUMS) of the batch */
     int64_t sums_capacity;
@@ -48,12 +49,15 @@ static int64_t find_class(const gn2_model *model, const char *name)
     return -1;
 }
 
-static void begin(evaluation *e, gn2_trainer *trainer)
+static gn2_status begin(evaluation *e, gn2_trainer *trainer)
 {
     *e = (evaluation){.trainer = trainer};
-    gn2_discriminant_of(trainer->model, GN2_D_B, &e->rule);
     for (int s = 0; s < SAMPLE_COUNT; s++)
         e->class_of[s] = find_class(trainer->model, sample_class[s]);
+    GN2_TRY(gn2_discriminants_read(trainer->model->config, NULL, &e->discriminants));
+    e->d = gn2_discriminant_find(&e->discriminants, "D_b");
+    if (e->d) e->class_of[SAMPLE_B] = e->d->signal;
+    return GN2_OK;
 }
 
 /* Of task k and jet b of the batch. */
@@ -74,13 +78,13 @@ static void end(evaluation *e)
 static void visit_scores(evaluation *e, const gn2_pass_f32 *pass)
 {
     const int64_t classes = pass->net->h->classes;
-    if (e->rule.signal < 0) return;
+    if (!e->d) return;
     for (int64_t b = 0; b < pass->chunk.jets; b++) {
         float p[GN2_MAX_CLASSES];
         const float *logits = pass->space->head[pass->net->h->flavour].logits;
         pass->ctx.kernels->softmax(p, logits + b * classes, 1, classes);
         e->d_b[pass->chunk.first + b] = gn2_discriminant_value(
-            p, classes, e->rule.signal, e->rule.fraction, e->rule.form);
+            p, classes, e->d->signal, e->d->fraction, e->d->form);
     }
 }
 
@@ -138,7 +142,7 @@ static gn2_status keep_scores(evaluation *e, const int32_t *flavour, int64_t jet
         gn2_scores *scores = &e->scores[s];
         GN2_TRY(reserve(&scores->value, &e->score_capacity[s], scores->count,
                         scores->count + jets));
-        if (e->rule.signal < 0 || e->class_of[s] < 0) continue;
+        if (!e->d || e->class_of[s] < 0) continue;
         for (int64_t b = 0; b < jets; b++)
             if (flavour[b] == e->class_of[s])
                 scores->value[scores->count++] = e->d_b[b];
@@ -239,8 +243,8 @@ gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
                               gn2_metrics *out_metrics)
 {
     evaluation e;
-    begin(&e, t);
-    const gn2_status status = evaluate_all(&e, dataset);
+    gn2_status status = begin(&e, t);
+    if (status == GN2_OK) status = evaluate_all(&e, dataset);
     if (status == GN2_OK) fill(&e, out_metrics);
     end(&e);
     return status;

@@ -22,7 +22,7 @@ gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *ou
             strcmp(gn2_config_str(t->config, "train.probe_updates"), "yes") == 0,
         .pool = t->pool,
     };
-    gn2_optim_options_read(t->config, &out->optim);
+    gn2_optim_options_read_f32(t->config, &out->optim);
     return gn2_compute_read_trainer(t->config, &out->product);
 }
 
@@ -45,9 +45,9 @@ static gn2_status make_params(gn2_trainer *t)
 {
     const gn2_params *from = t->model->params;
     t->h = t->model->h;
-    t->h.sgd = strcmp(gn2_config_str(t->config, "optim.name"), "sgd") == 0;
+    t->h.rule = gn2_optimizer_find_f32(gn2_config_str(t->config, "optim.name"))->rule;
     GN2_TRY(gn2_params_create(&t->h, &t->params));
-    if (t->h.sgd == t->model->h.sgd)
+    if (t->h.rule == t->model->h.rule)
         memcpy(t->params->tensor, from->tensor, from->count * sizeof *from->tensor);
     t->h.dropout_init = gn2_config_f64(t->config, "model.dropout_init");
     t->h.dropout_ffn = gn2_config_f64(t->config, "model.dropout_ffn");

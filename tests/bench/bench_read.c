@@ -87,17 +87,17 @@ static gn2_status run_records(const char *path)
     const int64_t step = 1000;
     gn2_h5_file *file = NULL;
     gn2_h5_table *table = NULL;
-    GN2_TRY(gn2_h5_open(path, &file));
-    GN2_TRY(gn2_h5_table_find(file, "tracks", &table));
-    const gn2_h5_info *info = gn2_h5_table_shape(table);
+    GN2_TRY(gn2_h5_file_open(path, &file));
+    GN2_TRY(gn2_h5_table_open(file, "tracks", &table));
+    const gn2_h5_info *info = gn2_h5_table_info(table);
     uint8_t *all = gn2_alloc(info->field_count, 1);
     memset(all, 1, info->field_count);
-    GN2_TRY(gn2_h5_table_choose(table, all, -1));
+    GN2_TRY(gn2_h5_table_select(table, all, -1));
     const size_t row = (size_t)(info->record * info->slots);
     char *records = gn2_alloc((size_t)step, row);
     const double start = now();
     for (int64_t at = 0; at < info->rows; at += step)
-        GN2_TRY(gn2_h5_table_rows(
+        GN2_TRY(gn2_h5_table_read(
             table, at, info->rows - at < step ? info->rows - at : step, records));
     const double seconds = now() - start;
     printf("all slots of the tracks:      %8.0f jets/s, %.0f MB/s unpacked\n",
@@ -106,8 +106,8 @@ static gn2_status run_records(const char *path)
     run_inflate(records, (size_t)info->record, (size_t)info->slots);
     gn2_free(records);
     gn2_free(all);
-    GN2_TRY(gn2_h5_table_free(table));
-    return gn2_h5_close(file);
+    GN2_TRY(gn2_h5_table_close(table));
+    return gn2_h5_file_close(file);
 }
 
 int main(int argc, char **argv)

@@ -178,12 +178,12 @@ static void write_table(gn2_h5_file *file, const case_jets *j, const char *name,
             put(records + (size_t)i * record + offset, &columns[used[f]], i);
         offset += (size_t)fields[f].size;
     }
-    MUST(gn2_h5_table_make(file, name, &layout, &table));
-    MUST(gn2_h5_table_add(table, j->rows, records));
+    MUST(gn2_h5_table_create(file, name, &layout, &table));
+    MUST(gn2_h5_table_append(table, j->rows, records));
     if (layout.rank == 1 && j->flavours)
-        MUST(gn2_h5_texts_set(file, table, "flavour_label", j->flavours,
-                              j->flavour_count));
-    MUST(gn2_h5_table_free(table));
+        MUST(gn2_h5_strings_write(file, table, "flavour_label", j->flavours,
+                                  j->flavour_count));
+    MUST(gn2_h5_table_close(table));
     gn2_free(records);
 }
 
@@ -208,8 +208,8 @@ void case_jets_write(const case_jets *j, const char *path)
         {"valid", GN2_H5_BOOL, 1, j->valid}};
     const size_t skip = (size_t)(7 - j->padding_columns);
     gn2_h5_file *file;
-    MUST(gn2_h5_create(path, &file));
+    MUST(gn2_h5_file_create(path, &file));
     write_table(file, j, "jets", jets, 4);
     write_table(file, j, "tracks", tracks + skip, 12 - skip);
-    MUST(gn2_h5_close(file));
+    MUST(gn2_h5_file_close(file));
 }

@@ -2,12 +2,14 @@
 /* Score files hold what salt's hold, in its order and types, whole or not at all. */
 #include "data_case.h"
 
+#include <gn2/tagger.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "data/field.h"
+#include "tag/discriminant.h"
 #include "util/alloc.h"
 
 #define JETS 250
@@ -41,23 +43,23 @@ typedef struct table {
 static table open_table(const char *path, const char *name)
 {
     table t = {0};
-    MUST(gn2_h5_open(path, &t.file));
-    MUST(gn2_h5_table_find(t.file, name, &t.table));
-    t.info = gn2_h5_table_shape(t.table);
+    MUST(gn2_h5_file_open(path, &t.file));
+    MUST(gn2_h5_table_open(t.file, name, &t.table));
+    t.info = gn2_h5_table_info(t.table);
     uint8_t wanted[64];
     memset(wanted, 1, sizeof wanted);
-    MUST(gn2_h5_table_choose(t.table, wanted, -1));
+    MUST(gn2_h5_table_select(t.table, wanted, -1));
     t.records =
         gn2_alloc((size_t)(t.info->rows * t.info->slots), (size_t)t.info->record);
-    MUST(gn2_h5_table_rows(t.table, 0, t.info->rows, t.records));
+    MUST(gn2_h5_table_read(t.table, 0, t.info->rows, t.records));
     return t;
 }
 
 static void close_table(table *t)
 {
     gn2_free(t->records);
-    MUST(gn2_h5_table_free(t->table));
-    MUST(gn2_h5_close(t->file));
+    MUST(gn2_h5_table_close(t->table));
+    MUST(gn2_h5_file_close(t->file));
 }
 
 static const gn2_h5_field *field_of(const table *t, const char *name)
@@ -119,7 +121,8 @@ static void what_is_written_is_read_back(void **state)
     check_fields(&t,
                  (const char *const[]){"pt_btagJes", "eta_btagJes", "flavour_label",
                                        "eventNumber", "GN2_pb", "GN2_pc", "GN2_pu",
-                                       "GN2_ptau", "GN2_Db", NULL},
+                                       "GN2_ptau", "GN2_Db", "GN2_Dc", "GN2_Dtau",
+                                       NULL},
                  4);
     assert_int_equal(t.info->rows, JETS);
     assert_int_equal(t.info->rank, 1);
@@ -169,7 +172,8 @@ static void half_precision_rounds_every_real(void **state)
     table t = open_table(path, "jets");
     check_fields(&t,
                  (const char *const[]){"pt_btagJes", "flavour_label", "GN2_pb",
-                                       "GN2_pc", "GN2_pu", "GN2_ptau", "GN2_Db", NULL},
+                                       "GN2_pc", "GN2_pu", "GN2_ptau", "GN2_Db",
+                                       "GN2_Dc", "GN2_Dtau", NULL},
                  2);
     for (int64_t i = 0; i < JETS; i++) {
         const float want = gn2_half_to_float(gn2_float_to_half(probabilities[4 * i]));
@@ -193,12 +197,59 @@ static void old_scores_of_that_name_give_way(void **state)
     check_fields(&t,
                  (const char *const[]){"pt_btagJes", "eta_btagJes", "eventNumber",
                                        "GN2_pb", "GN2_pc", "GN2_pu", "GN2_ptau",
-                                       "GN2_Db", NULL},
+                                       "GN2_Db", "GN2_Dc", "GN2_Dtau", NULL},
                  4);
     for (int64_t i = 0; i < JETS; i++)
         assert_true((float)value(&t, "GN2_pc", i) == probabilities[4 * i + 1]);
     close_table(&t);
     gn2_config_delete(config);
+    case_jets_free(&j);
+}
+
+static double d_of(int64_t jet, int64_t signal, const double *fractions)
+{
+    return (double)gn2_discriminant_value(probabilities + 4 * jet, 4, signal, fractions,
+                                          GN2_FORM_LOG);
+}
+
+/* D_b is the caller's; the others come from the probabilities. */
+static void every_discriminant_has_a_field(void **state)
+{
+    (void)state;
+    case_jets j = make_input();
+    const char *path = case_file("discriminants.h5");
+    gn2_config *model = CONFIG("model.name", "GN2", "discriminant.D_b.fractions",
+                               "cjets:1", "discriminant.D_c.fractions", "ujets:0.5");
+    gn2_config *own = CONFIG("discriminant.D_light.signal", "ujets",
+                             "discriminant.D_light.fractions", "bjets:rest,cjets:0.25");
+    gn2_score_writer *w = NULL;
+    MUST(gn2_score_writer_create_impl(path, case_file("input.h5"), model, own, &w));
+    for (int64_t i = 0; i < JETS; i += 125)
+        MUST(
+            gn2_score_writer_add_impl(w, 125, probabilities + 4 * i, NULL, NULL, NULL));
+    MUST(gn2_score_writer_close_impl(w));
+    gn2_score_writer_free_impl(w);
+    table t = open_table(path, "jets");
+    check_fields(&t,
+                 (const char *const[]){"pt_btagJes", "eta_btagJes", "flavour_label",
+                                       "eventNumber", "GN2_pb", "GN2_pc", "GN2_pu",
+                                       "GN2_ptau", "GN2_Dc", "GN2_Dtau", "GN2_Dlight",
+                                       NULL},
+                 4);
+    for (int64_t i = 0; i < JETS; i++) {
+        assert_true(value(&t, "GN2_Dc", i) == d_of(i, 1, (double[]){0, 0, 0.5, 0}));
+        assert_true(value(&t, "GN2_Dtau", i) ==
+                    d_of(i, 3, (double[]){0.1, 0.1, 1 - 0.1 - 0.1, 0}));
+        assert_true(value(&t, "GN2_Dlight", i) ==
+                    d_of(i, 2, (double[]){0.75, 0.25, 0, 0}));
+    }
+    close_table(&t);
+    MUST(gn2_config_put_text(own, "discriminant.D_light.fractions",
+                             "bjets:0.75,cjets:0.5"));
+    FAILS(gn2_score_writer_create_impl(path, case_file("input.h5"), model, own, &w),
+          GN2_ERR_INVALID_ARG, "D_light: fractions sum to 1.25, more than 1");
+    gn2_config_delete(model);
+    gn2_config_delete(own);
     case_jets_free(&j);
 }
 
@@ -351,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(half_precision_rounds_every_real),
+        cmocka_unit_test(every_discriminant_has_a_field),
         cmocka_unit_test(old_scores_of_that_name_give_way),
         cmocka_unit_test(an_unfinished_file_leaves_nothing),
         cmocka_unit_test(wrong_requests_are_refused),

@@ -27,7 +27,7 @@ static const golden_trainer *const trainers[] = {&golden_trainer_f64,
 static gn2_schedule read_schedule(golden_id file, const char *group)
 {
     return (gn2_schedule){
-        .kind = GN2_SCHEDULE_ONECYCLE,
+        .kind = gn2_schedule_find("onecycle"),
         .steps = (int64_t)golden_number(file, group, "S"),
         .initial = golden_number(file, group, "initial"),
         .max = golden_number(file, group, "max"),
@@ -312,7 +312,7 @@ void golden_check_mup_run(golden_report *report, const char *name)
     testmodel *model = run_model(report->file, group, sgd);
     testbatch *batch = golden_batch_packed(report->file, "", model);
     const gn2_optim_options options = {
-        .sgd = sgd,
+        .name = sgd ? "sgd" : "adamw",
         .weight_decay = golden_number(report->file, group, "wd"),
         .beta2 = golden_number(report->file, group, "beta2"),
         .eps = golden_number(report->file, group, "eps"),

@@ -43,7 +43,8 @@ typedef struct training {
     testmodel *model;
     gn2_params rest, readout; /* the table, without and with the read-out alone */
     R(gn2_engine) *engine;
-    R(gn2_optimizer) optimizer; /* of the read-out */
+    gn2_pieces pieces;
+    R(gn2_optimizer) optimizer; /* of the read-out, as the pieces */
 } training;
 
 static gn2_tensor *copy_table(const gn2_params *from, gn2_params *to, int keep_readout)
@@ -93,9 +94,11 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
         own.eps *= by->eps;
     }
     create_core(t, optim);
+    need_ok(gn2_pieces_create(&t->readout, &t->pieces), "pieces");
     t->optimizer = (R(gn2_optimizer)){.options = own,
-                                      .params = &t->readout,
-                                      .pieces = &t->engine->pieces,
+                                      .total = t->readout.total,
+                                      .piece = t->pieces.piece,
+                                      .piece_count = t->pieces.count,
                                       .kernels = t->engine->net->kernels};
     need_ok(R(gn2_optimizer_create)(&t->optimizer), "optimiser");
     return t;
@@ -104,6 +107,7 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
 static void end(training *t)
 {
     R(gn2_optimizer_destroy)(&t->optimizer);
+    gn2_pieces_free(&t->pieces);
     R(gn2_engine_free)(t->engine);
     gn2_free(t->rest.tensor);
     gn2_free(t->readout.tensor);
@@ -143,8 +147,10 @@ static double deviation(int width, int sgd, const scaling *by)
              "%s\ntask.jets_classification.hidden = 8\ntask.track_origin.hidden = 8\n"
              "task.track_vertexing.hidden = 8\n",
              width, sgd ? "sgd" : "adamw");
-    const gn2_optim_options optim = {
-        .sgd = sgd, .weight_decay = DECAY, .beta2 = 0.99, .eps = EPS};
+    const gn2_optim_options optim = {.name = sgd ? "sgd" : "adamw",
+                                     .weight_decay = DECAY,
+                                     .beta2 = 0.99,
+                                     .eps = EPS};
     training *a = begin(lines, &optim, NULL), *b = begin(lines, &optim, by);
     testbatch *batch = testbatch_random(&a->model->h, tracks, 6, 11);
     double most = 0, first = 0, last = 0;

@@ -145,9 +145,11 @@ static void assert_near(const gn2_tensor *t, double a, double b)
 static double shape_constant(const gn2_hparams *h, const gn2_tensor *t)
 {
     const double w = (double)h->embed_dim;
-    if (h->sgd && (t->role == GN2_ROLE_INPUT || t->role == GN2_ROLE_BIAS))
+    if (h->rule == GN2_UPDATE_GRADIENT &&
+        (t->role == GN2_ROLE_INPUT || t->role == GN2_ROLE_BIAS))
         return (double)t->fan_out / w;
-    if (!h->sgd && t->role == GN2_ROLE_HIDDEN) return w / (double)t->fan_in;
+    if (h->rule == GN2_UPDATE_ADAPTIVE && t->role == GN2_ROLE_HIDDEN)
+        return w / (double)t->fan_in;
     return 1;
 }
 
@@ -156,7 +158,8 @@ static double shape_constant(const gn2_hparams *h, const gn2_tensor *t)
 static void check_tensor(const gn2_hparams *h, const gn2_tensor *rel,
                          const gn2_tensor *abs)
 {
-    const double f = rel->forward_mult, rate = rel->lr_mult * (h->sgd ? f * f : f);
+    const double f = rel->forward_mult,
+                 rate = rel->lr_mult * (h->rule == GN2_UPDATE_GRADIENT ? f * f : f);
     assert_string_equal(rel->name, abs->name);
     assert_int_equal(rel->role, abs->role);
     assert_true(abs->forward_mult == 1);

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -232,12 +233,29 @@ def test_scores_are_those_of_the_library(run, tmp_path):
     with h5py.File(out) as file:
         got, constituents = file["jets"][:], file["tracks"][:]
     assert (got["GN2_pb"] == want["b"]).all()
-    assert (got["GN2_Db"] == want.discriminant("b")).all()
+    for name in ("b", "c", "tau"):
+        assert (got[f"GN2_D{name}"] == want.discriminant(name)).all()
     assert (got["flavour_label"] == jets["flavour_label"]).all()
     valid = tracks["valid"].astype(bool)
     assert (constituents["VertexIndex"] == want.vertex).all()
     assert (constituents["GN2_pFromB"][valid] == want.origin[valid][:, 3]).all()
     assert (constituents["mask"] == ~valid).all()
+
+
+def test_a_discriminant_of_ones_own(run, tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    out = tmp_path / "scores.h5"
+    words = ["tag", str(run / "best.gn2"), VAL, "-o", str(out), "-j", "1"]
+    words += ["discriminant.D_light.signal=ujets"]
+    fractions = "discriminant.D_light.fractions="
+    assert main([*words, fractions + "bjets:0.75,cjets:0.5"]) == 1
+    assert "fractions sum to 1.25, more than 1" in capsys.readouterr().err
+    assert main([*words, fractions + "bjets:0.25,cjets:0.5"]) == 0
+    with h5py.File(out) as file:
+        got = file["jets"][:]
+    p = np.stack([got[f"GN2_p{c}"] for c in ("b", "c", "u", "tau")], 1)
+    want = gn2.discriminant(p, 2, [0.25, 0.5, 0, 0])
+    assert (got["GN2_Dlight"] == want).all()
 
 
 def test_evaluate(run, capsys):

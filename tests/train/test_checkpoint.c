@@ -85,8 +85,10 @@ static void assert_same_state(const gn2_trainer *a, const gn2_trainer *b)
 {
     const size_t bytes = (size_t)a->params->total * sizeof(float);
     assert_same_weights(a, b);
-    assert_memory_equal(a->engine->optimizer.m, b->engine->optimizer.m, bytes);
-    assert_memory_equal(a->engine->optimizer.v, b->engine->optimizer.v, bytes);
+    assert_memory_equal(a->engine->optimizer.moment[0], b->engine->optimizer.moment[0],
+                        bytes);
+    assert_memory_equal(a->engine->optimizer.moment[1], b->engine->optimizer.moment[1],
+                        bytes);
     assert_int_equal(gn2_train_steps(a), gn2_train_steps(b));
     assert_int_equal(a->schedule.steps, b->schedule.steps);
     assert_int_equal(a->epoch, b->epoch);
@@ -233,6 +235,62 @@ static void a_checkpoint_is_a_model_file(void **state)
     close_session(&s);
 }
 
+/* ---- files of older libraries: `trainer.sgd` in place of the name ---- */
+
+/* Moments of the trainer are those of the file, by name. */
+static void check_moments(const gn2_trainer *t, const char *file)
+{
+    const gn2_optimizer_f32 *o = &t->engine->optimizer;
+    gn2_container *c = NULL;
+    float *stored = gn2_alloc((size_t)t->params->total, sizeof *stored);
+    assert_ok(gn2_container_open_file(file, &c));
+    for (size_t i = 0; i < t->params->count; i++)
+        for (int k = 0; o->kind->moment[k]; k++) {
+            const gn2_tensor *tensor = &t->params->tensor[i];
+            const size_t bytes = (size_t)tensor->count * sizeof *stored;
+            char name[160];
+            size_t index;
+            snprintf(name, sizeof name, "trainer.%s.%s", o->kind->moment[k],
+                     tensor->name);
+            assert_ok(gn2_container_find(c, name, &index));
+            assert_ok(gn2_container_read(c, index, stored, bytes));
+            assert_memory_equal(stored, o->moment[k] + tensor->offset, bytes);
+        }
+    gn2_container_close(c);
+    gn2_free(stored);
+}
+
+/* Made by such a library after three steps. */
+static void check_old(const char *file, const char *own, const char *foreign)
+{
+    gn2_trainer *t =
+        toy_trainer_of(OPTIONS("model.embed_dim=8", "model.num_layers=1", own));
+    gn2_trainer *wrong =
+        toy_trainer_of(OPTIONS("model.embed_dim=8", "model.num_layers=1", foreign));
+    toy *data = toy_create(20, 21);
+    char name[32];
+    snprintf(name, sizeof name, "optim.name = %s,", strchr(own, '=') + 1);
+    assert_ok(gn2_train_load(t, file));
+    assert_int_equal(gn2_train_steps(t), 3);
+    check_moments(t, file);
+    assert_ok(gn2_train_step(t, &data->jets, &data->labels, NULL));
+    assert_ok(gn2_train_save(t, path));
+    assert_status(GN2_ERR_INVALID_ARG, gn2_train_load(wrong, file));
+    assert_message(name);
+    assert_status(GN2_ERR_INVALID_ARG, gn2_train_load(wrong, path));
+    assert_message(name);
+    gn2_train_delete(t);
+    gn2_train_delete(wrong);
+    toy_free(data);
+}
+
+static void checkpoints_of_older_libraries_load(void **state)
+{
+    (void)state;
+    check_old(TEST_FILES "/checkpoint_adamw.gn2", "optim.name=adamw", "optim.name=sgd");
+    check_old(TEST_FILES "/checkpoint_sgd.gn2", "optim.name=sgd", "optim.name=adamw");
+}
+
 /* ---- what does not fit ---- */
 
 static void refuse(gn2_trainer *t, gn2_status status, const char *word)
@@ -324,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_stop_request_leaves_a_checkpoint),
         cmocka_unit_test(shards_and_seed_are_the_checkpoints),
         cmocka_unit_test(a_checkpoint_is_a_model_file),
+        cmocka_unit_test(checkpoints_of_older_libraries_load),
         cmocka_unit_test(other_architectures_are_refused_by_name),
         cmocka_unit_test(models_and_foreign_files_are_refused),
         cmocka_unit_test(damaged_files_are_refused),

@@ -38,12 +38,13 @@ static void nothing(gn2_model *m)
 
 static void hidden_rate(gn2_model *m)
 {
-    change_rates(m, GN2_ROLE_HIDDEN, m->h.sgd ? 1 / ratio(m) : ratio(m));
+    change_rates(m, GN2_ROLE_HIDDEN,
+                 m->h.rule == GN2_UPDATE_GRADIENT ? 1 / ratio(m) : ratio(m));
 }
 
 static void input_rate(gn2_model *m)
 {
-    const double factor = m->h.sgd ? 1 / ratio(m) : ratio(m);
+    const double factor = m->h.rule == GN2_UPDATE_GRADIENT ? 1 / ratio(m) : ratio(m);
     change_rates(m, GN2_ROLE_INPUT, factor);
     change_rates(m, GN2_ROLE_BIAS, factor);
 }

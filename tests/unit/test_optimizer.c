@@ -7,9 +7,12 @@
 
 #include "unit.h"
 
+#include "config/value.h"
 #include "optim/optimizer.h"
+#include "train/pieces.h"
 #include "util/alloc.h"
 #include "util/rng.h"
+#include "util/str.h"
 
 #ifdef GN2_REAL_DOUBLE
 #define EPSILON DBL_EPSILON
@@ -34,7 +37,7 @@ typedef struct fixture {
     real weights[TOTAL], grads[STEPS][TOTAL];
 } fixture;
 
-static fixture *setup(int sgd)
+static fixture *setup(const char *name)
 {
     fixture *f = gn2_alloc(1, sizeof *f);
     assert_non_null(f);
@@ -44,9 +47,10 @@ static fixture *setup(int sgd)
     f->params = (gn2_params){.tensor = f->tensor, .count = 2, .total = TOTAL};
     assert_ok(gn2_pieces_create(&f->params, &f->pieces));
     f->o = (R(gn2_optimizer)){
-        .options = {.sgd = sgd, .weight_decay = 0.125, .beta2 = 0.999, .eps = 1e-8},
-        .params = &f->params,
-        .pieces = &f->pieces,
+        .options = {.name = name, .weight_decay = 0.125, .beta2 = 0.999, .eps = 1e-8},
+        .total = TOTAL,
+        .piece = f->pieces.piece,
+        .piece_count = f->pieces.count,
         .kernels = R(gn2_kernels_get)(GN2_ISA_BEST)};
     assert_ok(R(gn2_optimizer_create)(&f->o));
     for (int64_t i = 0; i < TOTAL; i++) {
@@ -108,10 +112,10 @@ static double bound(double p)
     return EPSILON * (16 * fabs(p) + 16 * STEPS * 5e-3 * 12);
 }
 
-static void check(int sgd, double clip,
+static void check(const char *name, double clip,
                   double (*trace)(const fixture *, int64_t, double))
 {
-    fixture *f = setup(sgd);
+    fixture *f = setup(name);
     double *want = gn2_alloc(TOTAL, sizeof *want);
     for (int64_t i = 0; i < TOTAL; i++) want[i] = trace(f, i, clip);
     run(f, clip, NULL);
@@ -128,31 +132,31 @@ static void check(int sgd, double clip,
 static void adamw_follows_torch_with_a_cycled_beta1(void **state)
 {
     (void)state;
-    check(0, 1, adamw_trace);
-    check(0, 0.25, adamw_trace);
+    check("adamw", 1, adamw_trace);
+    check("adamw", 0.25, adamw_trace);
 }
 
 static void sgd_follows_torch_with_a_cycled_momentum(void **state)
 {
     (void)state;
-    check(1, 1, sgd_trace);
-    check(1, 0.25, sgd_trace);
+    check("sgd", 1, sgd_trace);
+    check("sgd", 0.25, sgd_trace);
 }
 
 static void gaps_between_tensors_are_left_alone(void **state)
 {
-    fixture *f = setup(0);
+    fixture *f = setup(NULL);
     const real before = f->weights[SIZE0 + 3];
     (void)state;
     run(f, 1, NULL);
     assert_memory_equal(&f->weights[SIZE0 + 3], &before, sizeof before);
-    assert_true(f->o.m[SIZE0 + 3] == 0);
+    assert_true(f->o.moment[0][SIZE0 + 3] == 0);
     teardown(f);
 }
 
 static void threads_do_not_change_a_bit(void **state)
 {
-    fixture *one = setup(0), *four = setup(0);
+    fixture *one = setup(NULL), *four = setup(NULL);
     gn2_pool *pool = NULL;
     (void)state;
     assert_ok(gn2_pool_create(4, &pool));
@@ -174,6 +178,56 @@ static void clipping_keeps_the_norm(void **state)
     assert_true(gn2_optim_clip(&on, 0) == 1);
 }
 
+static void the_words_of_the_key_are_the_table(void **state)
+{
+    const R(gn2_optimizer_kind) *kind;
+    gn2_text words = {0};
+    (void)state;
+    for (size_t i = 0; (kind = R(gn2_optimizer_at)(i)); i++) {
+        gn2_text_format(&words, "%s%s", i ? "|" : "", kind->name);
+        assert_ptr_equal(R(gn2_optimizer_find)(kind->name), kind);
+        assert_non_null(kind->moment[0]);
+    }
+    assert_string_equal(words.data, gn2_config_find_row("optim.name")->choices);
+    assert_string_equal(R(gn2_optimizer_find)(NULL)->name,
+                        gn2_config_find_row("optim.name")->default_text);
+    assert_null(R(gn2_optimizer_find)("adam"));
+    gn2_free(words.data);
+}
+
+static void an_unknown_optimiser_is_refused(void **state)
+{
+    fixture *f = setup(NULL);
+    R(gn2_optimizer) o = f->o;
+    (void)state;
+    o.options.name = "adam";
+    assert_status(GN2_ERR_INVALID_ARG, R(gn2_optimizer_create)(&o));
+    assert_message("'adam'");
+    assert_null(o.moment[0]);
+    teardown(f);
+}
+
+static void keys_are_read(void **state)
+{
+    gn2_config *config = NULL;
+    gn2_optim_options o;
+    (void)state;
+    assert_ok(gn2_config_new(&config));
+    assert_ok(gn2_config_put_f64(config, "optim.weight_decay", 0.25));
+    assert_ok(gn2_config_put_f64(config, "optim.beta2", 0.5));
+    assert_ok(gn2_config_put_f64(config, "optim.eps", 0.125));
+    assert_ok(gn2_config_put_f64(config, "optim.clip_norm", 3));
+    R(gn2_optim_options_read)(config, &o);
+    assert_string_equal(o.name, "adamw");
+    assert_true(o.weight_decay == 0.25 && o.beta2 == 0.5 && o.eps == 0.125);
+    assert_true(o.clip_norm == 3);
+    assert_ok(gn2_config_put_str(config, "optim.name", "sgd"));
+    R(gn2_optim_options_read)(config, &o);
+    assert_string_equal(o.name, "sgd");
+    assert_true(o.weight_decay == 0.25 && o.clip_norm == 3);
+    gn2_config_delete(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +236,9 @@ int main(void)
         cmocka_unit_test(gaps_between_tensors_are_left_alone),
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(clipping_keeps_the_norm),
+        cmocka_unit_test(the_words_of_the_key_are_the_table),
+        cmocka_unit_test(an_unknown_optimiser_is_refused),
+        cmocka_unit_test(keys_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,11 +5,14 @@
 
 #include "unit.h"
 
+#include "config/value.h"
 #include "optim/schedule.h"
+#include "util/alloc.h"
+#include "util/str.h"
 
-static gn2_schedule make(gn2_schedule_kind kind, int64_t steps, double pct)
+static gn2_schedule make(const char *name, int64_t steps, double pct)
 {
-    return (gn2_schedule){.kind = kind,
+    return (gn2_schedule){.kind = gn2_schedule_find(name),
                           .steps = steps,
                           .initial = 1e-7,
                           .max = 5e-4,
@@ -44,7 +47,7 @@ static void onecycle_gives_torchs_values(void **state)
         {9, 5e-4, .85},   {100, 4.8985556e-4, .8520703}, {500, 2.5810978e-4, .8993654},
         {999, 1e-5, .95},
     };
-    const gn2_schedule s = make(GN2_SCHEDULE_ONECYCLE, 1000, 0.01);
+    const gn2_schedule s = make("onecycle", 1000, 0.01);
     (void)state;
     assert_ok(gn2_schedule_check(&s));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -57,7 +60,7 @@ static void onecycle_gives_torchs_values(void **state)
 
 static void onecycle_without_warm_up_starts_inside_the_descent(void **state)
 {
-    const gn2_schedule s = make(GN2_SCHEDULE_ONECYCLE, 50, 0.01); /* e1 = −0.5 */
+    const gn2_schedule s = make("onecycle", 50, 0.01); /* e1 = −0.5 */
     const double p = 0.5 / 49.5;
     (void)state;
     assert_near(lr_at(&s, 0), 1e-5 + (5e-4 - 1e-5) / 2 * (1 + cos(acos(-1.0) * p)),
@@ -67,7 +70,7 @@ static void onecycle_without_warm_up_starts_inside_the_descent(void **state)
 
 static void onecycle_of_a_single_warm_up_step_is_refused(void **state)
 {
-    const gn2_schedule s = make(GN2_SCHEDULE_ONECYCLE, 100, 0.01);
+    const gn2_schedule s = make("onecycle", 100, 0.01);
     (void)state;
     assert_int_equal(gn2_schedule_check(&s), GN2_ERR_INVALID_ARG);
     assert_message("schedule.pct_start");
@@ -75,8 +78,8 @@ static void onecycle_of_a_single_warm_up_step_is_refused(void **state)
 
 static void a_schedule_without_steps_is_refused(void **state)
 {
-    const gn2_schedule s = make(GN2_SCHEDULE_COSINE, 0, 0.1);
-    const gn2_schedule constant = make(GN2_SCHEDULE_CONSTANT, 0, 0.1);
+    const gn2_schedule s = make("cosine", 0, 0.1);
+    const gn2_schedule constant = make("constant", 0, 0.1);
     (void)state;
     assert_int_equal(gn2_schedule_check(&s), GN2_ERR_STATE);
     assert_ok(gn2_schedule_check(&constant));
@@ -93,8 +96,7 @@ static void descending(const gn2_schedule *s, int64_t from)
 
 static void warm_up_is_a_line_and_the_end_is_reached(void **state)
 {
-    static const gn2_schedule_kind kinds[] = {GN2_SCHEDULE_COSINE, GN2_SCHEDULE_LINEAR,
-                                              GN2_SCHEDULE_WSD};
+    static const char *const kinds[] = {"cosine", "linear", "wsd"};
     (void)state;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const gn2_schedule s = make(kinds[i], 101, 11.0 / 101); /* e1 = 10 */
@@ -110,9 +112,9 @@ static void warm_up_is_a_line_and_the_end_is_reached(void **state)
 
 static void descents_have_their_shapes(void **state)
 {
-    const gn2_schedule cosine = make(GN2_SCHEDULE_COSINE, 101, 0);
-    const gn2_schedule linear = make(GN2_SCHEDULE_LINEAR, 101, 0);
-    const gn2_schedule wsd = make(GN2_SCHEDULE_WSD, 101, 0); /* decay from 79.8 */
+    const gn2_schedule cosine = make("cosine", 101, 0);
+    const gn2_schedule linear = make("linear", 101, 0);
+    const gn2_schedule wsd = make("wsd", 101, 0); /* decay from 79.8 */
     (void)state;
     descending(&cosine, 0);
     descending(&linear, 0);
@@ -127,7 +129,7 @@ static void descents_have_their_shapes(void **state)
 
 static void a_decay_longer_than_the_rest_begins_after_the_warm_up(void **state)
 {
-    gn2_schedule s = make(GN2_SCHEDULE_WSD, 101, 51.0 / 101); /* e1 = 50 */
+    gn2_schedule s = make("wsd", 101, 51.0 / 101); /* e1 = 50 */
     s.decay_share = 1;
     (void)state;
     assert_near(lr_at(&s, 50), 5e-4, 1e-12);
@@ -137,10 +139,10 @@ static void a_decay_longer_than_the_rest_begins_after_the_warm_up(void **state)
 static void rates_stay_between_their_bounds(void **state)
 {
     (void)state;
-    for (int kind = GN2_SCHEDULE_ONECYCLE; kind <= GN2_SCHEDULE_WSD; kind++)
+    for (size_t kind = 0; gn2_schedule_name(kind); kind++)
         for (int64_t steps = 1; steps <= 40; steps++)
             for (int p = 0; p <= 10; p++) {
-                const gn2_schedule s = make((gn2_schedule_kind)kind, steps, p / 10.0);
+                const gn2_schedule s = make(gn2_schedule_name(kind), steps, p / 10.0);
                 if (gn2_schedule_check(&s)) continue;
                 for (int64_t k = 0; k < steps; k++) {
                     double lr, beta1;
@@ -162,10 +164,23 @@ static void keys_are_read(void **state)
     assert_ok(gn2_config_put_f64(config, "schedule.decay_share", 0.5));
     gn2_schedule_read(config, &s);
     gn2_config_delete(config);
-    assert_int_equal(s.kind, GN2_SCHEDULE_WSD);
+    assert_ptr_equal(s.kind, gn2_schedule_find("wsd"));
     assert_int_equal(s.steps, 77);
     assert_near(s.decay_share, 0.5, 0);
     assert_near(s.max, 5e-4, 0);
+}
+
+static void the_words_of_the_key_are_the_table(void **state)
+{
+    gn2_text words = {0};
+    (void)state;
+    for (size_t i = 0; gn2_schedule_name(i); i++) {
+        gn2_text_format(&words, "%s%s", i ? "|" : "", gn2_schedule_name(i));
+        assert_ptr_not_equal(gn2_schedule_find(gn2_schedule_name(i)), NULL);
+    }
+    assert_string_equal(words.data, gn2_config_find_row("schedule.name")->choices);
+    assert_null(gn2_schedule_find("none"));
+    gn2_free(words.data);
 }
 
 int main(void)
@@ -180,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_decay_longer_than_the_rest_begins_after_the_warm_up),
         cmocka_unit_test(rates_stay_between_their_bounds),
         cmocka_unit_test(keys_are_read),
+        cmocka_unit_test(the_words_of_the_key_are_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -286,6 +286,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_config_get_count", STATUS, (Config, c_char_p, POINTER(c_size_t))),
     ("gn2_config_get_item", STATUS, (Config, c_char_p, c_size_t, POINTER(c_char_p))),
     ("gn2_config_get_f64_list", STATUS, (Config, c_char_p, c_void_p, c_size_t)),
+    ("gn2_config_key_name", c_char_p, (Config, c_size_t)),
     ("gn2_config_count", c_size_t, ()),
     ("gn2_config_describe", STATUS, (c_size_t, POINTER(ConfigInfo))),
     ("gn2_config_load", STATUS, (Config, c_char_p)),
@@ -305,6 +306,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_model_input_count", c_size_t, (Model, c_char_p)),
     ("gn2_model_input_name", c_char_p, (Model, c_char_p, c_size_t)),
     ("gn2_model_metadata_get", STATUS, (Model, c_char_p, POINTER(c_char_p))),
+    ("gn2_model_config", STATUS, (Model, POINTER(Config))),
     # tagger.h
     ("gn2_tagger_create", STATUS, (Model, Config, POINTER(Tagger))),
     ("gn2_tagger_free", None, (Tagger,)),
@@ -320,6 +322,19 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_tagger_output_columns", c_int64, (Tagger, c_int32)),
     ("gn2_tagger_run", STATUS, (Tagger, POINTER(Jets), POINTER(Output), c_size_t)),
     ("gn2_tagger_flavour", STATUS, (Tagger, POINTER(Jets), c_void_p, c_void_p)),
+    (
+        "gn2_discriminant_get",
+        STATUS,
+        (
+            Config,
+            c_char_p,
+            c_void_p,
+            c_int64,
+            POINTER(c_int64),
+            POINTER(c_int64),
+            POINTER(c_int32),
+        ),
+    ),
     (
         "gn2_discriminant",
         STATUS,

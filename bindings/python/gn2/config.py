@@ -123,17 +123,12 @@ class Config(Owner):
         return True
 
     def __iter__(self) -> Iterator[str]:
-        """Keys with a value: all plain ones, and those of the objects in use."""
-        objects = ["jets", *self["model.constituents"]]  # type: ignore[misc]
-        for row in keys().values():
-            if "*" not in row.key:
-                yield row.key
-                continue
-            fillers = _PROVENANCE if row.key == "provenance.*" else objects
-            for filler in fillers:
-                key = row.key.replace("*", filler)
-                if key not in keys() and key in self and self[key]:
-                    yield key
+        """Keys with a value: all plain ones, then those set for a name."""
+        with self._guard as handle:
+            found: list[str] = []
+            while (key := lib.gn2_config_key_name(handle, len(found))) is not None:
+                found.append(key.decode())
+        yield from found
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -160,6 +155,12 @@ class Config(Owner):
         with self._guard as handle:
             lib.gn2_config_set_text(handle, text(key, "key"), text(value, key))
 
+    @classmethod
+    def _adopt(cls, handle: Any) -> Config:
+        config = cls.__new__(cls)
+        Owner.__init__(config, handle, lib.gn2_config_free)
+        return config
+
     def copy(self) -> Config:
         """A config of its own with the same values."""
         return Config(self)
@@ -185,10 +186,6 @@ class Config(Owner):
                 if key not in table or value != defaults[key]
             }
         return f"gn2.Config({changed})"
-
-
-# what the library records of a model's origin
-_PROVENANCE = ("library", "data", "jets", "seed", "steps", "created")
 
 
 def _set_int(handle: Any, key: bytes, value: Any) -> None:

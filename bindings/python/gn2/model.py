@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import _ffi
 from ._ffi import lib, text
 from ._handle import Owner, make, path_bytes
-from .config import _PROVENANCE, Config, ConfigLike, as_config, keys
-from .errors import NotFound, ShapeError
+from .config import Config, ConfigLike, as_config
+from .errors import ShapeError
 
 
 class Param(NamedTuple):
@@ -147,23 +147,8 @@ class Model(Owner):
     @property
     def config(self) -> Config:
         """The options the model was made with, as a new Config."""
-        config = Config()
-        for key in self._config_keys():
-            try:
-                config.set_text(key, self.metadata(key))
-            except NotFound:
-                continue
-        return config
-
-    def _config_keys(self) -> list[str]:
-        found = []
-        for key in keys():
-            fillers = ("jets", *self.constituents)
-            if key == "provenance.*":
-                fillers = _PROVENANCE
-            found += [key.replace("*", name) for name in fillers if "*" in key]
-            found += [key] if "*" not in key else []
-        return list(dict.fromkeys(found))
+        with self._guard as handle:
+            return Config._adopt(make(_ffi.Config, lib.gn2_model_config, handle))
 
     # ---- weights ----
 

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import ctypes
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import address
-from ._ffi import lib
+from ._ffi import lib, text
+from .config import Config
 from .errors import InvalidArgument, NotFound
 
 FORMS = {"log": 0, "ratio": 1}
@@ -33,7 +35,8 @@ def discriminant(
     Args:
         probabilities: (B, classes), each ≥ 0.
         signal: index of the signal class.
-        fractions: (classes) weights ≥ 0; that of the signal is ignored.
+        fractions: (classes) weights ≥ 0, at most 1 in all; that of the signal is
+            ignored.
         form: "log", or "ratio" for the ratio itself.
 
     Returns:
@@ -55,8 +58,52 @@ def discriminant(
     return out
 
 
+class Rule(NamedTuple):
+    """A discriminant as the library defines it."""
+
+    signal: int
+    fractions: tuple[float, ...]  #: weight of each class
+    rest: int  #: class that got what the others left of 1; -1 = none
+    form: str
+
+
+# classes named without "jets" mean these in the keys discriminant.*
+_USUAL = ("b", "c", "u", "tau")
+
+
+def _rules(classes: Sequence[str], options: Mapping[str, Any]) -> dict[str, Rule]:
+    """Discriminants of these classes by name, from the keys ``discriminant.*``."""
+    with Config(options) as config:
+        config["model.classes"] = [f"{n}jets" if n in _USUAL else n for n in classes]
+        keys = [key.split(".") for key in config if key.startswith("discriminant.")]
+        names = dict.fromkeys(key[1] for key in keys if len(key) == 3)
+        found = {name: _rule(config, name, len(classes)) for name in names}
+    return {name: rule for name, rule in found.items() if rule is not None}
+
+
+def _rule(config: Config, name: str, classes: int) -> Rule | None:
+    weights = np.zeros(classes)
+    signal, rest, form = ctypes.c_int64(), ctypes.c_int64(), ctypes.c_int32()
+    try:
+        with config._guard as handle:
+            lib.gn2_discriminant_get(
+                handle,
+                text(name, "discriminant"),
+                address(weights),
+                classes,
+                ctypes.byref(signal),
+                ctypes.byref(rest),
+                ctypes.byref(form),
+            )
+    except NotFound:
+        return None
+    forms = {number: word for word, number in FORMS.items()}
+    numbers = tuple(float(w) for w in weights)
+    return Rule(signal.value, numbers, rest.value, forms[form.value])
+
+
 class Names:
-    """Class names of a model and the fractions stored in it; shared by all scores."""
+    """Class names of a model and its discriminants; shared by all scores."""
 
     def __init__(
         self, model_name: str, classes: tuple[str, ...], options: Mapping[str, Any]
@@ -64,7 +111,7 @@ class Names:
         self.model = model_name
         self.classes = classes
         self.short = tuple(short_name(name) for name in classes)
-        self.options = options  # the keys discriminant.*
+        self.rules = _rules(classes, options)
 
     def index(self, name: str) -> int:
         """Index of a class by "bjets", "b", "pb" or "light"."""
@@ -76,41 +123,42 @@ class Names:
             return self.short.index(name[1:].lstrip("_"))
         raise NotFound(f"no class '{name}'; the model has {', '.join(self.classes)}")
 
-    def fractions(self, signal: int, given: Mapping[str, float]) -> list[float]:
-        """Weights of all classes: given, else the model's; light gets the rest."""
-        for name in given:
+    def rule(self, signal: str) -> Rule:
+        """The discriminant of a name ("D_b") or of a class; without one, all to light.
+
+        Of several with one signal it is the one named after the class, or the first.
+        """
+        if signal in self.rules:
+            return self.rules[signal]
+        index = self.index(signal)
+        own = self.rules.get(f"D_{self.short[index]}")
+        same = [rule for rule in (own, *self.rules.values()) if rule is not None]
+        for rule in same:
+            if rule.signal == index:
+                return rule
+        light = self.short.index(LIGHT) if LIGHT in self.short else -1
+        rest = light if light != index else -1
+        weights = [float(k == rest) for k in range(len(self.short))]
+        return Rule(index, tuple(weights), rest, "log")
+
+    def weights(self, rule: Rule, given: Mapping[str, float]) -> list[float]:
+        """Weights of all classes: given, else the rule's; one class gets the rest."""
+        weights = list(rule.fractions)
+        for name, value in given.items():
             if name[:2] != "f_" or name[2:] not in self.short:
                 allowed = ", ".join(f"f_{s}" for s in self.short)
                 raise NotFound(f"no fraction '{name}'; there are {allowed}")
-        prefix = f"discriminant.D_{self.short[signal]}.f_"
-        weights: list[float] = []
-        for short in self.short:
-            stored = self.options.get(prefix + short, 0.0)
-            weights.append(float(given.get(f"f_{short}", stored)))
-        weights[signal] = 0.0
-        if LIGHT in self.short and f"f_{LIGHT}" not in given:
-            light = self.short.index(LIGHT)
-            if light != signal:
-                weights[light] = self._rest(prefix, given, signal)
+            weights[self.short.index(name[2:])] = float(value)
+        weights[rule.signal] = 0.0
+        if given and rule.rest >= 0 and f"f_{self.short[rule.rest]}" not in given:
+            weights[rule.rest] = 0.0
+            weights[rule.rest] = max(0.0, 1.0 - sum(weights))
         if not any(weights):
+            short = self.short[rule.signal]
             raise InvalidArgument(
-                f"D_{self.short[signal]} has no stored fractions; give f_… of a class"
+                f"no discriminant has '{short}' as its signal; give f_… of a class"
             )
         return weights
-
-    def _rest(self, prefix: str, given: Mapping[str, float], signal: int) -> float:
-        # a fraction of a class the model lacks counts too, as in the library
-        stored = {
-            key[len(prefix) - 2 :]: value
-            for key, value in self.options.items()
-            if key.startswith(prefix)
-        }
-        used = {**stored, **given}
-        used.pop(f"f_{self.short[signal]}", None)
-        rest = 1.0 - float(sum(used.values()))
-        if rest < -1e-9:
-            raise InvalidArgument(f"fractions {dict(used)} sum to more than 1")
-        return max(rest, 0.0)
 
 
 class Scores:
@@ -172,28 +220,30 @@ class Scores:
         """D = log(p_signal / Σ f_k p_k), e.g. ``discriminant("b", f_c=0.2, f_tau=0)``.
 
         Args:
-            signal: class, e.g. "b", "c", "tau".
+            signal: class, e.g. "b", "c", "tau", or a discriminant, e.g. "D_hbb".
             form: "log" or "ratio"; None: as stored in the model.
             fractions: ``f_<class>``; those not given are the model's, and light jets
-                get what is left of 1.
+                (or the class that the model says) get what is left of 1.
 
         Returns:
             (B) float32, always finite.
         """
-        index = self._names.index(signal)
-        if form is None:
-            form = str(self._names.options.get("discriminant.form", "log"))
-        weights = self._names.fractions(index, fractions)
-        return discriminant(self.probabilities, index, weights, form)
+        rule = self._names.rule(signal)
+        weights = self._names.weights(rule, fractions)
+        return discriminant(self.probabilities, rule.signal, weights, form or rule.form)
 
     def structured(self, prefix: str | None = None) -> NDArray[Any]:
-        """A structured array (B,) with ``GN2_pb`` … and ``GN2_Db``."""
+        """A structured array (B,) with ``GN2_pb`` … and ``GN2_Db`` …."""
         prefix = self._names.model if prefix is None else prefix
-        names = [f"{prefix}_p{short}" for short in self._names.short]
-        out = np.empty(len(self), [(name, "f4") for name in [*names, f"{prefix}_Db"]])
-        for i, name in enumerate(names):
-            out[name] = self.probabilities[:, i]
-        out[f"{prefix}_Db"] = self.discriminant("b")
+        columns = {
+            f"{prefix}_p{short}": self.probabilities[:, i]
+            for i, short in enumerate(self._names.short)
+        }
+        for name in self._names.rules:
+            columns[f"{prefix}_{name.replace('_', '', 1)}"] = self.discriminant(name)
+        out = np.empty(len(self), [(name, "f4") for name in columns])
+        for name, values in columns.items():
+            out[name] = values
         return out
 
     def split(self, name: str) -> list[NDArray[Any]]:

@@ -35,9 +35,6 @@ SHORT = {
     "vertex": "{vertex}.vertex",
     "pairs": "pairs.logits",
     "attention": "{first}.attention",
-    "D_b": "jets.D_b",
-    "D_c": "jets.D_c",
-    "D_tau": "jets.D_tau",
 }
 
 
@@ -91,7 +88,9 @@ class Tagger(Owner):
         self.model = model
         self._classes = len(model.classes)
         self._names = Names(
-            model.metadata("model.name"), model.classes, _discriminants(options)
+            model.metadata("model.name"),
+            model.classes,
+            _discriminants(model.config, options),
         )
         self._view = JetsView(model.inputs, True, bool(strict))
         self._strict = bool(strict)
@@ -237,6 +236,8 @@ class Tagger(Owner):
     def _full_name(self, asked: str) -> str:
         if not isinstance(asked, str):
             raise InvalidArgument(f"outputs are strings, not {type(asked).__name__}")
+        if asked in self._names.rules:
+            return f"jets.{asked}"
         return SHORT.get(asked, asked).format(**self._tasks)
 
     # ---- what it is ----
@@ -246,7 +247,7 @@ class Tagger(Owner):
         """Short names of the outputs this model has."""
         found = []
         with self._guard as handle:
-            for name in SHORT:
+            for name in dict.fromkeys((*SHORT, *self._names.rules)):
                 try:
                     self._output(handle, name)
                 except NotFound:
@@ -273,8 +274,14 @@ class Tagger(Owner):
         return "gn2.Tagger(closed)" if self.closed else f"gn2.Tagger({self.model!r})"
 
 
-def _discriminants(options: Config) -> dict[str, Any]:
-    return {k: v for k, v in options.items() if k.startswith("discriminant.")}
+def _discriminants(own: Config, more: Config) -> dict[str, Any]:
+    """Keys of the model's config, signals and fractions of the tagger's before them."""
+    found = {k: v for k, v in own.items() if k.startswith("discriminant.")}
+    for key, value in more.items():
+        if key.startswith("discriminant.") and value:
+            if key.endswith((".signal", ".fractions")):
+                found[key] = value
+    return found
 
 
 def _task_objects(model: Model) -> dict[str, str]:

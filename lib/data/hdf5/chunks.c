@@ -5,16 +5,20 @@
  * are put together again. HDF5's own way unshuffles every byte of every slot, of
  * which four in five are padding, and costs as much again as inflating.
  */
+#include "data/hdf5/chunks.h"
+
 #include <string.h>
 #include <zlib.h>
 
-#include "data/h5_internal.h"
 #include "util/alloc.h"
 
 /* Larger chunks go HDF5's way. */
 #define CHUNK_MOST ((size_t)64 << 20)
 
-struct gn2_h5_chunks {
+struct gn2_hdf5_chunks {
+    hid_t dataset;
+    int64_t rows;          /* of a chunk */
+    size_t slots;          /* of a row */
     size_t elements, size; /* of a chunk; bytes of an element */
     int shuffled;
     int64_t cached; /* number of the chunk in `plain`; −1: none */
@@ -39,30 +43,37 @@ static int is_usual(hid_t plist, int *out_shuffled)
     return 1;
 }
 
-gn2_h5_chunks *gn2_h5_chunks_new(const gn2_h5_table *table)
+/* Shape of the chunks; 0 elements where they are not the usual ones. */
+static void look(gn2_hdf5_chunks *c, int rank)
 {
-    int shuffled = 0;
     hsize_t chunk[2] = {0, 1};
-    const hid_t plist = H5Dget_create_plist(table->dataset);
-    int fits = H5Pget_layout(plist) == H5D_CHUNKED && is_usual(plist, &shuffled);
-    if (fits) H5Pget_chunk(plist, table->info.rank, chunk);
+    const hid_t plist = H5Dget_create_plist(c->dataset);
+    if (H5Pget_layout(plist) == H5D_CHUNKED && is_usual(plist, &c->shuffled))
+        H5Pget_chunk(plist, rank, chunk);
     H5Pclose(plist);
     /* chunks across the slots would have to be put together */
-    fits = fits && (int64_t)chunk[1] == table->info.slots;
-    const size_t size = H5Tget_size(table->file_type);
-    const size_t elements = (size_t)(chunk[0] * chunk[1]);
-    if (!fits || elements == 0 || elements > CHUNK_MOST / size) return NULL;
-    gn2_h5_chunks *c = gn2_alloc(1, sizeof *c);
+    if ((size_t)chunk[1] == c->slots) c->elements = (size_t)(chunk[0] * chunk[1]);
+}
+
+gn2_hdf5_chunks *gn2_hdf5_chunks_new(hid_t dataset, const gn2_h5_info *info,
+                                     size_t record)
+{
+    gn2_hdf5_chunks *c = gn2_alloc(1, sizeof *c);
     if (!c) return NULL;
-    *c = (gn2_h5_chunks){
-        .elements = elements, .size = size, .shuffled = shuffled, .cached = -1};
-    c->plain = gn2_alloc(elements, size);
+    *c = (gn2_hdf5_chunks){.dataset = dataset,
+                           .rows = info->chunk_rows,
+                           .slots = (size_t)info->slots,
+                           .size = record,
+                           .cached = -1};
+    look(c, info->rank);
+    if (c->elements > 0 && c->elements <= CHUNK_MOST / c->size)
+        c->plain = gn2_alloc(c->elements, c->size);
     if (c->plain) return c;
     gn2_free(c);
     return NULL;
 }
 
-void gn2_h5_chunks_free(gn2_h5_chunks *c)
+void gn2_hdf5_chunks_free(gn2_hdf5_chunks *c)
 {
     if (!c) return;
     gn2_free(c->packed);
@@ -70,7 +81,7 @@ void gn2_h5_chunks_free(gn2_h5_chunks *c)
     gn2_free(c);
 }
 
-static int reserve(gn2_h5_chunks *c, size_t size)
+static int reserve(gn2_hdf5_chunks *c, size_t size)
 {
     if (size <= c->packed_size) return 1;
     gn2_free(c->packed);
@@ -80,18 +91,16 @@ static int reserve(gn2_h5_chunks *c, size_t size)
 }
 
 /* Brings a chunk into `plain`; 0: HDF5 shall try, and say what is wrong. */
-static int fetch(const gn2_h5_table *table, int64_t number)
+static int fetch(gn2_hdf5_chunks *c, int64_t number)
 {
-    gn2_h5_chunks *c = table->chunks;
-    const hsize_t at[2] = {(hsize_t)(number * table->info.chunk_rows), 0};
+    const hsize_t at[2] = {(hsize_t)(number * c->rows), 0};
     hsize_t stored = 0;
     uint32_t mask = 0;
     uLongf size = (uLongf)(c->elements * c->size);
     if (c->cached == number) return 1;
-    if (H5Dget_chunk_storage_size(table->dataset, at, &stored) < 0 || stored == 0)
-        return 0;
+    if (H5Dget_chunk_storage_size(c->dataset, at, &stored) < 0 || stored == 0) return 0;
     if (stored > 2 * CHUNK_MOST || !reserve(c, (size_t)stored)) return 0;
-    if (H5Dread_chunk(table->dataset, H5P_DEFAULT, at, &mask, c->packed) < 0 || mask)
+    if (H5Dread_chunk(c->dataset, H5P_DEFAULT, at, &mask, c->packed) < 0 || mask)
         return 0;
     c->cached = -1;
     if (uncompress(c->plain, &size, c->packed, (uLong)stored) != Z_OK) return 0;
@@ -101,7 +110,7 @@ static int fetch(const gn2_h5_table *table, int64_t number)
 }
 
 /* Byte b of element i lies at b · elements + i. */
-static void gather(const gn2_h5_chunks *c, size_t first, size_t count, int64_t only,
+static void gather(const gn2_hdf5_chunks *c, size_t first, size_t count, int64_t only,
                    char *records)
 {
     for (size_t i = first; i < first + count; i++, records += c->size) {
@@ -114,23 +123,21 @@ static void gather(const gn2_h5_chunks *c, size_t first, size_t count, int64_t o
     }
 }
 
-int gn2_h5_chunks_read(const gn2_h5_table *table, int64_t start, int64_t count,
-                       void *records)
+int gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, int64_t start, int64_t count, int64_t only,
+                         void *records)
 {
-    gn2_h5_chunks *c = table->chunks;
-    const int64_t rows = table->info.chunk_rows;
-    const size_t slots = (size_t)table->info.slots;
     char *out = records;
     for (int64_t row = start; row < start + count;) {
-        const int64_t number = row / rows, first = row - number * rows;
+        const int64_t number = row / c->rows, first = row - number * c->rows;
         const int64_t left = start + count - row;
-        const int64_t take = rows - first < left ? rows - first : left;
-        const size_t elements = (size_t)take * slots;
-        if (!fetch(table, number)) return 0;
+        const int64_t take = c->rows - first < left ? c->rows - first : left;
+        const size_t from = (size_t)first * c->slots,
+                     elements = (size_t)take * c->slots;
+        if (!fetch(c, number)) return 0;
         if (c->shuffled)
-            gather(c, (size_t)first * slots, elements, table->only, out);
+            gather(c, from, elements, only, out);
         else
-            memcpy(out, c->plain + (size_t)first * slots * c->size, elements * c->size);
+            memcpy(out, c->plain + from * c->size, elements * c->size);
         out += elements * c->size;
         row += take;
     }

@@ -4,15 +4,11 @@
  * tensor, and the cut depends on the shapes alone, so sums over pieces are the
  * same for any number of threads.
  */
-#ifndef GN2_OPTIM_PIECES_H
-#define GN2_OPTIM_PIECES_H
+#ifndef GN2_TRAIN_PIECES_H
+#define GN2_TRAIN_PIECES_H
 
 #include "net/params.h"
-
-typedef struct gn2_piece {
-    int64_t offset, count; /* in the arena, elements */
-    size_t tensor;         /* row of the parameter table */
-} gn2_piece;
+#include "optim/optimizer_kind.h"
 
 typedef struct gn2_pieces {
     gn2_piece *piece;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "optim/pieces.h"
+#include "train/pieces.h"
 
 #include "util/alloc.h"
 #include "util/error.h"
@@ -25,8 +25,8 @@ gn2_status gn2_pieces_create(const gn2_params *params, gn2_pieces *out)
         const gn2_tensor *t = &params->tensor[i];
         for (int64_t at = 0; at < t->count; at += PIECE) {
             const int64_t left = t->count - at;
-            out->piece[out->count++] =
-                (gn2_piece){t->offset + at, left < PIECE ? left : PIECE, i};
+            out->piece[out->count++] = (gn2_piece){
+                t->offset + at, left < PIECE ? left : PIECE, t->lr_mult, t->wd_mult};
         }
     }
     return GN2_OK;

@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of records, made and appended to; shuffle and gzip, which all can read. */
-#include "data/h5_internal.h"
+#include "data/hdf5/table_write.h"
 
-#include "util/alloc.h"
-#include <string.h>
+#include "data/hdf5/errors.h"
+#include "data/hdf5/types.h"
 
 /* gzip level: h5py's default */
 #define DEFLATE_LEVEL 4
-
-gn2_status gn2_h5_file_create(const char *path, gn2_h5_file **out, char *error)
-{
-    *out = NULL;
-    const hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
-#if H5_VERSION_GE(1, 10, 7)
-    H5Pset_file_locking(plist, 0, 1);
-#endif
-    const hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, plist);
-    H5Pclose(plist);
-    if (id < 0) return gn2_h5_fail(error, GN2_ERR_IO, "'%s': cannot be created", path);
-    return gn2_h5_file_wrap(id, path, out, error);
-}
 
 static hid_t make_type(const gn2_h5_layout *layout)
 {
@@ -29,7 +16,7 @@ static hid_t make_type(const gn2_h5_layout *layout)
     const hid_t type = H5Tcreate(H5T_COMPOUND, record ? record : 1);
     for (size_t i = 0; i < layout->field_count; i++) {
         const gn2_h5_field *field = &layout->fields[i];
-        const hid_t member = gn2_h5_native(field->kind, field->size);
+        const hid_t member = gn2_hdf5_native(field->kind, field->size);
         const herr_t result = H5Tinsert(type, field->name, offset, member);
         if (member >= 0) H5Tclose(member);
         if (result < 0) {
@@ -59,13 +46,13 @@ static hid_t make_dataset(hid_t file, const char *name, hid_t type,
     return id;
 }
 
-gn2_status gn2_h5_table_create(gn2_h5_file *file, const char *name,
-                               const gn2_h5_layout *layout, gn2_h5_table **out,
-                               char *error)
+gn2_status gn2_hdf5_table_create(gn2_h5_file *file, const char *name,
+                                 const gn2_h5_layout *layout, gn2_h5_table **out,
+                                 char *error)
 {
     *out = NULL;
-    gn2_h5_table *table = gn2_h5_table_new(file->path, name, 0);
-    if (!table) return gn2_h5_no_memory(error);
+    gn2_h5_table *table = gn2_hdf5_table_new(file->path, name, 0);
+    if (!table) return gn2_hdf5_no_memory(error);
     table->info.rank = layout->rank;
     table->info.slots = layout->rank == 2 ? layout->slots : 1;
     table->memory_type = make_type(layout);
@@ -76,10 +63,10 @@ gn2_status gn2_h5_table_create(gn2_h5_file *file, const char *name,
         *out = table;
         return GN2_OK;
     }
-    const gn2_status status = gn2_h5_fail(
+    const gn2_status status = gn2_hdf5_fail(
         error, GN2_ERR_IO, "'%s': dataset '%s' cannot be created", file->path, name);
     char ignored[GN2_H5_ERROR_SIZE];
-    gn2_h5_table_close(table, ignored);
+    gn2_hdf5_table_close(table, ignored);
     return status;
 }
 
@@ -100,35 +87,13 @@ static herr_t write_rows(const gn2_h5_table *table, int64_t count, const void *r
     return result;
 }
 
-gn2_status gn2_h5_table_append(gn2_h5_table *table, int64_t count, const void *records,
-                               char *error)
+gn2_status gn2_hdf5_table_append(gn2_h5_table *table, int64_t count,
+                                 const void *records, char *error)
 {
     if (count == 0) return GN2_OK;
     if (write_rows(table, count, records) < 0)
-        return gn2_h5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be written",
-                           table->path, table->name);
+        return gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be written",
+                             table->path, table->name);
     table->info.rows += count;
     return GN2_OK;
-}
-
-gn2_status gn2_h5_strings_set(gn2_h5_file *file, gn2_h5_table *table,
-                              const char *attribute, const char *const *items,
-                              size_t count, char *error)
-{
-    const hid_t owner = table ? table->dataset : file->id;
-    const hsize_t size = count;
-    const hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, H5T_VARIABLE);
-    H5Tset_cset(type, H5T_CSET_UTF8);
-    const hid_t space =
-        table ? H5Screate_simple(1, &size, NULL) : H5Screate(H5S_SCALAR);
-    const hid_t id =
-        H5Acreate2(owner, attribute, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    const herr_t result = id < 0 ? -1 : H5Awrite(id, type, items);
-    if (id >= 0) H5Aclose(id);
-    H5Sclose(space);
-    H5Tclose(type);
-    if (result >= 0) return GN2_OK;
-    return gn2_h5_fail(error, GN2_ERR_IO, "'%s': attribute '%s' cannot be written",
-                       file->path, attribute);
 }

@@ -4,11 +4,14 @@
  * appended. No type of HDF5 shows here. The module converts nothing it can avoid
  * and knows nothing of jets.
  *
+ * A call has one name: `table_read` below is gn2_h5_table_read() for the library
+ * (data/module.h) and gn2_hdf5_table_read() in the module.
+ *
  * Calls are not thread-safe: module.c takes a lock around each. `error` has room
  * for GN2_H5_ERROR_SIZE bytes and is filled when the status is not GN2_OK.
  */
-#ifndef GN2_DATA_H5MODULE_H
-#define GN2_DATA_H5MODULE_H
+#ifndef GN2_DATA_HDF5_INTERFACE_H
+#define GN2_DATA_HDF5_INTERFACE_H
 
 #include <gn2/base.h>
 
@@ -68,8 +71,8 @@ typedef struct gn2_h5_module {
     gn2_status (*table_read)(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records, char *error);
     /* Items of an attribute of strings; GN2_ERR_NOT_FOUND without it. */
-    gn2_status (*table_strings)(gn2_h5_table *table, const char *attribute,
-                                gn2_h5_text_fn each, void *context, char *error);
+    gn2_status (*strings_read)(gn2_h5_table *table, const char *attribute,
+                               gn2_h5_text_fn each, void *context, char *error);
     /* Writing. */
     gn2_status (*file_create)(const char *path, gn2_h5_file **out, char *error);
     gn2_status (*table_create)(gn2_h5_file *file, const char *name,
@@ -78,9 +81,9 @@ typedef struct gn2_h5_module {
     gn2_status (*table_append)(gn2_h5_table *table, int64_t count, const void *records,
                                char *error);
     /* A list of strings as attribute of a table, or of the file if table is NULL. */
-    gn2_status (*strings_set)(gn2_h5_file *file, gn2_h5_table *table,
-                              const char *attribute, const char *const *items,
-                              size_t count, char *error);
+    gn2_status (*strings_write)(gn2_h5_file *file, gn2_h5_table *table,
+                                const char *attribute, const char *const *items,
+                                size_t count, char *error);
     /* Both accept NULL and free the object whatever they return. */
     gn2_status (*table_close)(gn2_h5_table *table, char *error);
     gn2_status (*file_close)(gn2_h5_file *file, char *error);

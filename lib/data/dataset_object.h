@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The object behind gn2_dataset, for dataset.c and setup.c. */
-#ifndef GN2_DATA_DATASET_INTERNAL_H
-#define GN2_DATA_DATASET_INTERNAL_H
+#ifndef GN2_DATA_DATASET_OBJECT_H
+#define GN2_DATA_DATASET_OBJECT_H
 
-#include "data/dataset.h"
+#include <gn2/dataset.h>
+
 #include "data/reader.h"
 
 struct gn2_dataset {

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the module says when HDF5 fails, in place of what HDF5 would print. */
+#ifndef GN2_DATA_HDF5_ERRORS_H
+#define GN2_DATA_HDF5_ERRORS_H
+
+#include <hdf5.h>
+
+#include "data/hdf5/interface.h"
+
+/* Silences HDF5's own printing for the length of a call. */
+typedef struct gn2_hdf5_guard {
+    H5E_auto2_t print;
+    void *context;
+} gn2_hdf5_guard;
+
+void gn2_hdf5_enter(gn2_hdf5_guard *guard);
+void gn2_hdf5_leave(const gn2_hdf5_guard *guard);
+
+/* Fills `error`, HDF5's innermost reason appended if it has one. */
+gn2_status gn2_hdf5_fail(char *error, gn2_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+gn2_status gn2_hdf5_no_memory(char *error);
+
+#endif

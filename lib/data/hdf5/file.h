@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An open file of HDF5. */
+#ifndef GN2_DATA_HDF5_FILE_H
+#define GN2_DATA_HDF5_FILE_H
+
+#include <hdf5.h>
+
+#include "data/hdf5/interface.h"
+
+struct gn2_h5_file {
+    hid_t id;
+    char *path;
+};
+
+gn2_status gn2_hdf5_file_open(const char *path, gn2_h5_file **out, char *error);
+gn2_status gn2_hdf5_file_create(const char *path, gn2_h5_file **out, char *error);
+gn2_status gn2_hdf5_file_close(gn2_h5_file *file, char *error);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/hdf5/table.h"
+
+#include "data/hdf5/errors.h"
+#include "util/alloc.h"
+
+gn2_h5_table *gn2_hdf5_table_new(const char *path, const char *name, size_t fields)
+{
+    gn2_h5_table *table = gn2_alloc(1, sizeof *table);
+    if (!table) return NULL;
+    table->dataset = table->file_type = table->memory_type = -1;
+    table->path = gn2_strdup(path);
+    table->name = gn2_strdup(name);
+    table->fields = gn2_alloc(fields + 1, sizeof *table->fields);
+    table->direct = gn2_alloc(fields + 1, 1);
+    table->info.fields = table->fields;
+    if (table->path && table->name && table->fields && table->direct) return table;
+    char ignored[GN2_H5_ERROR_SIZE];
+    gn2_hdf5_table_close(table, ignored);
+    return NULL;
+}
+
+gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error)
+{
+    if (!table) return GN2_OK;
+    gn2_status status = GN2_OK;
+    gn2_hdf5_chunks_free(table->chunks);
+    if (table->memory_type >= 0) H5Tclose(table->memory_type);
+    if (table->file_type >= 0) H5Tclose(table->file_type);
+    if (table->dataset >= 0 && H5Dclose(table->dataset) < 0)
+        status = gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be closed",
+                               table->path, table->name);
+    for (size_t i = 0; table->fields && i < table->info.field_count; i++)
+        H5free_memory((void *)(uintptr_t)table->fields[i].name);
+    gn2_free(table->fields);
+    gn2_free(table->direct);
+    gn2_free(table->path);
+    gn2_free(table->name);
+    gn2_free(table);
+    return status;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a dataset of records holds, and in what shape. */
+#include "data/hdf5/table_open.h"
+
+#include "data/hdf5/errors.h"
+#include "data/hdf5/storage.h"
+#include "data/hdf5/types.h"
+
+/* Chunks kept unpacked, so that a read which ends inside one costs nothing. */
+#define CACHED_CHUNKS 4
+#define CACHE_LEAST ((size_t)1 << 20)
+#define CACHE_SLOTS 521 /* prime; HDF5's default */
+
+/* Kind and size of a stored type; enums count as the integers under them. */
+static void describe_integer(hid_t type, gn2_h5_field *field)
+{
+    field->kind = H5Tget_sign(type) == H5T_SGN_NONE ? GN2_H5_UINT : GN2_H5_INT;
+    field->size = (int32_t)H5Tget_size(type);
+}
+
+static int same_as_native(hid_t type, const gn2_h5_field *field)
+{
+    const hid_t native = gn2_hdf5_native(field->kind, field->size);
+    if (native < 0) return 0;
+    const int same = H5Tequal(type, native) > 0;
+    H5Tclose(native);
+    return same;
+}
+
+static int describe_enum(hid_t type, gn2_h5_field *field)
+{
+    const hid_t base = H5Tget_super(type);
+    describe_integer(base, field);
+    const int direct = same_as_native(base, field);
+    H5Tclose(base);
+    gn2_h5_field as_bool = {.kind = GN2_H5_BOOL, .size = field->size};
+    if (same_as_native(type, &as_bool)) field->kind = GN2_H5_BOOL;
+    /* an enum is converted by member names, which is never wanted here */
+    if (!direct) field->kind = GN2_H5_OTHER;
+    return direct;
+}
+
+/* Fills kind and size as they will be in memory; returns whether that is how the
+ * field is stored. */
+static int describe(hid_t type, gn2_h5_field *field)
+{
+    switch (H5Tget_class(type)) {
+    case H5T_ENUM:
+        return describe_enum(type, field);
+    case H5T_INTEGER:
+        describe_integer(type, field);
+        if (same_as_native(type, field)) return 1;
+        field->size = 8;
+        return 0;
+    case H5T_FLOAT:
+        field->kind = GN2_H5_FLOAT;
+        field->size = (int32_t)H5Tget_size(type);
+        if (same_as_native(type, field)) return 1;
+        field->size = 8;
+        return 0;
+    default:
+        field->kind = GN2_H5_OTHER;
+        field->size = (int32_t)H5Tget_size(type);
+        return 0;
+    }
+}
+
+static void describe_fields(gn2_h5_table *table)
+{
+    for (size_t i = 0; i < table->info.field_count; i++) {
+        const hid_t type = H5Tget_member_type(table->file_type, (unsigned)i);
+        table->fields[i].offset = -1;
+        table->direct[i] = (uint8_t)describe(type, &table->fields[i]);
+        H5Tclose(type);
+    }
+}
+
+static void describe_shape(gn2_h5_table *table)
+{
+    hsize_t dims[2] = {0, 1}, chunk[2] = {0, 1};
+    const hid_t space = H5Dget_space(table->dataset);
+    table->info.rank = H5Sget_simple_extent_ndims(space);
+    if (table->info.rank == 1 || table->info.rank == 2)
+        H5Sget_simple_extent_dims(space, dims, NULL);
+    H5Sclose(space);
+    table->info.rows = (int64_t)dims[0];
+    table->info.slots = (int64_t)dims[1];
+    const hid_t plist = H5Dget_create_plist(table->dataset);
+    if (H5Pget_layout(plist) == H5D_CHUNKED) H5Pget_chunk(plist, 2, chunk);
+    H5Pclose(plist);
+    table->info.chunk_rows = (int64_t)chunk[0];
+}
+
+/* Opens again with a chunk cache that holds a few chunks of this dataset. */
+static void enlarge_cache(gn2_h5_table *table, hid_t file)
+{
+    const size_t chunk = (size_t)table->info.chunk_rows * (size_t)table->info.slots *
+                         H5Tget_size(table->file_type);
+    if (CACHED_CHUNKS * chunk <= CACHE_LEAST) return;
+    const hid_t plist = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_chunk_cache(plist, CACHE_SLOTS, CACHED_CHUNKS * chunk, 1.0);
+    const hid_t again = H5Dopen2(file, table->name, plist);
+    H5Pclose(plist);
+    if (again < 0) return;
+    H5Dclose(table->dataset);
+    table->dataset = again;
+}
+
+static gn2_status check_table(const gn2_h5_table *table, char *error)
+{
+    if (table->info.rank != 1 && table->info.rank != 2)
+        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+                             "'%s': dataset '%s' has %d dimensions, 1 or 2 are needed",
+                             table->path, table->name, (int)table->info.rank);
+    return gn2_hdf5_check_storage(table->dataset, table->path, table->name, error);
+}
+
+/* Field names are owned by the table. */
+static gn2_status load_table(gn2_h5_table *table, hid_t file, char *error)
+{
+    const int count = H5Tget_nmembers(table->file_type);
+    for (int i = 0; i < count; i++) {
+        table->fields[i].name = H5Tget_member_name(table->file_type, (unsigned)i);
+        if (!table->fields[i].name) return gn2_hdf5_no_memory(error);
+        table->info.field_count++;
+    }
+    describe_fields(table);
+    describe_shape(table);
+    const gn2_status status = check_table(table, error);
+    if (status == GN2_OK) enlarge_cache(table, file);
+    return status;
+}
+
+/* The stored type of a dataset of records, or −1 with `error` filled. */
+static hid_t record_type(hid_t dataset, const char *path, const char *name, char *error)
+{
+    const hid_t type = H5Dget_type(dataset);
+    if (type >= 0 && H5Tget_class(type) == H5T_COMPOUND) return type;
+    if (type >= 0) H5Tclose(type);
+    gn2_hdf5_fail(error, GN2_ERR_FORMAT, "'%s': dataset '%s' has no named fields", path,
+                  name);
+    return -1;
+}
+
+gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
+                               char *error)
+{
+    *out = NULL;
+    const hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
+    if (dataset < 0) {
+        H5Eclear2(H5E_DEFAULT);
+        return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND, "'%s': no dataset '%s'",
+                             file->path, name);
+    }
+    const hid_t type = record_type(dataset, file->path, name, error);
+    gn2_h5_table *table = NULL;
+    if (type >= 0)
+        table = gn2_hdf5_table_new(file->path, name, (size_t)H5Tget_nmembers(type));
+    if (!table) {
+        if (type >= 0) H5Tclose(type);
+        H5Dclose(dataset);
+        return type >= 0 ? gn2_hdf5_no_memory(error) : GN2_ERR_FORMAT;
+    }
+    table->dataset = dataset;
+    table->file_type = type;
+    const gn2_status status = load_table(table, file->id, error);
+    if (status == GN2_OK) {
+        *out = table;
+        return GN2_OK;
+    }
+    char ignored[GN2_H5_ERROR_SIZE];
+    gn2_hdf5_table_close(table, ignored);
+    return status;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef GN2_DATA_HDF5_TABLE_READ_H
+#define GN2_DATA_HDF5_TABLE_READ_H
+
+#include "data/hdf5/table.h"
+
+gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
+                                 int64_t only, char *error);
+gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
+                               void *records, char *error);
+
+#endif
