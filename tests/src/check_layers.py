@@ -24,21 +24,22 @@ MAY_INCLUDE = {
 }
 
 # header: (files that may include it, why)
-DNNL_FILES = r"lib/kernels/product_dnnl\w*\.[ch]"
+DNNL_FILES = r"lib/kernels/onednn/\w+\.[ch]"
 CONFINED = {
     r"hdf5(_hl)?\.h|H5\w*\.h|lzf\.h|liblzf/.*|lz4.*\.h": (
         r"lib/data/\w*h5\w*\.[ch]", "only the HDF5 module"),
-    r"dnnl.*|oneapi/.*": (DNNL_FILES, "only the oneDNN back end"),
-    r"omp\.h": (DNNL_FILES, "only the oneDNN back end"),
+    r"dnnl.*|oneapi/.*": (DNNL_FILES, "only the oneDNN module"),
+    r"omp\.h": (DNNL_FILES, "only the oneDNN module"),
     r"zlib\.h": (r"lib/((io|abi)/\w+|data/h5_\w+)\.[ch]",
                 "only the container, the HDF5 module and gn2_features()"),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
         r"lib/(util|abi|data|net|train)/\w+\.[ch]|"
-        r"lib/kernels/(cpu|kernels|product\w*)\.c",
+        r"lib/kernels/(cpu|kernels|product\w*|onednn/backend)\.c",
         "kernels and layers know no threads"),
+    r"dlfcn\.h": (r"lib/util/module\.c", "modules are loaded there"),
     r"(stdio|locale)\.h": (
-        r"lib/(?!layers)\w+/\w+\.[ch]", "layers read and write nothing"),
+        r"lib/(?!layers)\w+/(\w+/)*\w+\.[ch]", "layers read and write nothing"),
 }
 
 
