@@ -74,7 +74,20 @@ GN2_API int32_t gn2_abi_version(void);
 
 /**
  * What this build and machine offer, as `name=value` words separated by blanks:
- * `isa`, `onednn`, `zlib`, `hdf5`, `filters`.
+ *
+ * | name | value |
+ * |---|---|
+ * | `isa` | instruction set in use: `reference`, `avx2`, `avx512` |
+ * | `gemm` | who multiplies matrices by default: `own`, `onednn`, `reference` |
+ * | `onednn` | version of oneDNN its module was built with, or `none` |
+ * | `zlib` | version in use |
+ * | `hdf5` | version of HDF5 its module was built with, or `none` |
+ * | `filters` | filters the HDF5 module reads, with commas, or `none` |
+ *
+ * oneDNN and HDF5 are in modules of their own (`gn2/gn2-onednn.so`, `gn2/gn2-hdf5.so`
+ * beside the library), loaded at first use. `none`: not built, or the module's file is
+ * not there. Nothing is loaded to find out, but oneDNN where `gemm` depends on it: on
+ * processors without kernels of ours.
  * @return string owned by the library, valid for the life of the process.
  * @thread Safe. @since 0.1
  */

@@ -7,6 +7,10 @@
 #ifndef GN2_CONFIG_HPP
 #define GN2_CONFIG_HPP
 
+#if __cplusplus < 201703L
+#error "gn2.hpp needs C++17"
+#endif
+
 #include <gn2/config.h>
 
 #include <memory>

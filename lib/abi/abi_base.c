@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <zlib.h>
 
+#include "data/module.h"
 #include "kernels/kernels.h"
-#include "kernels/product.h"
+#include "kernels/product_onednn.h"
+#include "net/backend.h"
 #include "util/error.h"
 
 const char *gn2_version(void)
@@ -24,10 +26,12 @@ static char features_text[256];
 
 static void write_features(void)
 {
+    const int hdf5 = gn2_h5_present();
     snprintf(features_text, sizeof features_text,
-             "isa=%s onednn=%s zlib=%s hdf5=%s filters=%s",
-             gn2_isa_name(gn2_isa_detect()), gn2_onednn_version(), zlibVersion(),
-             GN2_HDF5_VERSION, GN2_HDF5_FILTERS);
+             "isa=%s gemm=%s onednn=%s zlib=%s hdf5=%s filters=%s",
+             gn2_isa_name(gn2_isa_detect()), gn2_compute_auto_name(),
+             gn2_onednn_version(), zlibVersion(), hdf5 ? GN2_HDF5_VERSION : "none",
+             hdf5 ? GN2_HDF5_FILTERS : "none");
 }
 
 const char *gn2_features(void)

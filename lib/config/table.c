@@ -240,7 +240,8 @@ const gn2_config_key gn2_config_table[] = {
     {"compute.isa", GN2_TYPE_STR, "best", CHOICE("best|avx512|avx2|reference"),
      "highest instruction set to use; results are the same bits only on one"},
     {"compute.gemm", GN2_TYPE_STR, "auto", CHOICE("auto|own|onednn"),
-     "who multiplies matrices; auto = by shape, from measurements"},
+     "who multiplies matrices; auto = own kernels where the processor has AVX2, else "
+     "oneDNN if its module can be loaded, else the reference"},
     {"tagger.threads", GN2_TYPE_I64, "1", RANGE(0, 4096),
      "threads of a tagger; 0 = processors this process may use"},
     {"tagger.weights", GN2_TYPE_STR, "f32", CHOICE("f32|bf16"),

@@ -1,109 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* dladdr, RTLD_DEEPBIND */
 #include "data/module.h"
 
-#include <dlfcn.h>
-#include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "util/alloc.h"
 #include "util/error.h"
-#include "util/str.h"
+#include "util/module.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
-/* DEEPBIND keeps the module on its own HDF5 where the program has loaded another;
- * sanitizers refuse it. */
-#ifdef SANITIZED
-#define OPEN_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)
-#else
-#define OPEN_FLAGS (RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | RTLD_DEEPBIND)
-#endif
+static const gn2_module hdf5 = {.title = "HDF5 module",
+                                .file = "gn2-hdf5.so",
+                                .symbol = GN2_HDF5_MODULE_SYMBOL,
+                                .version = GN2_H5_VERSION};
 
 /* HDF5 has one state a process, so one lock for all of us. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static const gn2_h5_module *module;
 
-/* Where the module lies, seen from the folder of the library: installed, and in
- * the build tree. */
-static const char *const library_places[] = {
-    "gn2/gn2-hdf5.so",
-    "gn2-hdf5.so",
-    "data/gn2-hdf5.so",
-    "../data/gn2-hdf5.so",
-};
-/* Seen from a test program that has the rooms linked in. */
-static const char *const program_places[] = {
-    "../../lib/data/gn2-hdf5.so",
-    "../lib/data/gn2-hdf5.so",
-};
-
-/* File this code was loaded from, folders resolved. */
-static int own_path(char out_path[PATH_MAX])
+int gn2_h5_present(void)
 {
-    Dl_info info;
-    if (!dladdr((const void *)&mutex, &info) || !info.dli_fname) return 0;
-    if (realpath(info.dli_fname, out_path)) return 1;
-    return realpath("/proc/self/exe", out_path) != NULL;
-}
-
-static gn2_status check_version(const char *path, void *handle)
-{
-    gn2_hdf5_module_fn entry;
-    void *symbol = dlsym(handle, GN2_HDF5_MODULE_SYMBOL);
-    if (!symbol)
-        return gn2_fail(GN2_ERR_UNSUPPORTED, "'%s' is not libgn2's HDF5 module", path);
-    memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast for this */
-    const gn2_h5_module *found = entry();
-    if (found->version != GN2_H5_VERSION)
-        return gn2_fail(GN2_ERR_UNSUPPORTED,
-                        "HDF5 module '%s' has version %u, this library needs %d", path,
-                        found->version, GN2_H5_VERSION);
-    module = found;
-    return GN2_OK;
-}
-
-/* Tries the places in turn; `tried` collects why each failed. */
-static gn2_status search(const char *own, gn2_text *tried)
-{
-    const char *slash = strrchr(own, '/');
-    const int folder = (int)(slash - own);
-    const int in_library = strncmp(slash + 1, "libgn2.", 7) == 0;
-    const char *const *places = in_library ? library_places : program_places;
-    const size_t count = in_library ? sizeof library_places / sizeof library_places[0]
-                                    : sizeof program_places / sizeof program_places[0];
-    for (size_t i = 0; i < count; i++) {
-        char path[PATH_MAX];
-        snprintf(path, sizeof path, "%.*s/%s", folder, own, places[i]);
-        void *handle = dlopen(path, OPEN_FLAGS);
-        if (handle) return check_version(path, handle);
-        gn2_text_format(tried, "%s%s", i ? "; " : "", dlerror());
-    }
-    return gn2_fail(GN2_ERR_UNSUPPORTED, "HDF5 module not found (%s)",
-                    tried->data ? tried->data : "");
+    return gn2_module_present(&hdf5);
 }
 
 static gn2_status load_locked(void)
 {
-    if (module) return GN2_OK;
-    char own[PATH_MAX];
-    if (!own_path(own))
-        return gn2_fail(GN2_ERR_UNSUPPORTED,
-                        "HDF5 module not found: the library cannot tell its own place");
-    gn2_text tried = {0};
-    const gn2_status status = search(own, &tried);
-    gn2_free(tried.data);
-    return status;
+    char error[GN2_ERROR_SIZE];
+    if (!module) module = gn2_module_open(&hdf5, error);
+    return module ? GN2_OK : gn2_fail(GN2_ERR_UNSUPPORTED, "%s", error);
 }
 
 gn2_status gn2_h5_load(void)

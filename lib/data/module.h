@@ -8,6 +8,9 @@
 
 #include "data/hdf5/interface.h"
 
+/* Whether its file is there; loads nothing. */
+int gn2_h5_present(void);
+
 /* Loads the module if it is not there yet; GN2_ERR_UNSUPPORTED says what was
  * tried. Never unloaded: HDF5 does not survive that. */
 gn2_status gn2_h5_load(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Front end of product.h: checks shapes, chooses a back end, keeps lanes. The
- * arithmetic is in product_ref.c, product_own*.c and product_dnnl.c.
+ * arithmetic is in product_ref.c, product_own*.c and the oneDNN module.
  */
 #include "kernels/product.h"
 
@@ -11,6 +11,11 @@
 #include "kernels/product_backend.h"
 #include "util/alloc.h"
 #include "util/error.h"
+
+#ifndef GN2_REAL_DOUBLE
+#include "kernels/product_check.h"
+#include "kernels/product_onednn.h"
+#endif
 
 /* 2^31 elements a matrix side: indices times sizes then fit 64 bits easily. */
 #define MAX_SIDE INT64_C(0x7FFFFFFF)
@@ -78,20 +83,19 @@ static const gn2_product_ops_f32 *own_ops(const gn2_product_f32 *p)
     return &gn2_product_reference_f32;
 }
 
-#ifdef GN2_ONEDNN
 /* oneDNN, unless its rows depend on their number. */
-static gn2_status create_dnnl(gn2_product_f32 *p)
+static gn2_status create_onednn(gn2_product_f32 *p)
 {
-    p->ops = &gn2_product_dnnl;
+    GN2_TRY(gn2_onednn_ops(&p->ops));
     GN2_TRY(p->ops->create(p));
     int agree = 1;
     if (!p->is_gradient) GN2_TRY(gn2_product_rows_agree(p, &agree));
     if (agree) return GN2_OK;
     if (p->arithmetic == GN2_ARITHMETIC_BF16)
         gn2_log_line(GN2_LOG_WARNING,
-                     "oneDNN %s: rows of the product %lld -> %lld in bf16 depend on "
-                     "their number; it is computed in f32",
-                     gn2_onednn_version(), (long long)p->k, (long long)p->n);
+                     "oneDNN: rows of the product %lld -> %lld in bf16 depend on their "
+                     "number; it is computed in f32",
+                     (long long)p->k, (long long)p->n);
     destroy_backend(p);
     p->arithmetic = GN2_ARITHMETIC_F32;
     p->ops = own_ops(p);
@@ -106,13 +110,11 @@ static int is_narrow(const gn2_product_f32 *p)
 {
     return p->k <= NARROW || p->n <= NARROW;
 }
-#endif
 
 /*
- * AUTO is the own kernels wherever the processor has them. Measured with
- * bench_product (AVX-512, one busy core, best of three runs, oneDNN 2.6.3, K 64 … 512,
- * N 32 … 768): part of the FMA peak, and speed relative to oneDNN, lowest and highest
- * of the shapes:
+ * AUTO is the own kernels. Measured with bench_product (AVX-512, one busy core, best of
+ * three runs, oneDNN 2.6.3, K 64 … 512, N 32 … 768): part of the FMA peak, and speed
+ * relative to oneDNN, lowest and highest of the shapes:
  *      m      forward                      gradient
  *     10      79 … 91 %   1.26 … 4.7       42 … 70 %   0.90 … 4.7
  *    121      85 … 93 %   1.06 … 2.0       74 … 89 %   0.98 … 2.2
@@ -127,27 +129,19 @@ static int is_narrow(const gn2_product_f32 *p)
 static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *options)
 {
     const gn2_isa have = gn2_isa_detect();
+    const int onednn = options->backend == GN2_BACKEND_ONEDNN;
     p->isa = options->cap < have ? options->cap : have;
     p->storage = options->storage;
     p->ops = own_ops(p);
-    if (p->storage != GN2_STORAGE_F32 && (p->ops == &gn2_product_reference_f32 ||
-                                          options->backend == GN2_BACKEND_ONEDNN))
+    if (p->storage != GN2_STORAGE_F32 &&
+        (onednn || p->ops == &gn2_product_reference_f32))
         return fail_storage();
-#ifdef GN2_ONEDNN
-    const int wanted = options->backend == GN2_BACKEND_ONEDNN;
-    /* a processor without own kernels, unless the reference was asked for */
-    const int only = options->backend == GN2_BACKEND_AUTO &&
-                     have == GN2_ISA_REFERENCE && options->cap != GN2_ISA_REFERENCE;
     if (options->arithmetic == GN2_ARITHMETIC_BF16) {
         if (p->isa < GN2_ISA_AVX512 || options->backend == GN2_BACKEND_OWN)
             return fail_arithmetic();
         if (!is_narrow(p)) p->arithmetic = GN2_ARITHMETIC_BF16;
     }
-    if (wanted || only || p->arithmetic) return create_dnnl(p);
-#else
-    if (options->arithmetic != GN2_ARITHMETIC_F32) return fail_arithmetic();
-#endif
-    return p->ops->create(p);
+    return onednn || p->arithmetic ? create_onednn(p) : p->ops->create(p);
 }
 
 #endif
@@ -323,15 +317,3 @@ void R(gn2_product_run_tn)(const R(gn2_product) *product, R(gn2_lane) *lane, rea
     const R(gn2_tn_args) args = {c, ldc, a, lda, b, ldb, m};
     if (m > 0) product->ops->run_tn(product, view(product, lane), &args);
 }
-
-#if !defined(GN2_REAL_DOUBLE) && !defined(GN2_ONEDNN)
-const char *gn2_onednn_version(void)
-{
-    return "not built";
-}
-
-gn2_bf16 gn2_onednn_bf16(void)
-{
-    return GN2_BF16_NONE;
-}
-#endif

@@ -16,7 +16,9 @@
 typedef struct R(gn2_product) R(gn2_product);
 typedef struct R(gn2_lane) R(gn2_lane);
 
-/* Back ends; AUTO is decided by shape from measurements (doc/performance.md). */
+/* Back ends. AUTO: own kernels, oneDNN for arithmetic that they have not got. OWN: the
+ * reference where the instruction set has no own kernels. ONEDNN: from its module,
+ * else GN2_ERR_UNSUPPORTED. */
 typedef enum gn2_backend {
     GN2_BACKEND_AUTO = 0,
     GN2_BACKEND_OWN = 1,
@@ -88,11 +90,5 @@ void R(gn2_product_run)(const R(gn2_product) *product, R(gn2_lane) *lane,
 void R(gn2_product_run_tn)(const R(gn2_product) *product, R(gn2_lane) *lane, real *c,
                            int64_t ldc, const real *a, int64_t lda, const real *b,
                            int64_t ldb, int64_t m);
-
-/* oneDNN's version and whether it is usable, for gn2_features(). */
-const char *gn2_onednn_version(void);
-/* What of gn2_bf16_detect() oneDNN will use: its version, environment and the kernel's
- * permission for AMX tiles (which oneDNN asks for) may leave less. */
-gn2_bf16 gn2_onednn_bf16(void);
 
 #endif

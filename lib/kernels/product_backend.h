@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a back end of product.h provides. Private to the files product*.c.
+ * What a back end of product.h provides. Private to the files product*.c and to the
+ * oneDNN module, whose version changes with anything here (onednn/module.h).
  * Adding a back end = one table of functions and one line where product.c chooses.
  */
 #ifndef GN2_KERNELS_PRODUCT_BACKEND_H
@@ -62,11 +63,6 @@ extern const R(gn2_product_ops) R(gn2_product_reference);
 #ifndef GN2_REAL_DOUBLE
 /* Own kernels, AVX2 and AVX-512. */
 extern const gn2_product_ops_f32 gn2_product_own;
-extern const gn2_product_ops_f32 gn2_product_dnnl;
-
-/* Whether rows of `product` have the same bits for every power of two of rows up
- * to max_rows, on random numbers; leaves B packed with them. */
-gn2_status gn2_product_rows_agree(gn2_product_f32 *product, int *out_agree);
 #endif
 
 #endif

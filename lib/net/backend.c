@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernels/product_onednn.h"
 #include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -32,28 +33,59 @@ static int find_word(const word *words, size_t count, const char *text)
     return 0; /* the config table admits no other word */
 }
 
-gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out)
+/*
+ * auto, by what the processor has and not by `compute.isa`: where own kernels exist
+ * they multiply, or the reference where that was asked for. Without them oneDNN does if
+ * it can be loaded; `compute.isa = reference` still means the reference, whose results
+ * are the same on all machines.
+ */
+static gn2_backend automatic(gn2_isa found, const char *isa)
+{
+    const int others = found == GN2_ISA_REFERENCE && strcmp(isa, "reference") != 0;
+    return others && gn2_onednn_usable() ? GN2_BACKEND_ONEDNN : GN2_BACKEND_AUTO;
+}
+
+static gn2_status read_gemm(const char *gemm, gn2_product_options *out)
+{
+    out->backend = (gn2_backend)find_word(gemms, sizeof gemms / sizeof *gemms, gemm);
+    if (out->backend != GN2_BACKEND_ONEDNN || gn2_onednn_load() == GN2_OK)
+        return GN2_OK;
+    return gn2_fail(GN2_ERR_UNSUPPORTED, "compute.gemm = onednn: %s", gn2_error_text());
+}
+
+gn2_status gn2_compute_read_on(gn2_isa found, const gn2_config *config,
+                               gn2_product_options *out)
 {
     const char *isa = gn2_config_str(config, "compute.isa");
-    const char *gemm = gn2_config_str(config, "compute.gemm");
-    const gn2_isa found = gn2_isa_detect();
     gn2_isa cap = (gn2_isa)find_word(isas, sizeof isas / sizeof *isas, isa);
     if (strcmp(isa, "best") == 0) cap = found;
     if (cap > found)
         return gn2_fail(GN2_ERR_UNSUPPORTED, "compute.isa = %s: this processor has %s",
                         isa, gn2_isa_name(found));
-    *out = (gn2_product_options){
-        .cap = cap,
-        .backend = (gn2_backend)find_word(gemms, sizeof gemms / sizeof *gemms, gemm),
-    };
+    *out = (gn2_product_options){.cap = cap};
+    GN2_TRY(read_gemm(gn2_config_str(config, "compute.gemm"), out));
+    if (out->backend == GN2_BACKEND_AUTO) out->backend = automatic(found, isa);
     return GN2_OK;
 }
 
-/* bf16 by what is asked for already: own kernels or fewer instructions rule it out. */
-static gn2_bf16 usable_bf16(const gn2_product_options *options)
+gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out)
 {
-    const int possible =
-        options->cap == GN2_ISA_AVX512 && options->backend != GN2_BACKEND_OWN;
+    return gn2_compute_read_on(gn2_isa_detect(), config, out);
+}
+
+const char *gn2_compute_auto_name(void)
+{
+    if (gn2_isa_detect() > GN2_ISA_REFERENCE) return "own";
+    return gn2_onednn_usable() ? "onednn" : "reference";
+}
+
+/* bf16 by what is asked for already: own kernels or fewer instructions rule it out.
+ * oneDNN is loaded, and asked, only where the processor has at least `least`. */
+static gn2_bf16 usable_bf16(const gn2_product_options *options, gn2_bf16 least)
+{
+    const int possible = options->cap == GN2_ISA_AVX512 &&
+                         options->backend != GN2_BACKEND_OWN &&
+                         gn2_bf16_detect() >= least;
     return possible ? gn2_onednn_bf16() : GN2_BF16_NONE;
 }
 
@@ -63,8 +95,10 @@ static gn2_status read_arithmetic(const gn2_config *config, const char *key,
 {
     const char *wanted = gn2_config_str(config, key);
     if (strcmp(wanted, "f32") == 0) return GN2_OK;
-    const gn2_bf16 usable = usable_bf16(out);
-    if (strcmp(wanted, "bf16") == 0 && usable == GN2_BF16_NONE)
+    const gn2_bf16 least = strcmp(wanted, "bf16") ? GN2_BF16_AMX : GN2_BF16_AVX512;
+    if (usable_bf16(out, least) >= least)
+        out->arithmetic = GN2_ARITHMETIC_BF16;
+    else if (least == GN2_BF16_AVX512)
         return gn2_fail(
             GN2_ERR_UNSUPPORTED,
             "%s = bf16 needs a processor with AVX-512 BF16 and oneDNN; here: "
@@ -72,8 +106,6 @@ static gn2_status read_arithmetic(const gn2_config *config, const char *key,
             key, gn2_bf16_detect() ? "has it" : "without", gn2_onednn_version(),
             gn2_config_str(config, "compute.isa"),
             gn2_config_str(config, "compute.gemm"));
-    if (strcmp(wanted, "bf16") == 0 || usable == GN2_BF16_AMX)
-        out->arithmetic = GN2_ARITHMETIC_BF16;
     return GN2_OK;
 }
 

@@ -6,8 +6,15 @@
 #include "net/model.h"
 #include "net/net.h"
 
-/* Product options of `compute.*`; GN2_ERR_UNSUPPORTED if the processor lacks it. */
+/* Product options of `compute.*`; GN2_ERR_UNSUPPORTED if the processor lacks it or
+ * oneDNN cannot be loaded. Who multiplies is settled here, also for `auto`. */
 gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out);
+/* The same for a processor that has `found`. */
+gn2_status gn2_compute_read_on(gn2_isa found, const gn2_config *config,
+                               gn2_product_options *out);
+
+/* Who multiplies here with `auto` and `compute.isa = best`: own, onednn, reference. */
+const char *gn2_compute_auto_name(void);
 
 /* The same with the storage of `tagger.weights` and the arithmetic of
  * `tagger.precision`. Whether a back end has the storage shows when products are

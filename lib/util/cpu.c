@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/alloc.h"
 #include "util/threads.h"
 
 #define PATH_SIZE 4096
@@ -29,18 +30,37 @@ static int read_text(const char *path, char *out, size_t size)
     return length > 0;
 }
 
-static int32_t affinity_count(void)
+/* Room for as many processors as the kernel knows of: it refuses masks that are too
+ * small for it. */
+gn2_affinity gn2_affinity_take(void)
 {
     for (int limit = 1024; limit <= 1 << 20; limit *= 2) {
-        cpu_set_t *set = CPU_ALLOC((size_t)limit);
-        if (!set) break;
-        const size_t size = CPU_ALLOC_SIZE((size_t)limit);
-        const int found =
-            sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
-        CPU_FREE(set);
-        if (found > 0) return found;
+        gn2_affinity a = {.size = CPU_ALLOC_SIZE((size_t)limit)};
+        a.mask = gn2_alloc(1, a.size);
+        if (!a.mask) break;
+        if (sched_getaffinity(0, a.size, a.mask) == 0) return a;
+        gn2_free(a.mask);
     }
-    return 1;
+    return (gn2_affinity){0};
+}
+
+void gn2_affinity_restore(gn2_affinity *before)
+{
+    gn2_affinity now = gn2_affinity_take();
+    const int same = now.size == before->size && now.mask &&
+                     CPU_EQUAL_S(now.size, (cpu_set_t *)now.mask, before->mask);
+    if (before->mask && !same) sched_setaffinity(0, before->size, before->mask);
+    gn2_free(now.mask);
+    gn2_free(before->mask);
+    *before = (gn2_affinity){0};
+}
+
+static int32_t affinity_count(void)
+{
+    gn2_affinity a = gn2_affinity_take();
+    const int found = a.mask ? CPU_COUNT_S(a.size, (cpu_set_t *)a.mask) : 0;
+    gn2_free(a.mask);
+    return found > 0 ? found : 1;
 }
 
 /* Processors granted by `quota` of every `period`, rounded up: a share of a

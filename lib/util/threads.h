@@ -18,6 +18,15 @@ typedef void (*gn2_task_fn)(void *context, int64_t index, int32_t worker);
 /* Processors this process may use: affinity mask and cgroup quota; ≥ 1. */
 int32_t gn2_cpu_available(void);
 
+/* Processors the calling thread may use, to be restored; `mask` NULL if unknown. */
+typedef struct gn2_affinity {
+    void *mask; /* cpu_set_t of `size` bytes */
+    size_t size;
+} gn2_affinity;
+gn2_affinity gn2_affinity_take(void);
+/* Gives the thread what was taken, and frees it. */
+void gn2_affinity_restore(gn2_affinity *before);
+
 /* Processors granted to the cgroups of `membership` (/proc/self/cgroup's text)
  * mounted at `root`; ≥ 1, INT32_MAX without a quota. */
 int32_t gn2_cgroup_quota(const char *membership, const char *root);

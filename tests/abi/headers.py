@@ -31,6 +31,18 @@ def compile_alone(compiler, language, include, header):
     return done.returncode == 0
 
 
+def refuses_old_standard(compiler, include):
+    """The wrapper says what it needs before the compiler stumbles over it."""
+    done = subprocess.run(
+        [compiler, "-x", "c++", "-std=c++14", f"-I{include}", "-fsyntax-only", "-"],
+        input="#include <gn2/gn2.hpp>\n", capture_output=True, text=True,
+    )
+    refused = done.returncode != 0 and "gn2.hpp needs C++17" in done.stderr
+    if not refused:
+        print(f"{compiler}: gn2.hpp in C++14: {done.stderr or 'compiled'}")
+    return refused
+
+
 def main():
     include, *rest = sys.argv[1:]
     split = rest.index("--")
@@ -45,7 +57,8 @@ def main():
         for header in headers
         for language in languages(header)
     ]
-    print(f"{sum(results)} of {len(results)} compilations without a warning")
+    results += [refuses_old_standard(c, include) for c in rest[split + 1 :]]
+    print(f"{sum(results)} of {len(results)} compilations as they should be")
     sys.exit(not results or not all(results))
 
 

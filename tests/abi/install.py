@@ -76,6 +76,7 @@ def with_pkg_config(source, folder, library, version, env):
 
 def with_cmake(source, folder, prefix, library, version, env):
     wanted = ".".join(version.split(".")[:2])
+    parts = ";".join(path.stem[4:] for path in (library / "gn2").glob("gn2-*.so"))
     run(
         "cmake",
         "-S",
@@ -83,6 +84,7 @@ def with_cmake(source, folder, prefix, library, version, env):
         "-B",
         folder / "cmake",
         f"-DWANTED={wanted}",
+        f"-DPARTS={parts}",
         f"-DCMAKE_PREFIX_PATH={prefix}",
         "-DCMAKE_SKIP_RPATH=ON",
         env=env,

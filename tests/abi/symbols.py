@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exported symbols == symbols.txt == prototypes == version script; soname; NEEDED.
+"""Exported symbols == symbols.txt == prototypes == version script; soname; NEEDED, ldd.
 
 symbols.py LIBRARY SOURCE_ROOT ABI_VERSION SANITIZERS
 """
@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 
-# libgn2 needs oneDNN with its OpenMP runtime, zlib and the C library, nothing else.
-NEEDED = r"(libdnnl|libgomp|libz|libc|libm|libpthread|libdl|ld-linux[-\w]*)\.so(\.\d+)*"
+# libgn2 needs zlib and the C library, nothing else, and brings nothing else.
+NEEDED = r"(libz|libc|libm|libpthread|libdl|ld-linux[-\w]*)\.so(\.\d+)*"
+LOADED = rf"{NEEDED}|linux-vdso\.so\.1|linux-gate\.so\.1"
 SANITIZER_RUNTIME = r"(libasan|libubsan|libtsan|libgcc_s)\.so(\.\d+)*"
 
 
@@ -54,6 +55,12 @@ def dynamic(library, tag):
     return re.findall(rf"\({tag}\).*\[(.*)\]", text)
 
 
+def loaded(library):
+    """Names of all that the loader maps for it."""
+    lines = output("ldd", library).splitlines()
+    return [pathlib.PurePath(line.split()[0]).name for line in lines]
+
+
 def structs_not_asserted(root):
     asserted = (root / "tests/abi/test_structs.c").read_text()
     headers = [without_comments(h.read_text()) for h in root.glob("include/gn2/*.h")]
@@ -89,6 +96,10 @@ def main():
     foreign = [n for n in dynamic(library, "NEEDED") if not re.fullmatch(allowed, n)]
     if foreign:
         problems.append(f"needs {foreign}")
+    if sanitizers == "none":
+        brought = [n for n in loaded(library) if not re.fullmatch(LOADED, n)]
+        if brought:
+            problems.append(f"brings {brought} into a process")
     if dynamic(library, "RUNPATH") or dynamic(library, "RPATH"):
         print("note: RUNPATH of the build tree, removed by meson install")
     flags = output("/usr/bin/readelf", "-dW", library)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kernels/product.h"
+#include "kernels/product_onednn.h"
 #include "peak.h"
 #include "util/alloc.h"
 #include "util/rng.h"
@@ -108,17 +109,18 @@ static double measure(const subject *s, const matrices *x, int64_t count)
 /* Takes turns, prints one line; returns 0 when something could not be made. */
 static int compare(const subject *form, gn2_isa cap)
 {
+    const int backends = gn2_onednn_usable() ? BACKENDS : BACKENDS - 1;
     subject s[BACKENDS] = {*form, *form, *form};
     const int64_t k = form->k, n = form->n, m = form->m;
     matrices x = {random_floats(m * k, 1), random_floats(m * n, 3),
                   random_floats((form->is_gradient ? k : m) * n, 4)};
     int ok = x.a && x.b && x.c;
-    for (int b = 0; b < BACKENDS; b++) ok = make_subject(&s[b], b, cap) && ok;
+    for (int b = 0; b < backends; b++) ok = make_subject(&s[b], b, cap) && ok;
     double rate[BACKENDS][ROUNDS], peak[ROUNDS];
     const int64_t count = 1 + (int64_t)(1e7 / (double)(m * k * n)) + form->sets;
     for (int r = 0; ok && r < ROUNDS; r++) {
         peak[r] = gn2_bench_peak_quick();
-        for (int b = 0; b < BACKENDS; b++) rate[b][r] = measure(&s[b], &x, count);
+        for (int b = 0; b < backends; b++) rate[b][r] = measure(&s[b], &x, count);
     }
     if (ok) {
         const double top = gn2_bench_median(peak, ROUNDS);
@@ -127,13 +129,13 @@ static int compare(const subject *form, gn2_isa cap)
                : form->sets > 1  ? "cold"
                                  : "forward",
                (long long)k, (long long)n, (long long)m);
-        for (int b = 0; b < BACKENDS; b++) {
+        for (int b = 0; b < backends; b++) {
             const double v = gn2_bench_median(rate[b], ROUNDS);
             printf("  %s %6.1f GFLOP/s %5.1f %%", backend_names[b], v, 100 * v / top);
         }
         printf("  peak %.0f\n", top);
     }
-    for (int b = 0; b < BACKENDS; b++) free_subject(&s[b]);
+    for (int b = 0; b < backends; b++) free_subject(&s[b]);
     gn2_free(x.a), gn2_free(x.b), gn2_free(x.c);
     return ok;
 }

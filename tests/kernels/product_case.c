@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernels/kernels.h"
+#include "kernels/product_onednn.h"
 #include "util/rng.h"
 
 /* ---- back ends ---- */
@@ -26,8 +27,7 @@ static const backend own[] = {
 
 int has_bf16(void)
 {
-    return strcmp(gn2_onednn_version(), "not built") != 0 &&
-           gn2_isa_detect() >= GN2_ISA_AVX512;
+    return gn2_onednn_usable() && gn2_isa_detect() >= GN2_ISA_AVX512;
 }
 
 const backend *backends(void)
@@ -39,7 +39,7 @@ const backend *backends(void)
                               GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (have >= own[i].cap) list[count++] = own[i];
-    if (strcmp(gn2_onednn_version(), "not built") != 0)
+    if (gn2_onednn_usable())
         list[count++] = (backend){"onednn", GN2_BACKEND_ONEDNN, GN2_ISA_BEST,
                                   GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
     if (has_bf16())

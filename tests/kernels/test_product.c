@@ -310,7 +310,7 @@ static void bf16_arithmetic_is_refused_where_it_does_not_exist(void **state)
 static void bf16_arithmetic_is_a_matter_of_shape_alone(void **state)
 {
     (void)state;
-    if (!has_bf16()) skip(); /* no AVX-512, or built without oneDNN */
+    if (!has_bf16()) skip(); /* no AVX-512, or no oneDNN module */
     const gn2_product_options o = {
         .cap = GN2_ISA_BEST, .max_rows = 100, .arithmetic = GN2_ARITHMETIC_BF16};
     const shape some[] = {{16, 64}, {64, 16},  {17, 64},

@@ -13,6 +13,7 @@
 
 #include "common/need.h"
 #include "common/testnet.h"
+#include "kernels/product_onednn.h"
 #include "util/alloc.h"
 #include "util/rng.h"
 
@@ -65,6 +66,8 @@ static void for_all(void (*check)(const setting *s))
 {
     for (size_t n = 0; n < NETWORKS; n++)
         for (size_t k = 0; k < sizeof precisions / sizeof *precisions; k++) {
+            if (precisions[k].backend == GN2_BACKEND_ONEDNN && !gn2_onednn_usable())
+                continue; /* built without it */
             setting s = {.lines = networks[n],
                          .model = testmodel_create(networks[n]),
                          .p = &precisions[k]};
@@ -79,8 +82,10 @@ static void for_all(void (*check)(const setting *s))
 static testresult *run(const setting *s, const testbatch *batch, int training,
                        int64_t chunk_tokens)
 {
-    const testoptions options = {
-        .cap = s->p->cap, .training = training, .chunk_tokens = chunk_tokens};
+    const testoptions options = {.cap = s->p->cap,
+                                 .backend = s->p->backend,
+                                 .training = training,
+                                 .chunk_tokens = chunk_tokens};
     return s->p->run(s->model, batch, &options);
 }
 

@@ -24,24 +24,34 @@ MAY_INCLUDE = {
 }
 
 # header: (files that may include it, why)
-DNNL_FILES = r"lib/kernels/product_dnnl\w*\.[ch]"
+DNNL_FILES = r"lib/kernels/onednn/\w+\.[ch]"
 CONFINED = {
     r"hdf5(_hl)?\.h|H5\w*\.h|lzf\.h|liblzf/.*|lz4.*\.h": (
-        r"lib/data/hdf5/\w+\.[ch]", "only the HDF5 module"),
-    r"dnnl.*|oneapi/.*": (DNNL_FILES, "only the oneDNN back end"),
-    r"omp\.h": (DNNL_FILES, "only the oneDNN back end"),
+        r"lib/data/hdf5/\w+\.[ch]",
+        "only the HDF5 module",
+    ),
+    r"dnnl.*|oneapi/.*": (DNNL_FILES, "only the oneDNN module"),
+    r"omp\.h": (DNNL_FILES, "only the oneDNN module"),
     r"data/hdf5/(?!interface\.h).*": (
-        r"lib/data/hdf5/\w+\.[ch]", "only the HDF5 module"),
+        r"lib/data/hdf5/\w+\.[ch]",
+        "only the HDF5 module",
+    ),
     r"data/(?!hdf5/).*": (r"lib/(?!data/hdf5/).*", "all of libgn2 but its HDF5 module"),
-    r"zlib\.h": (r"lib/(io|abi|data/hdf5)/\w+\.[ch]",
-                "only the container, the HDF5 module and gn2_features()"),
+    r"zlib\.h": (
+        r"lib/(io|abi|data/hdf5)/\w+\.[ch]",
+        "only the container, the HDF5 module and gn2_features()",
+    ),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
         r"lib/(util|abi|data|net|train)/\w+\.[ch]|"
-        r"lib/kernels/(cpu|tables|product\w*)\.c",
-        "kernels and layers know no threads"),
+        r"lib/kernels/(cpu|tables|product\w*|onednn/backend)\.c",
+        "kernels and layers know no threads",
+    ),
+    r"dlfcn\.h": (r"lib/util/module\.c", "modules are loaded there"),
     r"(stdio|locale)\.h": (
-        r"lib/(?!layers/(?!declare)).*", "layers read and write nothing"),
+        r"lib/(?!layers/(?!declare)).*",
+        "layers read and write nothing",
+    ),
 }
 
 # circles of units that are still there
@@ -89,7 +99,7 @@ def circle(knows):
 
     def follow(unit, path):
         if unit in path:
-            return [*path[path.index(unit):], unit]
+            return [*path[path.index(unit) :], unit]
         if unit in done:
             return []
         for other in sorted(knows.get(unit, ())):

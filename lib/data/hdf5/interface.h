@@ -89,8 +89,7 @@ typedef struct gn2_h5_module {
     gn2_status (*file_close)(gn2_h5_file *file, char *error);
 } gn2_h5_module;
 
-/* The one symbol of the module. */
-typedef const gn2_h5_module *(*gn2_hdf5_module_fn)(void);
+/* The one symbol of the module, `const gn2_h5_module *symbol(void)`. */
 #define GN2_HDF5_MODULE_SYMBOL "gn2_hdf5_module"
 
 #endif

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What product_dnnl.c (making), product_dnnl_run.c (running) and
- * product_dnnl_bf16.c (running in bf16) share. Only these files call oneDNN.
- */
-#ifndef GN2_KERNELS_PRODUCT_DNNL_H
-#define GN2_KERNELS_PRODUCT_DNNL_H
+/* What oneDNN keeps of a product and of a lane, and the thread it runs on. */
+#ifndef GN2_KERNELS_ONEDNN_STATE_H
+#define GN2_KERNELS_ONEDNN_STATE_H
 
+#include "kernels/onednn/api.h"
 #include "kernels/product_backend.h"
 #include "kernels/product_bf16.h"
-#include "kernels/product_dnnl_api.h"
 #include "util/alloc.h"
 
 #define MAX_BUCKETS 16 /* up to 32768 rows at once */
@@ -72,37 +69,5 @@ static inline size_t gn2_dnnl_pad_bytes(const gn2_product_f32 *p)
     const dnnl_state *d = p->data;
     return (d->pad_bytes + GN2_ALIGN - 1) / GN2_ALIGN * GN2_ALIGN;
 }
-
-/* Fills with NaN: what oneDNN failed to compute must not look like a result. */
-void gn2_dnnl_spoil(float *c, int64_t count);
-
-/* One run of one bucket on tight matrices, of bf16 where the product is. */
-typedef struct gn2_dnnl_piece {
-    const dnnl_state *d;
-    const gn2_lane_view_f32 *lane;
-    int index, mode;
-    const void *src, *rhs; /* rhs NULL: packed B */
-    const float *bias;
-    float *dst;
-} gn2_dnnl_piece;
-
-dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *x);
-
-/* Copies rows between matrices of different strides. */
-void gn2_dnnl_copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_from,
-                        int64_t rows, int64_t cols);
-void gn2_dnnl_relu(float *c, int64_t count);
-
-void gn2_dnnl_run(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
-                  const gn2_mul_args_f32 *args);
-void gn2_dnnl_run_tn(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
-                     const gn2_tn_args_f32 *args);
-
-/* The same in bf16, and the bytes of scratch it needs behind oneDNN's own. */
-void gn2_dnnl_bf16_run(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
-                       gn2_mul_args_f32 x);
-void gn2_dnnl_bf16_run_tn(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
-                          gn2_tn_args_f32 x);
-size_t gn2_dnnl_bf16_scratch(const gn2_product_f32 *p);
 
 #endif

@@ -1,62 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * oneDNN back end of product.h: running what product_dnnl.c made. Strides that are
- * not tight go through the lane's scratch. ReLU is done here: oneDNN's turns NaN
- * into 0.
+ * Running in float: m is cut into the rows there are primitives for. Strides that are
+ * not tight go through the lane's scratch.
  */
-#include <math.h>
+#include "kernels/onednn/run.h"
+
 #include <string.h>
 
-#include "kernels/product_dnnl.h"
-
-void gn2_dnnl_spoil(float *c, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) c[i] = NAN;
-}
-
-/* oneDNN takes all addresses as writable; it does not write to its sources. */
-static dnnl_status_t point(dnnl_memory_t memory, const void *data)
-{
-    union {
-        const void *in;
-        void *out;
-    } address = {data};
-    return dnnl_memory_set_data_handle(memory, address.out);
-}
-
-dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *x)
-{
-    dnnl_lane *lane = x->lane->state;
-    const lane_bucket *l = &lane->buckets[x->index];
-    const dnnl_exec_arg_t args[] = {
-        {DNNL_ARG_SRC, l->src},
-        {DNNL_ARG_WEIGHTS, x->rhs ? l->rhs : x->d->packed_memory},
-        {DNNL_ARG_DST, l->dst},
-        {DNNL_ARG_SCRATCHPAD, l->pad[x->mode]},
-        {DNNL_ARG_BIAS, lane->bias}};
-    dnnl_status_t s = point(l->src, x->src);
-    if (!s) s = point(l->dst, x->dst);
-    if (!s) s = point(l->pad[x->mode], x->lane->scratch);
-    if (!s && x->rhs) s = point(l->rhs, x->rhs);
-    if (!s && !x->rhs) s = point(lane->bias, x->bias ? x->bias : x->d->no_bias);
-    if (!s)
-        s = dnnl_primitive_execute(x->d->buckets[x->index].run[x->mode], lane->stream,
-                                   lane->bias ? 5 : 4, args);
-    return s ? s : dnnl_stream_wait(lane->stream);
-}
-
-void gn2_dnnl_copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_from,
-                        int64_t rows, int64_t cols)
-{
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(to + r * ld_to, from + r * ld_from, (size_t)cols * sizeof(float));
-}
-
-void gn2_dnnl_relu(float *c, int64_t count)
-{
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): scratch is never NULL */
-    for (int64_t i = 0; i < count; i++) c[i] = c[i] < 0 ? 0 : c[i];
-}
+#include "kernels/onednn/piece.h"
 
 /* Tight rows of a and c, cut into buckets. */
 static void run_tight(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
@@ -103,17 +54,13 @@ static void run_staged(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
     }
 }
 
-void gn2_dnnl_run(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
-                  const gn2_mul_args_f32 *args)
+void gn2_dnnl_f32_run(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
+                      const gn2_mul_args_f32 *x)
 {
-    const int threads = gn2_dnnl_one_thread();
-    if (p->arithmetic == GN2_ARITHMETIC_BF16)
-        gn2_dnnl_bf16_run(p, &lane, *args);
-    else if (args->lda == p->k && args->ldc == p->n)
-        run_tight(p, &lane, *args);
+    if (x->lda == p->k && x->ldc == p->n)
+        run_tight(p, lane, *x);
     else
-        run_staged(p, &lane, *args);
-    gn2_dnnl_restore_threads(threads);
+        run_staged(p, lane, *x);
 }
 
 static void run_tn_tight(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
@@ -155,15 +102,19 @@ static void run_tn_staged(const gn2_product_f32 *p, const gn2_lane_view_f32 *lan
     gn2_dnnl_copy_rows(x.c, x.ldc, c, p->n, p->k, p->n);
 }
 
-void gn2_dnnl_run_tn(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
-                     const gn2_tn_args_f32 *args)
+void gn2_dnnl_f32_run_tn(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
+                         const gn2_tn_args_f32 *x)
 {
-    const int threads = gn2_dnnl_one_thread();
-    if (p->arithmetic == GN2_ARITHMETIC_BF16)
-        gn2_dnnl_bf16_run_tn(p, &lane, *args);
-    else if (args->lda == p->k && args->ldb == p->n && args->ldc == p->n)
-        run_tn_tight(p, &lane, *args);
+    if (x->lda == p->k && x->ldb == p->n && x->ldc == p->n)
+        run_tn_tight(p, lane, *x);
     else
-        run_tn_staged(p, &lane, *args);
-    gn2_dnnl_restore_threads(threads);
+        run_tn_staged(p, lane, *x);
+}
+
+/* Room for rows that are not tight: a and c, or a, b and all of c. */
+size_t gn2_dnnl_f32_scratch(const gn2_product_f32 *p)
+{
+    const size_t rows = (size_t)(STAGE_ROWS * (p->k + p->n));
+    const size_t c = p->is_gradient ? (size_t)(p->k * p->n) : 0;
+    return (rows + c + GN2_ALIGN) * sizeof(float);
 }

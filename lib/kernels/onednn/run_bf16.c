@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * oneDNN back end of product.h in bf16: both factors are rounded into the lane's
+ * Running in bf16: both factors are rounded into the lane's
  * scratch, so their strides do not matter and rows can be filled up with zeros. c is
  * float; it goes through scratch only where its rows are not tight or too few.
  */
-#include "kernels/product_dnnl.h"
+#include "kernels/onednn/run.h"
+
+#include "kernels/onednn/piece.h"
 
 /* Scratch behind oneDNN's own part: a, b (gradients only) and c. */
 typedef struct staging {

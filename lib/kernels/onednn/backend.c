@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * oneDNN back end of product.h: making primitives, packing, lanes.
+ * oneDNN back end of product.h: making primitives, packing, lanes, running.
  *
  * A primitive is bound to its number of rows and costs some 0.2 ms to make, so a
  * product has one for each power of two up to max_rows and cuts m into them. All
@@ -8,14 +8,15 @@
  * write tight rows. oneDNN runs on the caller's thread alone: the thread's OpenMP
  * count is 1 while primitives are made or run.
  *
- * In bf16 the factors of a run are rounded into scratch (product_dnnl_bf16.c), so its
+ * In bf16 the factors of a run are rounded into scratch (run_bf16.c), so its
  * last rows can be filled up there: the least primitive has BF16_ROWS rows.
  */
-#include "kernels/product_dnnl.h"
+#include "kernels/onednn/backend.h"
 
 #include <pthread.h>
-#include <stdio.h>
 
+#include "kernels/onednn/piece.h"
+#include "kernels/onednn/run.h"
 #include "util/error.h"
 
 /* ---- the engine, threads, failures ---- */
@@ -33,31 +34,11 @@ static gn2_status check(dnnl_status_t status, const gn2_product_f32 *p,
 {
     if (status == dnnl_success) return GN2_OK;
     if (status == dnnl_out_of_memory) return gn2_fail_memory();
-    return gn2_fail(GN2_ERR_INTERNAL, "oneDNN %s, product %lld -> %lld: %s (status %d)",
-                    gn2_onednn_version(), (long long)p->k, (long long)p->n, what,
-                    (int)status);
-}
-
-const char *gn2_onednn_version(void)
-{
-    static char text[32];
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     const dnnl_version_t *v = dnnl_version();
-    pthread_mutex_lock(&lock);
-    if (!text[0]) snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);
-    pthread_mutex_unlock(&lock);
-    return text;
-}
-
-/* Sets of instructions are bit masks, each holding those it needs. */
-gn2_bf16 gn2_onednn_bf16(void)
-{
-    const gn2_bf16 have = gn2_bf16_detect();
-    if (have == GN2_BF16_NONE) return have;
-    const int used = (int)dnnl_get_effective_cpu_isa();
-    const int amx = dnnl_cpu_isa_avx512_core_amx, bf16 = dnnl_cpu_isa_avx512_core_bf16;
-    if ((used & bf16) != bf16) return GN2_BF16_NONE;
-    return (used & amx) == amx ? have : GN2_BF16_AVX512;
+    return gn2_fail(GN2_ERR_INTERNAL,
+                    "oneDNN %d.%d.%d, product %lld -> %lld: %s (status %d)", v->major,
+                    v->minor, v->patch, (long long)p->k, (long long)p->n, what,
+                    (int)status);
 }
 
 /* ---- making primitives ---- */
@@ -205,7 +186,7 @@ static gn2_status make_forward(gn2_product_f32 *p)
     return make_reorder(p);
 }
 
-static gn2_status dnnl_create(gn2_product_f32 *p)
+gn2_status gn2_dnnl_create(gn2_product_f32 *p)
 {
     pthread_once(&engine_once, make_engine);
     if (!engine) return gn2_fail(GN2_ERR_INTERNAL, "oneDNN gave no CPU engine");
@@ -230,7 +211,7 @@ static void free_bucket(bucket *b)
     desc_free(&b->rhs);
 }
 
-static void dnnl_destroy(gn2_product_f32 *p)
+void gn2_dnnl_destroy(gn2_product_f32 *p)
 {
     dnnl_state *d = p->data;
     if (!d) return;
@@ -247,7 +228,7 @@ static void dnnl_destroy(gn2_product_f32 *p)
     p->data = NULL;
 }
 
-static void dnnl_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transposed)
+void gn2_dnnl_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transposed)
 {
     dnnl_state *d = p->data;
     const int64_t step_k = transposed ? 1 : ld, step_n = transposed ? ld : 1;
@@ -268,18 +249,11 @@ static void dnnl_pack(gn2_product_f32 *p, const float *src, int64_t ld, int tran
 
 /* ---- lanes ---- */
 
-/* Floats of scratch for rows that are not tight: a and c, or a, b and all of c. */
-static size_t stage_floats(const gn2_product_f32 *p)
+size_t gn2_dnnl_scratch(const gn2_product_f32 *p)
 {
-    const size_t rows = (size_t)(STAGE_ROWS * (p->k + p->n));
-    return rows + (p->is_gradient ? (size_t)(p->k * p->n) : 0) + GN2_ALIGN;
-}
-
-static size_t dnnl_scratch(const gn2_product_f32 *p)
-{
-    if (p->arithmetic == GN2_ARITHMETIC_BF16)
-        return gn2_dnnl_pad_bytes(p) + gn2_dnnl_bf16_scratch(p);
-    return gn2_dnnl_pad_bytes(p) + stage_floats(p) * sizeof(float);
+    const int half = p->arithmetic == GN2_ARITHMETIC_BF16;
+    return gn2_dnnl_pad_bytes(p) +
+           (half ? gn2_dnnl_bf16_scratch(p) : gn2_dnnl_f32_scratch(p));
 }
 
 static dnnl_status_t empty_memory(dnnl_memory_t *out, const dnnl_memory_desc_t *shape)
@@ -303,7 +277,7 @@ static void free_memory(dnnl_memory_t memory)
     if (memory) dnnl_memory_destroy(memory);
 }
 
-static void dnnl_lane_close(void *state)
+void gn2_dnnl_lane_close(void *state)
 {
     dnnl_lane *lane = state;
     for (int i = 0; i < MAX_BUCKETS; i++) {
@@ -318,8 +292,8 @@ static void dnnl_lane_close(void *state)
     gn2_free(lane);
 }
 
-static gn2_status dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
-                                 size_t *out_bytes)
+gn2_status gn2_dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
+                              size_t *out_bytes)
 {
     const dnnl_state *d = p->data;
     dnnl_lane *lane = gn2_alloc(1, sizeof *lane);
@@ -330,7 +304,7 @@ static gn2_status dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
     for (int i = 0; i < d->count && !s; i++)
         s = open_bucket(p, &d->buckets[i], &lane->buckets[i]);
     if (s) {
-        dnnl_lane_close(lane);
+        gn2_dnnl_lane_close(lane);
         return check(s, p, "lane");
     }
     *out_state = lane;
@@ -338,14 +312,26 @@ static gn2_status dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
     return GN2_OK;
 }
 
-const gn2_product_ops_f32 gn2_product_dnnl = {
-    .name = "onednn",
-    .create = dnnl_create,
-    .destroy = dnnl_destroy,
-    .pack = dnnl_pack,
-    .scratch = dnnl_scratch,
-    .lane_open = dnnl_lane_open,
-    .lane_close = dnnl_lane_close,
-    .run = gn2_dnnl_run,
-    .run_tn = gn2_dnnl_run_tn,
-};
+/* ---- running ---- */
+
+void gn2_dnnl_run(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
+                  const gn2_mul_args_f32 *args)
+{
+    const int threads = gn2_dnnl_one_thread();
+    if (p->arithmetic == GN2_ARITHMETIC_BF16)
+        gn2_dnnl_bf16_run(p, &lane, *args);
+    else
+        gn2_dnnl_f32_run(p, &lane, args);
+    gn2_dnnl_restore_threads(threads);
+}
+
+void gn2_dnnl_run_tn(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
+                     const gn2_tn_args_f32 *args)
+{
+    const int threads = gn2_dnnl_one_thread();
+    if (p->arithmetic == GN2_ARITHMETIC_BF16)
+        gn2_dnnl_bf16_run_tn(p, &lane, *args);
+    else
+        gn2_dnnl_f32_run_tn(p, &lane, args);
+    gn2_dnnl_restore_threads(threads);
+}

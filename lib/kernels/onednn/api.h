@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The few oneDNN calls whose C interface changed from version 2 to 3, under one
- * spelling. Included by product_dnnl.c alone.
+ * spelling.
  */
-#ifndef GN2_KERNELS_PRODUCT_DNNL_API_H
-#define GN2_KERNELS_PRODUCT_DNNL_API_H
+#ifndef GN2_KERNELS_ONEDNN_API_H
+#define GN2_KERNELS_ONEDNN_API_H
 
 #include <dnnl.h>
 
