@@ -31,7 +31,8 @@ gn2_status gn2_dataset_from_arrays(const gn2_jets *jets, const gn2_labels *label
     *out_dataset = NULL;
     GN2_REQUIRE(jets);
     GN2_TRY(gn2_jets_read(&view, jets));
-    if (labels) GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_labels), &mine, labels));
+    if (labels)
+        GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &mine, labels));
     return gn2_dataset_arrays_impl(&view.jets, labels ? &mine : NULL, config,
                                    out_dataset);
 }

@@ -29,7 +29,7 @@ gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
     GN2_REQUIRE(jets);
     GN2_REQUIRE(labels);
     GN2_TRY(gn2_jets_read(&view, jets));
-    GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_labels), &mine, labels));
+    GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &mine, labels));
     if (out_stats) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_step_stats), out_stats));
     GN2_TRY(gn2_train_step(trainer, &view.jets, &mine, &stats));
     if (out_stats) gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats);

@@ -34,13 +34,20 @@ typedef struct gn2_guard {
     size_t size;      /* ours */
     size_t least;     /* end of the last field of version 1 that is not reserved */
     size_t reserved;  /* where our reserved zeros start */
+    size_t flags;     /* of a uint32_t without a meaning yet; 0: there is none */
 } gn2_guard;
 
-/* Guard of a type as of version 1. A field that is added takes the place of
- * reserved words; `least` then stays what it was. */
+/* Guard of a struct that the library fills, or that has no flags. */
 #define GN2_GUARD(type)                                                \
     (&(const gn2_guard){#type, sizeof(type), offsetof(type, reserved), \
-                        offsetof(type, reserved)})
+                        offsetof(type, reserved), 0})
+
+/* Guard of a struct that is given to the library: flags other than zero are refused.
+ * `end` is the first field that version 1 had not: `reserved` until one takes the
+ * place of reserved words. */
+#define GN2_GUARD_IN(type, end)                                   \
+    (&(const gn2_guard){#type, sizeof(type), offsetof(type, end), \
+                        offsetof(type, reserved), offsetof(type, flags)})
 
 /* Copies a caller's struct into `ours` (guard->size bytes), missing tail zeroed. */
 gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs);

@@ -8,9 +8,6 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
-/* More rows than this cannot be a real call, and products of sizes stay safe. */
-#define ROWS_MAX ((int64_t)1 << 40)
-
 /* ---- columns ---- */
 
 static int64_t find_column(const char *name, const char *const *names, size_t count)
@@ -66,36 +63,22 @@ static int64_t columns_of(const reader *r, int object)
     return gn2_model_object_inputs(r->model, object);
 }
 
-static gn2_status set_rows(const reader *r, int object, const float *data,
-                           int64_t stride, gn2_rows_f32 *out)
+static gn2_jets_form form_of(const reader *r)
 {
-    const int64_t columns = columns_of(r, object);
-    const char *name = gn2_model_object_name(r->model, object);
-    if (stride != 0 && stride < columns)
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "%s: row_stride %lld is less than its %lld columns", name,
-                        (long long)stride, (long long)columns);
-    out->data = data;
-    out->ld = stride ? stride : columns;
-    out->column = r->binding ? r->binding->column[object] : NULL;
-    return GN2_OK;
+    gn2_jets_form form = {.sequence_count = r->model->h.sequence_count};
+    for (int i = 0; i <= form.sequence_count; i++) {
+        form.name[i] = gn2_model_object_name(r->model, i);
+        form.columns[i] = columns_of(r, i);
+    }
+    return form;
 }
 
-static gn2_status check_offsets(const reader *r, const gn2_sequence *seq,
-                                const char *name)
+static void set_rows(const reader *r, int object, const float *data, int64_t stride,
+                     gn2_rows_f32 *out)
 {
-    if (seq->valid || seq->slots)
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "%s: offsets (ragged) exclude valid and slots (padded)", name);
-    if (seq->offsets[0] != 0)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: offsets[0] = %lld, must be 0", name,
-                        (long long)seq->offsets[0]);
-    for (int64_t b = 0; b < r->jets->count; b++)
-        if (seq->offsets[b + 1] < seq->offsets[b] || seq->offsets[b + 1] > ROWS_MAX)
-            return gn2_fail(GN2_ERR_INVALID_ARG, "%s: offsets[%lld] = %lld after %lld",
-                            name, (long long)b + 1, (long long)seq->offsets[b + 1],
-                            (long long)seq->offsets[b]);
-    return GN2_OK;
+    out->data = data;
+    out->ld = stride ? stride : columns_of(r, object);
+    out->column = r->binding ? r->binding->column[object] : NULL;
 }
 
 static gn2_status reserve(int64_t **block, size_t *capacity, int64_t count)
@@ -113,13 +96,8 @@ static gn2_status index_padded(const reader *r, int s, const gn2_sequence *seq,
 {
     gn2_input *in = r->input;
     const int64_t jets = r->jets->count, slots = seq->slots;
-    int64_t total;
-    if (slots < 0 || __builtin_mul_overflow(jets, slots, &total) || total > ROWS_MAX)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: slots = %lld for %lld jets",
-                        gn2_model_object_name(r->model, s + 1), (long long)slots,
-                        (long long)jets);
     GN2_TRY(reserve(&in->offset[s], &in->offset_capacity[s], jets + 1));
-    GN2_TRY(reserve(&in->row[s], &in->row_capacity[s], total));
+    GN2_TRY(reserve(&in->row[s], &in->row_capacity[s], jets * slots));
     int64_t count = 0;
     for (int64_t b = 0; b < jets; b++) {
         in->offset[s][b] = count;
@@ -135,34 +113,10 @@ static gn2_status index_padded(const reader *r, int s, const gn2_sequence *seq,
 static gn2_status read_sequence(const reader *r, int s, gn2_rows_f32 *out)
 {
     const gn2_sequence *seq = &r->jets->sequences[s];
-    const char *name = gn2_model_object_name(r->model, s + 1);
-    GN2_TRY(set_rows(r, s + 1, seq->data, seq->row_stride, out));
-    if (seq->offsets) {
-        GN2_TRY(check_offsets(r, seq, name));
-        out->offset = seq->offsets;
-        out->row = NULL;
-    } else {
-        GN2_TRY(index_padded(r, s, seq, out));
-    }
-    if (out->offset[r->jets->count] > 0 && !seq->data)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: data is NULL", name);
-    return GN2_OK;
-}
-
-static gn2_status check_jets(const reader *r)
-{
-    const gn2_jets *jets = r->jets;
-    if (jets->count < 0 || jets->count > ROWS_MAX)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: count = %lld",
-                        (long long)jets->count);
-    if (jets->count && !jets->features && r->model->h.jet_inputs)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: features is NULL");
-    if ((int32_t)jets->sequence_count != r->model->h.sequence_count)
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "jets: %u constituent types, the model has %d",
-                        jets->sequence_count, r->model->h.sequence_count);
-    if (!jets->sequences)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: sequences is NULL");
+    set_rows(r, s + 1, seq->data, seq->row_stride, out);
+    if (!seq->offsets) return index_padded(r, s, seq, out);
+    out->offset = seq->offsets;
+    out->row = NULL;
     return GN2_OK;
 }
 
@@ -216,20 +170,15 @@ gn2_status gn2_input_read(gn2_input *input, const gn2_model *model,
                           gn2_batch_f32 *out_batch)
 {
     const reader r = {input, model, binding, jets};
-    GN2_TRY(check_jets(&r));
+    const gn2_jets_form form = form_of(&r);
+    GN2_TRY(gn2_jets_check(jets, &form));
     gn2_batch_f32 batch = {.jets = jets->count};
-    GN2_TRY(set_rows(&r, 0, jets->features, jets->row_stride, &batch.jet));
+    set_rows(&r, 0, jets->features, jets->row_stride, &batch.jet);
     for (int s = 0; s < model->h.sequence_count; s++)
         GN2_TRY(read_sequence(&r, s, &batch.sequence[s]));
     if (!model->h.replace_non_finite) GN2_TRY(check_values(&r, &batch));
     *out_batch = batch;
     return GN2_OK;
-}
-
-int64_t gn2_sequence_rows(const gn2_jets *jets, int sequence)
-{
-    const gn2_sequence *seq = &jets->sequences[sequence];
-    return seq->offsets ? seq->offsets[jets->count] : jets->count * seq->slots;
 }
 
 void gn2_input_clear(gn2_input *input)
