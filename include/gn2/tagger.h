@@ -52,15 +52,42 @@ typedef struct gn2_jets {
     uint64_t reserved[4];          /**< zero */
 } gn2_jets;
 
+/** Types of the elements of an array. */
+#define GN2_DATA_F32 1 /**< float */
+#define GN2_DATA_I32 2 /**< int32_t */
+
 /** Where one output of a call goes. */
 typedef struct gn2_output {
     uint32_t struct_size; /**< sizeof(gn2_output) */
     int32_t id;           /**< from gn2_tagger_output() */
-    void *data;           /**< float or int32_t, see gn2_tagger_output() */
+    void *data;           /**< elements as gn2_output_info::type says */
     int64_t capacity;     /**< rows there is room for */
     int64_t row_stride;   /**< elements from row to row; 0 = number of columns */
-    uint64_t reserved[4]; /**< zero */
+    int32_t type;         /**< GN2_DATA_* of `data`, refused when the output has
+                               another; 0 = not checked */
+    uint32_t flags;       /**< zero */
+    uint64_t reserved[3]; /**< zero */
 } gn2_output;
+
+/** Whose rows an output has. */
+#define GN2_ROWS_JETS 1         /**< one a jet (B) */
+#define GN2_ROWS_CONSTITUENTS 2 /**< one a constituent row of the input (N) */
+#define GN2_ROWS_PAIRS 3        /**< one an ordered pair of constituents (E) */
+
+/** What an output is; strings are borrowed until the tagger is freed. */
+typedef struct gn2_output_info {
+    uint32_t struct_size; /**< sizeof(gn2_output_info), set by the caller */
+    uint32_t flags;       /**< zero */
+    int32_t id;           /**< for gn2_output::id */
+    int32_t rows;         /**< GN2_ROWS_* */
+    int32_t type;         /**< GN2_DATA_* */
+    int32_t sequence;     /**< place of its constituents in gn2_jets::sequences; −1
+                               for GN2_ROWS_JETS */
+    const char *name;     /**< e.g. "jets.probabilities" */
+    const char *object;   /**< "jets", or the constituent type of the rows or pairs */
+    int64_t columns;      /**< elements of a row */
+    uint64_t reserved[4]; /**< zero */
+} gn2_output_info;
 
 /**
  * Runs `task(context, 0 … count−1)` in any order on any threads and returns when
@@ -127,6 +154,17 @@ GN2_API size_t gn2_tagger_memory(const gn2_tagger *tagger);
 GN2_API gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
                                    const char *const *names, size_t count);
 
+/** Number of outputs a tagger has; 0 for NULL. @since 0.1 */
+GN2_API size_t gn2_tagger_output_count(const gn2_tagger *tagger);
+
+/**
+ * Describes output `index` below gn2_tagger_output_count().
+ * @param[in,out] out_info struct_size set by the caller, the rest filled.
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_ABI. @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
+                                          gn2_output_info *out_info);
+
 /**
  * Looks up an output by name. B jets, N constituent rows of the input (padded:
  * B·slots), E ordered pairs of valid constituents i ≠ j, jet by jet, i outer.
@@ -144,7 +182,7 @@ GN2_API gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
  *
  * "tracks" stands for the constituent type the task belongs to. Slots that are
  * not valid get 0, and INT32_MIN as vertex.
- * @param[out] out_id   identifier for gn2_output::id
+ * @param[out] out_id   identifier for gn2_output::id, its index among the outputs
  * @return GN2_OK, GN2_ERR_NOT_FOUND (the message lists what the model has).
  * @since 0.1
  */

@@ -65,18 +65,49 @@ gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
     return gn2_binding_set(&tagger->binding, tagger->model, number, names, count);
 }
 
+size_t gn2_tagger_output_count(const gn2_tagger *tagger)
+{
+    return tagger ? tagger->outputs.count : 0;
+}
+
+gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
+                                  gn2_output_info *out_info)
+{
+    const gn2_guard *guard = GN2_GUARD(gn2_output_info);
+    GN2_REQUIRE(tagger);
+    GN2_REQUIRE(out_info);
+    GN2_TRY(gn2_guard_out_check(guard, out_info));
+    GN2_CHECK(index < tagger->outputs.count,
+              "%s: index %zu, the tagger has %zu outputs", __func__, index,
+              tagger->outputs.count);
+    const gn2_tag_output *o = &tagger->outputs.item[index];
+    const gn2_output_info info = {
+        .struct_size = sizeof info,
+        .id = (int32_t)index,
+        .rows = o->rows,
+        .type = o->type,
+        .sequence = o->object - 1,
+        .name = o->name,
+        .object = gn2_model_object_name(tagger->model, o->object),
+        .columns = o->columns,
+    };
+    gn2_guard_out(guard, out_info, &info);
+    return GN2_OK;
+}
+
 gn2_status gn2_tagger_output(const gn2_tagger *tagger, const char *name,
                              int32_t *out_id)
 {
     GN2_REQUIRE(tagger);
     GN2_REQUIRE(name);
     GN2_REQUIRE(out_id);
-    return gn2_tag_output_id(tagger, name, out_id);
+    return gn2_tag_find_output(tagger, name, out_id);
 }
 
 int64_t gn2_tagger_output_columns(const gn2_tagger *tagger, int32_t id)
 {
-    return tagger ? gn2_tag_output_columns(tagger, id) : 0;
+    if (!tagger || id < 0 || (size_t)id >= tagger->outputs.count) return 0;
+    return tagger->outputs.item[id].columns;
 }
 
 gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
@@ -91,8 +122,8 @@ gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
               MAX_OUTPUTS);
     GN2_TRY(gn2_jets_read(&view, jets));
     for (size_t i = 0; i < count; i++)
-        GN2_TRY(
-            gn2_guard_in_at(GN2_GUARD(gn2_output), &mine[i], outputs, 0, (int64_t)i));
+        GN2_TRY(gn2_guard_in_at(GN2_GUARD_IN(gn2_output, type), &mine[i], outputs, 0,
+                                (int64_t)i));
     return gn2_tag_run(tagger, &view.jets, mine, count);
 }
 
@@ -108,8 +139,8 @@ gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
          .data = probabilities,
          .capacity = view.jets.count},
         {.struct_size = sizeof *outputs, .data = d_b, .capacity = view.jets.count}};
-    GN2_TRY(gn2_tag_output_id(tagger, "jets.probabilities", &outputs[0].id));
-    if (d_b) GN2_TRY(gn2_tag_output_id(tagger, "jets.D_b", &outputs[1].id));
+    GN2_TRY(gn2_tag_find_output(tagger, "jets.probabilities", &outputs[0].id));
+    if (d_b) GN2_TRY(gn2_tag_find_output(tagger, "jets.D_b", &outputs[1].id));
     return gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1);
 }
 

@@ -66,6 +66,7 @@ static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
     for (int id = 0; id < 3; id++)
         gn2_discriminant_of(t->model, (gn2_discriminant_id)id, &t->rule[id]);
     GN2_TRY(gn2_model_net(t->model, &t->product, &t->net));
+    GN2_TRY(gn2_tag_list_outputs(t));
     return set_workers(t, threads ? (int32_t)threads : gn2_cpu_available());
 }
 
@@ -92,6 +93,7 @@ void gn2_tag_delete(gn2_tagger *t)
     gn2_binding_clear(&t->binding);
     gn2_input_clear(&t->input);
     gn2_free(t->chunks);
+    gn2_free(t->outputs.item);
     gn2_model_unref(t->model);
     gn2_free(t);
 }
