@@ -136,7 +136,7 @@ GN2_API gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn f
  * apart: 56 bytes a jet, for padded input another 8 a jet and 8 a slot.
  * @param[out] out_bytes bytes, exact. @since 0.1
  */
-GN2_API gn2_status gn2_tagger_workspace_size(gn2_tagger *tagger, int64_t max_jets,
+GN2_API gn2_status gn2_tagger_workspace_size(const gn2_tagger *tagger, int64_t max_jets,
                                              int64_t max_tracks, size_t *out_bytes);
 
 /** Bytes of scratch the tagger holds now; 0 for NULL. @since 0.1 */
@@ -202,6 +202,14 @@ GN2_API int64_t gn2_tagger_output_columns(const gn2_tagger *tagger, int32_t id);
  */
 GN2_API gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
                                   const gn2_output *outputs, size_t count);
+
+/**
+ * Asks the call under way on a tagger to stop: it ends with GN2_ERR_CANCELLED after
+ * the chunks that are being worked on, its outputs incomplete. Without a call under
+ * way nothing happens, also not to the next one. NULL is allowed.
+ * @thread Any thread, and signal handlers. @since 0.1
+ */
+GN2_API void gn2_tagger_cancel(gn2_tagger *tagger);
 
 /**
  * The common case: probabilities and the b-tagging discriminant.

@@ -30,10 +30,11 @@ gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn fn, void 
     GN2_REQUIRE(tagger);
     GN2_CHECK(workers >= 1 && workers <= 4096, "%s: workers = %d, must be 1 to 4096",
               __func__, workers);
-    return gn2_tag_set_parallel(tagger, fn, user, workers);
+    GN2_TRY_HELD(&tagger->use, gn2_tag_set_parallel(tagger, fn, user, workers));
+    return GN2_OK;
 }
 
-gn2_status gn2_tagger_workspace_size(gn2_tagger *tagger, int64_t max_jets,
+gn2_status gn2_tagger_workspace_size(const gn2_tagger *tagger, int64_t max_jets,
                                      int64_t max_tracks, size_t *out_bytes)
 {
     GN2_REQUIRE(tagger);
@@ -41,7 +42,11 @@ gn2_status gn2_tagger_workspace_size(gn2_tagger *tagger, int64_t max_jets,
     GN2_CHECK(max_jets >= 0 && max_tracks >= 0 && max_tracks < INT64_C(1) << 31,
               "%s: max_jets = %lld, max_tracks = %lld", __func__, (long long)max_jets,
               (long long)max_tracks);
-    *out_bytes = gn2_tag_plan(tagger, max_jets, max_tracks);
+    size_t bytes;
+    GN2_CHECK(gn2_tag_plan(tagger, max_jets, max_tracks, &bytes),
+              "%s: %lld jets of %lld constituents exceed any memory", __func__,
+              (long long)max_jets, (long long)max_tracks);
+    *out_bytes = bytes;
     return GN2_OK;
 }
 
@@ -62,7 +67,10 @@ gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
     if (number < 0)
         return gn2_fail(GN2_ERR_NOT_FOUND, "%s: the model has no object '%s'", __func__,
                         object);
-    return gn2_binding_set(&tagger->binding, tagger->model, number, names, count);
+    GN2_TRY_HELD(&tagger->use, count ? gn2_binding_set(&tagger->binding, tagger->model,
+                                                       number, names, count)
+                                     : gn2_binding_reset(&tagger->binding, number));
+    return GN2_OK;
 }
 
 size_t gn2_tagger_output_count(const gn2_tagger *tagger)
@@ -124,7 +132,8 @@ gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
     for (size_t i = 0; i < count; i++)
         GN2_TRY(gn2_guard_in_at(GN2_GUARD_IN(gn2_output, type), &mine[i], outputs, 0,
                                 (int64_t)i));
-    return gn2_tag_run(tagger, &view.jets, mine, count);
+    GN2_TRY_HELD(&tagger->use, gn2_tag_run(tagger, &view.jets, mine, count));
+    return GN2_OK;
 }
 
 gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
@@ -136,12 +145,19 @@ gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
     GN2_TRY(gn2_jets_read(&view, jets));
     gn2_output outputs[2] = {
         {.struct_size = sizeof *outputs,
+         .type = GN2_DATA_F32,
          .data = probabilities,
          .capacity = view.jets.count},
         {.struct_size = sizeof *outputs, .data = d_b, .capacity = view.jets.count}};
     GN2_TRY(gn2_tag_find_output(tagger, "jets.probabilities", &outputs[0].id));
     if (d_b) GN2_TRY(gn2_tag_find_output(tagger, "jets.D_b", &outputs[1].id));
-    return gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1);
+    GN2_TRY_HELD(&tagger->use, gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1));
+    return GN2_OK;
+}
+
+void gn2_tagger_cancel(gn2_tagger *tagger)
+{
+    if (tagger) atomic_store(&tagger->cancelled, 1);
 }
 
 static gn2_status check_probabilities(const float *p, int64_t rows, int64_t classes)

@@ -13,6 +13,7 @@
 #define GN2_ABI_GUARD_H
 
 #include "util/error.h"
+#include "util/use.h"
 
 /* Refuses a NULL argument, naming function and argument. */
 #define GN2_REQUIRE(pointer)                                                 \
@@ -26,6 +27,15 @@
 #define GN2_CHECK(condition, ...)                                            \
     do {                                                                     \
         if (!(condition)) return gn2_fail(GN2_ERR_INVALID_ARG, __VA_ARGS__); \
+    } while (0)
+
+/* Runs a call while the object is held; a second one gets GN2_ERR_BUSY. */
+#define GN2_TRY_HELD(use, expr)                                  \
+    do {                                                         \
+        GN2_TRY(gn2_use_take((use), __func__));                  \
+        const gn2_status gn2_held_status_ = (expr);              \
+        gn2_use_give_back(use);                                  \
+        if (gn2_held_status_ != GN2_OK) return gn2_held_status_; \
     } while (0)
 
 /* What the library knows of a public struct. */

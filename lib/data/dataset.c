@@ -64,6 +64,11 @@ gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *label
                   out_dataset);
 }
 
+gn2_use *gn2_dataset_use(gn2_dataset *d)
+{
+    return &d->use;
+}
+
 void gn2_dataset_free_impl(gn2_dataset *d)
 {
     if (!d) return;

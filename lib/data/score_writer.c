@@ -22,6 +22,7 @@
 #define TEMPORARY_NAMES 1000
 
 struct gn2_score_writer {
+    gn2_use use;
     gn2_config *model, *config;
     char *path, *temporary;
     gn2_h5_file *in, *out;
@@ -422,6 +423,11 @@ gn2_status gn2_score_writer_close_impl(gn2_score_writer *w)
     gn2_free(w->temporary);
     w->temporary = NULL;
     return GN2_OK;
+}
+
+gn2_use *gn2_score_writer_use(gn2_score_writer *w)
+{
+    return &w->use;
 }
 
 void gn2_score_writer_free_impl(gn2_score_writer *w)

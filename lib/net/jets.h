@@ -17,6 +17,8 @@ typedef struct gn2_binding {
 
 gn2_status gn2_binding_set(gn2_binding *binding, const gn2_model *model, int object,
                            const char *const *names, size_t count);
+/* Columns of an object in the model's order again. */
+gn2_status gn2_binding_reset(gn2_binding *binding, int object);
 void gn2_binding_clear(gn2_binding *binding);
 
 /* Index memory of padded inputs, reused from call to call. */
@@ -26,7 +28,8 @@ typedef struct gn2_input {
 } gn2_input;
 
 /*
- * Checks `jets` (gn2_jets_check(), and NaN/Inf unless the model replaces them) and
+ * Checks `jets` (gn2_jets_check(), GN2_NORMALISED_MAX, and NaN/Inf unless the model
+ * replaces them) and
  * fills the batch, which borrows the caller's arrays and the input's. binding may be
  * NULL: columns in the model's order.
  */

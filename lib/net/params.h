@@ -63,6 +63,7 @@ typedef struct gn2_params {
 /* Normalisation and defaults of one object, (inputs) each. */
 typedef struct gn2_object_norm {
     float *mean, *std, *fallback;
+    float *low, *high; /* what an input may be; see GN2_NORMALISED_MAX */
 } gn2_object_norm;
 
 gn2_status gn2_params_create(const gn2_hparams *h, gn2_params **out_params);

@@ -22,7 +22,8 @@ typedef struct gn2_discriminant_rule {
 void gn2_discriminant_of(const gn2_model *model, gn2_discriminant_id id,
                          gn2_discriminant_rule *out);
 
-/* D of one jet, always finite: a zero numerator or denominator counts as FLT_MIN. */
+/* D of one jet, finite for finite p: a zero numerator or denominator counts as FLT_MIN.
+ * NaN among p gives NaN. */
 float gn2_discriminant_value(const float *p, int64_t classes, int64_t signal,
                              const double *fraction, int32_t form);
 

@@ -18,7 +18,8 @@ typedef struct gn2_tag_call {
     const gn2_output *outputs;
     size_t count;
     gn2_batch_f32 batch;
-    unsigned tasks; /* heads that are needed */
+    unsigned tasks;          /* heads that are needed */
+    _Atomic int64_t bad_jet; /* first whose results are not finite; else the count */
 } gn2_tag_call;
 
 /* One output of a chunk that went through the network. */

@@ -2,6 +2,7 @@
 /* The writers of outputs: rows of a pass to where the caller wants them. */
 #include <string.h>
 
+#include "tag/finite.h"
 #include "tag/outputs.h"
 #include "tag/tagger.h"
 #include "tag/vertex.h"
@@ -42,20 +43,14 @@ static void copy_rows(const gn2_tag_writing *w, const float *values)
 
 /* ---- of a task ---- */
 
-static const float *logits_of(const gn2_pass_f32 *pass, int task)
-{
-    if (task == GN2_TASK_VERTEX) return pass->space->pair_logits;
-    return pass->space->head[task].act[pass->net->h->task[task].net.depth - 1];
-}
-
 void gn2_write_logits(const gn2_tag_writing *w)
 {
-    copy_rows(w, logits_of(w->pass, w->output->task));
+    copy_rows(w, gn2_logits_of(w->pass, w->output->task));
 }
 
 void gn2_write_probabilities(const gn2_tag_writing *w)
 {
-    const float *logits = logits_of(w->pass, w->output->task);
+    const float *logits = gn2_logits_of(w->pass, w->output->task);
     const int64_t columns = w->output->columns;
     for (int64_t r = 0; r < row_count(w); r++)
         w->pass->ctx.kernels->softmax(row_at(w, r), logits + r * columns, 1, columns);
@@ -64,7 +59,7 @@ void gn2_write_probabilities(const gn2_tag_writing *w)
 void gn2_write_discriminant(const gn2_tag_writing *w)
 {
     const int64_t classes = w->pass->net->h->classes;
-    const float *logits = logits_of(w->pass, w->output->task);
+    const float *logits = gn2_logits_of(w->pass, w->output->task);
     const gn2_discriminant_rule *rule = &w->call->tagger->rule[w->output->item];
     for (int64_t b = 0; b < w->pass->chunk.jets; b++) {
         float p[GN2_MAX_CLASSES];

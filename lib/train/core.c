@@ -262,5 +262,8 @@ gn2_status R(gn2_core_forward)(R(gn2_core) *core, const R(gn2_batch) *batch,
     for (int32_t s = 0; s < core->options.shards; s++)
         for (int id = 0; id < GN2_TASK_COUNT; id++)
             core->losses.value[id] += core->shard[s].losses.value[id];
-    return GN2_OK;
+    if (finite_losses(&core->losses)) return GN2_OK;
+    j.visitor = NULL; /* it has seen every chunk */
+    GN2_TRY(blame_layer(&j));
+    return gn2_fail(GN2_ERR_NUMERIC, "the loss is not finite");
 }

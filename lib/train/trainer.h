@@ -12,8 +12,10 @@
 #include "net/jets.h"
 #include "optim/schedule.h"
 #include "train/core.h"
+#include "util/use.h"
 
 struct gn2_trainer {
+    gn2_use use;
     gn2_model *model;   /* names, normalisation, config; weights are the core's */
     gn2_config *config; /* of the training */
     gn2_hparams h;      /* the model's with this training's dropout */

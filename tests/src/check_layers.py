@@ -34,7 +34,7 @@ CONFINED = {
                 "only the container, the HDF5 module and gn2_features()"),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
-        r"lib/(util|abi|data|net|train)/\w+\.[ch]|"
+        r"lib/(util|abi|data|net|tag|train)/\w+\.[ch]|"
         r"lib/kernels/(cpu|kernels|product\w*)\.c",
         "kernels and layers know no threads"),
     r"(stdio|locale)\.h": (

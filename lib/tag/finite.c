@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tag/finite.h"
+
+/* Numbers of a pass, jet after jet. */
+typedef struct numbers {
+    const float *x;
+    const int64_t *offset; /* (B+1) rows before a jet; NULL: one row a jet */
+    int64_t columns;
+} numbers;
+
+const float *gn2_logits_of(const gn2_pass_f32 *pass, int task)
+{
+    if (task == GN2_TASK_VERTEX) return pass->space->pair_logits;
+    return pass->space->head[task].act[pass->net->h->task[task].net.depth - 1];
+}
+
+static numbers numbers_of(const gn2_pass_f32 *pass, int task)
+{
+    const gn2_task *t = &pass->net->h->task[task];
+    numbers n = {.x = gn2_logits_of(pass, task), .columns = t->net.size[t->net.depth]};
+    if (task == GN2_TASK_ORIGIN) n.offset = pass->space->row_offset[t->sequence];
+    if (task == GN2_TASK_VERTEX) n.offset = pass->space->pair_offset;
+    return n;
+}
+
+static int64_t rows_before(const numbers *n, int64_t jet)
+{
+    return n->offset ? n->offset[jet] : jet;
+}
+
+static int64_t first_jet(const gn2_pass_f32 *pass, numbers n)
+{
+    const gn2_kernels_f32 *k = pass->ctx.kernels;
+    const int64_t jets = pass->chunk.jets;
+    if (k->all_finite(n.x, rows_before(&n, jets) * n.columns)) return -1;
+    for (int64_t b = 0; b < jets; b++) {
+        const int64_t first = rows_before(&n, b);
+        const int64_t rows = rows_before(&n, b + 1) - first;
+        if (!k->all_finite(n.x + first * n.columns, rows * n.columns)) return b;
+    }
+    return -1;
+}
+
+int64_t gn2_first_not_finite(const gn2_pass_f32 *pass, unsigned tasks)
+{
+    const numbers pooled = {.x = pass->space->pooled, .columns = pass->net->h->out_dim};
+    int64_t first = first_jet(pass, pooled);
+    for (int task = 0; task < GN2_TASK_COUNT; task++) {
+        if (!(tasks >> task & 1) || !pass->net->h->task[task].on) continue;
+        const int64_t jet = first_jet(pass, numbers_of(pass, task));
+        if (jet >= 0 && (first < 0 || jet < first)) first = jet;
+    }
+    return first;
+}
