@@ -4,19 +4,24 @@
 #include <math.h>
 
 #include "abi/jets.h"
+#include "io/model_file.h"
 #include "tag/tagger.h"
 
 /* Outputs of one call; a model has fewer than this. */
 #define MAX_OUTPUTS 64
 
-gn2_status gn2_tagger_create(gn2_model *model, const gn2_config *config,
+gn2_status gn2_tagger_create(const gn2_model *model, const gn2_config *config,
                              gn2_tagger **out_tagger)
 {
     GN2_REQUIRE(out_tagger);
     *out_tagger = NULL;
     GN2_REQUIRE(model);
-    /* without a config: what the model was made with */
-    return gn2_tag_new(model, config ? config : model->config, out_tagger);
+    if (config) return gn2_tag_new(model, config, out_tagger);
+    gn2_config *own;
+    GN2_TRY(gn2_model_file_config(model, &own));
+    const gn2_status status = gn2_tag_new(model, own, out_tagger);
+    gn2_config_delete(own);
+    return status;
 }
 
 void gn2_tagger_free(gn2_tagger *tagger)

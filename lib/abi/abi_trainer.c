@@ -3,6 +3,7 @@
 #include "abi/guard.h"
 #include "abi/jets.h"
 #include "data/dataset.h"
+#include "io/model_file.h"
 #include "train/trainer.h"
 
 /* As GN2_TRY_HELD(), for what the callback of gn2_trainer_fit() may do too. */
@@ -21,14 +22,18 @@ static gn2_use *use_of(const gn2_trainer *trainer)
     return (gn2_use *)(uintptr_t)&trainer->use;
 }
 
-gn2_status gn2_trainer_create(gn2_model *model, const gn2_config *config,
+gn2_status gn2_trainer_create(const gn2_model *model, const gn2_config *config,
                               gn2_trainer **out_trainer)
 {
     GN2_REQUIRE(out_trainer);
     *out_trainer = NULL;
     GN2_REQUIRE(model);
-    /* without a config: what the model was made with */
-    return gn2_train_new(model, config ? config : model->config, out_trainer);
+    if (config) return gn2_train_new(model, config, out_trainer);
+    gn2_config *own;
+    GN2_TRY(gn2_model_file_config(model, &own));
+    const gn2_status status = gn2_train_new(model, own, out_trainer);
+    gn2_config_delete(own);
+    return status;
 }
 
 void gn2_trainer_free(gn2_trainer *trainer)

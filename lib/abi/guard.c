@@ -85,3 +85,14 @@ void gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours)
     memset((char *)theirs + common, 0, size - common);
     memcpy(theirs, &size, sizeof size);
 }
+
+gn2_status gn2_give_bytes(const void *bytes, size_t size, void *buffer, size_t capacity,
+                          size_t *out_size)
+{
+    if (buffer && capacity < size)
+        return gn2_fail(GN2_ERR_SHAPE, "room for %zu bytes, %zu are needed", capacity,
+                        size);
+    if (buffer && size) memcpy(buffer, bytes, size);
+    *out_size = size;
+    return GN2_OK;
+}

@@ -29,6 +29,11 @@
         if (!(condition)) return gn2_fail(GN2_ERR_INVALID_ARG, __VA_ARGS__); \
     } while (0)
 
+/* Gives `size` bytes to the caller's buffer of `capacity`; without one only tells how
+ * many there are. */
+gn2_status gn2_give_bytes(const void *bytes, size_t size, void *buffer, size_t capacity,
+                          size_t *out_size);
+
 /* Runs a call while the object is held; a second one gets GN2_ERR_BUSY. */
 #define GN2_TRY_HELD(use, expr)                                  \
     do {                                                         \
@@ -47,14 +52,15 @@ typedef struct gn2_guard {
     size_t flags;     /* of a uint32_t without a meaning yet; 0: there is none */
 } gn2_guard;
 
-/* Guard of a struct that the library fills, or that has no flags. */
-#define GN2_GUARD(type)                                                \
-    (&(const gn2_guard){#type, sizeof(type), offsetof(type, reserved), \
+/* Guard of a struct that the library fills, or that has no flags. `end` is the first
+ * field that version 1 had not: `reserved` until one takes the place of reserved
+ * words. */
+#define GN2_GUARD_OUT(type, end)                                  \
+    (&(const gn2_guard){#type, sizeof(type), offsetof(type, end), \
                         offsetof(type, reserved), 0})
+#define GN2_GUARD(type) GN2_GUARD_OUT(type, reserved)
 
-/* Guard of a struct that is given to the library: flags other than zero are refused.
- * `end` is the first field that version 1 had not: `reserved` until one takes the
- * place of reserved words. */
+/* Guard of a struct that is given to the library: flags other than zero are refused. */
 #define GN2_GUARD_IN(type, end)                                   \
     (&(const gn2_guard){#type, sizeof(type), offsetof(type, end), \
                         offsetof(type, reserved), offsetof(type, flags)})

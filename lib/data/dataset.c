@@ -8,7 +8,7 @@
 
 static gn2_status copy_config(const gn2_config *config, gn2_config **out_copy)
 {
-    return config ? gn2_config_copy(config, out_copy) : gn2_config_new(out_copy);
+    return config ? gn2_config_clone(config, out_copy) : gn2_config_new(out_copy);
 }
 
 static gn2_status begin(const gn2_config *config, gn2_dataset **out_dataset)

@@ -139,8 +139,8 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
     gn2_score_writer *w = gn2_alloc(1, sizeof *w);
     gn2_status status;
     if (!w) return gn2_fail_memory();
-    GN2_TRY_GOTO(gn2_config_copy(model, &w->model));
-    GN2_TRY_GOTO(config ? gn2_config_copy(config, &w->config)
+    GN2_TRY_GOTO(gn2_config_clone(model, &w->model));
+    GN2_TRY_GOTO(config ? gn2_config_clone(config, &w->config)
                         : gn2_config_new(&w->config));
     w->classes = gn2_config_list_count(model, "model.classes");
     w->origins = gn2_config_list_count(model, "task.track_origin.classes");

@@ -112,7 +112,7 @@ static gn2_status read_norms(gn2_model *model)
 
 static gn2_status build(gn2_model *model, const gn2_config *config)
 {
-    GN2_TRY(gn2_config_copy(config, &model->config));
+    GN2_TRY(gn2_config_clone(config, &model->config));
     GN2_TRY(gn2_hparams_read(model->config, &model->h));
     gn2_model_set_scales(model, model->h.attn_scale, model->h.readout_mult);
     GN2_TRY(read_norms(model));
@@ -145,10 +145,11 @@ gn2_status gn2_model_random(const gn2_config *config, gn2_model **out_model)
     return GN2_OK;
 }
 
-gn2_model *gn2_model_ref(gn2_model *model)
+gn2_model *gn2_model_share(const gn2_model *model)
 {
-    atomic_fetch_add(&model->references, 1);
-    return model;
+    gn2_model *mine = (gn2_model *)(uintptr_t)model;
+    atomic_fetch_add(&mine->references, 1);
+    return mine;
 }
 
 void gn2_model_unref(gn2_model *model)

@@ -42,7 +42,8 @@ struct gn2_model {
 gn2_status gn2_model_new(const gn2_config *config, gn2_model **out_model);
 /* The same with its random start. */
 gn2_status gn2_model_random(const gn2_config *config, gn2_model **out_model);
-gn2_model *gn2_model_ref(gn2_model *model);
+/* One more owner; a model that is only read has counters and a lock all the same. */
+gn2_model *gn2_model_share(const gn2_model *model);
 void gn2_model_unref(gn2_model *model);
 
 /* Scales that are a file's, not today's formulas'. */

@@ -71,12 +71,12 @@ static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
     return set_workers(t, threads ? (int32_t)threads : gn2_cpu_available());
 }
 
-gn2_status gn2_tag_new(gn2_model *model, const gn2_config *config,
+gn2_status gn2_tag_new(const gn2_model *model, const gn2_config *config,
                        gn2_tagger **out_tagger)
 {
     gn2_tagger *t = gn2_alloc(1, sizeof *t);
     if (!t) return gn2_fail_memory();
-    t->model = gn2_model_ref(model);
+    t->model = gn2_model_share(model);
     const gn2_status status = set_up(t, config);
     if (status) {
         gn2_tag_delete(t);

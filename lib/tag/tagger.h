@@ -30,7 +30,7 @@ struct gn2_tagger {
     gn2_tag_outputs outputs; /* what it can be asked for */
 };
 
-gn2_status gn2_tag_new(gn2_model *model, const gn2_config *config,
+gn2_status gn2_tag_new(const gn2_model *model, const gn2_config *config,
                        gn2_tagger **out_tagger);
 void gn2_tag_delete(gn2_tagger *tagger);
 gn2_status gn2_tag_set_parallel(gn2_tagger *tagger, gn2_pool_foreign fn, void *user,

@@ -28,7 +28,7 @@ struct gn2_trainer {
     atomic_int stop;
 };
 
-gn2_status gn2_train_new(gn2_model *model, const gn2_config *config,
+gn2_status gn2_train_new(const gn2_model *model, const gn2_config *config,
                          gn2_trainer **out_trainer);
 void gn2_train_delete(gn2_trainer *trainer);
 size_t gn2_train_memory(const gn2_trainer *trainer);

@@ -38,7 +38,9 @@ AT(gn2_param_info, init_std, 56);
 AT(gn2_param_info, lr_mult, 64);
 AT(gn2_param_info, wd_mult, 72);
 AT(gn2_param_info, forward_mult, 80);
-AT(gn2_param_info, reserved, 88);
+AT(gn2_param_info, rank, 88);
+AT(gn2_param_info, flags, 92);
+AT(gn2_param_info, reserved, 96);
 
 SIZE(gn2_sequence, 80);
 AT(gn2_sequence, struct_size, 0);
