@@ -6,11 +6,36 @@
  * Rules that hold for the whole library:
  * - Every function that can fail returns a ::gn2_status; 0 is success, negative
  *   is failure. Results come through `out_*` pointers, which are left untouched
- *   when the call fails (object pointers are set to NULL).
+ *   when the call fails (object pointers are set to NULL). `@return` of a function
+ *   lists what it may answer; GN2_ERR_INVALID_ARG for a NULL that is not allowed and
+ *   GN2_ERR_NO_MEMORY are possible everywhere.
  * - What `_create`, `_load` or `_open` gave is released by the one `_free` of the
  *   same type, which accepts NULL. What a getter returns is borrowed.
  * - The library never prints, exits, aborts, forks, and never changes the locale,
  *   the environment, signal handlers or floating-point modes.
+ * - Objects whose calls change something (tagger, trainer, dataset, score writer)
+ *   serve one call at a time. A second one that comes meanwhile, from another thread
+ *   or from inside the first, is answered with GN2_ERR_BUSY and changes nothing.
+ * - Numbers of things in the data (jets, rows, columns, steps) and capacities counted
+ *   in them are int64_t; numbers of elements of an array or buffer of the caller
+ *   (names, outputs, floats of a tensor, bytes) and indices of names are size_t.
+ * - Callbacks must return: they may not throw an exception or longjmp() through the
+ *   library, which would leave the object they were called for in use. gn2.hpp keeps
+ *   what they throw until the call is back.
+ *
+ * Structs grow, and old and new callers go on working:
+ * - A struct begins with `struct_size`, set by the caller to its sizeof, and ends with
+ *   reserved words, zero. New fields take their place or follow them.
+ * - Given to the library: fields behind the end of an older caller's struct count as
+ *   zero, which means what was so before the field existed. A newer caller's is
+ *   accepted while the part that this library does not know is zero, and refused with
+ *   GN2_ERR_ABI otherwise; so are `flags` that have no meaning yet. Zero a struct
+ *   before filling it.
+ * - Filled by the library: an older caller gets the fields it has room for, a newer one
+ *   zeros in those this library does not know; struct_size stays. `flags` are zero
+ *   until they have a meaning.
+ * - Arrays of structs are stepped through by the struct_size of their first element, or
+ *   by a stride where there is one.
  */
 #ifndef GN2_BASE_H
 #define GN2_BASE_H
@@ -54,7 +79,7 @@ typedef int32_t gn2_status;
 #define GN2_ERR_NOT_FOUND (-7)    /**< no such key, name, field, file */
 #define GN2_ERR_STATE (-8)        /**< call not allowed in this state */
 #define GN2_ERR_NUMERIC (-9)      /**< NaN or Inf in input, loss, weights */
-#define GN2_ERR_ABI (-10)         /**< struct_size unknown to the library */
+#define GN2_ERR_ABI (-10)         /**< struct_size, flag or field unknown here */
 #define GN2_ERR_BUSY (-11)        /**< object is shared or in use */
 #define GN2_ERR_CANCELLED (-12)   /**< stopped on request */
 #define GN2_ERR_UNSUPPORTED (-13) /**< built without this feature */
@@ -116,6 +141,7 @@ GN2_API const char *gn2_status_name(gn2_status status);
  * @param[in] user     as given to gn2_set_log()
  * @param[in] severity ::GN2_LOG_WARNING or ::GN2_LOG_INFO
  * @param[in] line     one line without newline, valid during the call
+ * It may not throw, longjmp(), or call functions of the object that is being used.
  */
 typedef void (*gn2_log_fn)(void *user, int32_t severity, const char *line);
 
@@ -124,10 +150,19 @@ typedef void (*gn2_log_fn)(void *user, int32_t severity, const char *line);
  * logged.
  * @param[in] fn   callback, NULL for none; may be called from any thread
  * @param[in] user passed back unchanged
- * @thread Safe; lines already under way may still reach the old callback.
- * @since 0.1
+ * When it returns no line is under way to the old callback, which may then be
+ * unloaded; called from inside a callback it does not wait.
+ * @thread Safe. @since 0.1
  */
 GN2_API void gn2_set_log(gn2_log_fn fn, void *user);
+
+/**
+ * The log callback of the process, to pass lines on to it from one's own.
+ * @param[out] out_fn   the callback, NULL for none; may be NULL
+ * @param[out] out_user what it is given; may be NULL
+ * @thread Safe. @since 0.1
+ */
+GN2_API void gn2_get_log(gn2_log_fn *out_fn, void **out_user);
 
 #ifdef __cplusplus
 }

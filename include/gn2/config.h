@@ -38,7 +38,8 @@ typedef struct gn2_config_info {
     const char *default_text; /**< default as gn2_config_set_text() reads it */
     const char *doc;          /**< one line: meaning, unit, special values */
     double min;               /**< least value of a number; -HUGE_VAL if none */
-    double max;               /**< largest value of a number; HUGE_VAL if none */
+    double max;               /**< largest value of a number; HUGE_VAL if none. Integers
+                                   have bounds within ±2^53, which a double holds */
     const char *choices;      /**< "a|b|c" for a closed set of strings, else NULL */
     uint64_t reserved[4];     /**< zero */
 } gn2_config_info;
@@ -50,6 +51,14 @@ typedef struct gn2_config_info {
  * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_config_create(gn2_config **out_config);
+
+/**
+ * Makes a config with the values of another.
+ * @param[in] config      the other; may be freed or changed afterwards
+ * @param[out] out_config freed by gn2_config_free(); NULL on failure
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY. @since 0.1
+ */
+GN2_API gn2_status gn2_config_copy(const gn2_config *config, gn2_config **out_config);
 
 /** Frees a config; NULL is allowed. @since 0.1 */
 GN2_API void gn2_config_free(gn2_config *config);
@@ -66,61 +75,72 @@ GN2_API void gn2_config_free(gn2_config *config);
 GN2_API gn2_status gn2_config_set_i64(gn2_config *config, const char *key,
                                       int64_t value);
 
-/** Sets a real-valued key (finite); see gn2_config_set_i64(). @since 0.1 */
+/** Sets a real-valued key (finite). @return as gn2_config_set_i64(). @since 0.1 */
 GN2_API gn2_status gn2_config_set_f64(gn2_config *config, const char *key,
                                       double value);
 
-/** Sets a string key (UTF-8, copied); see gn2_config_set_i64(). @since 0.1 */
+/** Sets a string key (UTF-8, copied). @return as gn2_config_set_i64(). @since 0.1 */
 GN2_API gn2_status gn2_config_set_str(gn2_config *config, const char *key,
                                       const char *value);
 
 /**
  * Sets a list of strings (copied). @param[in] items `count` strings without
- * commas; NULL allowed when count is 0. See gn2_config_set_i64(). @since 0.1
+ * commas; NULL allowed when count is 0. @return as gn2_config_set_i64(). @since 0.1
  */
 GN2_API gn2_status gn2_config_set_list(gn2_config *config, const char *key,
                                        const char *const *items, size_t count);
 
-/** Sets a list of finite numbers (copied); see gn2_config_set_i64(). @since 0.1 */
+/** Sets a list of finite numbers (copied). @return as gn2_config_set_i64().
+ * @since 0.1 */
 GN2_API gn2_status gn2_config_set_f64_list(gn2_config *config, const char *key,
                                            const double *items, size_t count);
 
 /**
  * Sets a key of any type from text: "256", "1e-3", "onecycle", "bjets,cjets".
- * Numbers are read with a point whatever the locale. @since 0.1
+ * Numbers are read with a point whatever the locale.
+ * @return as gn2_config_set_i64(). @since 0.1
  */
 GN2_API gn2_status gn2_config_set_text(gn2_config *config, const char *key,
                                        const char *text);
 
-/** Reads an integer key. @param[out] out_value the value. @since 0.1 */
+/**
+ * Reads an integer key. @param[out] out_value the value.
+ * @return GN2_OK; GN2_ERR_NOT_FOUND for an unknown key; GN2_ERR_INVALID_ARG for one of
+ *   another type. @since 0.1
+ */
 GN2_API gn2_status gn2_config_get_i64(const gn2_config *config, const char *key,
                                       int64_t *out_value);
 
-/** Reads a real-valued key. @param[out] out_value the value. @since 0.1 */
+/** Reads a real-valued key. @param[out] out_value the value.
+ * @return as gn2_config_get_i64(). @since 0.1 */
 GN2_API gn2_status gn2_config_get_f64(const gn2_config *config, const char *key,
                                       double *out_value);
 
 /**
  * Reads a string key. @param[out] out_value borrowed until the key is set again
- * or the config freed. @since 0.1
+ * or the config freed. @return as gn2_config_get_i64(). @since 0.1
  */
 GN2_API gn2_status gn2_config_get_str(const gn2_config *config, const char *key,
                                       const char **out_value);
 
-/** Number of items of a list key. @param[out] out_count items. @since 0.1 */
+/** Number of items of a list key. @param[out] out_count items.
+ * @return as gn2_config_get_i64(). @since 0.1 */
 GN2_API gn2_status gn2_config_get_count(const gn2_config *config, const char *key,
                                         size_t *out_count);
 
 /**
  * Item of a string list. @param[in] index below the count
- * @param[out] out_item borrowed as in gn2_config_get_str(). @since 0.1
+ * @param[out] out_item borrowed as in gn2_config_get_str().
+ * @return as gn2_config_get_i64(); GN2_ERR_INVALID_ARG for an index too large.
+ * @since 0.1
  */
 GN2_API gn2_status gn2_config_get_item(const gn2_config *config, const char *key,
                                        size_t index, const char **out_item);
 
 /**
  * Items of a list of numbers. @param[out] out_items room for `capacity` numbers
- * @param[in] capacity at least gn2_config_get_count(). @since 0.1
+ * @param[in] capacity at least gn2_config_get_count()
+ * @return as gn2_config_get_i64(); GN2_ERR_INVALID_ARG for too little room. @since 0.1
  */
 GN2_API gn2_status gn2_config_get_f64_list(const gn2_config *config, const char *key,
                                            double *out_items, size_t capacity);
@@ -147,13 +167,35 @@ GN2_API gn2_status gn2_config_describe(size_t index, gn2_config_info *out_info);
 /**
  * Reads `key = value` lines from a text file over the present values; `#` starts
  * a comment. All or nothing: on failure the config is unchanged and the message
- * names file, line and key. @return GN2_OK, GN2_ERR_IO, GN2_ERR_FORMAT,
- * GN2_ERR_NOT_FOUND, GN2_ERR_INVALID_ARG. @since 0.1
+ * names file, line and key.
+ * @return GN2_OK; GN2_ERR_NOT_FOUND (no such file, or an unknown key); GN2_ERR_IO;
+ *   GN2_ERR_FORMAT (a line that is no `key = value`, or more than 1 MB);
+ *   GN2_ERR_INVALID_ARG (a value); GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_config_load(gn2_config *config, const char *path);
 
-/** Writes every key with its value, atomically. @since 0.1 */
+/** The same from `size` bytes of text in memory, not kept; the message says "buffer".
+ * @return as gn2_config_load(). @since 0.1 */
+GN2_API gn2_status gn2_config_load_buffer(gn2_config *config, const char *text,
+                                          size_t size);
+
+/**
+ * Writes every key with its value, atomically.
+ * @return GN2_OK; GN2_ERR_NOT_FOUND (no such folder); GN2_ERR_IO; GN2_ERR_NO_MEMORY.
+ * @since 0.1
+ */
 GN2_API gn2_status gn2_config_save(const gn2_config *config, const char *path);
+
+/**
+ * The same into memory.
+ * @param[out] text     room for `capacity` bytes, no zero is added; NULL (capacity 0)
+ *   only tells the size
+ * @param[in] capacity  bytes there is room for
+ * @param[out] out_size bytes of the text
+ * @return GN2_OK; GN2_ERR_SHAPE (too little room); GN2_ERR_NO_MEMORY. @since 0.1
+ */
+GN2_API gn2_status gn2_config_save_buffer(const gn2_config *config, char *text,
+                                          size_t capacity, size_t *out_size);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,8 @@
  * HDF5 itself lives in a private module that is loaded at the first
  * gn2_dataset_open(); without it these calls give GN2_ERR_UNSUPPORTED.
  *
- * @thread One thread at a time per object. A reading thread of its own runs ahead
+ * @thread One call at a time per object, a second one gets GN2_ERR_BUSY. A reading
+ * thread of its own runs ahead
  * (`data.prefetch` batches); its errors come back from gn2_dataset_next().
  */
 #ifndef GN2_DATASET_H
@@ -67,7 +68,8 @@ GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,
  * @param[in] jets,labels retained: the arrays they point to must live and stay
  *   unchanged until the dataset is freed (the structs themselves are copied);
  *   labels may be NULL
- * @since 0.1
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, options); GN2_ERR_ABI;
+ *   GN2_ERR_NO_MEMORY. Values are looked at by gn2_dataset_next(). @since 0.1
  */
 GN2_API gn2_status gn2_dataset_from_arrays(const gn2_jets *jets,
                                            const gn2_labels *labels,
@@ -79,7 +81,7 @@ GN2_API void gn2_dataset_free(gn2_dataset *dataset);
 
 /**
  * Describes the dataset. @param[in,out] out_info struct_size set by the caller.
- * @since 0.1
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_ABI. @since 0.1
  */
 GN2_API gn2_status gn2_dataset_info_get(const gn2_dataset *dataset,
                                         gn2_dataset_info *out_info);
@@ -89,26 +91,29 @@ GN2_API gn2_status gn2_dataset_info_get(const gn2_dataset *dataset,
  * names, normalisation and class weights (from salt's YAML files if
  * `data.norm_dict`, `data.class_dict` name them, else computed over the dataset)
  * and `provenance.data`.
- * @param[in,out] config unchanged on failure. @since 0.1
+ * @param[in,out] config unchanged on failure
+ * @return as gn2_dataset_next(); GN2_ERR_NOT_FOUND (a file, or a name in one);
+ *   GN2_ERR_INVALID_ARG. @since 0.1
  */
 GN2_API gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config);
 
 /**
  * Next batch of the epoch.
- * @param[in,out] out_jets   struct_size set by the caller (0 = that of version 0.1);
- *   views, borrowed until the next call on the dataset; count 0 at the end of the
- *   epoch
+ * @param[in,out] out_jets   struct_size set by the caller; views, borrowed until the
+ * next call on the dataset; count 0 at the end of the epoch
  * @param[in,out] out_labels the same, or NULL if not wanted; pointers are NULL where
  *   the dataset has no such label
  * @return GN2_OK; GN2_ERR_IO, GN2_ERR_FORMAT, GN2_ERR_NUMERIC (file, dataset,
- *   field and row are named). @since 0.1
+ *   field and row are named); GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
                                     gn2_labels *out_labels);
 
 /**
  * Goes to batch `batch` of epoch `epoch` (both from 0); the order depends on
- * `data.seed` and the epoch only. @since 0.1
+ * `data.seed` and the epoch only.
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (negative, or behind the last batch);
+ *   GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_dataset_reset(gn2_dataset *dataset, int64_t epoch,
                                      int64_t batch);
@@ -127,7 +132,12 @@ typedef struct gn2_score_writer gn2_score_writer;
  *   gn2_score_writer_close(); an existing file is replaced only then
  * @param[in] input  the HDF5 file that is tagged
  * @param[in] model  gives names and shapes
- * @since 0.1
+ * @param[in] config options `scores.*` and `data.dataset.*`; NULL for defaults
+ * @param[out] out_writer freed by gn2_score_writer_free(); NULL on failure
+ * @return GN2_OK; GN2_ERR_NOT_FOUND (file, folder, dataset or field, named);
+ *   GN2_ERR_IO; GN2_ERR_FORMAT (the input does not hold such jets);
+ *   GN2_ERR_INVALID_ARG; GN2_ERR_UNSUPPORTED (built without HDF5);
+ *   GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_create(const char *path, const char *input,
                                            const gn2_model *model,
@@ -140,7 +150,9 @@ GN2_API gn2_status gn2_score_writer_create(const char *path, const char *input,
  * @param[in] d_b           (count), or NULL to leave the field `_Db` out
  * @param[in] origin        (count, slots, origins), NULL without tracks
  * @param[in] vertex        (count, slots), NULL without tracks
- * @since 0.1
+ * @return GN2_OK; GN2_ERR_SHAPE (more jets than the input has); GN2_ERR_STATE (other
+ *   scores than in the first call, or after the close); GN2_ERR_IO; GN2_ERR_FORMAT;
+ *   GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
                                         const float *probabilities, const float *d_b,
@@ -161,7 +173,11 @@ GN2_API gn2_status gn2_score_writer_add_packed(gn2_score_writer *writer, int64_t
                                                const float *d_b, const float *origin,
                                                const int32_t *vertex);
 
-/** Finishes and renames the file. @since 0.1 */
+/**
+ * Finishes and renames the file.
+ * @return GN2_OK; GN2_ERR_STATE (closed already); GN2_ERR_IO; GN2_ERR_FORMAT;
+ *   GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
+ */
 GN2_API gn2_status gn2_score_writer_close(gn2_score_writer *writer);
 
 /** Frees a writer; a file not closed is removed. NULL is allowed. @since 0.1 */

@@ -5,7 +5,8 @@
  *
  * A model is immutable once it is shared with a tagger or a trainer, and may then
  * be used from any number of threads. It is reference-counted inside: a tagger or
- * trainer keeps it alive, so objects may be freed in any order.
+ * trainer keeps it alive, so objects may be freed in any order, and
+ * gn2_model_ref() makes further owners.
  * Tensor names are those of salt's state_dict without the prefix `model.`.
  */
 #ifndef GN2_MODEL_H
@@ -40,7 +41,9 @@ typedef struct gn2_param_info {
     double lr_mult;       /**< factor of the learning rate under `optim.name` */
     double wd_mult;       /**< factor of the weight decay under `optim.name` */
     double forward_mult;  /**< factor of its output in the forward pass */
-    uint64_t reserved[4]; /**< zero */
+    int32_t rank;         /**< dimensions of `shape`: 2, or 1 for a vector */
+    uint32_t flags;       /**< zero */
+    uint64_t reserved[3]; /**< zero */
 } gn2_param_info;
 
 /**
@@ -55,6 +58,12 @@ typedef struct gn2_param_info {
  */
 GN2_API gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model);
 
+/**
+ * Makes another owner of a model: it lives until each has called gn2_model_free().
+ * @return the model itself; NULL for NULL. @thread Safe. @since 0.1
+ */
+GN2_API gn2_model *gn2_model_ref(const gn2_model *model);
+
 /** Lets go of a model; NULL is allowed. @thread Safe. @since 0.1 */
 GN2_API void gn2_model_free(gn2_model *model);
 
@@ -68,15 +77,40 @@ GN2_API void gn2_model_free(gn2_model *model);
  */
 GN2_API gn2_status gn2_model_load(const char *path, gn2_model **out_model);
 
-/** The same from `size` bytes in memory, not kept. @since 0.1 */
+/** The same from `size` bytes in memory, not kept. @return as gn2_model_load(), but
+ * for the statuses of files. @thread Safe. @since 0.1 */
 GN2_API gn2_status gn2_model_load_buffer(const void *data, size_t size,
                                          gn2_model **out_model);
 
 /**
  * Writes a `.gn2` file: to a temporary file beside it, then renamed, so that
- * `path` holds the old file or the whole new one. @thread Safe. @since 0.1
+ * `path` holds the old file or the whole new one.
+ * @return GN2_OK; GN2_ERR_NOT_FOUND (no such folder); GN2_ERR_IO; GN2_ERR_NO_MEMORY.
+ * @thread Safe. @since 0.1
  */
 GN2_API gn2_status gn2_model_save(const gn2_model *model, const char *path);
+
+/**
+ * The bytes of such a file in memory; the same model gives the same bytes.
+ * @param[out] data     room for `capacity` bytes; NULL (capacity 0) only tells the size
+ * @param[in] capacity  bytes there is room for
+ * @param[out] out_size bytes of the file
+ * @return GN2_OK; GN2_ERR_SHAPE (too little room); GN2_ERR_NO_MEMORY.
+ * @thread Safe. @since 0.1
+ */
+GN2_API gn2_status gn2_model_save_buffer(const gn2_model *model, void *data,
+                                         size_t capacity, size_t *out_size);
+
+/**
+ * What a `.gn2` file says of its model, without reading the weights: architecture,
+ * names, normalisation, provenance.
+ * @param[in] path        of a model or checkpoint
+ * @param[out] out_config the keys that the file keeps over the defaults, ready for
+ *   gn2_config_get_str() and its like; freed by gn2_config_free(); NULL on failure
+ * @return as gn2_model_load(), but that damage to the tensors is not seen.
+ * @thread Safe. @since 0.1
+ */
+GN2_API gn2_status gn2_model_inspect(const char *path, gn2_config **out_config);
 
 /** Number of tensors; 0 for NULL. @since 0.1 */
 GN2_API size_t gn2_model_param_count(const gn2_model *model);
@@ -112,6 +146,15 @@ GN2_API size_t gn2_model_class_count(const gn2_model *model);
 
 /** Name of class `index`, e.g. "bjets"; NULL when out of range. @since 0.1 */
 GN2_API const char *gn2_model_class_name(const gn2_model *model, size_t index);
+
+/**
+ * Index of a class.
+ * @param[in] name       e.g. "bjets"
+ * @param[out] out_index its column among the probabilities
+ * @return GN2_OK; GN2_ERR_NOT_FOUND (the message lists the classes). @since 0.1
+ */
+GN2_API gn2_status gn2_model_class_find(const gn2_model *model, const char *name,
+                                        size_t *out_index);
 
 /**
  * Number of inputs of an object, e.g. "jets" or "tracks"; 0 when the model has

@@ -8,7 +8,12 @@
  * allocated. A jet's results never depend on the other jets of the call, on the
  * layout (ragged or padded) or on the number of threads, to the bit.
  *
- * @thread A tagger: one thread at a time. Different taggers: independent.
+ * @thread A tagger serves one call at a time. A second one meanwhile, from another
+ * thread or on the same one, gets GN2_ERR_BUSY; only gn2_tagger_cancel() and what
+ * looks at outputs may come then. It is not re-entrant: a scheduler that, while it
+ * waits in gn2_parallel_fn, runs another task that uses the same tagger must be kept
+ * from it (oneTBB: tbb::this_task_arena::isolate), or give each task a tagger of its
+ * own (gn2.hpp: gn2::TaggerPool). Different taggers are independent.
  */
 #ifndef GN2_TAGGER_H
 #define GN2_TAGGER_H
@@ -52,19 +57,47 @@ typedef struct gn2_jets {
     uint64_t reserved[4];          /**< zero */
 } gn2_jets;
 
+/** Types of the elements of an array. */
+#define GN2_DATA_F32 1 /**< float */
+#define GN2_DATA_I32 2 /**< int32_t */
+
 /** Where one output of a call goes. */
 typedef struct gn2_output {
     uint32_t struct_size; /**< sizeof(gn2_output) */
     int32_t id;           /**< from gn2_tagger_output() */
-    void *data;           /**< float or int32_t, see gn2_tagger_output() */
+    void *data;           /**< elements as gn2_output_info::type says */
     int64_t capacity;     /**< rows there is room for */
     int64_t row_stride;   /**< elements from row to row; 0 = number of columns */
-    uint64_t reserved[4]; /**< zero */
+    int32_t type;         /**< GN2_DATA_* of `data`, refused when the output has
+                               another; 0 = not checked */
+    uint32_t flags;       /**< zero */
+    uint64_t reserved[3]; /**< zero */
 } gn2_output;
+
+/** Whose rows an output has. */
+#define GN2_ROWS_JETS 1         /**< one a jet (B) */
+#define GN2_ROWS_CONSTITUENTS 2 /**< one a constituent row of the input (N) */
+#define GN2_ROWS_PAIRS 3        /**< one an ordered pair of constituents (E) */
+
+/** What an output is; strings are borrowed until the tagger is freed. */
+typedef struct gn2_output_info {
+    uint32_t struct_size; /**< sizeof(gn2_output_info), set by the caller */
+    uint32_t flags;       /**< zero */
+    int32_t id;           /**< for gn2_output::id */
+    int32_t rows;         /**< GN2_ROWS_* */
+    int32_t type;         /**< GN2_DATA_* */
+    int32_t sequence;     /**< place of its constituents in gn2_jets::sequences; −1
+                               for GN2_ROWS_JETS */
+    const char *name;     /**< e.g. "jets.probabilities" */
+    const char *object;   /**< "jets", or the constituent type of the rows or pairs */
+    int64_t columns;      /**< elements of a row */
+    uint64_t reserved[4]; /**< zero */
+} gn2_output_info;
 
 /**
  * Runs `task(context, 0 … count−1)` in any order on any threads and returns when
- * all are done.
+ * all are done. The tasks do not throw; it may not throw or longjmp() either, and may
+ * not run other work that uses this tagger.
  */
 typedef void (*gn2_parallel_fn)(void *user, int64_t count,
                                 void (*task)(void *context, int64_t index),
@@ -84,12 +117,13 @@ typedef void (*gn2_parallel_fn)(void *user, int64_t count,
  * large calls on processors with AMX; `auto` does so where AMX is present, and is
  * `f32` elsewhere.
  * @param[in] model      kept alive by the tagger and immutable from now on
- * @param[in] config     options; NULL for defaults
+ * @param[in] config     options; NULL for defaults, whatever config the model was made
+ *   with: the same before and after it was saved
  * @param[out] out_tagger freed by gn2_tagger_free(); NULL on failure
  * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY, GN2_ERR_UNSUPPORTED
  *   (precision not available here). @since 0.1
  */
-GN2_API gn2_status gn2_tagger_create(gn2_model *model, const gn2_config *config,
+GN2_API gn2_status gn2_tagger_create(const gn2_model *model, const gn2_config *config,
                                      gn2_tagger **out_tagger);
 
 /** Frees a tagger; NULL is allowed. @since 0.1 */
@@ -98,8 +132,8 @@ GN2_API void gn2_tagger_free(gn2_tagger *tagger);
 /**
  * Lets the caller's scheduler (TBB, …) run the work instead of own threads.
  * @param[in] fn       NULL for own threads again
- * @param[in] workers  how many tasks may run at once, ≥ 1
- * @since 0.1
+ * @param[in] workers  how many tasks may run at once, 1 to 4096
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY, GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn fn,
                                            void *user, int32_t workers);
@@ -108,9 +142,11 @@ GN2_API gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn f
  * Bytes of scratch the tagger holds after a call of at most `max_jets` jets of at
  * most `max_tracks` constituents each; the call then allocates nothing. Indices are
  * apart: 56 bytes a jet, for padded input another 8 a jet and 8 a slot.
- * @param[out] out_bytes bytes, exact. @since 0.1
+ * @param[out] out_bytes bytes, exact
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (negative, or more than a size_t holds).
+ * @since 0.1
  */
-GN2_API gn2_status gn2_tagger_workspace_size(gn2_tagger *tagger, int64_t max_jets,
+GN2_API gn2_status gn2_tagger_workspace_size(const gn2_tagger *tagger, int64_t max_jets,
                                              int64_t max_tracks, size_t *out_bytes);
 
 /** Bytes of scratch the tagger holds now; 0 for NULL. @since 0.1 */
@@ -122,11 +158,24 @@ GN2_API size_t gn2_tagger_memory(const gn2_tagger *tagger);
  * (`IP3D_signed_d0_significance` = `lifetimeSignedD0Significance`, `pt` =
  * `pt_btagJes`, …) are accepted.
  * @param[in] object "jets" or a constituent type
- * @param[in] names  `count` column names
- * @return GN2_OK; GN2_ERR_NOT_FOUND naming the input that is missing. @since 0.1
+ * @param[in] names  `count` column names; NULL (count 0): the model's order again
+ * @param[in] count  number of names, and of columns of a row
+ * @return GN2_OK; GN2_ERR_NOT_FOUND naming the object or input that is missing;
+ *   GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
                                    const char *const *names, size_t count);
+
+/** Number of outputs a tagger has; 0 for NULL. @since 0.1 */
+GN2_API size_t gn2_tagger_output_count(const gn2_tagger *tagger);
+
+/**
+ * Describes output `index` below gn2_tagger_output_count().
+ * @param[in,out] out_info struct_size set by the caller, the rest filled.
+ * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_ABI. @since 0.1
+ */
+GN2_API gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
+                                          gn2_output_info *out_info);
 
 /**
  * Looks up an output by name. B jets, N constituent rows of the input (padded:
@@ -148,7 +197,7 @@ GN2_API gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
  *
  * "tracks" stands for the constituent type the task belongs to. Slots that are
  * not valid get 0, and INT32_MIN as vertex.
- * @param[out] out_id   identifier for gn2_output::id
+ * @param[out] out_id   identifier for gn2_output::id, its index among the outputs
  * @return GN2_OK, GN2_ERR_NOT_FOUND (the message lists what the model has).
  * @since 0.1
  */
@@ -162,18 +211,31 @@ GN2_API int64_t gn2_tagger_output_columns(const gn2_tagger *tagger, int32_t id);
  * Tags jets.
  * @param[in] jets    inputs; nothing is kept
  * @param[in] outputs `count` outputs to fill; untouched when inputs are refused
- * @return GN2_OK; GN2_ERR_INVALID_ARG, GN2_ERR_SHAPE (capacity too small),
- *   GN2_ERR_NUMERIC (NaN or Inf in an input; the message names jet, constituent
- *   and variable), GN2_ERR_ABI, GN2_ERR_NO_MEMORY. @since 0.1
+ * @param[in] count   outputs, 1 to 64
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, ids, types); GN2_ERR_SHAPE
+ *   (capacity too small); GN2_ERR_NUMERIC: an input is NaN, Inf or more than 1e12
+ *   standard deviations from its mean (jet, constituent and variable are named), or
+ *   what the network makes of a jet is not finite (the jet is named; outputs are then
+ *   incomplete); GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_CANCELLED (outputs incomplete);
+ *   GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
                                   const gn2_output *outputs, size_t count);
 
 /**
+ * Asks the call under way on a tagger to stop: it ends with GN2_ERR_CANCELLED after
+ * the chunks that are being worked on, its outputs incomplete. Without a call under
+ * way nothing happens, also not to the next one. NULL is allowed.
+ * @thread Any thread, and signal handlers. @since 0.1
+ */
+GN2_API void gn2_tagger_cancel(gn2_tagger *tagger);
+
+/**
  * The common case: probabilities and the b-tagging discriminant.
  * @param[out] probabilities (B, classes) float
  * @param[out] d_b           (B) float, or NULL
- * @return as gn2_tagger_run(). @since 0.1
+ * @return as gn2_tagger_run(); GN2_ERR_NOT_FOUND when `d_b` is asked of a model that
+ *   has no class "bjets". @since 0.1
  */
 GN2_API gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
                                       float *probabilities, float *d_b);
@@ -204,7 +266,7 @@ GN2_API gn2_status gn2_discriminant_get(const gn2_config *config, const char *na
 /**
  * Discriminant of a signal class against the weighted others:
  * D = log( p_s / Σ_k f_k p_k ), computed in double.
- * @param[in] probabilities (rows, classes), each ≥ 0 and finite
+ * @param[in] probabilities (rows, classes), each ≥ 0 and finite (at most 1e30)
  * @param[in] rows, classes number of jets and of classes
  * @param[in] signal     index of the signal class
  * @param[in] fractions  (classes) weights f_k ≥ 0, at most 1 in all; the signal's is
@@ -212,7 +274,8 @@ GN2_API gn2_status gn2_discriminant_get(const gn2_config *config, const char *na
  * @param[in] form       ::GN2_FORM_LOG or ::GN2_FORM_RATIO
  * @param[out] out       (rows). A zero numerator or denominator counts as FLT_MIN,
  *   so the result is always finite
- * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NUMERIC. @thread Safe. @since 0.1
+ * @return GN2_OK; GN2_ERR_INVALID_ARG; GN2_ERR_NUMERIC (a probability is negative, NaN
+ *   or too large; row and class are named). @thread Safe. @since 0.1
  */
 GN2_API gn2_status gn2_discriminant(const float *probabilities, int64_t rows,
                                     int64_t classes, int64_t signal,

@@ -7,8 +7,8 @@
  * data and the seeds only, never on the number of threads, to the bit, for one
  * build of the library and of oneDNN on one ISA.
  *
- * @thread One thread at a time, but gn2_trainer_request_stop(), which any thread
- * may call.
+ * @thread One call at a time, a second one gets GN2_ERR_BUSY, but
+ * gn2_trainer_request_stop(), which any thread may call.
  */
 #ifndef GN2_TRAINER_H
 #define GN2_TRAINER_H
@@ -85,8 +85,9 @@ typedef struct gn2_progress {
 
 /**
  * Called on the thread that called gn2_trainer_fit(), between steps. It may save a
- * checkpoint, take a snapshot and probe; other calls on the trainer are not allowed,
- * but gn2_trainer_request_stop().
+ * checkpoint, take a snapshot and probe, ask to stop and read gn2_trainer_memory();
+ * other calls on the trainer and those on the datasets get GN2_ERR_BUSY. It may not
+ * throw or longjmp().
  * @return 0 to go on, anything else to stop with GN2_ERR_CANCELLED.
  */
 typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
@@ -97,12 +98,14 @@ typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
  * `train.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32, which
  * pays on processors with AMX; `auto` does so there and is `f32` elsewhere.
  * @param[in] model  start of the weights; kept alive, never changed
- * @param[in] config options; NULL for defaults
+ * @param[in] config options; NULL for what a file of the model keeps (`model.*`,
+ *   `optim.name`, …; doc/format.md) and defaults for the rest, whatever config the
+ * model was made with: the same before and after it was saved
  * @param[out] out_trainer freed by gn2_trainer_free(); NULL on failure
  * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY, GN2_ERR_UNSUPPORTED
  *   (precision not available here). @since 0.1
  */
-GN2_API gn2_status gn2_trainer_create(gn2_model *model, const gn2_config *config,
+GN2_API gn2_status gn2_trainer_create(const gn2_model *model, const gn2_config *config,
                                       gn2_trainer **out_trainer);
 
 /** Frees a trainer; NULL is allowed. @since 0.1 */
@@ -114,9 +117,10 @@ GN2_API void gn2_trainer_free(gn2_trainer *trainer);
  * @param[in] jets,labels the batch, columns in the model's order; not kept
  * @param[in,out] out_stats struct_size set by the caller; NULL if not wanted
  * @return GN2_OK; GN2_ERR_INVALID_ARG (label out of range, named);
- *   GN2_ERR_NUMERIC: an input, the loss or a gradient is not finite: the message
+ *   GN2_ERR_NUMERIC: an input (or one more than 1e12 standard deviations from its
+ *   mean), the loss or a gradient is not finite: the message
  *   names the place, the weights are unchanged; GN2_ERR_STATE after the last
- *   step of the schedule. @since 0.1
+ *   step of the schedule; GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
                                     const gn2_labels *labels,
@@ -131,32 +135,36 @@ GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
  * @param[in] val     validation data, or NULL
  * @param[in] fn,user progress callback, or NULL
  * @return GN2_OK; GN2_ERR_CANCELLED when stopped, a state to go on from;
- *   else as gn2_trainer_step() and gn2_dataset_next(). @since 0.1
+ *   GN2_ERR_BUSY when the trainer or a dataset is in use; else as gn2_trainer_step()
+ *   and gn2_dataset_next(). @since 0.1
  */
 GN2_API gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train,
                                    gn2_dataset *val, gn2_progress_fn fn, void *user);
 
 /**
  * Losses and metrics of the present weights on a dataset (without dropout).
- * @param[in,out] out_metrics struct_size set by the caller. @since 0.1
+ * @param[in,out] out_metrics struct_size set by the caller
+ * @return as gn2_dataset_next(); GN2_ERR_INVALID_ARG (no flavour labels, no batch, a
+ *   label out of range); GN2_ERR_NUMERIC also when the loss is not finite. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
                                         gn2_metrics *out_metrics);
 
 /**
  * Writes weights, optimiser moments, schedule and sampler position, atomically.
- * @since 0.1
+ * @return as gn2_model_save(); GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer,
                                                const char *path);
 
 /**
  * Goes back to a checkpoint of the same architecture, to the bit. On failure the
- * trainer is unchanged. @return as gn2_model_load(). @since 0.1
+ * trainer is unchanged. @return as gn2_model_load(); GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path);
 
-/** A model with the present weights. @param[out] out_model new. @since 0.1 */
+/** A model with the present weights. @param[out] out_model new.
+ * @return GN2_OK, GN2_ERR_BUSY, GN2_ERR_NO_MEMORY. @since 0.1 */
 GN2_API gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer,
                                         gn2_model **out_model);
 
@@ -197,7 +205,8 @@ typedef struct gn2_probe_stats {
 
 /**
  * Receives the statistics of one module or tensor. On the thread that called
- * gn2_trainer_probe(); it must not call functions of that trainer.
+ * gn2_trainer_probe(); calls on that trainer get GN2_ERR_BUSY. It may not throw or
+ * longjmp().
  * @param[in] stats borrowed, with the name in it, until the callback returns
  */
 typedef void (*gn2_probe_fn)(void *user, const gn2_probe_stats *stats);
@@ -240,7 +249,8 @@ typedef void (*gn2_probe_fn)(void *user, const gn2_probe_stats *stats);
  * @param[in] jets    at least one, columns in the model's order; not kept
  * @param[in] fn,user receives the results; nothing is told on failure
  * @return GN2_OK; GN2_ERR_INVALID_ARG (NULL, no jets, bad sizes); GN2_ERR_NUMERIC (an
- *   input is not finite, named); GN2_ERR_NO_MEMORY; the trainer is unchanged.
+ *   input is not finite, named); GN2_ERR_BUSY; GN2_ERR_NO_MEMORY; the trainer is
+ *   unchanged.
  * @thread As the trainer: one at a time. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,

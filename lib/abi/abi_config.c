@@ -18,6 +18,14 @@ gn2_status gn2_config_create(gn2_config **out_config)
     return gn2_config_new(out_config);
 }
 
+gn2_status gn2_config_copy(const gn2_config *config, gn2_config **out_config)
+{
+    GN2_REQUIRE(out_config);
+    *out_config = NULL;
+    GN2_REQUIRE(config);
+    return gn2_config_clone(config, out_config);
+}
+
 void gn2_config_free(gn2_config *config)
 {
     gn2_config_delete(config);
@@ -185,5 +193,29 @@ gn2_status gn2_config_save(const gn2_config *config, const char *path)
     gn2_status status = gn2_config_to_text(config, NULL, &text);
     if (status == GN2_OK) status = gn2_file_write_atomic(path, text.data, text.length);
     gn2_free(text.data);
+    return status;
+}
+
+gn2_status gn2_config_load_buffer(gn2_config *config, const char *text, size_t size)
+{
+    GN2_REQUIRE(config);
+    GN2_CHECK(text || size == 0, "%s: text is NULL, size = %zu", __func__, size);
+    GN2_CHECK(size <= LARGEST_FILE, "%s: size = %zu, at most %zu", __func__, size,
+              LARGEST_FILE);
+    return gn2_config_from_text(config, "buffer", text, size);
+}
+
+gn2_status gn2_config_save_buffer(const gn2_config *config, char *text, size_t capacity,
+                                  size_t *out_size)
+{
+    GN2_REQUIRE(config);
+    GN2_REQUIRE(out_size);
+    GN2_CHECK(text || capacity == 0, "%s: text is NULL, capacity = %zu", __func__,
+              capacity);
+    gn2_text all = {0};
+    gn2_status status = gn2_config_to_text(config, NULL, &all);
+    if (status == GN2_OK)
+        status = gn2_give_bytes(all.data, all.length, text, capacity, out_size);
+    gn2_free(all.data);
     return status;
 }

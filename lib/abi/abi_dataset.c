@@ -31,7 +31,8 @@ gn2_status gn2_dataset_from_arrays(const gn2_jets *jets, const gn2_labels *label
     *out_dataset = NULL;
     GN2_REQUIRE(jets);
     GN2_TRY(gn2_jets_read(&view, jets));
-    if (labels) GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_labels), &mine, labels));
+    if (labels)
+        GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &mine, labels));
     return gn2_dataset_arrays_impl(&view.jets, labels ? &mine : NULL, config,
                                    out_dataset);
 }
@@ -56,7 +57,8 @@ gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config)
 {
     GN2_REQUIRE(dataset);
     GN2_REQUIRE(config);
-    return gn2_dataset_setup_impl(dataset, config);
+    GN2_TRY_HELD(gn2_dataset_use(dataset), gn2_dataset_setup_impl(dataset, config));
+    return GN2_OK;
 }
 
 gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
@@ -66,13 +68,10 @@ gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
     gn2_labels labels;
     GN2_REQUIRE(dataset);
     GN2_REQUIRE(out_jets);
-    /* a zeroed struct counts as one of version 0.1 */
-    if (out_jets->struct_size == 0) out_jets->struct_size = sizeof jets;
     GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_jets), out_jets));
-    if (out_labels && out_labels->struct_size == 0)
-        out_labels->struct_size = sizeof labels;
     if (out_labels) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_labels), out_labels));
-    GN2_TRY(gn2_dataset_next_impl(dataset, &jets, &labels));
+    GN2_TRY_HELD(gn2_dataset_use(dataset),
+                 gn2_dataset_next_impl(dataset, &jets, &labels));
     gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets);
     if (out_labels) gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels);
     return GN2_OK;
@@ -81,7 +80,9 @@ gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
 gn2_status gn2_dataset_reset(gn2_dataset *dataset, int64_t epoch, int64_t batch)
 {
     GN2_REQUIRE(dataset);
-    return gn2_dataset_reset_impl(dataset, epoch, batch);
+    GN2_TRY_HELD(gn2_dataset_use(dataset),
+                 gn2_dataset_reset_impl(dataset, epoch, batch));
+    return GN2_OK;
 }
 
 gn2_status gn2_score_writer_create(const char *path, const char *input,
@@ -105,7 +106,10 @@ gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
               (long long)count);
     if (count == 0) return GN2_OK;
     GN2_REQUIRE(probabilities);
-    return gn2_score_writer_add_impl(writer, count, probabilities, d_b, origin, vertex);
+    GN2_TRY_HELD(
+        gn2_score_writer_use(writer),
+        gn2_score_writer_add_impl(writer, count, probabilities, d_b, origin, vertex));
+    return GN2_OK;
 }
 
 gn2_status gn2_score_writer_add_packed(gn2_score_writer *writer, int64_t count,
@@ -120,14 +124,17 @@ gn2_status gn2_score_writer_add_packed(gn2_score_writer *writer, int64_t count,
               (long long)rows);
     if (count == 0) return GN2_OK;
     GN2_REQUIRE(probabilities);
-    return gn2_score_writer_add_packed_impl(writer, count, rows, probabilities, d_b,
-                                            origin, vertex);
+    GN2_TRY_HELD(gn2_score_writer_use(writer),
+                 gn2_score_writer_add_packed_impl(writer, count, rows, probabilities,
+                                                  d_b, origin, vertex));
+    return GN2_OK;
 }
 
 gn2_status gn2_score_writer_close(gn2_score_writer *writer)
 {
     GN2_REQUIRE(writer);
-    return gn2_score_writer_close_impl(writer);
+    GN2_TRY_HELD(gn2_score_writer_use(writer), gn2_score_writer_close_impl(writer));
+    return GN2_OK;
 }
 
 void gn2_score_writer_free(gn2_score_writer *writer)

@@ -2,12 +2,14 @@
 /* The functions of model.h: checks, then model/ and io/ do the work. */
 #include <gn2/model.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "abi/guard.h"
 #include "io/model_file.h"
 #include "net/model.h"
 #include "tag/discriminant.h"
+#include "util/alloc.h"
 
 gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
 {
@@ -24,6 +26,11 @@ gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
     gn2_model_unref(*out_model);
     *out_model = NULL;
     return status;
+}
+
+gn2_model *gn2_model_ref(const gn2_model *model)
+{
+    return model ? gn2_model_share(model) : NULL;
 }
 
 void gn2_model_free(gn2_model *model)
@@ -54,6 +61,29 @@ gn2_status gn2_model_save(const gn2_model *model, const char *path)
     return gn2_model_file_save(model, path);
 }
 
+gn2_status gn2_model_save_buffer(const gn2_model *model, void *data, size_t capacity,
+                                 size_t *out_size)
+{
+    unsigned char *bytes;
+    size_t size;
+    GN2_REQUIRE(model);
+    GN2_REQUIRE(out_size);
+    GN2_CHECK(data || capacity == 0, "%s: data is NULL, capacity = %zu", __func__,
+              capacity);
+    GN2_TRY(gn2_model_file_finish(model, &bytes, &size));
+    const gn2_status status = gn2_give_bytes(bytes, size, data, capacity, out_size);
+    gn2_free(bytes);
+    return status;
+}
+
+gn2_status gn2_model_inspect(const char *path, gn2_config **out_config)
+{
+    GN2_REQUIRE(out_config);
+    *out_config = NULL;
+    GN2_REQUIRE(path);
+    return gn2_model_file_inspect(path, out_config);
+}
+
 size_t gn2_model_param_count(const gn2_model *model)
 {
     return model ? model->params->count : 0;
@@ -62,7 +92,7 @@ size_t gn2_model_param_count(const gn2_model *model)
 gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
                                 gn2_param_info *out_info)
 {
-    const gn2_guard *guard = GN2_GUARD(gn2_param_info);
+    const gn2_guard *guard = GN2_GUARD_OUT(gn2_param_info, rank);
     GN2_REQUIRE(model);
     GN2_REQUIRE(out_info);
     GN2_TRY(gn2_guard_out_check(guard, out_info));
@@ -81,6 +111,7 @@ gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
         .lr_mult = t->lr_mult,
         .wd_mult = t->wd_mult,
         .forward_mult = t->forward_mult,
+        .rank = t->shape[1] ? 2 : 1,
     };
     gn2_guard_out(guard, out_info, &info);
     return GN2_OK;
@@ -139,6 +170,31 @@ const char *gn2_model_class_name(const gn2_model *model, size_t index)
 {
     if (index >= gn2_model_class_count(model)) return NULL;
     return gn2_config_list_item(model->config, "model.classes", index);
+}
+
+static gn2_status fail_class(const gn2_model *model, const char *name)
+{
+    char list[300] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < gn2_model_class_count(model) && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, " %s",
+                                 gn2_model_class_name(model, i));
+    return gn2_fail(GN2_ERR_NOT_FOUND, "no class '%.100s'; the model has%s", name,
+                    list);
+}
+
+gn2_status gn2_model_class_find(const gn2_model *model, const char *name,
+                                size_t *out_index)
+{
+    GN2_REQUIRE(model);
+    GN2_REQUIRE(name);
+    GN2_REQUIRE(out_index);
+    for (size_t i = 0; i < gn2_model_class_count(model); i++)
+        if (strcmp(gn2_model_class_name(model, i), name) == 0) {
+            *out_index = i;
+            return GN2_OK;
+        }
+    return fail_class(model, name);
 }
 
 size_t gn2_model_input_count(const gn2_model *model, const char *object)

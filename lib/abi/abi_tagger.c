@@ -4,19 +4,24 @@
 #include <string.h>
 
 #include "abi/jets.h"
+#include "io/model_file.h"
 #include "tag/tagger.h"
 
 /* Outputs of one call; a model has fewer than this. */
 #define MAX_OUTPUTS 64
 
-gn2_status gn2_tagger_create(gn2_model *model, const gn2_config *config,
+gn2_status gn2_tagger_create(const gn2_model *model, const gn2_config *config,
                              gn2_tagger **out_tagger)
 {
     GN2_REQUIRE(out_tagger);
     *out_tagger = NULL;
     GN2_REQUIRE(model);
-    /* without a config: what the model was made with */
-    return gn2_tag_new(model, config ? config : model->config, out_tagger);
+    if (config) return gn2_tag_new(model, config, out_tagger);
+    gn2_config *own;
+    GN2_TRY(gn2_model_file_config(model, &own));
+    const gn2_status status = gn2_tag_new(model, own, out_tagger);
+    gn2_config_delete(own);
+    return status;
 }
 
 void gn2_tagger_free(gn2_tagger *tagger)
@@ -30,10 +35,11 @@ gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn fn, void 
     GN2_REQUIRE(tagger);
     GN2_CHECK(workers >= 1 && workers <= 4096, "%s: workers = %d, must be 1 to 4096",
               __func__, workers);
-    return gn2_tag_set_parallel(tagger, fn, user, workers);
+    GN2_TRY_HELD(&tagger->use, gn2_tag_set_parallel(tagger, fn, user, workers));
+    return GN2_OK;
 }
 
-gn2_status gn2_tagger_workspace_size(gn2_tagger *tagger, int64_t max_jets,
+gn2_status gn2_tagger_workspace_size(const gn2_tagger *tagger, int64_t max_jets,
                                      int64_t max_tracks, size_t *out_bytes)
 {
     GN2_REQUIRE(tagger);
@@ -41,7 +47,11 @@ gn2_status gn2_tagger_workspace_size(gn2_tagger *tagger, int64_t max_jets,
     GN2_CHECK(max_jets >= 0 && max_tracks >= 0 && max_tracks < INT64_C(1) << 31,
               "%s: max_jets = %lld, max_tracks = %lld", __func__, (long long)max_jets,
               (long long)max_tracks);
-    *out_bytes = gn2_tag_plan(tagger, max_jets, max_tracks);
+    size_t bytes;
+    GN2_CHECK(gn2_tag_plan(tagger, max_jets, max_tracks, &bytes),
+              "%s: %lld jets of %lld constituents exceed any memory", __func__,
+              (long long)max_jets, (long long)max_tracks);
+    *out_bytes = bytes;
     return GN2_OK;
 }
 
@@ -62,7 +72,40 @@ gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
     if (number < 0)
         return gn2_fail(GN2_ERR_NOT_FOUND, "%s: the model has no object '%s'", __func__,
                         object);
-    return gn2_binding_set(&tagger->binding, tagger->model, number, names, count);
+    GN2_TRY_HELD(&tagger->use, count ? gn2_binding_set(&tagger->binding, tagger->model,
+                                                       number, names, count)
+                                     : gn2_binding_reset(&tagger->binding, number));
+    return GN2_OK;
+}
+
+size_t gn2_tagger_output_count(const gn2_tagger *tagger)
+{
+    return tagger ? tagger->outputs.count : 0;
+}
+
+gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
+                                  gn2_output_info *out_info)
+{
+    const gn2_guard *guard = GN2_GUARD(gn2_output_info);
+    GN2_REQUIRE(tagger);
+    GN2_REQUIRE(out_info);
+    GN2_TRY(gn2_guard_out_check(guard, out_info));
+    GN2_CHECK(index < tagger->outputs.count,
+              "%s: index %zu, the tagger has %zu outputs", __func__, index,
+              tagger->outputs.count);
+    const gn2_tag_output *o = &tagger->outputs.item[index];
+    const gn2_output_info info = {
+        .struct_size = sizeof info,
+        .id = (int32_t)index,
+        .rows = o->rows,
+        .type = o->type,
+        .sequence = o->object - 1,
+        .name = o->name,
+        .object = gn2_model_object_name(tagger->model, o->object),
+        .columns = o->columns,
+    };
+    gn2_guard_out(guard, out_info, &info);
+    return GN2_OK;
 }
 
 gn2_status gn2_tagger_output(const gn2_tagger *tagger, const char *name,
@@ -71,12 +114,13 @@ gn2_status gn2_tagger_output(const gn2_tagger *tagger, const char *name,
     GN2_REQUIRE(tagger);
     GN2_REQUIRE(name);
     GN2_REQUIRE(out_id);
-    return gn2_tag_output_id(tagger, name, out_id);
+    return gn2_tag_find_output(tagger, name, out_id);
 }
 
 int64_t gn2_tagger_output_columns(const gn2_tagger *tagger, int32_t id)
 {
-    return tagger ? gn2_tag_output_columns(tagger, id) : 0;
+    if (!tagger || id < 0 || (size_t)id >= tagger->outputs.count) return 0;
+    return tagger->outputs.item[id].columns;
 }
 
 gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
@@ -91,9 +135,10 @@ gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
               MAX_OUTPUTS);
     GN2_TRY(gn2_jets_read(&view, jets));
     for (size_t i = 0; i < count; i++)
-        GN2_TRY(
-            gn2_guard_in_at(GN2_GUARD(gn2_output), &mine[i], outputs, 0, (int64_t)i));
-    return gn2_tag_run(tagger, &view.jets, mine, count);
+        GN2_TRY(gn2_guard_in_at(GN2_GUARD_IN(gn2_output, type), &mine[i], outputs, 0,
+                                (int64_t)i));
+    GN2_TRY_HELD(&tagger->use, gn2_tag_run(tagger, &view.jets, mine, count));
+    return GN2_OK;
 }
 
 gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
@@ -105,12 +150,19 @@ gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
     GN2_TRY(gn2_jets_read(&view, jets));
     gn2_output outputs[2] = {
         {.struct_size = sizeof *outputs,
+         .type = GN2_DATA_F32,
          .data = probabilities,
          .capacity = view.jets.count},
         {.struct_size = sizeof *outputs, .data = d_b, .capacity = view.jets.count}};
-    GN2_TRY(gn2_tag_output_id(tagger, "jets.probabilities", &outputs[0].id));
-    if (d_b) GN2_TRY(gn2_tag_output_id(tagger, "jets.D_b", &outputs[1].id));
-    return gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1);
+    GN2_TRY(gn2_tag_find_output(tagger, "jets.probabilities", &outputs[0].id));
+    if (d_b) GN2_TRY(gn2_tag_find_output(tagger, "jets.D_b", &outputs[1].id));
+    GN2_TRY_HELD(&tagger->use, gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1));
+    return GN2_OK;
+}
+
+void gn2_tagger_cancel(gn2_tagger *tagger)
+{
+    if (tagger) atomic_store(&tagger->cancelled, 1);
 }
 
 gn2_status gn2_discriminant_get(const gn2_config *config, const char *name,

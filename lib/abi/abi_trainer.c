@@ -2,16 +2,38 @@
 /* The functions of trainer.h: checks, then train/trainer.h does the work. */
 #include "abi/guard.h"
 #include "abi/jets.h"
+#include "data/dataset.h"
+#include "io/model_file.h"
 #include "train/trainer.h"
 
-gn2_status gn2_trainer_create(gn2_model *model, const gn2_config *config,
+/* As GN2_TRY_HELD(), for what the callback of gn2_trainer_fit() may do too. */
+#define TRY_BETWEEN(use, expr)                                   \
+    do {                                                         \
+        int before;                                              \
+        GN2_TRY(gn2_use_take_between((use), __func__, &before)); \
+        const gn2_status status = (expr);                        \
+        gn2_use_put_back((use), before);                         \
+        if (status != GN2_OK) return status;                     \
+    } while (0)
+
+/* A trainer that is only read is held all the same: others may be changing it. */
+static gn2_use *use_of(const gn2_trainer *trainer)
+{
+    return (gn2_use *)(uintptr_t)&trainer->use;
+}
+
+gn2_status gn2_trainer_create(const gn2_model *model, const gn2_config *config,
                               gn2_trainer **out_trainer)
 {
     GN2_REQUIRE(out_trainer);
     *out_trainer = NULL;
     GN2_REQUIRE(model);
-    /* without a config: what the model was made with */
-    return gn2_train_new(model, config ? config : model->config, out_trainer);
+    if (config) return gn2_train_new(model, config, out_trainer);
+    gn2_config *own;
+    GN2_TRY(gn2_model_file_config(model, &own));
+    const gn2_status status = gn2_train_new(model, own, out_trainer);
+    gn2_config_delete(own);
+    return status;
 }
 
 void gn2_trainer_free(gn2_trainer *trainer)
@@ -29,10 +51,41 @@ gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
     GN2_REQUIRE(jets);
     GN2_REQUIRE(labels);
     GN2_TRY(gn2_jets_read(&view, jets));
-    GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_labels), &mine, labels));
+    GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &mine, labels));
     if (out_stats) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_step_stats), out_stats));
-    GN2_TRY(gn2_train_step(trainer, &view.jets, &mine, &stats));
+    GN2_TRY_HELD(&trainer->use, gn2_train_step(trainer, &view.jets, &mine, &stats));
     if (out_stats) gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats);
+    return GN2_OK;
+}
+
+/* The callback comes between steps: meanwhile its thread may look at the trainer. */
+typedef struct watched {
+    gn2_trainer *trainer;
+    gn2_progress_fn fn;
+    void *user;
+} watched;
+
+static int32_t tell(void *user, const gn2_progress *progress)
+{
+    const watched *w = user;
+    gn2_use_open(&w->trainer->use);
+    const int32_t answer = w->fn(w->user, progress);
+    gn2_use_close(&w->trainer->use);
+    return answer;
+}
+
+static gn2_status fit_held(watched *w, gn2_dataset *train, gn2_dataset *val)
+{
+    if (val) GN2_TRY(gn2_use_take(gn2_dataset_use(val), "gn2_trainer_fit"));
+    const gn2_status status =
+        gn2_train_fit(w->trainer, train, val, w->fn ? tell : NULL, w);
+    if (val) gn2_use_give_back(gn2_dataset_use(val));
+    return status;
+}
+
+static gn2_status fit_data(watched *w, gn2_dataset *train, gn2_dataset *val)
+{
+    GN2_TRY_HELD(gn2_dataset_use(train), fit_held(w, train, val));
     return GN2_OK;
 }
 
@@ -42,7 +95,17 @@ gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset
     GN2_REQUIRE(trainer);
     GN2_REQUIRE(train);
     GN2_CHECK(train != val, "%s: train and val are the same object", __func__);
-    return gn2_train_fit(trainer, train, val, fn, user);
+    watched w = {trainer, fn, user};
+    GN2_TRY_HELD(&trainer->use, fit_data(&w, train, val));
+    return GN2_OK;
+}
+
+static gn2_status evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
+                           gn2_metrics *metrics)
+{
+    GN2_TRY_HELD(gn2_dataset_use(dataset),
+                 gn2_train_evaluate(trainer, dataset, metrics));
+    return GN2_OK;
 }
 
 gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
@@ -53,7 +116,7 @@ gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
     GN2_REQUIRE(dataset);
     GN2_REQUIRE(out_metrics);
     GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_metrics), out_metrics));
-    GN2_TRY(gn2_train_evaluate(trainer, dataset, &metrics));
+    GN2_TRY_HELD(&trainer->use, evaluate(trainer, dataset, &metrics));
     gn2_guard_out(GN2_GUARD(gn2_metrics), out_metrics, &metrics);
     return GN2_OK;
 }
@@ -62,14 +125,16 @@ gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer, const char *p
 {
     GN2_REQUIRE(trainer);
     GN2_REQUIRE(path);
-    return gn2_train_save(trainer, path);
+    TRY_BETWEEN(use_of(trainer), gn2_train_save(trainer, path));
+    return GN2_OK;
 }
 
 gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path)
 {
     GN2_REQUIRE(trainer);
     GN2_REQUIRE(path);
-    return gn2_train_load(trainer, path);
+    GN2_TRY_HELD(&trainer->use, gn2_train_load(trainer, path));
+    return GN2_OK;
 }
 
 gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer, gn2_model **out_model)
@@ -77,7 +142,8 @@ gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer, gn2_model **out_mode
     GN2_REQUIRE(out_model);
     *out_model = NULL;
     GN2_REQUIRE(trainer);
-    return gn2_train_snapshot(trainer, out_model);
+    TRY_BETWEEN(use_of(trainer), gn2_train_snapshot(trainer, out_model));
+    return GN2_OK;
 }
 
 void gn2_trainer_request_stop(gn2_trainer *trainer)
@@ -98,5 +164,6 @@ gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,
     GN2_REQUIRE(jets);
     GN2_REQUIRE(fn);
     GN2_TRY(gn2_jets_read(&view, jets));
-    return gn2_train_probe(trainer, &view.jets, fn, user);
+    TRY_BETWEEN(&trainer->use, gn2_train_probe(trainer, &view.jets, fn, user));
+    return GN2_OK;
 }

@@ -32,6 +32,18 @@ static size_t first_non_zero(const void *theirs, size_t from, size_t to)
     return from;
 }
 
+/* A flag that is let through today could never be given a meaning. */
+static gn2_status check_flags(const gn2_guard *guard, const void *ours)
+{
+    uint32_t flags;
+    if (!guard->flags) return GN2_OK;
+    memcpy(&flags, (const char *)ours + guard->flags, sizeof flags);
+    if (flags == 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_ABI,
+                    "%s.flags = 0x%lx: this library knows none, set it to 0",
+                    guard->name, (unsigned long)flags);
+}
+
 gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs)
 {
     GN2_TRY(check_size(guard, theirs));
@@ -44,7 +56,7 @@ gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs)
                         guard->name, set, guard->reserved);
     memset(ours, 0, guard->size);
     memcpy(ours, theirs, size < guard->size ? size : guard->size);
-    return GN2_OK;
+    return check_flags(guard, ours);
 }
 
 gn2_status gn2_guard_in_at(const gn2_guard *guard, void *ours, const void *theirs,
@@ -72,4 +84,15 @@ void gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours)
     memcpy(theirs, ours, common);
     memset((char *)theirs + common, 0, size - common);
     memcpy(theirs, &size, sizeof size);
+}
+
+gn2_status gn2_give_bytes(const void *bytes, size_t size, void *buffer, size_t capacity,
+                          size_t *out_size)
+{
+    if (buffer && capacity < size)
+        return gn2_fail(GN2_ERR_SHAPE, "room for %zu bytes, %zu are needed", capacity,
+                        size);
+    if (buffer && size) memcpy(buffer, bytes, size);
+    *out_size = size;
+    return GN2_OK;
 }

@@ -13,6 +13,7 @@
 #define GN2_ABI_GUARD_H
 
 #include "util/error.h"
+#include "util/use.h"
 
 /* Refuses a NULL argument, naming function and argument. */
 #define GN2_REQUIRE(pointer)                                                 \
@@ -28,19 +29,41 @@
         if (!(condition)) return gn2_fail(GN2_ERR_INVALID_ARG, __VA_ARGS__); \
     } while (0)
 
+/* Gives `size` bytes to the caller's buffer of `capacity`; without one only tells how
+ * many there are. */
+gn2_status gn2_give_bytes(const void *bytes, size_t size, void *buffer, size_t capacity,
+                          size_t *out_size);
+
+/* Runs a call while the object is held; a second one gets GN2_ERR_BUSY. */
+#define GN2_TRY_HELD(use, expr)                                  \
+    do {                                                         \
+        GN2_TRY(gn2_use_take((use), __func__));                  \
+        const gn2_status gn2_held_status_ = (expr);              \
+        gn2_use_give_back(use);                                  \
+        if (gn2_held_status_ != GN2_OK) return gn2_held_status_; \
+    } while (0)
+
 /* What the library knows of a public struct. */
 typedef struct gn2_guard {
     const char *name; /* of the type, for messages */
     size_t size;      /* ours */
     size_t least;     /* end of the last field of version 1 that is not reserved */
     size_t reserved;  /* where our reserved zeros start */
+    size_t flags;     /* of a uint32_t without a meaning yet; 0: there is none */
 } gn2_guard;
 
-/* Guard of a type as of version 1. A field that is added takes the place of
- * reserved words; `least` then stays what it was. */
-#define GN2_GUARD(type)                                                \
-    (&(const gn2_guard){#type, sizeof(type), offsetof(type, reserved), \
-                        offsetof(type, reserved)})
+/* Guard of a struct that the library fills, or that has no flags. `end` is the first
+ * field that version 1 had not: `reserved` until one takes the place of reserved
+ * words. */
+#define GN2_GUARD_OUT(type, end)                                  \
+    (&(const gn2_guard){#type, sizeof(type), offsetof(type, end), \
+                        offsetof(type, reserved), 0})
+#define GN2_GUARD(type) GN2_GUARD_OUT(type, reserved)
+
+/* Guard of a struct that is given to the library: flags other than zero are refused. */
+#define GN2_GUARD_IN(type, end)                                   \
+    (&(const gn2_guard){#type, sizeof(type), offsetof(type, end), \
+                        offsetof(type, reserved), offsetof(type, flags)})
 
 /* Copies a caller's struct into `ours` (guard->size bytes), missing tail zeroed. */
 gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs);

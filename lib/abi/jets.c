@@ -11,9 +11,9 @@ gn2_status gn2_jets_read(gn2_jets_view *view, const gn2_jets *theirs)
     if (count && !view->jets.sequences)
         return gn2_fail(GN2_ERR_INVALID_ARG, "jets: sequences is NULL");
     for (uint32_t i = 0; i < count; i++)
-        GN2_TRY(gn2_guard_in_at(GN2_GUARD(gn2_sequence), &view->sequence[i],
-                                view->jets.sequences, view->jets.sequence_stride,
-                                (int64_t)i));
+        GN2_TRY(gn2_guard_in_at(GN2_GUARD_IN(gn2_sequence, reserved),
+                                &view->sequence[i], view->jets.sequences,
+                                view->jets.sequence_stride, (int64_t)i));
     view->jets.sequences = view->sequence;
     view->jets.sequence_stride = 0;
     return GN2_OK;

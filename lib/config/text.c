@@ -61,7 +61,7 @@ static gn2_status read_lines(gn2_config *c, const char *origin, char *text)
 static gn2_status read_aside(gn2_config *c, const char *origin, char *text)
 {
     gn2_config *copy;
-    GN2_TRY(gn2_config_copy(c, &copy));
+    GN2_TRY(gn2_config_clone(c, &copy));
     const gn2_status status = read_lines(copy, origin, text);
     if (status == GN2_OK) gn2_config_swap(c, copy);
     gn2_config_delete(copy);

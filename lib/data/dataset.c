@@ -9,7 +9,7 @@
 
 static gn2_status copy_config(const gn2_config *config, gn2_config **out_copy)
 {
-    return config ? gn2_config_copy(config, out_copy) : gn2_config_new(out_copy);
+    return config ? gn2_config_clone(config, out_copy) : gn2_config_new(out_copy);
 }
 
 static gn2_status begin(const gn2_config *config, gn2_dataset **out_dataset)
@@ -63,6 +63,11 @@ gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *label
     return finish(d,
                   gn2_source_arrays(jets, labels, &d->schema, &d->memory, &d->source),
                   out_dataset);
+}
+
+gn2_use *gn2_dataset_use(gn2_dataset *d)
+{
+    return &d->use;
 }
 
 void gn2_dataset_free_impl(gn2_dataset *d)

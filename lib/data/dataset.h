@@ -6,12 +6,15 @@
 #include <gn2/dataset.h>
 
 #include "config/config.h"
+#include "util/use.h"
 
 /* config NULL: defaults. See dataset.h of the public headers for each. */
 gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
                                  const gn2_config *config, gn2_dataset **out_dataset);
 gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *labels,
                                    const gn2_config *config, gn2_dataset **out_dataset);
+/* Taken by the functions of the interface for the length of a call. */
+gn2_use *gn2_dataset_use(gn2_dataset *dataset);
 void gn2_dataset_free_impl(gn2_dataset *dataset);
 void gn2_dataset_info_impl(const gn2_dataset *dataset, gn2_dataset_info *out_info);
 gn2_status gn2_dataset_setup_impl(gn2_dataset *dataset, gn2_config *config);
@@ -25,6 +28,7 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
                                         const gn2_config *model,
                                         const gn2_config *config,
                                         gn2_score_writer **out_writer);
+gn2_use *gn2_score_writer_use(gn2_score_writer *writer);
 gn2_status gn2_score_writer_add_impl(gn2_score_writer *writer, int64_t count,
                                      const float *probabilities, const float *d_b,
                                      const float *origin, const int32_t *vertex);

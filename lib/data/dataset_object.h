@@ -8,6 +8,7 @@
 #include "data/reader.h"
 
 struct gn2_dataset {
+    gn2_use use;
     gn2_config *config; /* own copy; the schema's strings live in it */
     gn2_schema schema;
     gn2_source *source;

@@ -23,6 +23,7 @@
 #define TEMPORARY_NAMES 1000
 
 struct gn2_score_writer {
+    gn2_use use;
     gn2_config *model, *config;
     char *path, *temporary;
     gn2_h5_file *in, *out;
@@ -141,8 +142,8 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
     gn2_score_writer *w = gn2_alloc(1, sizeof *w);
     gn2_status status;
     if (!w) return gn2_fail_memory();
-    GN2_TRY_GOTO(gn2_config_copy(model, &w->model));
-    GN2_TRY_GOTO(config ? gn2_config_copy(config, &w->config)
+    GN2_TRY_GOTO(gn2_config_clone(model, &w->model));
+    GN2_TRY_GOTO(config ? gn2_config_clone(config, &w->config)
                         : gn2_config_new(&w->config));
     w->classes = gn2_config_list_count(model, "model.classes");
     w->origins = gn2_config_list_count(model, "task.track_origin.classes");
@@ -470,6 +471,11 @@ gn2_status gn2_score_writer_close_impl(gn2_score_writer *w)
     gn2_free(w->temporary);
     w->temporary = NULL;
     return GN2_OK;
+}
+
+gn2_use *gn2_score_writer_use(gn2_score_writer *w)
+{
+    return &w->use;
 }
 
 void gn2_score_writer_free_impl(gn2_score_writer *w)

@@ -257,7 +257,7 @@ static gn2_status put(const gn2_dataset *d, const findings *f, gn2_config *confi
 static gn2_status apply(const gn2_dataset *d, const findings *f, gn2_config *config)
 {
     gn2_config *trial = NULL;
-    GN2_TRY(gn2_config_copy(config, &trial));
+    GN2_TRY(gn2_config_clone(config, &trial));
     const gn2_status status = put(d, f, trial);
     gn2_config_delete(trial);
     return status == GN2_OK ? put(d, f, config) : status;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/source.h"
+#include "net/jets_check.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -142,56 +143,14 @@ static void free_source(gn2_source *source)
 
 /* ---- taking over the caller's structs ---- */
 
-static gn2_status check_offsets(const gn2_sequence *s, const char *name, int64_t jets)
+static gn2_jets_form form_of(const gn2_schema *schema)
 {
-    if (s->offsets[0] != 0)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: offsets begin with %lld, not 0", name,
-                        (long long)s->offsets[0]);
-    for (int64_t jet = 0; jet < jets; jet++)
-        if (s->offsets[jet + 1] < s->offsets[jet])
-            return gn2_fail(GN2_ERR_INVALID_ARG, "%s: offsets decrease at jet %lld",
-                            name, (long long)jet);
-    return GN2_OK;
-}
-
-static gn2_status check_sequence(const array_source *a, int32_t p)
-{
-    const gn2_sequence *s = &a->sequence[p];
-    const gn2_object *o = &a->base.schema->object[p + 1];
-    if (s->row_stride && s->row_stride < (int64_t)o->input_count)
-        return gn2_fail(GN2_ERR_SHAPE, "%s: row_stride %lld for %zu columns", o->name,
-                        (long long)s->row_stride, o->input_count);
-    if (s->slots < 0)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %lld slots", o->name,
-                        (long long)s->slots);
-    if (s->offsets) GN2_TRY(check_offsets(s, o->name, a->jets.count));
-    const int64_t rows = a->jets.count == 0 ? 0
-                         : s->offsets       ? s->offsets[a->jets.count]
-                                            : a->jets.count * s->slots;
-    if (rows > 0 && !s->data)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: data is NULL", o->name);
-    return GN2_OK;
-}
-
-static gn2_status check_jets(const array_source *a)
-{
-    const gn2_jets *jets = &a->jets;
-    const int64_t columns = a->base.shape.columns;
-    if (jets->count < 0)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: count is %lld",
-                        (long long)jets->count);
-    if (jets->row_stride && jets->row_stride < columns)
-        return gn2_fail(GN2_ERR_SHAPE, "jets: row_stride %lld for %lld columns",
-                        (long long)jets->row_stride, (long long)columns);
-    if (jets->count > 0 && !jets->features)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: features is NULL");
-    if ((int32_t)jets->sequence_count != a->base.shape.part_count)
-        return gn2_fail(GN2_ERR_SHAPE,
-                        "jets: %u constituent types, model.constituents has %d",
-                        jets->sequence_count, a->base.shape.part_count);
-    if (jets->sequence_count && !jets->sequences)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: sequences is NULL");
-    return GN2_OK;
+    gn2_jets_form form = {.sequence_count = schema->object_count - 1};
+    for (int32_t i = 0; i < schema->object_count; i++) {
+        form.name[i] = schema->object[i].name;
+        form.columns[i] = (int64_t)schema->object[i].input_count;
+    }
+    return form;
 }
 
 static void count_slots(array_source *a, int32_t p)
@@ -204,32 +163,27 @@ static void count_slots(array_source *a, int32_t p)
     }
 }
 
-static gn2_status take_sequences(array_source *a)
+static void take_sequences(array_source *a)
 {
-    const int64_t stride = a->jets.sequence_stride ? a->jets.sequence_stride
-                                                   : (int64_t)sizeof(gn2_sequence);
-    if (stride < (int64_t)sizeof(gn2_sequence))
-        return gn2_fail(GN2_ERR_ABI, "jets: sequence_stride is %lld",
-                        (long long)stride);
     for (int32_t p = 0; p < a->base.shape.part_count; p++) {
-        memcpy(&a->sequence[p], (const char *)a->jets.sequences + p * stride,
-               sizeof a->sequence[p]);
-        GN2_TRY(check_sequence(a, p));
+        a->sequence[p] = a->jets.sequences[p];
         count_slots(a, p);
     }
-    return GN2_OK;
+    a->jets.sequences = a->sequence;
 }
 
 static gn2_status fill(array_source *a, const gn2_labels *labels)
 {
+    const gn2_jets_form form = form_of(a->base.schema);
     if (labels) a->labels = *labels;
     gn2_rows_shape *shape = &a->base.shape;
     if (!a->labels.flavour) shape->has_flavour = 0;
     if (!a->labels.origin) shape->origin_part = -1;
     if (!a->labels.vertex) shape->vertex_part = -1;
-    GN2_TRY(check_jets(a));
+    GN2_TRY(gn2_jets_check(&a->jets, &form));
     a->base.count = a->jets.count;
-    return take_sequences(a);
+    take_sequences(a);
+    return GN2_OK;
 }
 
 gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,

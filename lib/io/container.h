@@ -74,6 +74,8 @@ typedef struct gn2_container gn2_container;
 gn2_status gn2_container_open(const void *data, size_t size, const char *origin,
                               gn2_container **out_container);
 gn2_status gn2_container_open_file(const char *path, gn2_container **out_container);
+/* Its keys only, without the tensors' bytes being read: it has none. */
+gn2_status gn2_container_open_header(const char *path, gn2_container **out_container);
 void gn2_container_close(gn2_container *container);
 
 /* Origin for messages: the path, or what gn2_container_open() was told. */

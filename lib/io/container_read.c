@@ -34,6 +34,7 @@ typedef struct record {
 struct gn2_container {
     char *origin;
     unsigned char *own; /* the file, when opened by path */
+    int header_only;    /* `data` ends behind the header */
     const unsigned char *data;
     size_t size;
     char *header; /* cut at its `=` and line ends */
@@ -78,7 +79,7 @@ static gn2_status check_prefix(const gn2_container *c)
                         ", this library reads little-endian files",
                         c->origin, gn2_get_u32(p + GN2_AT_ENDIAN));
     const uint64_t size = gn2_get_u64(p + GN2_AT_FILE_SIZE);
-    if (size != c->size)
+    if (size != c->size && !c->header_only)
         return gn2_fail(GN2_ERR_FORMAT,
                         "%s: has %zu bytes, its prefix says %" PRIu64 ": %s", c->origin,
                         c->size, size, c->size < size ? "cut off" : "bytes added");
@@ -304,17 +305,18 @@ static gn2_status parse(gn2_container *c)
     GN2_TRY(check_prefix(c));
     GN2_TRY(read_header(c));
     GN2_TRY(check_reader(c));
-    return read_records(c);
+    return c->header_only ? GN2_OK : read_records(c);
 }
 
-gn2_status gn2_container_open(const void *data, size_t size, const char *origin,
-                              gn2_container **out_container)
+static gn2_status open_bytes(const void *data, size_t size, const char *origin,
+                             int header_only, gn2_container **out_container)
 {
     *out_container = NULL;
     gn2_container *c = gn2_alloc(1, sizeof *c);
     if (!c) return gn2_fail_memory();
     c->data = data;
     c->size = size;
+    c->header_only = header_only;
     c->origin = gn2_strdup(origin);
     const gn2_status status = c->origin ? parse(c) : gn2_fail_memory();
     if (status == GN2_OK)
@@ -324,18 +326,44 @@ gn2_status gn2_container_open(const void *data, size_t size, const char *origin,
     return status;
 }
 
+gn2_status gn2_container_open(const void *data, size_t size, const char *origin,
+                              gn2_container **out_container)
+{
+    return open_bytes(data, size, origin, 0, out_container);
+}
+
+/* Takes over the bytes that were read. */
+static gn2_status open_read(unsigned char *data, size_t size, const char *path,
+                            int header_only, gn2_container **out_container)
+{
+    const gn2_status status = open_bytes(data, size, path, header_only, out_container);
+    if (status == GN2_OK)
+        (*out_container)->own = data;
+    else
+        gn2_free(data);
+    return status;
+}
+
+gn2_status gn2_container_open_header(const char *path, gn2_container **out_container)
+{
+    unsigned char *data;
+    size_t size, most = GN2_PREFIX_SIZE;
+    *out_container = NULL;
+    GN2_TRY(gn2_file_read_start(path, most, &data, &size));
+    if (size == most) most += gn2_get_u32(data + GN2_AT_HEADER_SIZE);
+    gn2_free(data);
+    if (most > GN2_PREFIX_SIZE + GN2_CONTAINER_MAX_HEADER) most = GN2_PREFIX_SIZE;
+    GN2_TRY(gn2_file_read_start(path, most, &data, &size));
+    return open_read(data, size, path, 1, out_container);
+}
+
 gn2_status gn2_container_open_file(const char *path, gn2_container **out_container)
 {
     unsigned char *data;
     size_t size;
     *out_container = NULL;
     GN2_TRY(gn2_file_read(path, GN2_CONTAINER_MAX_FILE, &data, &size));
-    const gn2_status status = gn2_container_open(data, size, path, out_container);
-    if (status == GN2_OK)
-        (*out_container)->own = data;
-    else
-        gn2_free(data);
-    return status;
+    return open_read(data, size, path, 0, out_container);
 }
 
 void gn2_container_close(gn2_container *container)

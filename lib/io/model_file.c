@@ -9,6 +9,7 @@
 
 #include "util/alloc.h"
 #include "util/error.h"
+#include "util/file.h"
 
 #define KEY_KIND "kind"
 #define PARAM_PREFIX "param."
@@ -210,14 +211,46 @@ gn2_status gn2_model_file_put(const gn2_model *model, const float *weights,
     return GN2_OK;
 }
 
-gn2_status gn2_model_file_save(const gn2_model *model, const char *path)
+gn2_status gn2_model_file_finish(const gn2_model *model, unsigned char **out_data,
+                                 size_t *out_size)
 {
     gn2_container_writer *writer;
     GN2_TRY(gn2_container_writer_create(&writer));
     gn2_status status =
         gn2_model_file_put(model, model->weights, GN2_KIND_MODEL, writer);
-    if (status == GN2_OK) status = gn2_container_save(writer, path);
+    if (status == GN2_OK) status = gn2_container_finish(writer, out_data, out_size);
     gn2_container_writer_free(writer);
+    return status;
+}
+
+gn2_status gn2_model_file_save(const gn2_model *model, const char *path)
+{
+    unsigned char *data;
+    size_t size;
+    GN2_TRY(gn2_model_file_finish(model, &data, &size));
+    const gn2_status status = gn2_file_write_atomic(path, data, size);
+    gn2_free(data);
+    return status;
+}
+
+static gn2_status keep_stored(const gn2_config *from, gn2_config *to)
+{
+    for (size_t i = 0; i < gn2_config_slot_count(from); i++) {
+        const char *key, *text;
+        gn2_config_slot_at(from, i, &key, &text);
+        if (strchr(key, '*') || !is_stored(key)) continue;
+        GN2_TRY(gn2_config_put_text(to, key, text));
+    }
+    return GN2_OK;
+}
+
+gn2_status gn2_model_file_config(const gn2_model *model, gn2_config **out_config)
+{
+    GN2_TRY(gn2_config_new(out_config));
+    const gn2_status status = keep_stored(model->config, *out_config);
+    if (status == GN2_OK) return GN2_OK;
+    gn2_config_delete(*out_config);
+    *out_config = NULL;
     return status;
 }
 
@@ -360,15 +393,36 @@ static gn2_status build_model(const gn2_container *c, const gn2_config *config,
     return status;
 }
 
+/* Defaults under what the keys of a model or checkpoint say. */
+static gn2_status config_of(const gn2_container *c, gn2_config **out_config)
+{
+    *out_config = NULL;
+    GN2_TRY(check_kind(c));
+    GN2_TRY(gn2_config_new(out_config));
+    const gn2_status status = get_config(c, *out_config);
+    if (status == GN2_OK) return GN2_OK;
+    gn2_config_delete(*out_config);
+    *out_config = NULL;
+    return status;
+}
+
 gn2_status gn2_model_file_get(const gn2_container *container, gn2_model **out_model)
 {
     gn2_config *config;
     *out_model = NULL;
-    GN2_TRY(check_kind(container));
-    GN2_TRY(gn2_config_new(&config));
-    gn2_status status = get_config(container, config);
-    if (status == GN2_OK) status = build_model(container, config, out_model);
+    GN2_TRY(config_of(container, &config));
+    const gn2_status status = build_model(container, config, out_model);
     gn2_config_delete(config);
+    return status;
+}
+
+gn2_status gn2_model_file_inspect(const char *path, gn2_config **out_config)
+{
+    gn2_container *container;
+    *out_config = NULL;
+    GN2_TRY(gn2_container_open_header(path, &container));
+    const gn2_status status = config_of(container, out_config);
+    gn2_container_close(container);
     return status;
 }
 

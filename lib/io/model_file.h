@@ -15,6 +15,13 @@
 #define GN2_KIND_CHECKPOINT "checkpoint"
 
 gn2_status gn2_model_file_save(const gn2_model *model, const char *path);
+/* The bytes of the file; freed by gn2_free(). */
+gn2_status gn2_model_file_finish(const gn2_model *model, unsigned char **out_data,
+                                 size_t *out_size);
+/* Defaults under the options a file of the model would keep. */
+gn2_status gn2_model_file_config(const gn2_model *model, gn2_config **out_config);
+/* The same of a file, whose tensors are not read. */
+gn2_status gn2_model_file_inspect(const char *path, gn2_config **out_config);
 gn2_status gn2_model_file_load(const char *path, gn2_model **out_model);
 gn2_status gn2_model_file_load_buffer(const void *data, size_t size,
                                       gn2_model **out_model);

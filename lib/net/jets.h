@@ -5,6 +5,7 @@
 
 #include <gn2/tagger.h>
 
+#include "net/jets_check.h"
 #include "net/model.h"
 #include "net/net.h"
 
@@ -16,6 +17,8 @@ typedef struct gn2_binding {
 
 gn2_status gn2_binding_set(gn2_binding *binding, const gn2_model *model, int object,
                            const char *const *names, size_t count);
+/* Columns of an object in the model's order again. */
+gn2_status gn2_binding_reset(gn2_binding *binding, int object);
 void gn2_binding_clear(gn2_binding *binding);
 
 /* Index memory of padded inputs, reused from call to call. */
@@ -25,17 +28,15 @@ typedef struct gn2_input {
 } gn2_input;
 
 /*
- * Checks `jets` (sizes, offsets, strides, and NaN/Inf unless the model replaces
- * them) and fills the batch, which borrows the caller's arrays and the input's.
- * binding may be NULL: columns in the model's order.
+ * Checks `jets` (gn2_jets_check(), GN2_NORMALISED_MAX, and NaN/Inf unless the model
+ * replaces them) and
+ * fills the batch, which borrows the caller's arrays and the input's. binding may be
+ * NULL: columns in the model's order.
  */
 gn2_status gn2_input_read(gn2_input *input, const gn2_model *model,
                           const gn2_binding *binding, const gn2_jets *jets,
                           gn2_batch_f32 *out_batch);
 void gn2_input_clear(gn2_input *input);
 size_t gn2_input_bytes(const gn2_input *input);
-
-/* Rows of data a sequence of `jets` has: N, or B·slots when padded. */
-int64_t gn2_sequence_rows(const gn2_jets *jets, int sequence);
 
 #endif

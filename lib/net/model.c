@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/model.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "net/net.h"
@@ -80,6 +82,21 @@ static gn2_status check_std(const gn2_model *model, int object)
     return GN2_OK;
 }
 
+/* Inputs whose normalised size is within GN2_NORMALISED_MAX; never NaN or Inf. */
+static gn2_status set_limits(gn2_object_norm *norm, int64_t inputs)
+{
+    norm->low = gn2_alloc((size_t)inputs, sizeof *norm->low);
+    norm->high = gn2_alloc((size_t)inputs, sizeof *norm->high);
+    if (!norm->low || !norm->high) return gn2_fail_memory();
+    for (int64_t i = 0; i < inputs; i++) {
+        const double mean = (double)norm->mean[i];
+        const double room = GN2_NORMALISED_MAX * (double)norm->std[i];
+        norm->low[i] = (float)fmax(mean - room, -(double)FLT_MAX);
+        norm->high[i] = (float)fmin(mean + room, (double)FLT_MAX);
+    }
+    return GN2_OK;
+}
+
 static gn2_status read_norms(gn2_model *model)
 {
     for (int i = 0; i <= model->h.sequence_count; i++) {
@@ -88,13 +105,14 @@ static gn2_status read_norms(gn2_model *model)
         GN2_TRY(read_floats(model, i, "norm.%s.std", 1, &norm->std));
         GN2_TRY(read_floats(model, i, "input.defaults.%s", 0, &norm->fallback));
         GN2_TRY(check_std(model, i));
+        GN2_TRY(set_limits(norm, gn2_model_object_inputs(model, i)));
     }
     return GN2_OK;
 }
 
 static gn2_status build(gn2_model *model, const gn2_config *config)
 {
-    GN2_TRY(gn2_config_copy(config, &model->config));
+    GN2_TRY(gn2_config_clone(config, &model->config));
     GN2_TRY(gn2_hparams_read(model->config, &model->h));
     gn2_model_set_scales(model, model->h.attn_scale, model->h.readout_mult);
     GN2_TRY(read_norms(model));
@@ -127,10 +145,11 @@ gn2_status gn2_model_random(const gn2_config *config, gn2_model **out_model)
     return GN2_OK;
 }
 
-gn2_model *gn2_model_ref(gn2_model *model)
+gn2_model *gn2_model_share(const gn2_model *model)
 {
-    atomic_fetch_add(&model->references, 1);
-    return model;
+    gn2_model *mine = (gn2_model *)(uintptr_t)model;
+    atomic_fetch_add(&mine->references, 1);
+    return mine;
 }
 
 void gn2_model_unref(gn2_model *model)
@@ -143,6 +162,8 @@ void gn2_model_unref(gn2_model *model)
         gn2_free(model->norm[i].mean);
         gn2_free(model->norm[i].std);
         gn2_free(model->norm[i].fallback);
+        gn2_free(model->norm[i].low);
+        gn2_free(model->norm[i].high);
     }
     gn2_free(model->weights);
     gn2_params_free(model->params);

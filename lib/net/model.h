@@ -14,6 +14,14 @@
 #define GN2_SCALE_ATTENTION "scale.attention"
 #define GN2_SCALE_READOUT "scale.readout"
 
+/*
+ * Largest |x − mean|/std of an input. Float32 ends at 3.4e38 and LayerNorm squares and
+ * sums up to 4096 activations, so these may reach √(3.4e38/4096) = 2.9e17: 1e12 leaves
+ * the init net a gain of 3e5. Beyond it the squares overflow, the norm divides by Inf
+ * and the score of a finite input is silently that of another one.
+ */
+#define GN2_NORMALISED_MAX 1e12
+
 struct gn2_model {
     atomic_int references;
     atomic_int shared; /* a tagger or trainer uses it: weights are fixed */
@@ -34,7 +42,8 @@ struct gn2_model {
 gn2_status gn2_model_new(const gn2_config *config, gn2_model **out_model);
 /* The same with its random start. */
 gn2_status gn2_model_random(const gn2_config *config, gn2_model **out_model);
-gn2_model *gn2_model_ref(gn2_model *model);
+/* One more owner; a model that is only read has counters and a lock all the same. */
+gn2_model *gn2_model_share(const gn2_model *model);
 void gn2_model_unref(gn2_model *model);
 
 /* Scales that are a file's, not today's formulas'. */

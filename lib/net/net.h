@@ -14,6 +14,7 @@
 /* Normalisation and defaults of one object, (inputs) each. */
 typedef struct gn2_object_norm {
     float *mean, *std, *fallback;
+    float *low, *high; /* what an input may be; see GN2_NORMALISED_MAX */
 } gn2_object_norm;
 
 /* ---- the packed network ---- */

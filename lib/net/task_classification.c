@@ -166,6 +166,12 @@ static void conclude(const double *sums, double *out_values)
     out_values[0] = sums[RIGHT] / sums[LABELLED]; /* NaN: nothing was labelled */
 }
 
+static const gn2_task_output outputs[] = {
+    {"", GN2_OUT_SOFTMAX, 0, 0},
+    {"_logits", GN2_OUT_LOGITS, 0, 0},
+    {0},
+};
+
 static const char *const metrics[] = {"accuracy", NULL};
 
 const R(gn2_task_kind) R(gn2_kind_classification) = {
@@ -175,6 +181,7 @@ const R(gn2_task_kind) R(gn2_kind_classification) = {
     .run = run,
     .check = check,
     .total = total,
+    .outputs = outputs,
     .sum_count = SUM_COUNT,
     .metrics = metrics,
     .observe = observe,

@@ -390,6 +390,12 @@ static void conclude(const double *sums, double *out_values)
     out_values[1] = sums[BOTH] / sums[FOUND];
 }
 
+static const gn2_task_output outputs[] = {
+    {"", GN2_OUT_VERTICES, 0, 1},
+    {"_logits", GN2_OUT_LOGITS, 0, 1},
+    {0},
+};
+
 static const char *const metrics[] = {"pair_efficiency", "pair_purity", NULL};
 
 const R(gn2_task_kind) R(gn2_kind_vertexing) = {
@@ -401,6 +407,7 @@ const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .run = run,
     .check = check,
     .total = total,
+    .outputs = outputs,
     .sum_count = SUM_COUNT,
     .metrics = metrics,
     .observe = observe,

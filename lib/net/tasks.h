@@ -29,6 +29,22 @@ typedef struct R(gn2_label_place) {
     int task;
 } R(gn2_label_place);
 
+/* How an output of a task is made of its logits. */
+typedef enum gn2_task_form {
+    GN2_OUT_LOGITS,
+    GN2_OUT_SOFTMAX,
+    GN2_OUT_VALUES,  /* by the kind's `values` */
+    GN2_OUT_VERTICES /* int32_t: pair logits to vertices */
+} gn2_task_form;
+
+/* An output a tagger can be asked for: OBJECT.TASK<suffix>. */
+typedef struct gn2_task_output {
+    const char *suffix; /* NULL ends a list */
+    gn2_task_form form;
+    int item;        /* tells `values` which */
+    int64_t columns; /* 0: as many as logits */
+} gn2_task_output;
+
 typedef struct R(gn2_task_kind) {
     const char *name;
     int pairs;      /* a head over pairs of constituents */
@@ -47,6 +63,10 @@ typedef struct R(gn2_task_kind) {
     gn2_status (*check)(const R(gn2_label_place) *p);
     /* What the loss is divided by. */
     double (*total)(const R(gn2_net) *net, const R(gn2_label_place) *p);
+
+    /* Outputs of a tagger, and row r of one of form GN2_OUT_VALUES. */
+    const gn2_task_output *outputs;
+    void (*values)(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out);
 
     /* Metrics: sums of jet b of the chunk, exact or added in the order of jets; then
      * values from the sums over all jets. Names end with NULL. */

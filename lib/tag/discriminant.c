@@ -297,6 +297,7 @@ float gn2_discriminant_value(const float *p, int64_t classes, int64_t signal,
     double others = 0;
     for (int64_t k = 0; k < classes; k++)
         if (k != signal) others += fraction[k] * (double)p[k];
+    if (isnan(others) || isnan(p[signal])) return NAN; /* fmax() would hide it */
     const double top = fmax((double)p[signal], (double)FLT_MIN);
     const double bottom = fmax(others, (double)FLT_MIN);
     const double ratio = top / bottom;

@@ -41,7 +41,8 @@ const gn2_discriminant_rule *gn2_discriminant_find(const gn2_discriminants *all,
 gn2_status gn2_fractions_check(const char *name, const double *fraction,
                                int64_t classes, int64_t signal);
 
-/* D of one jet, always finite: a zero numerator or denominator counts as FLT_MIN. */
+/* D of one jet, finite for finite p: a zero numerator or denominator counts as FLT_MIN.
+ * NaN among p gives NaN. */
 float gn2_discriminant_value(const float *p, int64_t classes, int64_t signal,
                              const double *fraction, int32_t form);
 

@@ -1,125 +1,171 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Outputs of a tagger: names, shapes, checks, and copying out of a pass. */
+/* Outputs of a tagger: which there are, and checking those a call asks for. */
+#include "tag/outputs.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "net/vertex.h"
+#include "net/tasks.h"
 #include "tag/tagger.h"
+#include "util/alloc.h"
 #include "util/error.h"
-#include "util/str.h"
 
-/* The tasks that outputs are of, until they list them themselves. */
-typedef enum role { ROLE_JETS, ROLE_ORIGIN, ROLE_VERTEX } role;
+/* ---- the list ---- */
 
-static int task_number(const gn2_hparams *h, int role)
+/* Adds an output; `like` has everything but the name, and is copied. */
+static gn2_status add(gn2_tagger *t, const gn2_tag_output *like, const char *prefix,
+                      const char *name, const char *suffix)
 {
-    if (role == ROLE_JETS) return h->flavour;
-    return role == ROLE_VERTEX ? h->pairs : gn2_hparams_task(h, "track_origin");
+    gn2_tag_outputs *all = &t->outputs;
+    if (all->count == all->capacity) {
+        const size_t more = 2 * all->capacity + 16;
+        if (!gn2_grow((void **)&all->item, all->count, more, sizeof *all->item))
+            return gn2_fail_memory();
+        all->capacity = more;
+    }
+    gn2_tag_output *output = &all->item[all->count++];
+    *output = *like;
+    if (!output->type) output->type = GN2_DATA_F32;
+    snprintf(output->name, sizeof output->name, "%s.%s%s", prefix, name, suffix);
+    return GN2_OK;
 }
 
-#define ID_STEP 32 /* an id is kind + ID_STEP·object */
+/* What every object has, whatever its tasks. */
+static gn2_status add_object(gn2_tagger *t, int object)
+{
+    const char *prefix = gn2_model_object_name(t->model, object);
+    gn2_tag_output like = {
+        .object = object,
+        .rows = object ? GN2_ROWS_CONSTITUENTS : GN2_ROWS_JETS,
+        .columns = t->net->h->out_dim,
+        .task = -1,
+        .write = object ? gn2_write_tokens : gn2_write_pooled,
+    };
+    GN2_TRY(add(t, &like, prefix, "embedding", ""));
+    if (object == 0) return GN2_OK;
+    like.columns = 1;
+    like.write = gn2_write_attention;
+    return add(t, &like, prefix, "attention", "");
+}
 
-/* Whose rows an output has. */
-typedef enum rows_of { OF_JETS, OF_CONSTITUENTS, OF_PAIRS } rows_of;
+static gn2_status add_discriminants(gn2_tagger *t)
+{
+    gn2_tag_output like = {.rows = GN2_ROWS_JETS,
+                           .task = t->net->h->flavour,
+                           .columns = 1,
+                           .write = gn2_write_discriminant};
+    for (size_t i = 0; i < t->discriminants.count; i++) {
+        like.item = (int)i;
+        GN2_TRY(add(t, &like, "jets", t->discriminants.rule[i].name, ""));
+    }
+    return GN2_OK;
+}
 
-typedef struct output_kind {
-    const char *suffix; /* behind the object's name */
-    rows_of rows;
-    int task; /* head it needs, −1: none */
-} output_kind;
+/* ---- of tasks ---- */
 
-static const output_kind kinds[GN2_OUT_COUNT] = {
-    [GN2_OUT_PROBABILITIES] = {"probabilities", OF_JETS, ROLE_JETS},
-    [GN2_OUT_LOGITS] = {"logits", OF_JETS, ROLE_JETS},
-    [GN2_OUT_D_B] = {"D_b", OF_JETS, ROLE_JETS},
-    [GN2_OUT_D_C] = {"D_c", OF_JETS, ROLE_JETS},
-    [GN2_OUT_D_TAU] = {"D_tau", OF_JETS, ROLE_JETS},
-    [GN2_OUT_EMBEDDING] = {"embedding", OF_JETS, -1},
-    [GN2_OUT_ORIGIN] = {"origin", OF_CONSTITUENTS, ROLE_ORIGIN},
-    [GN2_OUT_ORIGIN_LOGITS] = {"origin_logits", OF_CONSTITUENTS, ROLE_ORIGIN},
-    [GN2_OUT_TRACK_EMBEDDING] = {"embedding", OF_CONSTITUENTS, -1},
-    [GN2_OUT_ATTENTION] = {"attention", OF_CONSTITUENTS, -1},
-    [GN2_OUT_VERTEX] = {"vertex", OF_CONSTITUENTS, ROLE_VERTEX},
-    [GN2_OUT_PAIRS] = {"logits", OF_PAIRS, ROLE_VERTEX},
+/* How a form of output is written. */
+typedef struct form {
+    int32_t type;
+    gn2_tag_writer write;
+} form;
+
+static const form forms[] = {
+    [GN2_OUT_LOGITS] = {GN2_DATA_F32, gn2_write_logits},
+    [GN2_OUT_SOFTMAX] = {GN2_DATA_F32, gn2_write_softmax},
+    [GN2_OUT_VALUES] = {GN2_DATA_F32, gn2_write_values},
+    [GN2_OUT_VERTICES] = {GN2_DATA_I32, gn2_write_vertices},
 };
 
-/* Whether the model has output `kind` of `object` (0: jets, else a sequence). */
-static int exists(const gn2_tagger *t, int kind, int object)
+/* Names that GN2's own tasks had before tasks had names. */
+static const struct {
+    const char *task, *suffix, *prefix, *name; /* prefix NULL: the object */
+} short_names[] = {
+    {"jets_classification", "", NULL, "probabilities"},
+    {"jets_classification", "_logits", NULL, "logits"},
+    {"track_origin", "", NULL, "origin"},
+    {"track_origin", "_logits", NULL, "origin_logits"},
+    {"track_vertexing", "", NULL, "vertex"},
+    {"track_vertexing", "_logits", "pairs", "logits"},
+};
+
+static gn2_status add_short_name(gn2_tagger *t, const gn2_tag_output *like,
+                                 const char *task, const char *suffix)
 {
-    const gn2_hparams *h = t->net->h;
-    const int task = kinds[kind].task;
-    if ((kinds[kind].rows == OF_JETS) != (object == 0)) return 0;
-    if (kind >= GN2_OUT_D_B && kind <= GN2_OUT_D_TAU)
-        return t->rule[kind - GN2_OUT_D_B].signal >= 0;
-    if (task <= ROLE_JETS) return 1;
-    const int k = task_number(h, task);
-    return k >= 0 && h->task[k].sequence == object - 1;
+    for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++) {
+        if (strcmp(short_names[i].task, task) || strcmp(short_names[i].suffix, suffix))
+            continue;
+        const char *prefix = short_names[i].prefix;
+        if (!prefix) prefix = gn2_model_object_name(t->model, like->object);
+        return add(t, like, prefix, short_names[i].name, "");
+    }
+    return GN2_OK;
 }
 
-static void name_of(const gn2_tagger *t, int kind, int object, char out_name[160])
+static int32_t rows_of(const gn2_task *task, gn2_task_form which)
 {
-    const char *prefix = kinds[kind].rows == OF_PAIRS
-                             ? "pairs"
-                             : gn2_model_object_name(t->model, object);
-    snprintf(out_name, 160, "%s.%s", prefix, kinds[kind].suffix);
+    if (task->rows == GN2_OVER_JETS) return GN2_ROWS_JETS;
+    if (task->rows == GN2_OVER_PAIRS && which == GN2_OUT_LOGITS) return GN2_ROWS_PAIRS;
+    return GN2_ROWS_CONSTITUENTS;
+}
+
+static gn2_status add_task(gn2_tagger *t, int k)
+{
+    const gn2_task *task = &t->net->h->task[k];
+    const gn2_task_output *o = gn2_task_kind_of_f32(task)->outputs;
+    for (; o->suffix; o++) {
+        const gn2_tag_output like = {
+            .object = task->sequence + 1,
+            .rows = rows_of(task, o->form),
+            .type = forms[o->form].type,
+            .columns = o->columns ? o->columns : gn2_task_columns(task),
+            .task = k,
+            .item = o->item,
+            .write = forms[o->form].write,
+        };
+        const char *prefix = like.rows == GN2_ROWS_PAIRS
+                                 ? "pairs"
+                                 : gn2_model_object_name(t->model, like.object);
+        GN2_TRY(add_short_name(t, &like, task->name, o->suffix));
+        GN2_TRY(add(t, &like, prefix, task->name, o->suffix));
+    }
+    return GN2_OK;
+}
+
+gn2_status gn2_tag_list_outputs(gn2_tagger *t)
+{
+    for (int k = 0; k < t->net->h->task_count; k++) GN2_TRY(add_task(t, k));
+    if (t->net->h->flavour >= 0) GN2_TRY(add_discriminants(t));
+    for (int object = 0; object <= t->net->h->sequence_count; object++)
+        GN2_TRY(add_object(t, object));
+    return GN2_OK;
 }
 
 static gn2_status fail_unknown(const gn2_tagger *t, const char *name)
 {
     char list[400] = "";
-    for (int object = 0; object <= t->net->h->sequence_count; object++)
-        for (int kind = 0; kind < GN2_OUT_COUNT; kind++) {
-            char known[160];
-            if (!exists(t, kind, object)) continue;
-            name_of(t, kind, object, known);
-            const size_t used = strlen(list);
-            if (used + strlen(known) + 2 >= sizeof list) continue;
-            snprintf(list + used, sizeof list - used, " %s", known);
-        }
+    for (size_t i = 0; i < t->outputs.count; i++) {
+        const char *known = t->outputs.item[i].name;
+        if (strlen(list) + strlen(known) + 2 >= sizeof list) continue;
+        strcat(strcat(list, " "), known);
+    }
     return gn2_fail(GN2_ERR_NOT_FOUND, "no output '%s'; the model has%s", name, list);
 }
 
-gn2_status gn2_tag_output_id(const gn2_tagger *t, const char *name, int32_t *out_id)
+gn2_status gn2_tag_find_output(const gn2_tagger *t, const char *name, int32_t *out_id)
 {
-    for (int object = 0; object <= t->net->h->sequence_count; object++)
-        for (int kind = 0; kind < GN2_OUT_COUNT; kind++) {
-            char known[160];
-            if (!exists(t, kind, object)) continue;
-            name_of(t, kind, object, known);
-            if (strcmp(name, known) != 0) continue;
-            *out_id = kind + ID_STEP * object;
+    for (size_t i = 0; i < t->outputs.count; i++)
+        if (strcmp(name, t->outputs.item[i].name) == 0) {
+            *out_id = (int32_t)i;
             return GN2_OK;
         }
     return fail_unknown(t, name);
 }
 
-int64_t gn2_tag_output_columns(const gn2_tagger *t, int32_t id)
-{
-    const gn2_hparams *h = t->net->h;
-    const int kind = id % ID_STEP, object = id / ID_STEP;
-    if (id < 0 || kind >= GN2_OUT_COUNT || object > h->sequence_count ||
-        !exists(t, kind, object))
-        return 0;
-    switch ((gn2_output_kind)kind) {
-    case GN2_OUT_PROBABILITIES:
-    case GN2_OUT_LOGITS:
-        return h->classes;
-    case GN2_OUT_ORIGIN:
-    case GN2_OUT_ORIGIN_LOGITS:
-        return gn2_task_columns(&h->task[task_number(h, ROLE_ORIGIN)]);
-    case GN2_OUT_EMBEDDING:
-    case GN2_OUT_TRACK_EMBEDDING:
-        return h->out_dim;
-    default:
-        return 1;
-    }
-}
+/* ---- checks ---- */
 
-/* Ordered pairs of the vertex task's constituents in the call. */
-static int64_t count_pairs(const gn2_tag_call *call)
+/* Ordered pairs of a sequence's constituents in the call. */
+static int64_t count_pairs(const gn2_tag_call *call, int sequence)
 {
-    const int sequence =
-        call->tagger->net->h->task[call->tagger->net->h->pairs].sequence;
     const int64_t *offset = call->batch.sequence[sequence].offset;
     int64_t pairs = 0;
     for (int64_t b = 0; b < call->batch.jets; b++) {
@@ -129,32 +175,40 @@ static int64_t count_pairs(const gn2_tag_call *call)
     return pairs;
 }
 
-static int64_t rows_needed(const gn2_tag_call *call, int32_t id)
+static int64_t rows_needed(const gn2_tag_call *call, const gn2_tag_output *output)
 {
-    const rows_of rows = kinds[id % ID_STEP].rows;
-    if (rows == OF_JETS) return call->batch.jets;
-    if (rows == OF_PAIRS) return count_pairs(call);
-    return gn2_sequence_rows(call->jets, id / ID_STEP - 1);
+    if (output->rows == GN2_ROWS_JETS) return call->batch.jets;
+    if (output->rows == GN2_ROWS_PAIRS) return count_pairs(call, output->object - 1);
+    return gn2_sequence_rows(call->jets, output->object - 1);
+}
+
+static const char *type_name(int32_t type)
+{
+    return type == GN2_DATA_F32 ? "float" : type == GN2_DATA_I32 ? "int32_t" : "?";
 }
 
 static gn2_status check_output(const gn2_tag_call *call, const gn2_output *out)
 {
-    const int64_t columns = gn2_tag_output_columns(call->tagger, out->id);
-    char name[160];
-    if (columns == 0)
+    const gn2_tag_outputs *all = &call->tagger->outputs;
+    if (out->id < 0 || (size_t)out->id >= all->count)
         return gn2_fail(GN2_ERR_INVALID_ARG, "output id %d is not from this model",
                         out->id);
-    name_of(call->tagger, out->id % ID_STEP, out->id / ID_STEP, name);
-    const int64_t rows = rows_needed(call, out->id);
+    const gn2_tag_output *output = &all->item[out->id];
+    const int64_t rows = rows_needed(call, output);
+    if (out->type && out->type != output->type)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s' is %s: type = %d (%s)",
+                        output->name, type_name(output->type), out->type,
+                        type_name(out->type));
     if (out->capacity < rows)
         return gn2_fail(GN2_ERR_SHAPE,
-                        "output '%s': room for %lld rows, %lld are needed", name,
-                        (long long)out->capacity, (long long)rows);
+                        "output '%s': room for %lld rows, %lld are needed",
+                        output->name, (long long)out->capacity, (long long)rows);
     if (rows > 0 && !out->data)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s': data is NULL", name);
-    if (out->row_stride != 0 && out->row_stride < columns)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s': data is NULL", output->name);
+    if (out->row_stride != 0 && out->row_stride < output->columns)
         return gn2_fail(GN2_ERR_SHAPE, "output '%s': row_stride %lld for %lld columns",
-                        name, (long long)out->row_stride, (long long)columns);
+                        output->name, (long long)out->row_stride,
+                        (long long)output->columns);
     return GN2_OK;
 }
 
@@ -162,156 +216,51 @@ gn2_status gn2_tag_check_outputs(gn2_tag_call *call)
 {
     for (size_t i = 0; i < call->count; i++) {
         GN2_TRY(check_output(call, &call->outputs[i]));
-        const int task = kinds[call->outputs[i].id % ID_STEP].task;
-        if (task >= 0) call->tasks |= 1u << task_number(call->tagger->net->h, task);
+        const int task = call->tagger->outputs.item[call->outputs[i].id].task;
+        if (task >= 0) call->tasks |= 1u << task;
     }
     return GN2_OK;
 }
 
-static int64_t stride_of(const gn2_tag_call *call, const gn2_output *out)
+/* ---- filling ---- */
+
+static gn2_tag_writing writing_of(const gn2_tag_call *call, size_t index)
 {
-    if (out->row_stride) return out->row_stride;
-    return gn2_tag_output_columns(call->tagger, out->id);
+    const gn2_output *out = &call->outputs[index];
+    const gn2_tag_output *output = &call->tagger->outputs.item[out->id];
+    return (gn2_tag_writing){.call = call,
+                             .output = output,
+                             .data = out->data,
+                             .stride =
+                                 out->row_stride ? out->row_stride : output->columns};
+}
+
+static void blank_row(const gn2_tag_writing *w, int64_t r)
+{
+    if (w->output->type == GN2_DATA_F32)
+        memset((float *)w->data + r * w->stride, 0,
+               (size_t)w->output->columns * sizeof(float));
+    else
+        ((int32_t *)w->data)[r * w->stride] = INT32_MIN; /* salt's padding */
 }
 
 void gn2_tag_blank_outputs(const gn2_tag_call *call)
 {
     for (size_t i = 0; i < call->count; i++) {
-        const gn2_output *out = &call->outputs[i];
-        const int kind = out->id % ID_STEP, sequence = out->id / ID_STEP - 1;
-        if (kinds[kind].rows != OF_CONSTITUENTS) continue;
+        const gn2_tag_writing w = writing_of(call, i);
+        const int sequence = w.output->object - 1;
+        if (w.output->rows != GN2_ROWS_CONSTITUENTS) continue;
         if (!call->batch.sequence[sequence].row) continue; /* ragged: no gaps */
         const int64_t rows = gn2_sequence_rows(call->jets, sequence);
-        const int64_t columns = gn2_tag_output_columns(call->tagger, out->id);
-        for (int64_t r = 0; r < rows; r++) {
-            char *row = (char *)out->data + r * stride_of(call, out) * 4;
-            if (kind == GN2_OUT_VERTEX)
-                *(int32_t *)(void *)row = INT32_MIN; /* salt's padding */
-            else
-                memset(row, 0, (size_t)columns * sizeof(float));
-        }
+        for (int64_t r = 0; r < rows; r++) blank_row(&w, r);
     }
-}
-
-/* ---- writing ---- */
-
-typedef struct writer {
-    const gn2_tag_call *call;
-    const gn2_pass_f32 *pass;
-    const gn2_output *out;
-    int64_t columns, stride;
-} writer;
-
-static void softmax_row(const writer *w, float *row, const float *logits)
-{
-    w->pass->ctx.kernels->softmax(row, logits, 1, w->columns);
-}
-
-static const float *logits_of(const gn2_pass_f32 *pass, int role)
-{
-    return pass->space->head[task_number(pass->net->h, role)].logits;
-}
-
-static void write_jets(const writer *w)
-{
-    const gn2_pass_f32 *pass = w->pass;
-    const gn2_hparams *h = pass->net->h;
-    const int kind = w->out->id % ID_STEP;
-    const float *logits = logits_of(pass, ROLE_JETS);
-    for (int64_t b = 0; b < pass->chunk.jets; b++) {
-        float *row = (float *)w->out->data + (pass->chunk.first + b) * w->stride;
-        const float *mine = logits + b * h->classes;
-        const size_t bytes = (size_t)w->columns * sizeof(float);
-        if (kind == GN2_OUT_EMBEDDING) {
-            memcpy(row, pass->space->pool.pooled + b * h->out_dim, bytes);
-        } else if (kind == GN2_OUT_LOGITS) {
-            memcpy(row, mine, bytes);
-        } else if (kind == GN2_OUT_PROBABILITIES) {
-            softmax_row(w, row, mine);
-        } else {
-            const gn2_discriminant_rule *rule =
-                &w->call->tagger->rule[kind - GN2_OUT_D_B];
-            float p[GN2_MAX_CLASSES];
-            pass->ctx.kernels->softmax(p, mine, 1, h->classes);
-            *row = gn2_discriminant_value(p, h->classes, rule->signal, rule->fraction,
-                                          rule->form);
-        }
-    }
-}
-
-static void write_constituents(const writer *w)
-{
-    const gn2_pass_f32 *pass = w->pass;
-    const gn2_hparams *h = pass->net->h;
-    const gn2_space_f32 *s = pass->space;
-    const int kind = w->out->id % ID_STEP, k = w->out->id / ID_STEP - 1;
-    const size_t bytes = (size_t)w->columns * sizeof(float);
-    for (int64_t r = 0; r < gn2_pass_rows_f32(pass, k); r++) {
-        float *row = (float *)w->out->data + gn2_pass_row_f32(pass, k, r) * w->stride;
-        const int64_t token = s->row_token[k][r];
-        if (kind == GN2_OUT_TRACK_EMBEDDING)
-            memcpy(row, s->readout.z + token * h->out_dim, bytes);
-        else if (kind == GN2_OUT_ATTENTION)
-            *row = s->pool.alpha[token];
-        else if (kind == GN2_OUT_ORIGIN)
-            softmax_row(w, row, logits_of(pass, ROLE_ORIGIN) + r * w->columns);
-        else
-            memcpy(row, logits_of(pass, ROLE_ORIGIN) + r * w->columns, bytes);
-    }
-}
-
-/* Slot of a valid constituent within its jet. */
-static int32_t slot_of(const writer *w, int k, int64_t b, int64_t i)
-{
-    const gn2_rows_f32 *rows = &w->call->batch.sequence[k];
-    const int64_t jet = w->pass->chunk.first + b;
-    if (!rows->row) return (int32_t)i;
-    return (int32_t)(rows->row[rows->offset[jet] + i] -
-                     jet * w->call->jets->sequences[k].slots);
-}
-
-static void write_vertices(const writer *w)
-{
-    const gn2_pass_f32 *pass = w->pass;
-    const int k = w->out->id / ID_STEP - 1;
-    const int64_t *offset = pass->space->row_offset[k];
-    int32_t *label = pass->space->label;
-    for (int64_t b = 0; b < pass->chunk.jets; b++) {
-        const int64_t n = offset[b + 1] - offset[b];
-        gn2_vertex_assign(
-            label, logits_of(pass, ROLE_VERTEX) + pass->space->pair_offset[b], n);
-        for (int64_t i = 0; i < n; i++) {
-            const int64_t row = gn2_pass_row_f32(pass, k, offset[b] + i);
-            ((int32_t *)w->out->data)[row * w->stride] = slot_of(w, k, b, label[i]);
-        }
-    }
-}
-
-static void write_pairs(const writer *w)
-{
-    float *data = w->out->data;
-    for (int64_t e = 0; e < w->pass->chunk.pairs; e++)
-        data[(w->pass->chunk.first_pair + e) * w->stride] =
-            logits_of(w->pass, ROLE_VERTEX)[e];
 }
 
 void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass)
 {
     for (size_t i = 0; i < call->count; i++) {
-        const gn2_output *out = &call->outputs[i];
-        const writer w = {.call = call,
-                          .pass = pass,
-                          .out = out,
-                          .columns = gn2_tag_output_columns(call->tagger, out->id),
-                          .stride = stride_of(call, out)};
-        const int kind = out->id % ID_STEP;
-        if (kind == GN2_OUT_VERTEX)
-            write_vertices(&w);
-        else if (kinds[kind].rows == OF_JETS)
-            write_jets(&w);
-        else if (kinds[kind].rows == OF_PAIRS)
-            write_pairs(&w);
-        else
-            write_constituents(&w);
+        gn2_tag_writing w = writing_of(call, i);
+        w.pass = pass;
+        w.output->write(&w);
     }
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "net/backend.h"
+#include "tag/finite.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -65,15 +66,16 @@ static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
     t->unit_check = read_unit_check(t->model);
     GN2_TRY(gn2_discriminants_read(t->model->config, config, &t->discriminants));
     GN2_TRY(gn2_model_net(t->model, &t->product, &t->net));
+    GN2_TRY(gn2_tag_list_outputs(t));
     return set_workers(t, threads ? (int32_t)threads : gn2_cpu_available());
 }
 
-gn2_status gn2_tag_new(gn2_model *model, const gn2_config *config,
+gn2_status gn2_tag_new(const gn2_model *model, const gn2_config *config,
                        gn2_tagger **out_tagger)
 {
     gn2_tagger *t = gn2_alloc(1, sizeof *t);
     if (!t) return gn2_fail_memory();
-    t->model = gn2_model_ref(model);
+    t->model = gn2_model_share(model);
     const gn2_status status = set_up(t, config);
     if (status) {
         gn2_tag_delete(t);
@@ -91,6 +93,7 @@ void gn2_tag_delete(gn2_tagger *t)
     gn2_binding_clear(&t->binding);
     gn2_input_clear(&t->input);
     gn2_free(t->chunks);
+    gn2_free(t->outputs.item);
     gn2_model_unref(t->model);
     gn2_free(t);
 }
@@ -115,13 +118,13 @@ static gn2_capacity capacity_for(const gn2_tagger *t, int64_t jets, int64_t long
     return c;
 }
 
-size_t gn2_tag_plan(const gn2_tagger *t, int64_t max_jets, int64_t max_tracks)
+int gn2_tag_plan(const gn2_tagger *t, int64_t max_jets, int64_t max_tracks,
+                 size_t *out_bytes)
 {
     const gn2_capacity c =
         capacity_for(t, max_jets, max_tracks + t->net->h->num_registers);
     const size_t bytes = gn2_space_plan_f32(t->net, &c);
-    size_t all;
-    return gn2_mul_size(bytes, (size_t)t->workers, &all) ? all : SIZE_MAX;
+    return bytes < SIZE_MAX && gn2_mul_size(bytes, (size_t)t->workers, out_bytes);
 }
 
 size_t gn2_tag_memory(const gn2_tagger *t)
@@ -210,9 +213,16 @@ static gn2_status check_units(gn2_tagger *t, const gn2_batch_f32 *batch)
 
 /* ---- running ---- */
 
+static void note_bad_jet(gn2_tag_call *call, int64_t jet)
+{
+    int64_t first = atomic_load(&call->bad_jet);
+    while (jet < first && !atomic_compare_exchange_weak(&call->bad_jet, &first, jet))
+        ;
+}
+
 static void run_chunk(void *context, int64_t index, int32_t worker)
 {
-    const gn2_tag_call *call = context;
+    gn2_tag_call *call = context;
     gn2_tagger *t = call->tagger;
     gn2_pass_f32 pass = {
         .net = t->net,
@@ -223,8 +233,11 @@ static void run_chunk(void *context, int64_t index, int32_t worker)
         .batch = &call->batch,
         .chunk = t->chunks[index],
     };
+    if (atomic_load_explicit(&t->cancelled, memory_order_relaxed)) return;
     gn2_pass_trunk_f32(&pass);
     gn2_pass_heads_f32(&pass, call->tasks);
+    const int64_t bad = gn2_first_not_finite(&pass, call->tasks);
+    if (bad >= 0) note_bad_jet(call, pass.chunk.first + bad);
     gn2_tag_write_outputs(call, &pass);
 }
 
@@ -235,12 +248,25 @@ static int64_t chunk_size(const gn2_tagger *t, int64_t tokens)
     return min64(t->chunk_tokens, max64(share, 16));
 }
 
+static gn2_status check_end(gn2_tag_call *call)
+{
+    const int64_t bad = atomic_load(&call->bad_jet);
+    if (atomic_load(&call->tagger->cancelled))
+        return gn2_fail(GN2_ERR_CANCELLED, "cancelled on request");
+    if (bad >= call->batch.jets) return GN2_OK;
+    return gn2_fail(GN2_ERR_NUMERIC,
+                    "jet %lld: what the network makes of it is not finite",
+                    (long long)bad);
+}
+
 gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *outputs,
                        size_t count)
 {
     gn2_tag_call call = {.tagger = t, .jets = jets, .outputs = outputs, .count = count};
     const gn2_chunk start = {0};
     int64_t longest, tokens;
+    atomic_init(&call.bad_jet, INT64_MAX);
+    atomic_store(&t->cancelled, 0);
     GN2_TRY(gn2_input_read(&t->input, t->model, &t->binding, jets, &call.batch));
     GN2_TRY(gn2_tag_check_outputs(&call));
     GN2_TRY(check_units(t, &call.batch));
@@ -252,5 +278,5 @@ gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *ou
                           chunk_size(t, tokens), t->chunks, jets->count);
     gn2_tag_blank_outputs(&call);
     gn2_pool_run(t->pool, chunks, run_chunk, &call);
-    return GN2_OK;
+    return check_end(&call);
 }

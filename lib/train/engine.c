@@ -270,5 +270,8 @@ gn2_status R(gn2_engine_forward)(R(gn2_engine) *engine, const R(gn2_batch) *batc
     for (int32_t s = 0; s < engine->options.shards; s++)
         for (int k = 0; k < engine->h->task_count; k++)
             engine->losses.value[k] += engine->shard[s].losses.value[k];
-    return GN2_OK;
+    if (finite_losses(&engine->losses)) return GN2_OK;
+    j.visitor = NULL; /* it has seen every chunk */
+    GN2_TRY(blame_layer(&j));
+    return gn2_fail(GN2_ERR_NUMERIC, "the loss is not finite");
 }

@@ -14,7 +14,6 @@
 #include "net/tasks.h"
 #include "optim/optimizer.h"
 #include "train/pieces.h"
-#include "train/pieces.h"
 
 typedef struct gn2_engine_options {
     int32_t shards;

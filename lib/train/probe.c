@@ -239,9 +239,8 @@ gn2_status gn2_train_probe(gn2_trainer *t, const gn2_jets *jets, gn2_probe_fn fn
 {
     gn2_batch_f32 batch;
     probe p = {.trainer = t};
-    if (jets->count < 1)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "a probe needs jets: count = %lld",
-                        (long long)jets->count);
+    if (jets->count == 0)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "a probe needs jets: count = 0");
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, &batch));
     const gn2_status status = run(&p, &batch);
     if (status == GN2_OK) {

@@ -16,9 +16,8 @@ static gn2_status check_schedule(const gn2_trainer *t)
 static gn2_status read_batch(gn2_trainer *t, const gn2_jets *jets,
                              const gn2_batch_labels *labels, gn2_batch_f32 *out)
 {
-    if (jets->count < 1)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "a step needs jets: count = %lld",
-                        (long long)jets->count);
+    if (jets->count == 0)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "a step needs jets: count = 0");
     GN2_TRY(gn2_labels_complete_f32(&t->h, labels));
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, out));
     return gn2_labels_check_f32(&t->h, out, labels);

@@ -66,7 +66,7 @@ static gn2_status make_pool(gn2_trainer *t)
 static gn2_status build(gn2_trainer *t, const gn2_config *config)
 {
     gn2_engine_options options;
-    GN2_TRY(gn2_config_copy(config, &t->config));
+    GN2_TRY(gn2_config_clone(config, &t->config));
     GN2_TRY(make_params(t));
     GN2_TRY(make_pool(t));
     gn2_schedule_read(t->config, &t->schedule);
@@ -77,14 +77,14 @@ static gn2_status build(gn2_trainer *t, const gn2_config *config)
     return GN2_OK;
 }
 
-gn2_status gn2_train_new(gn2_model *model, const gn2_config *config,
+gn2_status gn2_train_new(const gn2_model *model, const gn2_config *config,
                          gn2_trainer **out_trainer)
 {
     gn2_trainer *t = gn2_alloc(1, sizeof *t);
     if (!t) return gn2_fail_memory();
-    t->model = gn2_model_ref(model);
+    t->model = gn2_model_share(model);
     atomic_init(&t->stop, 0);
-    atomic_store(&model->shared, 1);
+    atomic_store(&t->model->shared, 1);
     const gn2_status status = build(t, config);
     if (status == GN2_OK)
         *out_trainer = t;

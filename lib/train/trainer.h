@@ -12,8 +12,10 @@
 #include "net/jets.h"
 #include "optim/schedule.h"
 #include "train/engine.h"
+#include "util/use.h"
 
 struct gn2_trainer {
+    gn2_use use;
     gn2_model *model;   /* names, normalisation, config; weights are the engine's */
     gn2_config *config; /* of the training */
     gn2_hparams h;      /* the model's with this training's dropout */
@@ -26,7 +28,7 @@ struct gn2_trainer {
     atomic_int stop;
 };
 
-gn2_status gn2_train_new(gn2_model *model, const gn2_config *config,
+gn2_status gn2_train_new(const gn2_model *model, const gn2_config *config,
                          gn2_trainer **out_trainer);
 void gn2_train_delete(gn2_trainer *trainer);
 size_t gn2_train_memory(const gn2_trainer *trainer);

@@ -24,7 +24,9 @@ const char *gn2_error_text(void);
 /* Hands a line to the log callback, if there is one. */
 void gn2_log_line(int32_t severity, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Waits for lines under way, unless it is called from one. */
 void gn2_log_set(gn2_log_fn fn, void *user);
+void gn2_log_get(gn2_log_fn *out_fn, void **out_user);
 
 #ifdef __clang_analyzer__
 /* It looks into one file at a time, and would take it that a failure may be GN2_OK. */

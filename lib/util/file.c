@@ -41,18 +41,19 @@ static gn2_status read_all(int fd, const char *path, unsigned char *data, size_t
     return GN2_OK;
 }
 
-static gn2_status read_open_file(int fd, const char *path, size_t limit,
-                                 unsigned char **out_data, size_t *out_size)
+static gn2_status size_of(int fd, const char *path, uintmax_t *out_size)
 {
     struct stat info;
     if (fstat(fd, &info)) return system_fail("read", path);
     if (!S_ISREG(info.st_mode))
         return gn2_fail(GN2_ERR_IO, "'%s' is not a regular file", path);
-    if ((uintmax_t)info.st_size > limit)
-        return gn2_fail(GN2_ERR_FORMAT,
-                        "'%s' has %jd bytes, more than the limit of %zu", path,
-                        (intmax_t)info.st_size, limit);
-    const size_t size = (size_t)info.st_size;
+    *out_size = (uintmax_t)info.st_size;
+    return GN2_OK;
+}
+
+static gn2_status read_bytes(int fd, const char *path, size_t size,
+                             unsigned char **out_data, size_t *out_size)
+{
     unsigned char *data = size < SIZE_MAX ? gn2_alloc(size + 1, 1) : NULL;
     if (!data) return gn2_fail_memory();
     const gn2_status status = read_all(fd, path, data, size);
@@ -65,16 +66,43 @@ static gn2_status read_open_file(int fd, const char *path, size_t limit,
     return GN2_OK;
 }
 
-gn2_status gn2_file_read(const char *path, size_t limit, unsigned char **out_data,
-                         size_t *out_size)
+/* What to do with an open file of more bytes than are wanted. */
+typedef enum too_long { REFUSE, CUT } too_long;
+
+static gn2_status read_open_file(int fd, const char *path, size_t most, too_long rule,
+                                 unsigned char **out_data, size_t *out_size)
+{
+    uintmax_t size = 0;
+    GN2_TRY(size_of(fd, path, &size));
+    if (size > most && rule == REFUSE)
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "'%s' has %ju bytes, more than the limit of %zu", path, size,
+                        most);
+    return read_bytes(fd, path, size > most ? most : (size_t)size, out_data, out_size);
+}
+
+static gn2_status read_path(const char *path, size_t most, too_long rule,
+                            unsigned char **out_data, size_t *out_size)
 {
     *out_data = NULL;
     *out_size = 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return system_fail("open", path);
-    const gn2_status status = read_open_file(fd, path, limit, out_data, out_size);
+    const gn2_status status = read_open_file(fd, path, most, rule, out_data, out_size);
     close(fd);
     return status;
+}
+
+gn2_status gn2_file_read(const char *path, size_t limit, unsigned char **out_data,
+                         size_t *out_size)
+{
+    return read_path(path, limit, REFUSE, out_data, out_size);
+}
+
+gn2_status gn2_file_read_start(const char *path, size_t most, unsigned char **out_data,
+                               size_t *out_size)
+{
+    return read_path(path, most, CUT, out_data, out_size);
 }
 
 /* ---- writing ---- */

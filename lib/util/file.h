@@ -11,6 +11,10 @@
 gn2_status gn2_file_read(const char *path, size_t limit, unsigned char **out_data,
                          size_t *out_size);
 
+/* The first `most` bytes of a file, fewer if it is shorter; statuses as above. */
+gn2_status gn2_file_read_start(const char *path, size_t most, unsigned char **out_data,
+                               size_t *out_size);
+
 /* Makes `path` hold exactly these bytes, on disk, or leaves it as it was: writes
  * a temporary file in the same folder, syncs it, renames it, syncs the folder.
  * Nothing is left behind on failure. */

@@ -38,6 +38,24 @@ static void test_same_size_is_copied(void **state)
     assert_memory_equal(&ours, &theirs, sizeof ours);
 }
 
+typedef struct asked {
+    uint32_t struct_size;
+    uint32_t flags;
+    int64_t b;
+    uint64_t reserved[2];
+} asked;
+
+static void test_flags_without_a_meaning_are_refused(void **state)
+{
+    (void)state;
+    asked theirs = {.struct_size = sizeof theirs, .b = 5}, ours;
+    const gn2_guard *guard = GN2_GUARD_IN(asked, reserved);
+    assert_int_equal(gn2_guard_in(guard, &ours, &theirs), GN2_OK);
+    theirs.flags = 0x80000000u;
+    assert_int_equal(gn2_guard_in(guard, &ours, &theirs), GN2_ERR_ABI);
+    assert_non_null(strstr(gn2_error_text(), "asked.flags = 0x80000000"));
+}
+
 static void test_missing_tail_counts_as_zero(void **state)
 {
     (void)state;
@@ -140,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_size_is_copied),
+        cmocka_unit_test(test_flags_without_a_meaning_are_refused),
         cmocka_unit_test(test_missing_tail_counts_as_zero),
         cmocka_unit_test(test_larger_struct_passes_while_its_tail_is_zero),
         cmocka_unit_test(test_reserved_words_must_be_zero),

@@ -38,7 +38,9 @@ AT(gn2_param_info, init_std, 56);
 AT(gn2_param_info, lr_mult, 64);
 AT(gn2_param_info, wd_mult, 72);
 AT(gn2_param_info, forward_mult, 80);
-AT(gn2_param_info, reserved, 88);
+AT(gn2_param_info, rank, 88);
+AT(gn2_param_info, flags, 92);
+AT(gn2_param_info, reserved, 96);
 
 SIZE(gn2_sequence, 80);
 AT(gn2_sequence, struct_size, 0);
@@ -66,7 +68,21 @@ AT(gn2_output, id, 4);
 AT(gn2_output, data, 8);
 AT(gn2_output, capacity, 16);
 AT(gn2_output, row_stride, 24);
-AT(gn2_output, reserved, 32);
+AT(gn2_output, type, 32);
+AT(gn2_output, flags, 36);
+AT(gn2_output, reserved, 40);
+
+SIZE(gn2_output_info, 80);
+AT(gn2_output_info, struct_size, 0);
+AT(gn2_output_info, flags, 4);
+AT(gn2_output_info, id, 8);
+AT(gn2_output_info, rows, 12);
+AT(gn2_output_info, type, 16);
+AT(gn2_output_info, sequence, 20);
+AT(gn2_output_info, name, 24);
+AT(gn2_output_info, object, 32);
+AT(gn2_output_info, columns, 40);
+AT(gn2_output_info, reserved, 48);
 
 SIZE(gn2_labels, 64);
 AT(gn2_labels, struct_size, 0);

@@ -345,7 +345,7 @@ static gn2_status run_subject(const setup *u, const bench_jets *jets, gn2_model 
     const int64_t rows =
         jets->jets.count + jets->jets.sequences->offsets[jets->jets.count];
     s->jets = jets;
-    gn2_status status = gn2_config_copy(u->config, &config);
+    gn2_status status = gn2_config_clone(u->config, &config);
     if (!status) status = gn2_config_put_i64(config, "tagger.threads", s->threads);
     if (!status) status = gn2_config_put_text(config, "tagger.weights", s->precision);
     if (!status) status = infer_open(model, config, rows, &s->run);

@@ -134,7 +134,7 @@ static gn2_status make_trainer(const gn2_config *config, int64_t width, int64_t 
 {
     gn2_config *own = NULL;
     gn2_model *model = NULL;
-    GN2_TRY(gn2_config_copy(config, &own));
+    GN2_TRY(gn2_config_clone(config, &own));
     gn2_status status = gn2_config_put_i64(own, "model.embed_dim", width);
     if (!status) status = gn2_config_put_i64(own, "train.threads", threads);
     if (!status) status = gn2_config_put_str(own, "schedule.name", "constant");

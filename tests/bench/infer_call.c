@@ -36,7 +36,8 @@ static gn2_status make_output(infer_run *r, size_t i, int64_t rows)
 gn2_status infer_open(gn2_model *model, const gn2_config *config, int64_t rows,
                       infer_run *out)
 {
-    *out = (infer_run){.model = gn2_model_ref(model), .h = &model->h, .count = {1, 3}};
+    *out =
+        (infer_run){.model = gn2_model_share(model), .h = &model->h, .count = {1, 3}};
     GN2_TRY(gn2_tagger_create(model, config, &out->tagger));
     for (size_t i = 0; i < 3; i++) GN2_TRY(make_output(out, i, rows));
     return GN2_OK;

@@ -43,7 +43,7 @@ CONFINED = {
     ),
     r"\w*intrin\.h": (r"lib/(kernels|util)/\w+\.[ch]", "only kernels"),
     r"pthread\.h|stdatomic\.h": (
-        r"lib/(util|abi|data|net|train)/\w+\.[ch]|"
+        r"lib/(util|abi|data|net|tag|train)/\w+\.[ch]|"
         r"lib/kernels/(cpu|tables|product\w*|onednn/backend)\.c",
         "kernels and layers know no threads",
     ),

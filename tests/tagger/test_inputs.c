@@ -132,10 +132,29 @@ static void test_missing_input_is_named(void **state)
     must_refuse(GN2_ERR_NOT_FOUND, "eta_btagJes",
                 gn2_tagger_bind(f.tagger, "jets", pt, 2));
     must_refuse(GN2_ERR_NOT_FOUND, "muons", gn2_tagger_bind(f.tagger, "muons", pt, 2));
-    must_refuse(GN2_ERR_NOT_FOUND, "d0", gn2_tagger_bind(f.tagger, "tracks", NULL, 0));
+    must_refuse(GN2_ERR_NOT_FOUND, "d0", gn2_tagger_bind(f.tagger, "tracks", pt, 2));
     result *scores = result_of(f.tagger, f.in); /* the old binding holds */
     assert_same_jets(f.in, f.scores, f.in, scores);
     result_free(scores);
+    teardown(&f);
+}
+
+static void test_without_names_the_models_order_holds_again(void **state)
+{
+    (void)state;
+    fixture f = setup(20, (layout){0});
+    static const char *const turned[] = {"eta_btagJes", "pt_btagJes"};
+    must(gn2_tagger_bind(f.tagger, "jets", NULL, 0)); /* nothing to undo */
+    must(gn2_tagger_bind(f.tagger, "jets", turned, 2));
+    result *scores = result_of(f.tagger, f.in);
+    assert_memory_not_equal(scores->data[P], f.scores->data[P], 80 * sizeof(float));
+    result_free(scores);
+    must(gn2_tagger_bind(f.tagger, "jets", NULL, 0));
+    scores = result_of(f.tagger, f.in);
+    assert_same_jets(f.in, f.scores, f.in, scores);
+    result_free(scores);
+    must_refuse(GN2_ERR_NOT_FOUND, "muons",
+                gn2_tagger_bind(f.tagger, "muons", NULL, 0));
     teardown(&f);
 }
 
@@ -345,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_columns_by_name_in_any_order),
         cmocka_unit_test(test_own_name_goes_before_alias),
         cmocka_unit_test(test_missing_input_is_named),
+        cmocka_unit_test(test_without_names_the_models_order_holds_again),
         cmocka_unit_test(test_odd_jets_are_refused),
         cmocka_unit_test(test_odd_sequences_are_refused),
         cmocka_unit_test(test_nan_and_inf_are_named_and_nothing_is_written),

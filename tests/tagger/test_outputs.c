@@ -30,6 +30,71 @@ static void test_names_columns_and_ids(void **state)
     gn2_model_free(model);
 }
 
+/* ---- outputs that describe themselves ---- */
+
+static void check_described(gn2_tagger *tagger, size_t index, const input *in)
+{
+    gn2_output_info info = {.struct_size = sizeof info};
+    int32_t id = -1;
+    int known = 0;
+    must(gn2_tagger_output_info(tagger, index, &info));
+    must(gn2_tagger_output(tagger, info.name, &id));
+    assert_int_equal(info.id, id);
+    assert_int_equal(info.columns, gn2_tagger_output_columns(tagger, id));
+    while (known < OUTPUTS && strcmp(output_names[known], info.name) != 0) known++;
+    assert_true(known < OUTPUTS);
+    const int64_t rows[] = {0, in->count, rows_of(in, ORIGIN), in->pair[in->count]};
+    assert_int_equal(rows[info.rows], rows_of(in, known));
+    assert_int_equal(info.type, known == VERTEX ? GN2_DATA_I32 : GN2_DATA_F32);
+    const int jets = info.rows == GN2_ROWS_JETS;
+    assert_string_equal(info.object, jets ? "jets" : "tracks");
+    assert_int_equal(info.sequence, jets ? -1 : 0);
+}
+
+static void test_outputs_describe_themselves(void **state)
+{
+    (void)state;
+    gn2_model *model = small_model();
+    gn2_tagger *tagger = tagger_with(model, 1);
+    sample *jets = sample_new(5, NULL, 3);
+    input *in = input_new(jets, NULL, 5, (layout){.slots = 40});
+    gn2_output_info info = {.struct_size = sizeof info};
+    assert_int_equal(gn2_tagger_output_count(tagger), OUTPUTS);
+    assert_int_equal(gn2_tagger_output_count(NULL), 0);
+    for (size_t i = 0; i < OUTPUTS; i++) check_described(tagger, i, in);
+    must_refuse(GN2_ERR_INVALID_ARG, "12 outputs",
+                gn2_tagger_output_info(tagger, OUTPUTS, &info));
+    input_free(in);
+    sample_free(jets);
+    gn2_tagger_free(tagger);
+    gn2_model_free(model);
+}
+
+static void test_another_type_is_refused(void **state)
+{
+    (void)state;
+    gn2_model *model = small_model();
+    gn2_tagger *tagger = tagger_with(model, 1);
+    sample *jets = sample_new(5, NULL, 3);
+    input *in = input_new(jets, NULL, 5, (layout){0});
+    int32_t vertex[5 * 40];
+    gn2_output out = {.struct_size = sizeof out, .data = vertex, .capacity = 5 * 40};
+    must(gn2_tagger_output(tagger, "tracks.vertex", &out.id));
+    must(gn2_tagger_run(tagger, &in->jets, &out, 1));
+    out.type = GN2_DATA_I32;
+    must(gn2_tagger_run(tagger, &in->jets, &out, 1));
+    out.type = GN2_DATA_F32;
+    must_refuse(GN2_ERR_INVALID_ARG, "'tracks.vertex' is int32_t",
+                gn2_tagger_run(tagger, &in->jets, &out, 1));
+    out.type = 0;
+    out.flags = 1;
+    must_refuse(GN2_ERR_ABI, "flags", gn2_tagger_run(tagger, &in->jets, &out, 1));
+    input_free(in);
+    sample_free(jets);
+    gn2_tagger_free(tagger);
+    gn2_model_free(model);
+}
+
 static void test_absent_heads_have_no_outputs(void **state)
 {
     (void)state;
@@ -386,6 +451,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_columns_and_ids),
+        cmocka_unit_test(test_outputs_describe_themselves),
+        cmocka_unit_test(test_another_type_is_refused),
         cmocka_unit_test(test_absent_heads_have_no_outputs),
         cmocka_unit_test(test_model_names),
         cmocka_unit_test(test_probabilities_are_softmaxes),

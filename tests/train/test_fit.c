@@ -30,7 +30,7 @@ static fixture setup(const char *const *options)
     f.trainer = toy_trainer(f.config);
     f.train_set = dataset_of(f.data, f.config);
     gn2_config *in_order = NULL;
-    assert_ok(gn2_config_copy(f.config, &in_order));
+    assert_ok(gn2_config_clone(f.config, &in_order));
     assert_ok(gn2_config_put_str(in_order, "data.sampling", "sequential"));
     assert_ok(gn2_config_put_i64(in_order, "data.batch_size", 30)); /* 30, 30, 15 */
     f.val_set = dataset_of(f.val, in_order);
@@ -158,7 +158,7 @@ static scores tag(const fixture *f)
         out[i] = (gn2_output){.struct_size = sizeof out[i],
                               .data = to[i],
                               .capacity = i < 2 ? jets : rows};
-        assert_ok(gn2_tag_output_id(tagger, names[i], &out[i].id));
+        assert_ok(gn2_tag_find_output(tagger, names[i], &out[i].id));
     }
     assert_ok(gn2_tag_run(tagger, &v->jets, out, 4));
     gn2_tag_delete(tagger);

@@ -231,7 +231,7 @@ static void text_makes_an_equal_config(void **state)
     assert_string_equal(text, again);
     gn2_free(again);
     gn2_config_delete(other);
-    assert_ok(gn2_config_copy(c, &other));
+    assert_ok(gn2_config_clone(c, &other));
     again = whole_text(other);
     assert_string_equal(text, again);
     gn2_free(again);

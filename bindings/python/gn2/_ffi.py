@@ -79,7 +79,9 @@ class ParamInfo(Sized):
         ("lr_mult", c_double),
         ("wd_mult", c_double),
         ("forward_mult", c_double),
-        ("reserved", c_uint64 * 4),
+        ("rank", c_int32),
+        ("flags", c_uint32),
+        ("reserved", c_uint64 * 3),
     )
 
 
@@ -116,6 +118,23 @@ class Output(Sized):
         ("data", c_void_p),
         ("capacity", c_int64),
         ("row_stride", c_int64),
+        ("type", c_int32),
+        ("flags", c_uint32),
+        ("reserved", c_uint64 * 3),
+    )
+
+
+class OutputInfo(Sized):
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("id", c_int32),
+        ("rows", c_int32),
+        ("type", c_int32),
+        ("sequence", c_int32),
+        ("name", c_char_p),
+        ("object", c_char_p),
+        ("columns", c_int64),
         ("reserved", c_uint64 * 4),
     )
 
@@ -225,6 +244,7 @@ STRUCTS = {
     "gn2_sequence": Sequence,
     "gn2_jets": Jets,
     "gn2_output": Output,
+    "gn2_output_info": OutputInfo,
     "gn2_labels": Labels,
     "gn2_dataset_info": DatasetInfo,
     "gn2_step_stats": StepStats,
@@ -271,8 +291,10 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_last_error", c_char_p, ()),
     ("gn2_status_name", c_char_p, (c_int32,)),
     ("gn2_set_log", None, (LogFn, c_void_p)),
+    ("gn2_get_log", None, (POINTER(LogFn), POINTER(c_void_p))),
     # config.h
     ("gn2_config_create", STATUS, (POINTER(Config),)),
+    ("gn2_config_copy", STATUS, (Config, POINTER(Config))),
     ("gn2_config_free", None, (Config,)),
     ("gn2_config_set_i64", STATUS, (Config, c_char_p, c_int64)),
     ("gn2_config_set_f64", STATUS, (Config, c_char_p, c_double)),
@@ -290,19 +312,29 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_config_count", c_size_t, ()),
     ("gn2_config_describe", STATUS, (c_size_t, POINTER(ConfigInfo))),
     ("gn2_config_load", STATUS, (Config, c_char_p)),
+    ("gn2_config_load_buffer", STATUS, (Config, c_char_p, c_size_t)),
     ("gn2_config_save", STATUS, (Config, c_char_p)),
+    (
+        "gn2_config_save_buffer",
+        STATUS,
+        (Config, c_char_p, c_size_t, POINTER(c_size_t)),
+    ),
     # model.h
     ("gn2_model_create", STATUS, (Config, POINTER(Model))),
+    ("gn2_model_ref", Model, (Model,)),
     ("gn2_model_free", None, (Model,)),
     ("gn2_model_load", STATUS, (c_char_p, POINTER(Model))),
     ("gn2_model_load_buffer", STATUS, (c_void_p, c_size_t, POINTER(Model))),
     ("gn2_model_save", STATUS, (Model, c_char_p)),
+    ("gn2_model_save_buffer", STATUS, (Model, c_void_p, c_size_t, POINTER(c_size_t))),
+    ("gn2_model_inspect", STATUS, (c_char_p, POINTER(Config))),
     ("gn2_model_param_count", c_size_t, (Model,)),
     ("gn2_model_param_info", STATUS, (Model, c_size_t, POINTER(ParamInfo))),
     ("gn2_model_param_get", STATUS, (Model, c_char_p, c_void_p, c_size_t)),
     ("gn2_model_param_set", STATUS, (Model, c_char_p, c_void_p, c_size_t)),
     ("gn2_model_class_count", c_size_t, (Model,)),
     ("gn2_model_class_name", c_char_p, (Model, c_size_t)),
+    ("gn2_model_class_find", STATUS, (Model, c_char_p, POINTER(c_size_t))),
     ("gn2_model_input_count", c_size_t, (Model, c_char_p)),
     ("gn2_model_input_name", c_char_p, (Model, c_char_p, c_size_t)),
     ("gn2_model_metadata_get", STATUS, (Model, c_char_p, POINTER(c_char_p))),
@@ -318,9 +350,12 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ),
     ("gn2_tagger_memory", c_size_t, (Tagger,)),
     ("gn2_tagger_bind", STATUS, (Tagger, c_char_p, _names, c_size_t)),
+    ("gn2_tagger_output_count", c_size_t, (Tagger,)),
+    ("gn2_tagger_output_info", STATUS, (Tagger, c_size_t, POINTER(OutputInfo))),
     ("gn2_tagger_output", STATUS, (Tagger, c_char_p, POINTER(c_int32))),
     ("gn2_tagger_output_columns", c_int64, (Tagger, c_int32)),
     ("gn2_tagger_run", STATUS, (Tagger, POINTER(Jets), POINTER(Output), c_size_t)),
+    ("gn2_tagger_cancel", None, (Tagger,)),
     ("gn2_tagger_flavour", STATUS, (Tagger, POINTER(Jets), c_void_p, c_void_p)),
     (
         "gn2_discriminant_get",
@@ -394,6 +429,11 @@ CONSTANTS = {
     "GN2_TYPE_STR": 3,
     "GN2_TYPE_STR_LIST": 4,
     "GN2_TYPE_F64_LIST": 5,
+    "GN2_DATA_F32": 1,
+    "GN2_DATA_I32": 2,
+    "GN2_ROWS_JETS": 1,
+    "GN2_ROWS_CONSTITUENTS": 2,
+    "GN2_ROWS_PAIRS": 3,
     "GN2_FORM_LOG": 0,
     "GN2_FORM_RATIO": 1,
     "GN2_EVENT_STEP": 1,

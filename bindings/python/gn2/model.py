@@ -40,7 +40,7 @@ def _param(info: _ffi.ParamInfo) -> Param:
     return Param(
         info.name.decode(),
         _ffi.ROLES[info.role] if 0 <= info.role < len(_ffi.ROLES) else "unknown",
-        (rows, columns) if columns else (rows,),
+        (rows, columns) if info.rank == 2 else (rows,),
         info.count,
         info.fan_in,
         info.fan_out,

@@ -47,8 +47,10 @@ class _Output:
         lib.gn2_tagger_output(handle, text(full, "output"), ctypes.byref(number))
         self.asked, self.id = asked, number.value
         self.object, _, self.what = full.rpartition(".")
-        self.columns = int(lib.gn2_tagger_output_columns(handle, self.id))
-        self.dtype = np.int32 if self.what == "vertex" else _F32
+        info = _ffi.OutputInfo()
+        lib.gn2_tagger_output_info(handle, self.id, ctypes.byref(info))
+        self.columns, self.type = int(info.columns), int(info.type)
+        self.dtype = np.int32 if self.type == _ffi.CONSTANTS["GN2_DATA_I32"] else _F32
         self.flat = self.columns == 1 and self.what != "embedding"
 
     def allocate(self, leading: tuple[int, ...]) -> Any:
@@ -212,6 +214,7 @@ class Tagger(Owner):
         for slot, (output, array) in zip(c, pairs):
             slot.struct_size = ctypes.sizeof(_ffi.Output)
             slot.id, slot.data = output.id, address(array)
+            slot.type = output.type
             slot.capacity = array.size // output.columns
         lib.gn2_tagger_run(handle, self._view.pointer, c, len(pairs))
         scores.outputs = dict(zip(asked, arrays))

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tag/finite.h"
+
+/* Numbers of a pass, jet after jet. */
+typedef struct numbers {
+    const float *x;
+    const int64_t *offset; /* (B+1) rows before a jet; NULL: one row a jet */
+    int64_t columns;
+} numbers;
+
+static numbers numbers_of(const gn2_pass_f32 *pass, int task)
+{
+    const gn2_task *t = &pass->net->h->task[task];
+    numbers n = {.x = pass->space->head[task].logits, .columns = gn2_task_columns(t)};
+    if (t->rows == GN2_OVER_CONSTITUENTS)
+        n.offset = pass->space->row_offset[t->sequence];
+    if (t->rows == GN2_OVER_PAIRS) n.offset = pass->space->pair_offset;
+    return n;
+}
+
+static int64_t rows_before(const numbers *n, int64_t jet)
+{
+    return n->offset ? n->offset[jet] : jet;
+}
+
+static int64_t first_jet(const gn2_pass_f32 *pass, numbers n)
+{
+    const gn2_kernels_f32 *k = pass->ctx.kernels;
+    const int64_t jets = pass->chunk.jets;
+    if (k->all_finite(n.x, rows_before(&n, jets) * n.columns)) return -1;
+    for (int64_t b = 0; b < jets; b++) {
+        const int64_t first = rows_before(&n, b);
+        const int64_t rows = rows_before(&n, b + 1) - first;
+        if (!k->all_finite(n.x + first * n.columns, rows * n.columns)) return b;
+    }
+    return -1;
+}
+
+int64_t gn2_first_not_finite(const gn2_pass_f32 *pass, unsigned tasks)
+{
+    const numbers pooled = {.x = pass->space->pool.pooled,
+                            .columns = pass->net->h->out_dim};
+    int64_t first = first_jet(pass, pooled);
+    for (int task = 0; task < pass->net->h->task_count; task++) {
+        if (!(tasks >> task & 1)) continue;
+        const int64_t jet = first_jet(pass, numbers_of(pass, task));
+        if (jet >= 0 && (first < 0 || jet < first)) first = jet;
+    }
+    return first;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The outputs of a tagger: a list made once from the model, one row a thing that can
+ * be asked for. An id is an index in it. Checking and writing look at the row alone,
+ * so that a new output is a row and, where none of the writers fits, a writer.
+ */
+#ifndef GN2_TAG_OUTPUTS_H
+#define GN2_TAG_OUTPUTS_H
+
+#include "net/jets.h"
+
+typedef struct gn2_tag_output gn2_tag_output;
+
+/* One call's outputs, checked. */
+typedef struct gn2_tag_call {
+    gn2_tagger *tagger;
+    const gn2_jets *jets;
+    const gn2_output *outputs;
+    size_t count;
+    gn2_batch_f32 batch;
+    unsigned tasks;          /* heads that are needed */
+    _Atomic int64_t bad_jet; /* first whose results are not finite; else the count */
+} gn2_tag_call;
+
+/* One output of a chunk that went through the network. */
+typedef struct gn2_tag_writing {
+    const gn2_tag_call *call;
+    const gn2_pass_f32 *pass;
+    const gn2_tag_output *output;
+    void *data;
+    int64_t stride; /* elements */
+} gn2_tag_writing;
+
+typedef void (*gn2_tag_writer)(const gn2_tag_writing *w);
+
+struct gn2_tag_output {
+    char name[160];
+    int object; /* of the rows or pairs: 0 jets, else sequence + 1 */
+    int32_t rows, type;
+    int64_t columns;
+    int task; /* head it needs, −1: none */
+    int item; /* what the writer wants to know, e.g. which discriminant */
+    gn2_tag_writer write;
+};
+
+typedef struct gn2_tag_outputs {
+    gn2_tag_output *item;
+    size_t count, capacity;
+} gn2_tag_outputs;
+
+/* Lists what a tagger with its net and rules can give. */
+gn2_status gn2_tag_list_outputs(gn2_tagger *tagger);
+gn2_status gn2_tag_find_output(const gn2_tagger *tagger, const char *name,
+                               int32_t *out_id);
+
+/* Checks ids, types, pointers, strides and capacities; sets call->tasks. */
+gn2_status gn2_tag_check_outputs(gn2_tag_call *call);
+/* Fills rows of slots that are not valid. */
+void gn2_tag_blank_outputs(const gn2_tag_call *call);
+/* Writes what a pass has found. */
+void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass);
+
+/* ---- writers ---- */
+
+void gn2_write_logits(const gn2_tag_writing *w);       /* of the task */
+void gn2_write_softmax(const gn2_tag_writing *w);      /* of them */
+void gn2_write_values(const gn2_tag_writing *w);       /* as the kind says */
+void gn2_write_discriminant(const gn2_tag_writing *w); /* item: of the rules */
+void gn2_write_pooled(const gn2_tag_writing *w);
+void gn2_write_tokens(const gn2_tag_writing *w);
+void gn2_write_attention(const gn2_tag_writing *w);
+void gn2_write_vertices(const gn2_tag_writing *w);
+
+#endif
