@@ -115,13 +115,13 @@ static void a_failed_step_leaves_no_gradient(void **state)
     assert_status(GN2_ERR_NUMERIC, gn2_train_step(t, &data->jets, &data->labels, NULL));
     data->features[0] = x;
     expect_known(t, data, 1, 1);
-    float *first = &t->core->weights[0]; /* of the init net */
+    float *first = &t->engine->weights[0]; /* of the init net */
     const float weight = *first;
     *first = 3e38f;
-    gn2_net_pack_f32(t->core->net, t->core->weights);
+    gn2_net_pack_f32(t->engine->net, t->engine->weights);
     assert_status(GN2_ERR_NUMERIC, gn2_train_step(t, &data->jets, &data->labels, NULL));
     *first = weight;
-    gn2_net_pack_f32(t->core->net, t->core->weights);
+    gn2_net_pack_f32(t->engine->net, t->engine->weights);
     expect_known(t, data, 0, 0);
     step(t, data);
     expect_known(t, data, 1, 1);
