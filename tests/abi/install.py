@@ -66,7 +66,8 @@ def with_cmake(source, folder, prefix, library, version, env):
     wanted = ".".join(version.split(".")[:2])
     parts = ";".join(path.stem[4:] for path in (library / "gn2").glob("gn2-*.so"))
     run("cmake", "-S", source, "-B", folder / "cmake", f"-DWANTED={wanted}",
-        f"-DPARTS={parts}", f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_SKIP_RPATH=ON", env=env)
+        f"-DPARTS={parts}", f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_SKIP_RPATH=ON",
+        env=env)
     run("cmake", "--build", folder / "cmake", env=env)
     for name in ("consumer_c", "consumer_cpp"):
         check_run(folder / "cmake" / name, library, version, env)
