@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""With OMP_PROC_BIND=true neither loading libgn2 nor loading oneDNN, whose OpenMP runtime
-binds the thread that loads it, changes the processors of the host's threads.
+"""With OMP_PROC_BIND=true neither loading libgn2 nor loading oneDNN, whose OpenMP
+runtime binds the thread that loads it, changes the processors of the host's threads.
 
 affinity.py LIBRARY
 """
@@ -65,7 +65,6 @@ def runtime_binds():
 
 
 def child(*words):
-    # as an absolute interpreter: wrappers of python3 may be programs with threads
     env = dict(os.environ, OMP_PROC_BIND="true")
     return subprocess.run([sys.executable, __file__, *words], env=env).returncode
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """libgn2.a, built and installed beside the shared library: CMake and pkg-config link
-programs with it, and these find its modules where they are installed, beside themselves,
-and nowhere else.
+programs with it, and these find its modules where they are installed, beside
+themselves, and nowhere else.
 
 static.py SOURCE_ROOT COMPILER...
 """
@@ -26,11 +26,10 @@ def run(*command, env=None):
 
 
 def build(root, folder, compiler):
-    """Without optimisation, which would take minutes, and nothing but the library."""
+    """Nothing but the library."""
     env = dict(os.environ, CC=" ".join(compiler))
     run("meson", "setup", folder / "build", root, f"--prefix={folder / 'prefix'}",
-        "-Ddefault_library=both", "-Dtests=false", "-Dexamples=false",
-        "-Dbuildtype=plain", env=env)
+        "-Ddefault_library=both", "-Dtests=false", "-Dexamples=false", env=env)
     run("ninja", "-C", folder / "build")
     run("meson", "install", "-C", folder / "build", "--no-rebuild")
     return next((folder / "prefix").rglob("libgn2.a")).parent

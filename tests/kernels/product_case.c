@@ -32,16 +32,18 @@ int has_bf16(void)
 
 const backend *backends(void)
 {
-    static backend list[8];
+    static backend list[9];
     size_t count = 0;
     const gn2_isa have = gn2_isa_detect();
     list[count++] = (backend){"reference", GN2_BACKEND_OWN, GN2_ISA_REFERENCE,
                               GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (have >= own[i].cap) list[count++] = own[i];
-    if (gn2_onednn_usable())
-        list[count++] = (backend){"onednn", GN2_BACKEND_ONEDNN, GN2_ISA_BEST,
-                                  GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
+    for (int best = 0; best < 2 && gn2_onednn_usable(); best++)
+        list[count++] =
+            (backend){best ? "onednn" : "onednn without own kernels",
+                      GN2_BACKEND_ONEDNN, best ? GN2_ISA_BEST : GN2_ISA_REFERENCE,
+                      GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
     if (has_bf16())
         list[count++] = (backend){"onednn in bf16", GN2_BACKEND_AUTO, GN2_ISA_BEST,
                                   GN2_STORAGE_F32, GN2_ARITHMETIC_BF16};

@@ -33,6 +33,8 @@ import sys
 if gn2.features()["hdf5"] != "none":
     file = gn2.Dataset(sys.argv[1], {"data.max_jets": 1000})
     assert file.info.jet_count == 1000
+if gn2.features()["onednn"] != "none":
+    gn2.Tagger(trainer.model, {"compute.gemm": "onednn"})
 if len(sys.argv) > 2:  # repaired: oneDNN and HDF5 are the wheel's own
     paths = {line.split()[-1] for line in open("/proc/self/maps")}
     mine = [path for path in paths if "libdnnl" in path or "libhdf5" in path]
