@@ -201,6 +201,7 @@ gn2_status gn2_config_value_read(const gn2_config_key *row, const char *key,
     trim(&text, &length);
     char *trimmed = gn2_alloc(length + 1, 1);
     if (!trimmed) return gn2_fail_memory();
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the memory is zeros */
     memcpy(trimmed, text, length);
     const gn2_status status = readers[row->type](from, trimmed, &value);
     gn2_free(trimmed);

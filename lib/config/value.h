@@ -25,6 +25,9 @@ const gn2_config_key *gn2_config_find_row(const char *key);
 
 /* GN2_ERR_NOT_FOUND with the nearest key in the message. */
 gn2_status gn2_config_fail_unknown(const char *key);
+#ifdef __clang_analyzer__ /* as gn2_fail */
+#define gn2_config_fail_unknown(key) (gn2_config_fail_unknown(key), GN2_ERR_NOT_FOUND)
+#endif
 
 /* "an integer", "a list of numbers", … */
 const char *gn2_config_type_name(int32_t type);

@@ -26,7 +26,7 @@ static void locate(const decoder *d, const char *field, int64_t row, int64_t slo
     gn2_text text = {0};
     gn2_text_format(&text, "'%s': dataset '%s', field '%s', row %lld", d->file->path,
                     d->schema->object[d->object].dataset, field,
-                    (long long)(d->first + row));
+                    (long long)d->first + row);
     if (slot >= 0) gn2_text_format(&text, ", slot %lld", (long long)slot);
     const char *line = text.failed || !text.data ? "row of a file" : text.data;
     size_t i = 0;

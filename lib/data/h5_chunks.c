@@ -104,13 +104,12 @@ static int fetch(const gn2_h5_table *table, int64_t number)
 static void gather(const gn2_h5_chunks *c, size_t first, size_t count, int64_t only,
                    char *records)
 {
-    const unsigned char *flag = only < 0 ? NULL : c->plain + (size_t)only * c->elements;
     for (size_t i = first; i < first + count; i++, records += c->size) {
-        if (flag && flag[i] == 0) {
+        const unsigned char *from = c->plain + i;
+        if (only >= 0 && from[(size_t)only * c->elements] == 0) {
             records[only] = 0;
             continue;
         }
-        const unsigned char *from = c->plain + i;
         for (size_t b = 0; b < c->size; b++) records[b] = (char)from[b * c->elements];
     }
 }

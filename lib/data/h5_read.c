@@ -112,7 +112,7 @@ gn2_status gn2_h5_table_close(gn2_h5_table *table, char *error)
     if (table->dataset >= 0 && H5Dclose(table->dataset) < 0)
         status = gn2_h5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be closed",
                              table->path, table->name);
-    for (size_t i = 0; i < table->info.field_count; i++)
+    for (size_t i = 0; table->fields && i < table->info.field_count; i++)
         H5free_memory((void *)(uintptr_t)table->fields[i].name);
     gn2_free(table->fields);
     gn2_free(table->direct);

@@ -345,7 +345,7 @@ static gn2_status check_add(gn2_score_writer *w, int64_t count, const scores *s)
     if (!w->out) return gn2_fail(GN2_ERR_STATE, "'%s': scores after close", w->path);
     if (w->rows + count > w->jets.info->rows)
         return gn2_fail(GN2_ERR_SHAPE, "'%s': scores for %lld jets, the input has %lld",
-                        w->path, (long long)(w->rows + count),
+                        w->path, (long long)w->rows + count,
                         (long long)w->jets.info->rows);
     const int same = w->with_d_b == (s->d_b != NULL) &&
                      w->with_origin == (s->origin != NULL) &&

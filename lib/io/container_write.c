@@ -205,7 +205,8 @@ static void write_prefix(unsigned char *p, const gn2_container_writer *writer,
                          const gn2_text *header)
 {
     const size_t size = GN2_PREFIX_SIZE + header->length + writer->records.size;
-    memcpy(p, GN2_MAGIC, GN2_MAGIC_SIZE);
+    static const unsigned char magic[GN2_MAGIC_SIZE] = GN2_MAGIC;
+    memcpy(p, magic, sizeof magic);
     gn2_set_u32(p + GN2_AT_VERSION, GN2_CONTAINER_VERSION);
     gn2_set_u32(p + GN2_AT_ENDIAN, GN2_ENDIAN_MARK);
     gn2_set_u64(p + GN2_AT_FILE_SIZE, size);

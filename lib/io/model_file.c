@@ -97,7 +97,7 @@ static int find_word(const char *line, const char *name, char out[32])
     const size_t length = strlen(name);
     for (const char *p = line; p; p = strchr(p, ' ')) {
         p += *p == ' ';
-        if (strncmp(p, name, length) || p[length] != '=') continue;
+        if (strncmp(p, name, length) != 0 || p[length] != '=') continue;
         const char *word = p + length + 1;
         const size_t size = strcspn(word, " ");
         if (size >= 32) return 0;

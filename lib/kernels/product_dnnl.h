@@ -86,7 +86,7 @@ typedef struct gn2_dnnl_piece {
     float *dst;
 } gn2_dnnl_piece;
 
-dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *piece);
+dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *x);
 
 /* Copies rows between matrices of different strides. */
 void gn2_dnnl_copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_from,

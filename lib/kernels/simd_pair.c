@@ -249,11 +249,12 @@ static void dropout(float *x, uint64_t key, uint64_t first, uint32_t threshold,
                     float factor, int64_t count)
 {
     const uint64_t golden = 0x9E3779B97F4A7C15u, start = gn2_mix64(key + golden);
-    const __m512i step = _mm512_set1_epi64((long long)(8 * golden));
+    const uint64_t eight = 8 * golden, before = start + first * golden;
+    const __m512i step = _mm512_set1_epi64((long long)eight);
     const __m512i limit = _mm512_set1_epi64((long long)(uint64_t)threshold);
     const __m512i lane = _mm512_setr_epi64(1, 2, 3, 4, 5, 6, 7, 8);
     __m512i state = _mm512_add_epi64(
-        _mm512_set1_epi64((long long)(start + first * golden)),
+        _mm512_set1_epi64((long long)before),
         _mm512_mullo_epi64(lane, _mm512_set1_epi64((long long)golden)));
     for (int64_t i = 0; i < count; i += VL) {
         const vm in = v_first(count - i);

@@ -48,7 +48,8 @@ static gn2_status find_sequence(const gn2_config *c, const char *key, int *out)
     const char *name = gn2_config_str(c, key);
     const size_t count = gn2_config_list_count(c, "model.constituents");
     for (size_t s = 0; s < count; s++) {
-        if (strcmp(gn2_config_list_item(c, "model.constituents", s), name)) continue;
+        if (strcmp(gn2_config_list_item(c, "model.constituents", s), name) != 0)
+            continue;
         *out = (int)s;
         return GN2_OK;
     }
@@ -215,7 +216,7 @@ static gn2_status read_tasks(const gn2_config *c, gn2_hparams *h)
     for (size_t k = 0; k < gn2_config_list_count(c, "model.tasks"); k++)
         for (int id = 0; id < GN2_TASK_COUNT; id++) {
             const char *name = gn2_config_list_item(c, "model.tasks", k);
-            if (strcmp(name, task_names[id])) continue;
+            if (strcmp(name, task_names[id]) != 0) continue;
             h->task[id].on = 1;
             h->task[id].index = (int)k;
             GN2_TRY(read_task(c, h, (gn2_task_id)id));

@@ -196,6 +196,7 @@ static gn2_status check_values(const reader *r, const gn2_batch_f32 *batch)
     for (int s = 0; s < r->model->h.sequence_count; s++) {
         const gn2_rows_f32 *rows = &batch->sequence[s];
         const int64_t inputs = gn2_model_object_inputs(r->model, s + 1);
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): read_sequence set it */
         const int64_t count = rows->offset[batch->jets];
         const int dense = !rows->row && !rows->column && rows->ld == inputs;
         if (count == 0 || (dense && k->all_finite(rows->data, count * inputs)))

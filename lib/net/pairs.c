@@ -126,7 +126,7 @@ static void group_truth(R(gn2_pass) *pass, cursor at, int64_t row)
         if (j == at.i) continue;
         const int64_t other = R(gn2_pass_row)(pass, task->sequence, start + j);
         const int32_t v = truth->vertex[mine];
-        s->pair_target[row] = v >= 0 && v == truth->vertex[other];
+        s->pair_target[row] = v >= 0 && v == truth->vertex[other] ? 1 : 0;
         s->pair_weight[row] = rule == GN2_PAIR_NONE
                                   ? 1
                                   : pair_weight(rule, pair_class(truth->origin[mine]),

@@ -62,8 +62,9 @@ static gn2_status fail_unknown(const gn2_tagger *t, const char *name)
             char known[160];
             if (!exists(t, kind, object)) continue;
             name_of(t, kind, object, known);
-            if (strlen(list) + strlen(known) + 2 >= sizeof list) continue;
-            strcat(strcat(list, " "), known);
+            const size_t used = strlen(list);
+            if (used + strlen(known) + 2 >= sizeof list) continue;
+            snprintf(list + used, sizeof list - used, " %s", known);
         }
     return gn2_fail(GN2_ERR_NOT_FOUND, "no output '%s'; the model has%s", name, list);
 }
@@ -75,7 +76,7 @@ gn2_status gn2_tag_output_id(const gn2_tagger *t, const char *name, int32_t *out
             char known[160];
             if (!exists(t, kind, object)) continue;
             name_of(t, kind, object, known);
-            if (strcmp(name, known)) continue;
+            if (strcmp(name, known) != 0) continue;
             *out_id = kind + ID_STEP * object;
             return GN2_OK;
         }

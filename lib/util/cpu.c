@@ -123,7 +123,7 @@ int32_t gn2_cgroup_quota(const char *membership, const char *root)
     char text[PATH_SIZE];
     int32_t least = INT32_MAX;
     if (strlen(membership) >= sizeof text) return least;
-    strcpy(text, membership);
+    snprintf(text, sizeof text, "%s", membership);
     char *rest = NULL;
     for (char *line = strtok_r(text, "\n", &rest); line;
          line = strtok_r(NULL, "\n", &rest)) {

@@ -122,7 +122,7 @@ static void write_fixed(const decimal *d, char *out)
          place--) {
         const int i = d->exponent - place;
         if (place == -1) *out++ = '.';
-        *out++ = i >= 0 && i < d->count ? d->digits[i] : '0';
+        *out++ = (char)(i >= 0 && i < d->count ? d->digits[i] : '0');
     }
     *out = '\0';
 }
@@ -139,7 +139,8 @@ static void write_decimal(const decimal *d, char *out)
 void gn2_format_f64(double value, char out_text[32])
 {
     if (!isfinite(value)) {
-        strcpy(out_text, isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
+        const char *name = isnan(value) ? "nan" : value < 0 ? "-inf" : "inf";
+        snprintf(out_text, 32, "%s", name);
         return;
     }
     for (int count = 1; count <= MAX_DIGITS; count++) {
