@@ -8,9 +8,10 @@ GN2_PACKAGES_BUILD="gcc g++ meson ninja-build pkg-config libdnnl-dev zlib1g-dev
     libhdf5-dev liblzf-dev liblz4-dev"
 GN2_PACKAGES_PICTURES="python3 python3-numpy python3-h5py python3-matplotlib"
 GN2_PACKAGES_TEST="$GN2_PACKAGES_BUILD libcmocka-dev clang libclang-rt-14-dev llvm
-    clang-format-14 valgrind abigail-tools cmake doxygen binutils git python3
-    python3-numpy python3-pytest python3-tqdm python3-h5py python3-matplotlib
-    python3-nbclient python3-ipykernel python3-venv patchelf hdf5-tools"
+    clang-format-14 clang-tidy-14 mypy black valgrind abigail-tools cmake doxygen
+    binutils git python3 python3-numpy python3-pytest python3-tqdm python3-h5py
+    python3-matplotlib python3-nbclient python3-ipykernel python3-venv patchelf
+    hdf5-tools"
 
 gn2_missing() {
     for gn2_package in $1; do

@@ -6,7 +6,7 @@
 #
 #   tests/run.sh            everything
 #   tests/run.sh --quick    release build with gcc only
-#   tests/run.sh STAGE...   some of: release debug sanitize threads valgrind
+#   tests/run.sh STAGE...   some of: release lint debug sanitize threads valgrind
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 builds=$root/build-tests
@@ -90,7 +90,17 @@ stage() {
 not_here="--no-suite slow --no-suite bench --no-suite src --no-suite script"
 
 run_release() {
-    stage release "--no-suite bench" gcc -Dwerror=true
+    stage release "--no-suite bench --no-suite lint" gcc -Dwerror=true
+}
+
+# clang-tidy, mypy, black; clang-tidy sees the sources as the release build does.
+run_lint() {
+    if ! build release gcc -Dwerror=true; then
+        tail -n 40 "$builds/release.log"
+        report lint 0 1 0
+        return
+    fi
+    run_tests lint "$builds/release" --suite lint
 }
 
 run_debug() {
@@ -136,13 +146,13 @@ finish() {
 
 main() {
     case ${1-} in
-    '') stages="release debug sanitize threads valgrind" ;;
+    '') stages="release lint debug sanitize threads valgrind" ;;
     --quick) stages=release ;;
     *) stages=$* ;;
     esac
     for name in $stages; do
         case $name in
-        release | debug | sanitize | threads | valgrind) ;;
+        release | lint | debug | sanitize | threads | valgrind) ;;
         *) echo "no such stage: $name" >&2 && exit 2 ;;
         esac
     done
