@@ -22,7 +22,7 @@ static int fits(const char *pattern, const char *key)
     const char *star = strchr(pattern, '*');
     if (!star) return !strcmp(pattern, key);
     const size_t head = (size_t)(star - pattern);
-    if (strncmp(pattern, key, head)) return 0;
+    if (strncmp(pattern, key, head) != 0) return 0;
     const size_t segment = strspn(key + head, SEGMENT);
     return segment > 0 && !strcmp(star + 1, key + head + segment);
 }

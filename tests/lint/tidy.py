@@ -22,7 +22,7 @@ import time
 MEANING = re.compile(r"-(I|D|U|isystem|include|std=|m|pthread).*")
 DOUBLE = "-DGN2_REAL_DOUBLE"
 #: seconds above which a file is named in the log
-SLOW = 30
+SLOW = 60
 
 
 def arguments(command):
