@@ -56,6 +56,8 @@ inline void check(gn2_status status)
 template <class T> class Span
 {
   public:
+    /** What it views. */
+    using element_type = T;
     /** Nothing. */
     constexpr Span() noexcept = default;
     /** `size` elements from `data` on. */
@@ -97,6 +99,15 @@ template <class T, void (*free)(T *)> struct Freer {
 };
 template <class T, void (*free)(T *)> using Handle = std::unique_ptr<T, Freer<T, free>>;
 
+/* The headers and the library at hand must be of one interface. */
+inline void check_abi()
+{
+    if (gn2_abi_version() == GN2_ABI_VERSION) return;
+    throw std::runtime_error(
+        "libgn2 has binary interface " + std::to_string(gn2_abi_version()) +
+        ", this program was compiled for " + std::to_string(GN2_ABI_VERSION));
+}
+
 template <class T> T sized()
 {
     T value{};
@@ -132,15 +143,28 @@ class Config
     /** Every key at its default. */
     Config()
     {
+        detail::check_abi();
         gn2_config *config = nullptr;
         check(gn2_config_create(&config));
         handle_.reset(config);
     }
-    /** Sets an integer key; returns *this, so that calls can be chained. */
+    /** Another config with the same values. */
+    Config copy() const
+    {
+        gn2_config *config = nullptr;
+        check(gn2_config_copy(c(), &config));
+        return Config(config);
+    }
+    /** Sets an integer or real-valued key, or, from a bool, a key of "yes" and "no";
+     * returns *this, so that calls can be chained. */
     template <class Integer>
     std::enable_if_t<std::is_integral_v<Integer>, Config &> set(const std::string &key,
                                                                 Integer value)
     {
+        if constexpr (std::is_same_v<Integer, bool>)
+            return set(key, value ? "yes" : "no");
+        else if (is_real(key))
+            return set(key, static_cast<double>(value));
         check(gn2_config_set_i64(c(), key.c_str(), static_cast<int64_t>(value)));
         return *this;
     }
@@ -226,10 +250,29 @@ class Config
         check(gn2_config_load(c(), path.c_str()));
         return *this;
     }
+    /** The same from text in memory. */
+    Config &load_text(const std::string &text)
+    {
+        check(gn2_config_load_buffer(c(), text.data(), text.size()));
+        return *this;
+    }
+    /** Every key with its value, as lines of text. */
+    std::string text() const
+    {
+        std::size_t size = 0;
+        check(gn2_config_save_buffer(c(), nullptr, 0, &size));
+        std::string text(size, ' ');
+        check(gn2_config_save_buffer(c(), text.data(), text.size(), &size));
+        return text;
+    }
     /** Writes every key with its value. */
     void save(const std::string &path) const
     {
         check(gn2_config_save(c(), path.c_str()));
+    }
+    /** Takes over a C object. */
+    explicit Config(gn2_config *config) noexcept : handle_(config)
+    {
     }
     /** The C object, still owned by this one. */
     gn2_config *c() const noexcept
@@ -238,6 +281,11 @@ class Config
     }
 
   private:
+    bool is_real(const std::string &key) const noexcept
+    {
+        double value = 0;
+        return gn2_config_get_f64(c(), key.c_str(), &value) == GN2_OK;
+    }
     std::size_t count(const std::string &key) const
     {
         std::size_t count = 0;

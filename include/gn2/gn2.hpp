@@ -16,7 +16,8 @@
  * float d_b = scores.d_b[0], p_b = scores.probability(0, 0);
  * @endcode
  *
- * tagger.hpp alone is enough to tag, trainer.hpp adds datasets and training.
+ * tagger.hpp alone is enough to tag, pool.hpp gives the tasks of a scheduler a tagger
+ * each, trainer.hpp adds datasets and training.
  * Every class is movable and not copyable. Every call that fails throws gn2::Error.
  */
 #ifndef GN2_GN2_HPP
@@ -24,6 +25,7 @@
 
 #include <gn2/config.hpp>
 #include <gn2/gn2.h>
+#include <gn2/pool.hpp>
 #include <gn2/tagger.hpp>
 #include <gn2/trainer.hpp>
 

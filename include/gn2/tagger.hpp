@@ -7,8 +7,11 @@
 #ifndef GN2_TAGGER_HPP
 #define GN2_TAGGER_HPP
 
-#include <gn2/config.hpp>
-#include <gn2/tagger.h>
+#include <gn2/jets.hpp>
+
+#include <exception>
+#include <functional>
+#include <utility>
 
 namespace gn2
 {
@@ -20,6 +23,7 @@ class Model
     /** Random weights for the architecture of `config`. */
     explicit Model(const Config &config)
     {
+        detail::check_abi();
         gn2_model *model = nullptr;
         check(gn2_model_create(config.c(), &model));
         handle_.reset(model);
@@ -31,6 +35,7 @@ class Model
     /** Reads a `.gn2` file. */
     static Model load(const std::string &path)
     {
+        detail::check_abi();
         gn2_model *model = nullptr;
         check(gn2_model_load(path.c_str(), &model));
         return Model(model);
@@ -38,9 +43,31 @@ class Model
     /** Reads the bytes of a `.gn2` file. */
     static Model load_buffer(const void *data, std::size_t size)
     {
+        detail::check_abi();
         gn2_model *model = nullptr;
         check(gn2_model_load_buffer(data, size, &model));
         return Model(model);
+    }
+    /** What a file says of its model, without reading the weights. */
+    static Config inspect(const std::string &path)
+    {
+        gn2_config *config = nullptr;
+        check(gn2_model_inspect(path.c_str(), &config));
+        return Config(config);
+    }
+    /** Another owner of the same model. */
+    Model share() const noexcept
+    {
+        return Model(gn2_model_ref(c()));
+    }
+    /** The bytes of a `.gn2` file. */
+    std::vector<unsigned char> save_buffer() const
+    {
+        std::size_t size = 0;
+        check(gn2_model_save_buffer(c(), nullptr, 0, &size));
+        std::vector<unsigned char> bytes(size);
+        check(gn2_model_save_buffer(c(), bytes.data(), bytes.size(), &size));
+        return bytes;
     }
     /** Writes a `.gn2` file, atomically. */
     void save(const std::string &path) const
@@ -78,6 +105,24 @@ class Model
             names.emplace_back(gn2_model_class_name(c(), i));
         return names;
     }
+    /** Index of a class among them. */
+    std::size_t class_index(const std::string &name) const
+    {
+        std::size_t index = 0;
+        check(gn2_model_class_find(c(), name.c_str(), &index));
+        return index;
+    }
+    /** Names of the constituent types, in order. */
+    std::vector<std::string> constituents() const
+    {
+        std::vector<std::string> names(1);
+        for (const char letter : metadata("model.constituents"))
+            if (letter == ',')
+                names.emplace_back();
+            else
+                names.back() += letter;
+        return names;
+    }
     /** Names of the inputs of an object ("jets", "tracks"), in order. */
     std::vector<std::string> inputs(const std::string &object) const
     {
@@ -103,71 +148,11 @@ class Model
     detail::Handle<gn2_model, gn2_model_free> handle_;
 };
 
-/**
- * The jets of a call: views of the caller's arrays, which must outlive the call.
- * Constituent types are added in the order of `model.constituents`.
- */
-class Jets
-{
-  public:
-    /** `count` jets; `features` (count, jet variables), rows packed. */
-    Jets(std::size_t count, Span<const float> features)
-        : count_(static_cast<int64_t>(count)), features_(features.data())
-    {
-    }
-    /** Adds a type in ragged form: rows of all jets, `offsets` (count + 1). */
-    Jets &add_ragged(Span<const float> data, Span<const int64_t> offsets)
-    {
-        if (static_cast<int64_t>(offsets.size()) != count_ + 1)
-            throw std::invalid_argument("gn2::Jets: offsets must have count + 1 items");
-        gn2_sequence sequence = detail::sized<gn2_sequence>();
-        sequence.data = data.data();
-        sequence.offsets = offsets.data();
-        sequences_.push_back(sequence);
-        return *this;
-    }
-    /** Adds a type in padded form: `slots` rows a jet, `valid` (count, slots). */
-    Jets &add_padded(Span<const float> data, std::size_t slots,
-                     Span<const uint8_t> valid)
-    {
-        if (valid.size() != static_cast<std::size_t>(count_) * slots)
-            throw std::invalid_argument(
-                "gn2::Jets: valid must have count * slots items");
-        gn2_sequence sequence = detail::sized<gn2_sequence>();
-        sequence.data = data.data();
-        sequence.slots = static_cast<int64_t>(slots);
-        sequence.valid = valid.data();
-        sequences_.push_back(sequence);
-        return *this;
-    }
-    /** Number of jets. */
-    std::size_t count() const noexcept
-    {
-        return static_cast<std::size_t>(count_);
-    }
-    /** The C struct, valid while this object is neither changed nor moved. */
-    gn2_jets c() const noexcept
-    {
-        gn2_jets jets = detail::sized<gn2_jets>();
-        jets.count = count_;
-        jets.features = features_;
-        jets.sequences = sequences_.data();
-        jets.sequence_count = static_cast<uint32_t>(sequences_.size());
-        jets.sequence_stride = sizeof(gn2_sequence);
-        return jets;
-    }
-
-  private:
-    int64_t count_;
-    const float *features_;
-    std::vector<gn2_sequence> sequences_;
-};
-
 /** Probabilities and D_b of the jets of a call. */
 struct Flavour {
     std::size_t classes = 0;          /**< columns of `probabilities` */
     std::vector<float> probabilities; /**< (jets, classes) */
-    std::vector<float> d_b;           /**< (jets) */
+    std::vector<float> d_b;           /**< (jets); empty if the model has no "bjets" */
     /** Probability of class `index` for jet `jet`. */
     float probability(std::size_t jet, std::size_t index) const
     {
@@ -175,10 +160,24 @@ struct Flavour {
     }
 };
 
-/** Runs a model on jets; see gn2_tagger. One thread at a time. */
+/** GN2_DATA_* of a C++ type. */
+template <class T> constexpr int32_t data_type() noexcept
+{
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, int32_t>,
+                  "outputs are float or int32_t");
+    return std::is_same_v<T, float> ? GN2_DATA_F32 : GN2_DATA_I32;
+}
+
+/** Runs a model on jets; see gn2_tagger. One call at a time; gn2::TaggerPool gives each
+ * task of a scheduler one. */
 class Tagger
 {
   public:
+    /** Runs task(0 … count − 1) on any threads. It returns, or throws, when no task is
+     * running any more. */
+    using Scheduler =
+        std::function<void(int64_t count, const std::function<void(int64_t)> &task)>;
+
     /** With default options: one thread, f32. */
     explicit Tagger(const Model &model) : Tagger(model, nullptr)
     {
@@ -187,23 +186,51 @@ class Tagger
     Tagger(const Model &model, const Config &config) : Tagger(model, config.c())
     {
     }
-    /** Tells the order of the caller's columns, by name. */
+    /** Tells the order of the caller's columns, by name; none: the model's again. */
     void bind(const std::string &object, const std::vector<std::string> &names)
     {
         const auto texts = detail::pointers(names);
         check(gn2_tagger_bind(c(), object.c_str(), texts.data(), texts.size()));
+        for (std::size_t i = 0; i < objects_.size(); i++)
+            if (objects_[i] == object) columns_[i] = width(i, names.size());
     }
     /** Lets the caller's scheduler run the work; see gn2_tagger_set_parallel(). */
     void set_parallel(gn2_parallel_fn fn, void *user, int32_t workers)
     {
         check(gn2_tagger_set_parallel(c(), fn, user, workers));
+        call_.reset();
+    }
+    /** The same with a function object. What it throws cancels the call and comes out
+     * of it. */
+    void set_parallel(Scheduler scheduler, int32_t workers)
+    {
+        auto call = std::make_unique<Call>(Call{std::move(scheduler), c(), nullptr});
+        check(gn2_tagger_set_parallel(c(), &Call::run, call.get(), workers));
+        call_ = std::move(call);
+    }
+    /** Ends the call under way, which throws GN2_ERR_CANCELLED; any thread may. */
+    void cancel() noexcept
+    {
+        gn2_tagger_cancel(c());
     }
     /** Bytes of scratch for calls of up to so many jets and constituents a jet. */
-    std::size_t workspace_size(int64_t max_jets, int64_t max_tracks)
+    std::size_t workspace_size(int64_t max_jets, int64_t max_tracks) const
     {
         std::size_t bytes = 0;
         check(gn2_tagger_workspace_size(c(), max_jets, max_tracks, &bytes));
         return bytes;
+    }
+    /** All outputs; their names live as long as the tagger. */
+    std::vector<gn2_output_info> outputs() const
+    {
+        std::vector<gn2_output_info> infos(gn2_tagger_output_count(c()));
+        for (std::size_t i = 0; i < infos.size(); i++) infos[i] = describe(i);
+        return infos;
+    }
+    /** One output, e.g. "jets.embedding". */
+    gn2_output_info output_info(const std::string &name) const
+    {
+        return describe(static_cast<std::size_t>(output(name)));
     }
     /** Number of an output, e.g. of "jets.embedding", for gn2_output::id. */
     int32_t output(const std::string &name) const
@@ -217,34 +244,74 @@ class Tagger
     {
         return static_cast<std::size_t>(gn2_tagger_output_columns(c(), id));
     }
+    /** Rows an output has for these jets. */
+    std::size_t output_rows(const gn2_output_info &info, const Jets &jets) const
+    {
+        if (info.rows == GN2_ROWS_JETS) return jets.count();
+        const std::size_t sequence = static_cast<std::size_t>(info.sequence);
+        return info.rows == GN2_ROWS_PAIRS ? jets.pairs(sequence) : jets.rows(sequence);
+    }
     /** Fills outputs whose memory the caller provides. */
     void run(const Jets &jets, Span<const gn2_output> outputs)
     {
-        const gn2_jets in = jets.c();
-        check(gn2_tagger_run(c(), &in, outputs.data(), outputs.size()));
+        jets.check(columns_);
+        run(jets.c(), outputs);
     }
-    /** One real-valued output of `rows` rows, e.g. run("jets.D_c", jets, n). */
-    std::vector<float> run(const std::string &name, const Jets &jets, std::size_t rows)
+    /** The same of jets as the C interface has them, whose sizes are not known. */
+    void run(const gn2_jets &jets, Span<const gn2_output> outputs)
+    {
+        finish(gn2_tagger_run(c(), &jets, outputs.data(), outputs.size()));
+    }
+    /** One output, e.g. run("jets.D_c", jets) or run<int32_t>("tracks.vertex", jets);
+     * an output of another type is refused. */
+    template <class T = float>
+    std::vector<T> run(const std::string &name, const Jets &jets)
+    {
+        jets.check(columns_); /* before rows are counted */
+        return run<T>(name, jets, output_rows(output_info(name), jets));
+    }
+    /** The same with room for `rows` rows. */
+    template <class T = float>
+    std::vector<T> run(const std::string &name, const Jets &jets, std::size_t rows)
+    {
+        std::vector<T> values(rows * output_columns(output(name)));
+        run_into<T>(name, jets, values);
+        return values;
+    }
+    /** One output into memory of the caller, rows `stride` elements apart, 0 = packed.
+     */
+    template <class T>
+    void run_into(const std::string &name, const Jets &jets, Span<T> values,
+                  std::size_t stride = 0)
     {
         gn2_output out = detail::sized<gn2_output>();
         out.id = output(name);
-        std::vector<float> values(rows * output_columns(out.id));
+        out.type = data_type<T>();
         out.data = values.data();
-        out.capacity = static_cast<int64_t>(rows);
+        out.row_stride = static_cast<int64_t>(stride);
+        out.capacity = capacity(values.size(), output_columns(out.id), stride);
         run(jets, Span<const gn2_output>(&out, 1));
-        return values;
     }
-    /** Probabilities and D_b. */
+    /** Probabilities, and D_b where the model has "bjets". */
     Flavour flavour(const Jets &jets)
     {
-        const gn2_jets in = jets.c();
         Flavour scores;
         scores.classes = classes_;
         scores.probabilities.resize(jets.count() * classes_);
-        scores.d_b.resize(jets.count());
-        check(gn2_tagger_flavour(c(), &in, scores.probabilities.data(),
-                                 scores.d_b.data()));
+        if (has_d_b_) scores.d_b.resize(jets.count());
+        flavour_into(jets, scores.probabilities, scores.d_b);
         return scores;
+    }
+    /** The same into memory of the caller: (jets, classes), and (jets) or nothing. */
+    void flavour_into(const Jets &jets, Span<float> probabilities, Span<float> d_b = {})
+    {
+        jets.check(columns_);
+        if (probabilities.size() < jets.count() * classes_ ||
+            (d_b.size() > 0 && d_b.size() < jets.count()))
+            throw std::invalid_argument("gn2::Tagger: too little room for the scores");
+        const gn2_jets in = jets.c();
+        finish(gn2_tagger_flavour(c(), &in, probabilities.data(),
+                                  d_b.size() ? d_b.data() : nullptr));
     }
     /** The C object, still owned by this one. */
     gn2_tagger *c() const noexcept
@@ -253,14 +320,64 @@ class Tagger
     }
 
   private:
+    /* No exception may pass through the library: it is kept until the call is back. */
+    struct Call {
+        Scheduler scheduler;
+        gn2_tagger *tagger;
+        std::exception_ptr thrown;
+        static void run(void *user, int64_t count, void (*task)(void *, int64_t),
+                        void *context) noexcept
+        {
+            Call *call = static_cast<Call *>(user);
+            try {
+                call->scheduler(count, [=](int64_t index) { task(context, index); });
+            } catch (...) {
+                call->thrown = std::current_exception();
+                gn2_tagger_cancel(call->tagger);
+            }
+        }
+    };
+
     Tagger(const Model &model, const gn2_config *config)
-        : classes_(gn2_model_class_count(model.c()))
+        : classes_(gn2_model_class_count(model.c())), objects_(model.constituents())
     {
         gn2_tagger *tagger = nullptr;
         check(gn2_tagger_create(model.c(), config, &tagger));
         handle_.reset(tagger);
+        objects_.insert(objects_.begin(), "jets");
+        for (const std::string &object : objects_)
+            inputs_.push_back(gn2_model_input_count(model.c(), object.c_str()));
+        columns_ = inputs_;
+        int32_t id = 0;
+        has_d_b_ = gn2_tagger_output(c(), "jets.D_b", &id) == GN2_OK;
+    }
+    std::size_t width(std::size_t object, std::size_t names) const noexcept
+    {
+        return names ? names : inputs_[object];
+    }
+    gn2_output_info describe(std::size_t index) const
+    {
+        gn2_output_info info = detail::sized<gn2_output_info>();
+        check(gn2_tagger_output_info(c(), index, &info));
+        return info;
+    }
+    static int64_t capacity(std::size_t size, std::size_t columns, std::size_t stride)
+    {
+        const std::size_t step = stride ? stride : columns;
+        if (step == 0 || size < columns) return 0;
+        return static_cast<int64_t>((size - columns) / step + 1);
+    }
+    void finish(gn2_status status)
+    {
+        if (call_ && call_->thrown)
+            std::rethrow_exception(std::exchange(call_->thrown, nullptr));
+        check(status);
     }
     std::size_t classes_;
+    bool has_d_b_ = false;
+    std::vector<std::string> objects_; /* jets, then the constituent types */
+    std::vector<std::size_t> inputs_, columns_;
+    std::unique_ptr<Call> call_; /* outlives the handle, whose threads use it */
     detail::Handle<gn2_tagger, gn2_tagger_free> handle_;
 };
 

@@ -10,10 +10,6 @@
 #include <gn2/tagger.hpp>
 #include <gn2/trainer.h>
 
-#include <exception>
-#include <functional>
-#include <utility>
-
 namespace gn2
 {
 
@@ -97,8 +93,10 @@ class ScoreWriter
     /** Appends the scores of the next jets. */
     void add(const Flavour &scores)
     {
-        add(static_cast<int64_t>(scores.d_b.size()), scores.probabilities.data(),
-            scores.d_b.data(), nullptr, nullptr);
+        const std::size_t jets =
+            scores.classes ? scores.probabilities.size() / scores.classes : 0;
+        add(static_cast<int64_t>(jets), scores.probabilities.data(),
+            scores.d_b.empty() ? nullptr : scores.d_b.data(), nullptr, nullptr);
     }
     /** Appends scores with track outputs; see gn2_score_writer_add(). */
     void add(int64_t count, const float *probabilities, const float *d_b,

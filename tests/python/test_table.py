@@ -53,6 +53,10 @@ def ctype(kind, name=""):
     if kind in _ffi.CALLBACKS:
         return _ffi.CALLBACKS[kind]
     base, stars = kind.split(" *", 1)[0], kind.count("*")
+    if base in _ffi.CALLBACKS:
+        return ctypes.POINTER(_ffi.CALLBACKS[base])
+    if kind == "void * *":
+        return ctypes.POINTER(ctypes.c_void_p)
     if base in _ffi.HANDLES:
         handle = _ffi.HANDLES[base]
         return handle if stars == 1 else ctypes.POINTER(handle)

@@ -235,6 +235,21 @@ static void test_odd_sequences_are_refused(void **state)
     teardown(&f);
 }
 
+static void test_a_workspace_that_cannot_be_is_an_error(void **state)
+{
+    (void)state;
+    fixture f = setup(2, (layout){0});
+    size_t bytes = 77;
+    must_refuse(GN2_ERR_INVALID_ARG, "any memory",
+                gn2_tagger_workspace_size(f.tagger, INT64_MAX, INT32_MAX, &bytes));
+    must_refuse(GN2_ERR_INVALID_ARG, "max_jets = -1",
+                gn2_tagger_workspace_size(f.tagger, -1, 1, &bytes));
+    assert_int_equal(bytes, 77);
+    must(gn2_tagger_workspace_size(f.tagger, 100, 40, &bytes));
+    assert_true(bytes > 1000);
+    teardown(&f);
+}
+
 /* ---- values ---- */
 
 /* The value at `at` becomes `value`; the message must name what `words` say. */
@@ -367,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_without_names_the_models_order_holds_again),
         cmocka_unit_test(test_odd_jets_are_refused),
         cmocka_unit_test(test_odd_sequences_are_refused),
+        cmocka_unit_test(test_a_workspace_that_cannot_be_is_an_error),
         cmocka_unit_test(test_nan_and_inf_are_named_and_nothing_is_written),
         cmocka_unit_test(test_non_finite_may_be_replaced),
         cmocka_unit_test(test_wrong_units_are_told_once),

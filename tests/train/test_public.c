@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of trainer.h through the shared library: a run on arrays, structs
  * of other sizes, arguments that are missing. */
+#include <float.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,6 +106,66 @@ static void structs_may_be_longer(void **state)
     gn2_model_free(model);
 }
 
+/* ---- numbers that are too large ---- */
+
+static gn2_trainer *trainer_of(gn2_model *model)
+{
+    gn2_trainer *own = NULL;
+    assert_int_equal(0, gn2_config_set_str(config, "schedule.name", "constant"));
+    assert_int_equal(0, gn2_trainer_create(model, config, &own));
+    gn2_model_free(model);
+    return own;
+}
+
+static void an_input_too_large_is_named(void **state)
+{
+    gn2_model *model = NULL;
+    gn2_dataset *data = NULL;
+    gn2_metrics metrics = {.struct_size = sizeof metrics};
+    const float kept = tracks[5 * TRACKS * 19 + 2];
+    (void)state;
+    assert_int_equal(0, gn2_model_create(config, &model));
+    gn2_trainer *own = trainer_of(model);
+    tracks[5 * TRACKS * 19 + 2] = FLT_MAX;
+    assert_int_equal(0, gn2_dataset_from_arrays(&jets, &labels, config, &data));
+    assert_int_equal(GN2_ERR_NUMERIC, gn2_trainer_step(own, &jets, &labels, NULL));
+    assert_non_null(strstr(gn2_last_error(), "jet 5: "));
+    assert_int_equal(GN2_ERR_NUMERIC, gn2_trainer_evaluate(own, data, &metrics));
+    gn2_dataset_free(data); /* the arrays were to stay as they are */
+    tracks[5 * TRACKS * 19 + 2] = kept;
+    assert_int_equal(0, gn2_trainer_step(own, &jets, &labels, NULL));
+    assert_int_equal(0, gn2_dataset_from_arrays(&jets, &labels, config, &data));
+    assert_int_equal(0, gn2_trainer_evaluate(own, data, &metrics));
+    assert_true(isfinite(metrics.loss));
+    gn2_dataset_free(data);
+    gn2_trainer_free(own);
+}
+
+/* Weights of which the sums overflow: the place is named, no NaN comes out. */
+static void a_loss_that_is_not_finite_ends_an_evaluation(void **state)
+{
+    static float values[16 * 21];
+    gn2_model *model = NULL;
+    gn2_dataset *data = NULL;
+    gn2_metrics metrics = {.struct_size = sizeof metrics};
+    gn2_param_info info = {.struct_size = sizeof info};
+    (void)state;
+    assert_int_equal(0, gn2_model_create(config, &model));
+    size_t i = 0;
+    do assert_int_equal(0, gn2_model_param_info(model, i++, &info));
+    while (info.count > 16 * 21 || info.rank != 2);
+    for (int k = 0; k < 16 * 21; k++) values[k] = 3e38f;
+    assert_int_equal(0,
+                     gn2_model_param_set(model, info.name, values, (size_t)info.count));
+    gn2_trainer *own = trainer_of(model);
+    assert_int_equal(0, gn2_dataset_from_arrays(&jets, &labels, config, &data));
+    assert_int_equal(GN2_ERR_NUMERIC, gn2_trainer_evaluate(own, data, &metrics));
+    assert_non_null(strstr(gn2_last_error(), "not finite"));
+    assert_int_equal(GN2_ERR_NUMERIC, gn2_trainer_step(own, &jets, &labels, NULL));
+    gn2_dataset_free(data);
+    gn2_trainer_free(own);
+}
+
 static void missing_arguments_are_refused(void **state)
 {
     gn2_trainer *none = trainer;
@@ -131,6 +193,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_works_on_arrays),
         cmocka_unit_test(structs_may_be_longer),
+        cmocka_unit_test(an_input_too_large_is_named),
+        cmocka_unit_test(a_loss_that_is_not_finite_ends_an_evaluation),
         cmocka_unit_test(missing_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

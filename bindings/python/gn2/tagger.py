@@ -140,7 +140,8 @@ class Tagger(Owner):
         Raises:
             NotFound: an input or output is missing, named.
             ShapeError: a shape does not fit.
-            NumericError: NaN or Inf; jet, constituent and variable are named.
+            NumericError: NaN, Inf or more than 1e12 standard deviations; jet,
+                constituent and variable are named.
             CopyRefused: ``strict`` and the input must be copied.
             BusyError: another thread is in a call of this tagger.
         """
