@@ -232,6 +232,7 @@ static gn2_status read_task(const gn2_config *c, size_t k, gn2_hparams *h)
     GN2_TRY(gn2_config_check_task(name));
     strncpy(task->name, name, sizeof task->name - 1);
     task->partner = -1;
+    task->targets = 1;
     GN2_TRY(read_kind(&r, task));
     GN2_TRY(read_rows(&r, task));
     GN2_TRY(read_head(&r, task));

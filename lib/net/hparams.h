@@ -28,9 +28,10 @@ typedef struct gn2_task {
     gn2_task_rows rows;
     int sequence; /* constituent type, −1: the jets */
     double weight;
-    gn2_dense net; /* size[0] counts the context: o, 2o, 3o */
-    int option;    /* the kind's own choice, see its file */
-    int partner;   /* another task whose labels it needs, −1: none */
+    gn2_dense net;   /* size[0] counts the context: o, 2o, 3o */
+    int64_t targets; /* values a label has: 1, more for a regression */
+    int option;      /* the kind's own choice, see its file */
+    int partner;     /* another task whose labels it needs, −1: none */
 } gn2_task;
 
 /* Logits a row of a task. */

@@ -105,7 +105,14 @@ typedef struct R(gn2_batch) {
  * finds it. NULL: none. */
 typedef struct gn2_task_labels {
     const int32_t *index; /* classes or vertices */
+    const float *target;  /* (rows, targets) of a regression, NaN: none */
+    const float *weight;  /* (rows) of each row in the loss; NULL: 1 */
 } gn2_task_labels;
+
+static inline int gn2_task_labelled(const gn2_task_labels *l)
+{
+    return l->index || l->target;
+}
 
 typedef struct gn2_batch_labels {
     gn2_task_labels task[GN2_MAX_TASKS];

@@ -95,7 +95,7 @@ static void visit(void *user, const gn2_pass_f32 *pass)
     const gn2_hparams *h = pass->net->h;
     visit_scores(e, pass);
     for (int k = 0; k < h->task_count; k++) {
-        if (!pass->labels->task[k].index) continue;
+        if (!gn2_task_labelled(&pass->labels->task[k])) continue;
         for (int64_t b = 0; b < pass->chunk.jets; b++)
             gn2_task_kind_of_f32(&h->task[k])
                 ->observe(pass, k, b, sums_of(e, pass->chunk.first + b, k));

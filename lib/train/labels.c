@@ -12,7 +12,7 @@ static R(gn2_label_place) place_of(const gn2_hparams *h, const R(gn2_batch) *bat
 gn2_status R(gn2_labels_complete)(const gn2_hparams *h, const gn2_batch_labels *labels)
 {
     for (int k = 0; k < h->task_count; k++)
-        if (!labels->task[k].index)
+        if (!gn2_task_labelled(&labels->task[k]))
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "no labels for task %s: take it out of model.tasks, or "
                             "give them",
@@ -25,7 +25,8 @@ gn2_status R(gn2_labels_check)(const gn2_hparams *h, const R(gn2_batch) *batch,
 {
     for (int k = 0; k < h->task_count; k++) {
         const R(gn2_label_place) p = place_of(h, batch, labels, k);
-        if (labels->task[k].index) GN2_TRY(R(gn2_task_kind_of)(&h->task[k])->check(&p));
+        if (gn2_task_labelled(&labels->task[k]))
+            GN2_TRY(R(gn2_task_kind_of)(&h->task[k])->check(&p));
     }
     return GN2_OK;
 }
@@ -36,7 +37,7 @@ void R(gn2_labels_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
     for (int k = 0; k < net->h->task_count; k++) {
         const R(gn2_label_place) p = place_of(net->h, batch, labels, k);
         out_totals->value[k] =
-            labels->task[k].index
+            gn2_task_labelled(&labels->task[k])
                 ? R(gn2_task_kind_of)(&net->h->task[k])->total(net, &p)
                 : 0;
     }
