@@ -71,6 +71,9 @@ typedef struct gn2_hparams {
 /* Reads and checks; the message names the key. */
 gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out);
 
+/* Tasks and inputs alone: what a dataset needs to know. */
+gn2_status gn2_hparams_tasks(const gn2_config *config, gn2_hparams *out);
+
 /* Number of a task, −1 if there is none of that name. */
 int gn2_hparams_task(const gn2_hparams *h, const char *name);
 /* What the layers need to know of it. */

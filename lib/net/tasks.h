@@ -45,8 +45,15 @@ typedef struct gn2_task_output {
     int64_t columns; /* 0: as many as logits */
 } gn2_task_output;
 
+/* What its labels are. */
+typedef enum gn2_label_kind {
+    GN2_LABEL_INDEX,  /* int32_t: classes, vertices; field `task.NAME.label` */
+    GN2_LABEL_TARGETS /* float; fields `task.NAME.targets` */
+} gn2_label_kind;
+
 typedef struct R(gn2_task_kind) {
     const char *name;
+    gn2_label_kind label;
     int pairs;      /* a head over pairs of constituents */
     int classifies; /* its logits are of classes */
 
