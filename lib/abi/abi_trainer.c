@@ -7,6 +7,7 @@
 #include "abi/jets.h"
 #include "data/dataset.h"
 #include "io/model_file.h"
+#include "net/labels.h"
 #include "train/trainer.h"
 
 /* As GN2_TRY_HELD(), for what the callback of gn2_trainer_fit() may do too. */
@@ -55,6 +56,7 @@ gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
     GN2_REQUIRE(labels);
     GN2_TRY(gn2_jets_read(&view, jets));
     GN2_TRY(gn2_labels_read(&mine, labels));
+    GN2_TRY(gn2_labels_check_names(&trainer->model->h, &mine.labels));
     if (out_stats) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_step_stats), out_stats));
     GN2_TRY_HELD(&trainer->use,
                  gn2_train_step(trainer, &view.jets, &mine.labels, &stats));

@@ -102,10 +102,9 @@ static void read_numbers(const gn2_schema *schema, gn2_label_column *label)
     /* −1: not labelled; −2: given up by the truth matching of constituents */
     label->least = label->object ? -2 : -1;
     label->most = gn2_task_columns(task) - 1;
-    gn2_config_key_of(
-        key, label->task == schema->h.flavour ? "model.classes" : "task.%s.classes",
-        task->name);
-    snprintf(label->classes_key, sizeof label->classes_key, "%s", key);
+    gn2_config_key_of(key, "task.%s.classes", task->name);
+    const char *names = label->task == schema->h.flavour ? "model.classes" : key;
+    snprintf(label->classes_key, sizeof label->classes_key, "%s", names);
 }
 
 static void read_weights(gn2_schema *schema, int k)

@@ -48,7 +48,7 @@ static gn2_status put(const gn2_hparams *h, const gn2_label *label,
 {
     int weight;
     const int k = task_of(h, label->name, &weight);
-    if (k < 0) return gn2_labels_fail_unknown(h, label->name);
+    if (k < 0) return GN2_OK;
     const gn2_task *task = &h->task[k];
     const int targets = gn2_task_kind_of_f32(task)->label == GN2_LABEL_TARGETS;
     GN2_TRY(gn2_label_check(label, weight || targets, weight ? 1 : task->targets));
@@ -59,6 +59,16 @@ static gn2_status put(const gn2_hparams *h, const gn2_label *label,
         to->target = label->data;
     else
         to->index = label->data;
+    return GN2_OK;
+}
+
+gn2_status gn2_labels_check_names(const gn2_hparams *h, const gn2_labels *labels)
+{
+    for (uint32_t i = 0; i < labels->label_count; i++) {
+        int weight;
+        if (task_of(h, labels->labels[i].name, &weight) < 0)
+            return gn2_labels_fail_unknown(h, labels->labels[i].name);
+    }
     return GN2_OK;
 }
 

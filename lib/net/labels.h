@@ -14,7 +14,10 @@
 gn2_status gn2_label_check(const gn2_label *label, int is_real, int64_t columns);
 /* No task has labels of this name: lists those there are. */
 gn2_status gn2_labels_fail_unknown(const gn2_hparams *h, const char *name);
-/* Labels by task; the struct must be of the library's own size. Borrows the data. */
+/* Are all labels of tasks the model has? Those of a dataset may be of more. */
+gn2_status gn2_labels_check_names(const gn2_hparams *h, const gn2_labels *labels);
+/* Labels by task, others left out; the struct must be of the library's own size.
+ * Borrows the data. */
 gn2_status gn2_labels_by_task(const gn2_hparams *h, const gn2_labels *labels,
                               gn2_batch_labels *out);
 

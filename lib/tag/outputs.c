@@ -88,17 +88,14 @@ static const struct {
     {"track_vertexing", "_logits", "pairs", "logits"},
 };
 
-static gn2_status add_short_name(gn2_tagger *t, const gn2_tag_output *like,
-                                 const char *task, const char *suffix)
+/* The row of short_names for an output of a task, −1: it has none. */
+static int find_short_name(const char *task, const char *suffix)
 {
-    for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++) {
-        if (strcmp(short_names[i].task, task) || strcmp(short_names[i].suffix, suffix))
-            continue;
-        const char *prefix = short_names[i].prefix;
-        if (!prefix) prefix = gn2_model_object_name(t->model, like->object);
-        return add(t, like, prefix, short_names[i].name, "");
-    }
-    return GN2_OK;
+    for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++)
+        if (strcmp(short_names[i].task, task) == 0 &&
+            strcmp(short_names[i].suffix, suffix) == 0)
+            return (int)i;
+    return -1;
 }
 
 static int32_t rows_of(const gn2_task *task, gn2_task_form which)
@@ -106,6 +103,21 @@ static int32_t rows_of(const gn2_task *task, gn2_task_form which)
     if (task->rows == GN2_OVER_JETS) return GN2_ROWS_JETS;
     if (task->rows == GN2_OVER_PAIRS && which == GN2_OUT_LOGITS) return GN2_ROWS_PAIRS;
     return GN2_ROWS_CONSTITUENTS;
+}
+
+/* The short name is shown where there is one; the long one is known as well. */
+static gn2_status add_task_output(gn2_tagger *t, const gn2_tag_output *like,
+                                  const char *task, const char *suffix)
+{
+    const char *object = gn2_model_object_name(t->model, like->object);
+    const char *prefix = like->rows == GN2_ROWS_PAIRS ? "pairs" : object;
+    const int i = find_short_name(task, suffix);
+    if (i < 0) return add(t, like, prefix, task, suffix);
+    const char *own = short_names[i].prefix ? short_names[i].prefix : object;
+    GN2_TRY(add(t, like, own, short_names[i].name, ""));
+    gn2_tag_output *output = &t->outputs.item[t->outputs.count - 1];
+    snprintf(output->alias, sizeof output->alias, "%s.%s%s", prefix, task, suffix);
+    return GN2_OK;
 }
 
 static gn2_status add_task(gn2_tagger *t, int k)
@@ -122,11 +134,7 @@ static gn2_status add_task(gn2_tagger *t, int k)
             .item = o->item,
             .write = forms[o->form].write,
         };
-        const char *prefix = like.rows == GN2_ROWS_PAIRS
-                                 ? "pairs"
-                                 : gn2_model_object_name(t->model, like.object);
-        GN2_TRY(add_short_name(t, &like, task->name, o->suffix));
-        GN2_TRY(add(t, &like, prefix, task->name, o->suffix));
+        GN2_TRY(add_task_output(t, &like, task->name, o->suffix));
     }
     return GN2_OK;
 }
@@ -154,7 +162,8 @@ static gn2_status fail_unknown(const gn2_tagger *t, const char *name)
 gn2_status gn2_tag_find_output(const gn2_tagger *t, const char *name, int32_t *out_id)
 {
     for (size_t i = 0; i < t->outputs.count; i++)
-        if (strcmp(name, t->outputs.item[i].name) == 0) {
+        if (strcmp(name, t->outputs.item[i].name) == 0 ||
+            strcmp(name, t->outputs.item[i].alias) == 0) {
             *out_id = (int32_t)i;
             return GN2_OK;
         }

@@ -34,8 +34,8 @@ typedef struct gn2_tag_writing {
 typedef void (*gn2_tag_writer)(const gn2_tag_writing *w);
 
 struct gn2_tag_output {
-    char name[160];
-    int object; /* of the rows or pairs: 0 jets, else sequence + 1 */
+    char name[160], alias[160]; /* alias empty: no other name */
+    int object;                 /* of the rows or pairs: 0 jets, else sequence + 1 */
     int32_t rows, type;
     int64_t columns;
     int task; /* head it needs, −1: none */
