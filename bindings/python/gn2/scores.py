@@ -14,7 +14,7 @@ from ._arrays import address
 from ._ffi import lib, text
 from .config import Config
 from .errors import InvalidArgument, NotFound
-from .tasks import Task, aliases, flavour_of
+from .tasks import FLAVOUR_TASK, Task, aliases, flavour_of
 
 FORMS = {"log": 0, "ratio": 1}
 LIGHT = "u"
@@ -119,9 +119,8 @@ class Names:
         self.short = tuple(short_name(name) for name in classes)
         self.rules = _rules(classes, options) if classes else {}
         self.aliases = aliases(tasks or {})
-        flavour = flavour_of(tasks or {})
         #: full names of the probabilities
-        self.flavour = {"jets.probabilities", *([flavour.full()] if flavour else [])}
+        self.flavour = _flavour_names(tasks or {})
 
     def index(self, name: str) -> int:
         """Index of a class by "bjets", "b", "pb" or "light"."""
@@ -171,6 +170,12 @@ class Names:
                 f"no discriminant has '{short}' as its signal; give f_… of a class"
             )
         return weights
+
+
+def _flavour_names(tasks: Mapping[str, Task]) -> set[str]:
+    flavour = flavour_of(tasks)
+    own = {flavour.full(), flavour.output()} if flavour else set()
+    return own if FLAVOUR_TASK in tasks else own | {"jets.probabilities"}
 
 
 class Scores:
