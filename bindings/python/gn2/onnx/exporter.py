@@ -59,8 +59,8 @@ def export(
     - ``p<class>`` of the jet classes, scalars; ``<task>_p<class>`` of a further
       classification of jets;
     - of a classification of constituents the most probable class, of a vertexing the
-      vertex, int8 each: the task's name in CamelCase (``TrackOrigin`` of
-      track_origin), and ``VertexIndex`` of track_vertexing;
+      vertex, int8 each: the task's name in CamelCase (``FlowType`` of flow_type),
+      ``TrackOrigin`` and ``VertexIndex`` of GN2's own;
     - of a regression the name of the target, in its units; of a gaussian_regression
       also ``<target>_stddev``.
 
