@@ -13,10 +13,9 @@
 /* ---- the list ---- */
 
 /* Adds an output; `like` has everything but the name, and is copied. */
-static gn2_status add(gn2_tagger *t, const gn2_tag_output *like, const char *prefix,
-                      const char *name, const char *suffix)
+static gn2_status add(gn2_tag_outputs *all, const gn2_tag_output *like,
+                      const char *prefix, const char *name, const char *suffix)
 {
-    gn2_tag_outputs *all = &t->outputs;
     if (all->count == all->capacity) {
         const size_t more = 2 * all->capacity + 16;
         if (!gn2_grow((void **)&all->item, all->count, more, sizeof *all->item))
@@ -31,32 +30,32 @@ static gn2_status add(gn2_tagger *t, const gn2_tag_output *like, const char *pre
 }
 
 /* What every object has, whatever its tasks. */
-static gn2_status add_object(gn2_tagger *t, int object)
+static gn2_status add_object(gn2_tag_outputs *all, int object)
 {
-    const char *prefix = gn2_model_object_name(t->model, object);
+    const char *prefix = gn2_model_object_name(all->model, object);
     gn2_tag_output like = {
         .object = object,
         .rows = object ? GN2_ROWS_CONSTITUENTS : GN2_ROWS_JETS,
-        .columns = t->net->h->out_dim,
+        .columns = all->model->h.out_dim,
         .task = -1,
         .write = object ? gn2_write_tokens : gn2_write_pooled,
     };
-    GN2_TRY(add(t, &like, prefix, "embedding", ""));
+    GN2_TRY(add(all, &like, prefix, "embedding", ""));
     if (object == 0) return GN2_OK;
     like.columns = 1;
     like.write = gn2_write_attention;
-    return add(t, &like, prefix, "attention", "");
+    return add(all, &like, prefix, "attention", "");
 }
 
-static gn2_status add_discriminants(gn2_tagger *t)
+static gn2_status add_discriminants(gn2_tag_outputs *all)
 {
     gn2_tag_output like = {.rows = GN2_ROWS_JETS,
-                           .task = t->net->h->flavour,
+                           .task = all->model->h.flavour,
                            .columns = 1,
                            .write = gn2_write_discriminant};
-    for (size_t i = 0; i < t->discriminants.count; i++) {
+    for (size_t i = 0; i < all->rules->count; i++) {
         like.item = (int)i;
-        GN2_TRY(add(t, &like, "jets", t->discriminants.rule[i].name, ""));
+        GN2_TRY(add(all, &like, "jets", all->rules->rule[i].name, ""));
     }
     return GN2_OK;
 }
@@ -88,15 +87,15 @@ static const struct {
     {"track_vertexing", "_logits", "pairs", "logits"},
 };
 
-static gn2_status add_short_name(gn2_tagger *t, const gn2_tag_output *like,
+static gn2_status add_short_name(gn2_tag_outputs *all, const gn2_tag_output *like,
                                  const char *task, const char *suffix)
 {
     for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++) {
         if (strcmp(short_names[i].task, task) || strcmp(short_names[i].suffix, suffix))
             continue;
         const char *prefix = short_names[i].prefix;
-        if (!prefix) prefix = gn2_model_object_name(t->model, like->object);
-        return add(t, like, prefix, short_names[i].name, "");
+        if (!prefix) prefix = gn2_model_object_name(all->model, like->object);
+        return add(all, like, prefix, short_names[i].name, "");
     }
     return GN2_OK;
 }
@@ -108,9 +107,9 @@ static int32_t rows_of(const gn2_task *task, gn2_task_form which)
     return GN2_ROWS_CONSTITUENTS;
 }
 
-static gn2_status add_task(gn2_tagger *t, int k)
+static gn2_status add_task(gn2_tag_outputs *all, int k)
 {
-    const gn2_task *task = &t->net->h->task[k];
+    const gn2_task *task = &all->model->h.task[k];
     const gn2_task_output *o = gn2_task_kind_of_f32(task)->outputs;
     for (; o->suffix; o++) {
         const gn2_tag_output like = {
@@ -124,41 +123,53 @@ static gn2_status add_task(gn2_tagger *t, int k)
         };
         const char *prefix = like.rows == GN2_ROWS_PAIRS
                                  ? "pairs"
-                                 : gn2_model_object_name(t->model, like.object);
-        GN2_TRY(add_short_name(t, &like, task->name, o->suffix));
-        GN2_TRY(add(t, &like, prefix, task->name, o->suffix));
+                                 : gn2_model_object_name(all->model, like.object);
+        GN2_TRY(add_short_name(all, &like, task->name, o->suffix));
+        GN2_TRY(add(all, &like, prefix, task->name, o->suffix));
     }
     return GN2_OK;
 }
 
-gn2_status gn2_tag_list_outputs(gn2_tagger *t)
+gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
+                                const gn2_discriminants *rules)
 {
-    for (int k = 0; k < t->net->h->task_count; k++) GN2_TRY(add_task(t, k));
-    if (t->net->h->flavour >= 0) GN2_TRY(add_discriminants(t));
-    for (int object = 0; object <= t->net->h->sequence_count; object++)
-        GN2_TRY(add_object(t, object));
+    const gn2_hparams *h = &model->h;
+    all->model = model;
+    all->rules = rules;
+    for (int k = 0; k < h->task_count; k++) GN2_TRY(add_task(all, k));
+    if (h->flavour >= 0) GN2_TRY(add_discriminants(all));
+    for (int object = 0; object <= h->sequence_count; object++)
+        GN2_TRY(add_object(all, object));
     return GN2_OK;
 }
 
-static gn2_status fail_unknown(const gn2_tagger *t, const char *name)
+void gn2_tag_clear_outputs(gn2_tag_outputs *all)
+{
+    gn2_free(all->item);
+    all->item = NULL;
+    all->count = all->capacity = 0;
+}
+
+static gn2_status fail_unknown(const gn2_tag_outputs *all, const char *name)
 {
     char list[400] = "";
-    for (size_t i = 0; i < t->outputs.count; i++) {
-        const char *known = t->outputs.item[i].name;
+    for (size_t i = 0; i < all->count; i++) {
+        const char *known = all->item[i].name;
         if (strlen(list) + strlen(known) + 2 >= sizeof list) continue;
         strcat(strcat(list, " "), known);
     }
     return gn2_fail(GN2_ERR_NOT_FOUND, "no output '%s'; the model has%s", name, list);
 }
 
-gn2_status gn2_tag_find_output(const gn2_tagger *t, const char *name, int32_t *out_id)
+gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
+                               int32_t *out_id)
 {
-    for (size_t i = 0; i < t->outputs.count; i++)
-        if (strcmp(name, t->outputs.item[i].name) == 0) {
+    for (size_t i = 0; i < all->count; i++)
+        if (strcmp(name, all->item[i].name) == 0) {
             *out_id = (int32_t)i;
             return GN2_OK;
         }
-    return fail_unknown(t, name);
+    return fail_unknown(all, name);
 }
 
 /* ---- checks ---- */

@@ -8,6 +8,8 @@
 #define GN2_TAG_OUTPUTS_H
 
 #include "net/jets.h"
+#include "net/model.h"
+#include "tag/discriminant.h"
 
 typedef struct gn2_tag_output gn2_tag_output;
 
@@ -44,13 +46,17 @@ struct gn2_tag_output {
 };
 
 typedef struct gn2_tag_outputs {
+    const gn2_model *model; /* both borrowed */
+    const gn2_discriminants *rules;
     gn2_tag_output *item;
     size_t count, capacity;
 } gn2_tag_outputs;
 
-/* Lists what a tagger with its net and rules can give. */
-gn2_status gn2_tag_list_outputs(gn2_tagger *tagger);
-gn2_status gn2_tag_find_output(const gn2_tagger *tagger, const char *name,
+/* Lists what can be asked of a model with these discriminants. */
+gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
+                                const gn2_discriminants *rules);
+void gn2_tag_clear_outputs(gn2_tag_outputs *all);
+gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
                                int32_t *out_id);
 
 /* Checks ids, types, pointers, strides and capacities; sets call->tasks. */
