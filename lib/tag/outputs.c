@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/tasks.h"
 #include "tag/tagger.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -47,12 +46,23 @@ static gn2_status add_object(gn2_tag_outputs *all, int object)
     return add(all, &like, prefix, "attention", "");
 }
 
+/* MODEL_Db for D_b. */
+static void name_discriminant(const gn2_tag_outputs *all, const gn2_tag_output *output,
+                              int64_t column, gn2_text *out_name)
+{
+    (void)column;
+    gn2_text_format(out_name, "%s_D%s",
+                    gn2_config_str(all->model->config, "model.name"),
+                    all->rules->rule[output->item].name + strlen("D_"));
+}
+
 static gn2_status add_discriminants(gn2_tag_outputs *all)
 {
     gn2_tag_output like = {.rows = GN2_ROWS_JETS,
                            .task = all->model->h.flavour,
                            .columns = 1,
-                           .write = gn2_write_discriminant};
+                           .write = gn2_write_discriminant,
+                           .field = name_discriminant};
     for (size_t i = 0; i < all->rules->count; i++) {
         like.item = (int)i;
         GN2_TRY(add(all, &like, "jets", all->rules->rule[i].name, ""));
@@ -76,7 +86,7 @@ static const form forms[] = {
 };
 
 /* Names that GN2's own tasks had before tasks had names. */
-static const struct {
+static const struct short_name {
     const char *task, *suffix, *prefix, *name; /* prefix NULL: the object */
 } short_names[] = {
     {"jets_classification", "", NULL, "probabilities"},
@@ -87,17 +97,36 @@ static const struct {
     {"track_vertexing", "_logits", "pairs", "logits"},
 };
 
-static gn2_status add_short_name(gn2_tag_outputs *all, const gn2_tag_output *like,
-                                 const char *task, const char *suffix)
+static const struct short_name *find_short_name(const char *task, const char *suffix)
 {
-    for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++) {
-        if (strcmp(short_names[i].task, task) || strcmp(short_names[i].suffix, suffix))
-            continue;
-        const char *prefix = short_names[i].prefix;
-        if (!prefix) prefix = gn2_model_object_name(all->model, like->object);
-        return add(all, like, prefix, short_names[i].name, "");
-    }
-    return GN2_OK;
+    for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++)
+        if (!strcmp(short_names[i].task, task) &&
+            !strcmp(short_names[i].suffix, suffix))
+            return &short_names[i];
+    return NULL;
+}
+
+static void name_task_field(const gn2_tag_outputs *all, const gn2_tag_output *output,
+                            int64_t column, gn2_text *out_name)
+{
+    const gn2_task_column c = {all->model->config, &all->model->h, output->task, column,
+                               output->known};
+    output->of_task->field(&c, out_name);
+}
+
+/* Under its short name, if it has one, and its long one. */
+static gn2_status add_named(gn2_tag_outputs *all, gn2_tag_output *like)
+{
+    const char *task = all->model->h.task[like->task].name;
+    const char *suffix = like->of_task->suffix;
+    const char *object = gn2_model_object_name(all->model, like->object);
+    const struct short_name *brief = find_short_name(task, suffix);
+    like->known = brief != NULL;
+    if (brief)
+        GN2_TRY(
+            add(all, like, brief->prefix ? brief->prefix : object, brief->name, ""));
+    return add(all, like, like->rows == GN2_ROWS_PAIRS ? "pairs" : object, task,
+               suffix);
 }
 
 static int32_t rows_of(const gn2_task *task, gn2_task_form which)
@@ -112,7 +141,7 @@ static gn2_status add_task(gn2_tag_outputs *all, int k)
     const gn2_task *task = &all->model->h.task[k];
     const gn2_task_output *o = gn2_task_kind_of_f32(task)->outputs;
     for (; o->suffix; o++) {
-        const gn2_tag_output like = {
+        gn2_tag_output like = {
             .object = task->sequence + 1,
             .rows = rows_of(task, o->form),
             .type = forms[o->form].type,
@@ -120,12 +149,10 @@ static gn2_status add_task(gn2_tag_outputs *all, int k)
             .task = k,
             .item = o->item,
             .write = forms[o->form].write,
+            .of_task = o,
+            .field = o->field ? name_task_field : NULL,
         };
-        const char *prefix = like.rows == GN2_ROWS_PAIRS
-                                 ? "pairs"
-                                 : gn2_model_object_name(all->model, like.object);
-        GN2_TRY(add_short_name(all, &like, task->name, o->suffix));
-        GN2_TRY(add(all, &like, prefix, task->name, o->suffix));
+        GN2_TRY(add_named(all, &like));
     }
     return GN2_OK;
 }
@@ -170,6 +197,34 @@ gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
             return GN2_OK;
         }
     return fail_unknown(all, name);
+}
+
+int32_t gn2_tag_first_output(const gn2_tag_outputs *all, int32_t id)
+{
+    const gn2_tag_output *mine = &all->item[id];
+    for (int32_t i = 0; i < id; i++) {
+        const gn2_tag_output *o = &all->item[i];
+        if (o->write == mine->write && o->task == mine->task && o->item == mine->item &&
+            o->object == mine->object)
+            return i;
+    }
+    return id;
+}
+
+const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id)
+{
+    const gn2_tag_output *output = &all->item[id];
+    if (output->write != gn2_write_discriminant) return NULL;
+    return &all->rules->rule[output->item];
+}
+
+int32_t gn2_tag_probabilities(const gn2_tag_outputs *all)
+{
+    const int flavour = all->model->h.flavour;
+    for (size_t i = 0; flavour >= 0 && i < all->count; i++)
+        if (all->item[i].task == flavour && all->item[i].write == gn2_write_softmax)
+            return (int32_t)i;
+    return -1;
 }
 
 /* ---- checks ---- */
