@@ -114,7 +114,7 @@ gn2_status gn2_tagger_output(const gn2_tagger *tagger, const char *name,
     GN2_REQUIRE(tagger);
     GN2_REQUIRE(name);
     GN2_REQUIRE(out_id);
-    return gn2_tag_find_output(tagger, name, out_id);
+    return gn2_tag_find_output(&tagger->outputs, name, out_id);
 }
 
 int64_t gn2_tagger_output_columns(const gn2_tagger *tagger, int32_t id)
@@ -154,8 +154,9 @@ gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
          .data = probabilities,
          .capacity = view.jets.count},
         {.struct_size = sizeof *outputs, .data = d_b, .capacity = view.jets.count}};
-    GN2_TRY(gn2_tag_find_output(tagger, "jets.probabilities", &outputs[0].id));
-    if (d_b) GN2_TRY(gn2_tag_find_output(tagger, "jets.D_b", &outputs[1].id));
+    GN2_TRY(
+        gn2_tag_find_output(&tagger->outputs, "jets.probabilities", &outputs[0].id));
+    if (d_b) GN2_TRY(gn2_tag_find_output(&tagger->outputs, "jets.D_b", &outputs[1].id));
     GN2_TRY_HELD(&tagger->use, gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1));
     return GN2_OK;
 }

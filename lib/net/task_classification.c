@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "config/alias.h"
 #include "net/head.h"
 #include "net/tasks.h"
 
@@ -166,9 +167,26 @@ static void conclude(const double *sums, double *out_values)
     out_values[0] = sums[RIGHT] / sums[LABELLED]; /* NaN: nothing was labelled */
 }
 
+/* ---- outputs ---- */
+
+/* MODEL_pCLASS for the model's classes and GN2's own tasks, else MODEL_TASK_pCLASS. */
+static void name_field(const gn2_task_column *c, gn2_text *out_name)
+{
+    char buffer[128], score[256];
+    const gn2_task *task = &c->h->task[c->task];
+    const gn2_task_reader r = {c->config, c->h, task};
+    const int of_model = c->task == c->h->flavour;
+    const char *key = of_model ? "model.classes" : gn2_task_key(&r, "classes", buffer);
+    gn2_class_score_name(gn2_config_list_item(c->config, key, (size_t)c->column), score,
+                         sizeof score);
+    gn2_text_format(out_name, "%s_", gn2_config_str(c->config, "model.name"));
+    if (!of_model && !c->known) gn2_text_format(out_name, "%s_", task->name);
+    gn2_text_add(out_name, score);
+}
+
 static const gn2_task_output outputs[] = {
-    {"", GN2_OUT_SOFTMAX, 0, 0},
-    {"_logits", GN2_OUT_LOGITS, 0, 0},
+    {"", GN2_OUT_SOFTMAX, 0, 0, name_field},
+    {"_logits", GN2_OUT_LOGITS, 0, 0, NULL},
     {0},
 };
 

@@ -390,9 +390,18 @@ static void conclude(const double *sums, double *out_values)
     out_values[1] = sums[BOTH] / sums[FOUND];
 }
 
+/* ---- outputs ---- */
+
+/* As salt calls it; a model has one such task. */
+static void name_field(const gn2_task_column *c, gn2_text *out_name)
+{
+    (void)c;
+    gn2_text_add(out_name, "VertexIndex");
+}
+
 static const gn2_task_output outputs[] = {
-    {"", GN2_OUT_VERTICES, 0, 1},
-    {"_logits", GN2_OUT_LOGITS, 0, 1},
+    {"", GN2_OUT_VERTICES, 0, 1, name_field},
+    {"_logits", GN2_OUT_LOGITS, 0, 1, NULL},
     {0},
 };
 

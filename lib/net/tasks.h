@@ -7,6 +7,7 @@
 #define GN2_NET_TASKS_H
 
 #include "net/net.h"
+#include "util/str.h"
 
 /* Where a task reads its own options: `task.<name>.<option>`. */
 typedef struct gn2_task_reader {
@@ -37,12 +38,23 @@ typedef enum gn2_task_form {
     GN2_OUT_VERTICES /* int32_t: pair logits to vertices */
 } gn2_task_form;
 
+/* A column of an output, to be named as a field of score files. */
+typedef struct gn2_task_column {
+    const gn2_config *config;
+    const gn2_hparams *h;
+    int task;
+    int64_t column;
+    int known; /* an output of GN2's own tasks: fields do without the task's name */
+} gn2_task_column;
+
 /* An output a tagger can be asked for: OBJECT.TASK<suffix>. */
 typedef struct gn2_task_output {
     const char *suffix; /* NULL ends a list */
     gn2_task_form form;
     int item;        /* tells `values` which */
     int64_t columns; /* 0: as many as logits */
+    /* Appends the field's name; NULL: score files do not have this output. */
+    void (*field)(const gn2_task_column *c, gn2_text *out_name);
 } gn2_task_output;
 
 /* What its labels are. */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "net/tasks.h"
 #include "tag/tagger.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -13,10 +12,9 @@
 /* ---- the list ---- */
 
 /* Adds an output; `like` has everything but the name, and is copied. */
-static gn2_status add(gn2_tagger *t, const gn2_tag_output *like, const char *prefix,
-                      const char *name, const char *suffix)
+static gn2_status add(gn2_tag_outputs *all, const gn2_tag_output *like,
+                      const char *prefix, const char *name, const char *suffix)
 {
-    gn2_tag_outputs *all = &t->outputs;
     if (all->count == all->capacity) {
         const size_t more = 2 * all->capacity + 16;
         if (!gn2_grow((void **)&all->item, all->count, more, sizeof *all->item))
@@ -31,32 +29,43 @@ static gn2_status add(gn2_tagger *t, const gn2_tag_output *like, const char *pre
 }
 
 /* What every object has, whatever its tasks. */
-static gn2_status add_object(gn2_tagger *t, int object)
+static gn2_status add_object(gn2_tag_outputs *all, int object)
 {
-    const char *prefix = gn2_model_object_name(t->model, object);
+    const char *prefix = gn2_model_object_name(all->model, object);
     gn2_tag_output like = {
         .object = object,
         .rows = object ? GN2_ROWS_CONSTITUENTS : GN2_ROWS_JETS,
-        .columns = t->net->h->out_dim,
+        .columns = all->model->h.out_dim,
         .task = -1,
         .write = object ? gn2_write_tokens : gn2_write_pooled,
     };
-    GN2_TRY(add(t, &like, prefix, "embedding", ""));
+    GN2_TRY(add(all, &like, prefix, "embedding", ""));
     if (object == 0) return GN2_OK;
     like.columns = 1;
     like.write = gn2_write_attention;
-    return add(t, &like, prefix, "attention", "");
+    return add(all, &like, prefix, "attention", "");
 }
 
-static gn2_status add_discriminants(gn2_tagger *t)
+/* MODEL_Db for D_b. */
+static void name_discriminant(const gn2_tag_outputs *all, const gn2_tag_output *output,
+                              int64_t column, gn2_text *out_name)
+{
+    (void)column;
+    gn2_text_format(out_name, "%s_D%s",
+                    gn2_config_str(all->model->config, "model.name"),
+                    all->rules->rule[output->item].name + strlen("D_"));
+}
+
+static gn2_status add_discriminants(gn2_tag_outputs *all)
 {
     gn2_tag_output like = {.rows = GN2_ROWS_JETS,
-                           .task = t->net->h->flavour,
+                           .task = all->model->h.flavour,
                            .columns = 1,
-                           .write = gn2_write_discriminant};
-    for (size_t i = 0; i < t->discriminants.count; i++) {
+                           .write = gn2_write_discriminant,
+                           .field = name_discriminant};
+    for (size_t i = 0; i < all->rules->count; i++) {
         like.item = (int)i;
-        GN2_TRY(add(t, &like, "jets", t->discriminants.rule[i].name, ""));
+        GN2_TRY(add(all, &like, "jets", all->rules->rule[i].name, ""));
     }
     return GN2_OK;
 }
@@ -77,7 +86,7 @@ static const form forms[] = {
 };
 
 /* Names that GN2's own tasks had before tasks had names. */
-static const struct {
+static const struct short_name {
     const char *task, *suffix, *prefix, *name; /* prefix NULL: the object */
 } short_names[] = {
     {"jets_classification", "", NULL, "probabilities"},
@@ -88,14 +97,38 @@ static const struct {
     {"track_vertexing", "_logits", "pairs", "logits"},
 };
 
-/* The row of short_names for an output of a task, −1: it has none. */
-static int find_short_name(const char *task, const char *suffix)
+static const struct short_name *find_short_name(const char *task, const char *suffix)
 {
     for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++)
-        if (strcmp(short_names[i].task, task) == 0 &&
-            strcmp(short_names[i].suffix, suffix) == 0)
-            return (int)i;
-    return -1;
+        if (!strcmp(short_names[i].task, task) &&
+            !strcmp(short_names[i].suffix, suffix))
+            return &short_names[i];
+    return NULL;
+}
+
+static void name_task_field(const gn2_tag_outputs *all, const gn2_tag_output *output,
+                            int64_t column, gn2_text *out_name)
+{
+    const gn2_task_column c = {all->model->config, &all->model->h, output->task, column,
+                               output->known};
+    output->of_task->field(&c, out_name);
+}
+
+/* The short name is shown where there is one; the long one is known as well. */
+static gn2_status add_named(gn2_tag_outputs *all, gn2_tag_output *like)
+{
+    const char *task = all->model->h.task[like->task].name;
+    const char *suffix = like->of_task->suffix;
+    const char *object = gn2_model_object_name(all->model, like->object);
+    const char *prefix = like->rows == GN2_ROWS_PAIRS ? "pairs" : object;
+    const struct short_name *brief = find_short_name(task, suffix);
+    like->known = brief != NULL;
+    if (!brief) return add(all, like, prefix, task, suffix);
+    const char *own = brief->prefix ? brief->prefix : object;
+    GN2_TRY(add(all, like, own, brief->name, ""));
+    gn2_tag_output *output = &all->item[all->count - 1];
+    snprintf(output->alias, sizeof output->alias, "%s.%s%s", prefix, task, suffix);
+    return GN2_OK;
 }
 
 static int32_t rows_of(const gn2_task *task, gn2_task_form which)
@@ -105,27 +138,12 @@ static int32_t rows_of(const gn2_task *task, gn2_task_form which)
     return GN2_ROWS_CONSTITUENTS;
 }
 
-/* The short name is shown where there is one; the long one is known as well. */
-static gn2_status add_task_output(gn2_tagger *t, const gn2_tag_output *like,
-                                  const char *task, const char *suffix)
+static gn2_status add_task(gn2_tag_outputs *all, int k)
 {
-    const char *object = gn2_model_object_name(t->model, like->object);
-    const char *prefix = like->rows == GN2_ROWS_PAIRS ? "pairs" : object;
-    const int i = find_short_name(task, suffix);
-    if (i < 0) return add(t, like, prefix, task, suffix);
-    const char *own = short_names[i].prefix ? short_names[i].prefix : object;
-    GN2_TRY(add(t, like, own, short_names[i].name, ""));
-    gn2_tag_output *output = &t->outputs.item[t->outputs.count - 1];
-    snprintf(output->alias, sizeof output->alias, "%s.%s%s", prefix, task, suffix);
-    return GN2_OK;
-}
-
-static gn2_status add_task(gn2_tagger *t, int k)
-{
-    const gn2_task *task = &t->net->h->task[k];
+    const gn2_task *task = &all->model->h.task[k];
     const gn2_task_output *o = gn2_task_kind_of_f32(task)->outputs;
     for (; o->suffix; o++) {
-        const gn2_tag_output like = {
+        gn2_tag_output like = {
             .object = task->sequence + 1,
             .rows = rows_of(task, o->form),
             .type = forms[o->form].type,
@@ -133,41 +151,83 @@ static gn2_status add_task(gn2_tagger *t, int k)
             .task = k,
             .item = o->item,
             .write = forms[o->form].write,
+            .of_task = o,
+            .field = o->field ? name_task_field : NULL,
         };
-        GN2_TRY(add_task_output(t, &like, task->name, o->suffix));
+        GN2_TRY(add_named(all, &like));
     }
     return GN2_OK;
 }
 
-gn2_status gn2_tag_list_outputs(gn2_tagger *t)
+gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
+                                const gn2_discriminants *rules)
 {
-    for (int k = 0; k < t->net->h->task_count; k++) GN2_TRY(add_task(t, k));
-    if (t->net->h->flavour >= 0) GN2_TRY(add_discriminants(t));
-    for (int object = 0; object <= t->net->h->sequence_count; object++)
-        GN2_TRY(add_object(t, object));
+    const gn2_hparams *h = &model->h;
+    all->model = model;
+    all->rules = rules;
+    for (int k = 0; k < h->task_count; k++) GN2_TRY(add_task(all, k));
+    if (h->flavour >= 0) GN2_TRY(add_discriminants(all));
+    for (int object = 0; object <= h->sequence_count; object++)
+        GN2_TRY(add_object(all, object));
     return GN2_OK;
 }
 
-static gn2_status fail_unknown(const gn2_tagger *t, const char *name)
+void gn2_tag_clear_outputs(gn2_tag_outputs *all)
+{
+    gn2_free(all->item);
+    all->item = NULL;
+    all->count = all->capacity = 0;
+}
+
+static gn2_status fail_unknown(const gn2_tag_outputs *all, const char *name)
 {
     char list[400] = "";
-    for (size_t i = 0; i < t->outputs.count; i++) {
-        const char *known = t->outputs.item[i].name;
+    for (size_t i = 0; i < all->count; i++) {
+        const char *known = all->item[i].name;
         if (strlen(list) + strlen(known) + 2 >= sizeof list) continue;
         strcat(strcat(list, " "), known);
     }
     return gn2_fail(GN2_ERR_NOT_FOUND, "no output '%s'; the model has%s", name, list);
 }
 
-gn2_status gn2_tag_find_output(const gn2_tagger *t, const char *name, int32_t *out_id)
+gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
+                               int32_t *out_id)
 {
-    for (size_t i = 0; i < t->outputs.count; i++)
-        if (strcmp(name, t->outputs.item[i].name) == 0 ||
-            strcmp(name, t->outputs.item[i].alias) == 0) {
+    for (size_t i = 0; i < all->count; i++)
+        if (strcmp(name, all->item[i].name) == 0 ||
+            strcmp(name, all->item[i].alias) == 0) {
             *out_id = (int32_t)i;
             return GN2_OK;
         }
-    return fail_unknown(t, name);
+    return fail_unknown(all, name);
+}
+
+int32_t gn2_tag_first_output(const gn2_tag_outputs *all, int32_t id)
+{
+    const gn2_tag_output *mine = &all->item[id];
+    for (int32_t i = 0; i < id; i++) {
+        const gn2_tag_output *o = &all->item[i];
+        if (o->write == mine->write && o->task == mine->task && o->item == mine->item &&
+            o->object == mine->object)
+            return i;
+    }
+    return id;
+}
+
+const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id)
+{
+    const gn2_tag_output *output = &all->item[id];
+    if (output->write != gn2_write_discriminant) return NULL;
+    return &all->rules->rule[output->item];
+}
+
+int32_t gn2_tag_probabilities(const gn2_tag_outputs *all)
+{
+    const int flavour = all->model->h.flavour;
+    for (size_t i = 0; flavour >= 0 && i < all->count; i++)
+        if (all->item[i].task == flavour && all->item[i].write == gn2_write_softmax)
+            return (int32_t)i;
+    return -1;
 }
 
 /* ---- checks ---- */

@@ -8,8 +8,12 @@
 #define GN2_TAG_OUTPUTS_H
 
 #include "net/jets.h"
+#include "net/model.h"
+#include "net/tasks.h"
+#include "tag/discriminant.h"
 
 typedef struct gn2_tag_output gn2_tag_output;
+typedef struct gn2_tag_outputs gn2_tag_outputs;
 
 /* One call's outputs, checked. */
 typedef struct gn2_tag_call {
@@ -32,6 +36,9 @@ typedef struct gn2_tag_writing {
 } gn2_tag_writing;
 
 typedef void (*gn2_tag_writer)(const gn2_tag_writing *w);
+/* Appends the name that a column of an output has in score files. */
+typedef void (*gn2_tag_namer)(const gn2_tag_outputs *all, const gn2_tag_output *output,
+                              int64_t column, gn2_text *out_name);
 
 struct gn2_tag_output {
     char name[160], alias[160]; /* alias empty: no other name */
@@ -41,17 +48,30 @@ struct gn2_tag_output {
     int task; /* head it needs, −1: none */
     int item; /* what the writer wants to know, e.g. which discriminant */
     gn2_tag_writer write;
+    const gn2_task_output *of_task; /* its row in the task's kind */
+    int known;                      /* has a short name */
+    gn2_tag_namer field;            /* NULL: score files do not have it */
 };
 
-typedef struct gn2_tag_outputs {
+struct gn2_tag_outputs {
+    const gn2_model *model; /* both borrowed */
+    const gn2_discriminants *rules;
     gn2_tag_output *item;
     size_t count, capacity;
-} gn2_tag_outputs;
+};
 
-/* Lists what a tagger with its net and rules can give. */
-gn2_status gn2_tag_list_outputs(gn2_tagger *tagger);
-gn2_status gn2_tag_find_output(const gn2_tagger *tagger, const char *name,
+/* Lists what can be asked of a model with these discriminants. */
+gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
+                                const gn2_discriminants *rules);
+void gn2_tag_clear_outputs(gn2_tag_outputs *all);
+gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
                                int32_t *out_id);
+/* Number of the first output that is the same under another name, or `id`. */
+int32_t gn2_tag_first_output(const gn2_tag_outputs *all, int32_t id);
+/* Rule of a discriminant, NULL for other outputs; and the number of the probabilities
+ * that discriminants are made of, −1: there are none. */
+const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id);
+int32_t gn2_tag_probabilities(const gn2_tag_outputs *all);
 
 /* Checks ids, types, pointers, strides and capacities; sets call->tasks. */
 gn2_status gn2_tag_check_outputs(gn2_tag_call *call);

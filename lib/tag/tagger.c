@@ -66,7 +66,7 @@ static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
     t->unit_check = read_unit_check(t->model);
     GN2_TRY(gn2_discriminants_read(t->model->config, config, &t->discriminants));
     GN2_TRY(gn2_model_net(t->model, &t->product, &t->net));
-    GN2_TRY(gn2_tag_list_outputs(t));
+    GN2_TRY(gn2_tag_list_outputs(&t->outputs, t->model, &t->discriminants));
     return set_workers(t, threads ? (int32_t)threads : gn2_cpu_available());
 }
 
@@ -93,7 +93,7 @@ void gn2_tag_delete(gn2_tagger *t)
     gn2_binding_clear(&t->binding);
     gn2_input_clear(&t->input);
     gn2_free(t->chunks);
-    gn2_free(t->outputs.item);
+    gn2_tag_clear_outputs(&t->outputs);
     gn2_model_unref(t->model);
     gn2_free(t);
 }

@@ -119,7 +119,7 @@ static float *probabilities(gn2_model *model, const toy *data,
     assert_ok(gn2_model_net(model, &t->product, &t->net));
     gn2_output out = {
         .struct_size = sizeof out, .data = p, .capacity = data->jets.count};
-    assert_ok(gn2_tag_find_output(t, "jets.probabilities", &out.id));
+    assert_ok(gn2_tag_find_output(&t->outputs, "jets.probabilities", &out.id));
     assert_ok(gn2_tag_run(t, &data->jets, &out, 1));
     gn2_tag_delete(t);
     gn2_config_delete(config);

@@ -158,7 +158,7 @@ static scores tag(const fixture *f)
         out[i] = (gn2_output){.struct_size = sizeof out[i],
                               .data = to[i],
                               .capacity = i < 2 ? jets : rows};
-        assert_ok(gn2_tag_find_output(tagger, names[i], &out[i].id));
+        assert_ok(gn2_tag_find_output(&tagger->outputs, names[i], &out[i].id));
     }
     assert_ok(gn2_tag_run(tagger, &v->jets, out, 4));
     gn2_tag_delete(tagger);

@@ -113,8 +113,8 @@ static void tag(gn2_model *model, const gn2_trainer *t, const toy *data, float *
         {.struct_size = sizeof *out, .data = jets, .capacity = JETS},
         {.struct_size = sizeof *out, .data = pairs, .capacity = pair_count}};
     assert_ok(gn2_tag_new(model, t->config, &tagger));
-    assert_ok(gn2_tag_find_output(tagger, "jets.logits", &out[0].id));
-    assert_ok(gn2_tag_find_output(tagger, "pairs.logits", &out[1].id));
+    assert_ok(gn2_tag_find_output(&tagger->outputs, "jets.logits", &out[0].id));
+    assert_ok(gn2_tag_find_output(&tagger->outputs, "pairs.logits", &out[1].id));
     assert_ok(gn2_tag_run(tagger, &data->jets, out, 2));
     gn2_tag_delete(tagger);
 }
