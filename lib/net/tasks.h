@@ -103,6 +103,7 @@ const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task);
 /* Number of a kind in the table, −1 if there is none of that name. */
 int gn2_task_kind_find(const char *name);
 
-extern const R(gn2_task_kind) R(gn2_kind_classification), R(gn2_kind_vertexing);
+extern const R(gn2_task_kind) R(gn2_kind_classification), R(gn2_kind_vertexing),
+    R(gn2_kind_regression);
 
 #endif
