@@ -225,10 +225,11 @@ static gn2_status tag_batch(tag_program *t, const gn2_jets *jets,
                             const gn2_labels *labels, float *p)
 {
     const int64_t classes = (int64_t)gn2_model_class_count(t->model);
+    const gn2_label *flavour = gn2_labels_find(labels, "jets_classification");
     float *d_b = t->d_b + t->count;
     TRY(gn2_tagger_flavour(t->tagger, jets, p, d_b));
     for (int64_t i = 0; i < jets->count; i++)
-        t->flavour[t->count + i] = labels->flavour ? labels->flavour[i] : -1;
+        t->flavour[t->count + i] = flavour ? ((const int32_t *)flavour->data)[i] : -1;
     for (int64_t i = 0; i < jets->count && t->count + i < t->print; i++)
         print_scores(t, p + i * classes, t->count + i);
     if (t->writer) TRY(write_scores(t, jets));

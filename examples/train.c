@@ -141,15 +141,23 @@ static int read_command_line(train_program *t, int argc, char **argv)
 
 /* ---- progress ---- */
 
+/* Name of task i, as the table of validation results has it. */
+static const char *task_name(const train_program *t, size_t i)
+{
+    gn2_task_info info = {.struct_size = sizeof info};
+    return gn2_model_task_info(t->model, i, &info) ? "?" : info.name;
+}
+
 static void print_step(const train_program *t, const gn2_progress *p)
 {
     const gn2_step_stats *s = p->stats;
-    fprintf(stderr,
-            "%sepoch %lld/%lld  step %lld/%lld  loss %.4f (jets %.4f, origin %.4f, "
-            "vertex %.4f)  lr %.2e  %.0f jets/s%s",
+    fprintf(stderr, "%sepoch %lld/%lld  step %lld/%lld  loss %.4f (",
             t->terminal ? "\r" : "", (long long)p->epoch + 1, (long long)p->epochs,
-            (long long)p->step, (long long)p->steps, s->loss, s->loss_jets,
-            s->loss_origin, s->loss_vertex, s->learning_rate,
+            (long long)p->step, (long long)p->steps, s->loss);
+    for (int32_t i = 0; i < s->task_count; i++)
+        fprintf(stderr, "%s%s %.4f", i ? ", " : "", task_name(t, (size_t)i),
+                s->task_losses[i]);
+    fprintf(stderr, ")  lr %.2e  %.0f jets/s%s", s->learning_rate,
             (double)t->jets / p->seconds, t->terminal ? "\033[K" : "\n");
 }
 
@@ -163,18 +171,24 @@ static void show_step(train_program *t, const gn2_progress *p)
     print_step(t, p);
 }
 
+static void print_head(const train_program *t, const gn2_metrics *m)
+{
+    printf("epoch     loss");
+    for (int32_t i = 0; i < m->task_count; i++)
+        printf(" %19s", task_name(t, (size_t)i));
+    printf("  AUC b-l  AUC b-c rej. l@77 rej. c@77\n");
+}
+
 static void show_epoch(train_program *t, const gn2_progress *p)
 {
     const gn2_metrics *m = p->validation;
     if (t->terminal && !t->quiet) fprintf(stderr, "\r\033[K");
     if (!m) return;
-    if (t->last.jets == 0)
-        printf("epoch     loss     jets   origin   vertex accuracy  AUC b-l  AUC b-c "
-               "rej. l@77 rej. c@77\n");
+    if (t->last.jets == 0) print_head(t, m);
     t->last = *m;
-    printf("%5lld %8.4f %8.4f %8.4f %8.4f %8.4f %8.4f %8.4f %9.4g %9.4g\n",
-           (long long)p->epoch + 1, m->loss, m->loss_jets, m->loss_origin,
-           m->loss_vertex, m->accuracy, m->auc_b_light, m->auc_b_c, m->rejection[2][0],
+    printf("%5lld %8.4f", (long long)p->epoch + 1, m->loss);
+    for (int32_t i = 0; i < m->task_count; i++) printf(" %19.4f", m->task_losses[i]);
+    printf(" %8.4f %8.4f %9.4g %9.4g\n", m->auc_b_light, m->auc_b_c, m->rejection[2][0],
            m->rejection[2][1]);
     fflush(stdout);
 }

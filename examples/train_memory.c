@@ -88,7 +88,12 @@ int main(int argc, char **argv)
                            .features = b.features[0],
                            .sequence_count = 1,
                            .sequences = &sequence};
-    const gn2_labels labels = {.struct_size = sizeof labels, .flavour = b.flavour};
+    const gn2_label flavour = {.struct_size = sizeof flavour,
+                               .name = "jets_classification",
+                               .data = b.flavour,
+                               .type = GN2_DATA_I32};
+    const gn2_labels labels = {
+        .struct_size = sizeof labels, .label_count = 1, .labels = &flavour};
     gn2_step_stats stats = {.struct_size = sizeof stats};
     double first = 0;
     for (int64_t i = 0; i < steps; i++) {

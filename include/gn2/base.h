@@ -164,6 +164,10 @@ GN2_API void gn2_set_log(gn2_log_fn fn, void *user);
  */
 GN2_API void gn2_get_log(gn2_log_fn *out_fn, void **out_user);
 
+/** Types of the elements of an array. */
+#define GN2_DATA_F32 1 /**< float */
+#define GN2_DATA_I32 2 /**< int32_t */
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,22 +24,49 @@ extern "C" {
 /** A source of batches. */
 typedef struct gn2_dataset gn2_dataset;
 
-/** Truth of the jets of a batch, rows as in the gn2_jets beside it. */
+/**
+ * Labels of one task, or the weights of its rows. Rows are those of the task's object:
+ * jets (B), or all rows of its constituent type, valid or not, as in gn2_sequence.
+ */
+typedef struct gn2_label {
+    uint32_t struct_size; /**< sizeof(gn2_label) */
+    uint32_t flags;       /**< zero */
+    const char *name; /**< the task, "jets_classification", or "TASK.sample_weight" */
+    const void *data; /**< (rows, columns), one row behind the other. Classes: index,
+                           −1 = not labelled (constituents: any negative number);
+                           vertices: negative = in none; targets: NaN = none;
+                           weights: finite, not negative. NULL = not given */
+    int32_t type;     /**< ::GN2_DATA_I32 for classes and vertices, ::GN2_DATA_F32 for
+                           targets and weights */
+    int32_t columns;  /**< targets a row; 0 counts as 1 */
+    uint64_t reserved[3]; /**< zero */
+} gn2_label;
+
+/** Truth of the jets of a batch, by task. */
 typedef struct gn2_labels {
-    uint32_t struct_size;   /**< sizeof(gn2_labels) */
-    uint32_t flags;         /**< zero */
-    const int32_t *flavour; /**< (B) class index; −1 = not labelled */
-    const int32_t *origin;  /**< per row of the origin task's sequence, or NULL;
-                                 negative = ignored */
-    const int32_t *vertex;  /**< per row of the vertexing task's sequence, or NULL;
-                                 negative = in no vertex */
-    uint64_t reserved[4];   /**< zero */
+    uint32_t struct_size;    /**< sizeof(gn2_labels) */
+    uint32_t flags;          /**< zero */
+    uint32_t label_count;    /**< elements of `labels`, each name once */
+    uint32_t unused;         /**< zero */
+    const gn2_label *labels; /**< array, or NULL with label_count 0 */
+    int64_t label_stride;    /**< bytes from one to the next; 0 = the struct_size of the
+                                  first */
+    uint64_t reserved[4];    /**< zero */
 } gn2_labels;
+
+/**
+ * The label of a name, as gn2_dataset_next() gave it.
+ * @return borrowed from `labels`; NULL if there is none of that name, or for NULL.
+ * @thread Safe. @since 0.1
+ */
+GN2_API const gn2_label *gn2_labels_find(const gn2_labels *labels, const char *name);
 
 /** What a dataset holds. */
 typedef struct gn2_dataset_info {
     uint32_t struct_size; /**< sizeof(gn2_dataset_info), set by the caller */
-    uint32_t has_labels;  /**< 1 when flavour labels were found */
+    uint32_t has_labels;  /**< 1 when labels were found of the task that classifies jets
+                               into `model.classes`; without such a task, of every
+                               task */
     int64_t jet_count;    /**< jets used */
     int64_t batch_count;  /**< batches an epoch */
     int64_t batch_size;   /**< jets a batch */

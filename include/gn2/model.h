@@ -141,6 +141,31 @@ GN2_API gn2_status gn2_model_param_get(const gn2_model *model, const char *name,
 GN2_API gn2_status gn2_model_param_set(gn2_model *model, const char *name,
                                        const float *data, size_t count);
 
+/** What gn2_model_task_info() says of a task. */
+typedef struct gn2_task_info {
+    uint32_t struct_size;  /**< sizeof(gn2_task_info), set by the caller */
+    uint32_t flags;        /**< zero */
+    const char *name;      /**< "jets_classification" */
+    const char *kind;      /**< "classification", … (`task.NAME.kind`) */
+    const char *object;    /**< "jets" or the constituent type */
+    int64_t columns;       /**< logits a row */
+    int32_t label_type;    /**< ::GN2_DATA_I32 classes or vertices, ::GN2_DATA_F32
+                                targets */
+    int32_t label_columns; /**< values a label has */
+    uint64_t reserved[4];  /**< zero */
+} gn2_task_info;
+
+/** Number of tasks (`model.tasks`); 0 for NULL. @since 0.1 */
+GN2_API size_t gn2_model_task_count(const gn2_model *model);
+
+/**
+ * Describes task `index`, in the order of `model.tasks`.
+ * @param[in,out] out_info struct_size set by the caller; strings are the model's
+ * @return GN2_OK, GN2_ERR_INVALID_ARG (NULL, index), GN2_ERR_ABI. @since 0.1
+ */
+GN2_API gn2_status gn2_model_task_info(const gn2_model *model, size_t index,
+                                       gn2_task_info *out_info);
+
 /** Number of jet classes; 0 for NULL. @since 0.1 */
 GN2_API size_t gn2_model_class_count(const gn2_model *model);
 

@@ -57,10 +57,6 @@ typedef struct gn2_jets {
     uint64_t reserved[4];          /**< zero */
 } gn2_jets;
 
-/** Types of the elements of an array. */
-#define GN2_DATA_F32 1 /**< float */
-#define GN2_DATA_I32 2 /**< int32_t */
-
 /** Where one output of a call goes. */
 typedef struct gn2_output {
     uint32_t struct_size; /**< sizeof(gn2_output) */

@@ -24,47 +24,75 @@ typedef struct gn2_trainer gn2_trainer;
 
 /** Outcome of one optimiser step; losses are already times their weights. */
 typedef struct gn2_step_stats {
-    uint32_t struct_size; /**< sizeof(gn2_step_stats), set by the caller */
-    uint32_t flags;       /**< zero */
-    int64_t step;         /**< steps done, this one included */
-    int64_t jets;         /**< jets of the batch */
-    int64_t tokens;       /**< constituents and registers of the batch */
-    double loss;          /**< total, before the update */
-    double loss_jets;     /**< jet classification */
-    double loss_origin;   /**< track origin; 0 if the task is off */
-    double loss_vertex;   /**< vertexing; 0 if the task is off */
-    double learning_rate; /**< used by this update, before multipliers */
-    double beta1;         /**< AdamW β1 or SGD momentum used by this update */
-    double gradient_norm; /**< L2, before clipping */
-    uint64_t reserved[4]; /**< zero */
+    uint32_t struct_size;      /**< sizeof(gn2_step_stats), set by the caller */
+    uint32_t flags;            /**< zero */
+    int64_t step;              /**< steps done, this one included */
+    int64_t jets;              /**< jets of the batch */
+    int64_t tokens;            /**< constituents and registers of the batch */
+    double loss;               /**< total, before the update */
+    const double *task_losses; /**< (task_count), in the order of `model.tasks`; the
+                                    trainer's, until its next call */
+    int32_t task_count;        /**< tasks of the model */
+    uint32_t unused;           /**< zero */
+    double learning_rate;      /**< used by this update, before multipliers */
+    double beta1;              /**< AdamW β1 or SGD momentum used by this update */
+    double gradient_norm;      /**< L2, before clipping */
+    uint64_t reserved[4];      /**< zero */
 } gn2_step_stats;
 
 /** b-efficiencies of gn2_metrics::rejection. */
 #define GN2_WORKING_POINTS 4 /**< 65 %, 70 %, 77 %, 85 % */
 
+/** A figure of merit. This struct does not grow. */
+typedef struct gn2_metric {
+    const char *name; /**< see gn2_metrics; the trainer's */
+    double value;     /**< NaN where the sample tells nothing of it */
+} gn2_metric;
+
 /**
- * Quality of a model on a dataset. Rejections are 1/efficiency at fixed
- * b-efficiency with the model's default D_b, one row a working point, columns
- * light, c, tau; Inf when no jet passes, NaN when the sample has no such jet.
+ * Quality of a model on a dataset. What every model has is told by name in `metrics`:
+ * - of each task `TASK.accuracy` (classification: share of labelled rows whose largest
+ *   probability is right), `TASK.pair_efficiency` and `TASK.pair_purity` (vertexing:
+ * true pairs of constituents that were found, found ones that are true), `TASK.mae`,
+ *   `TASK.rmse`, `TASK.bias` (regressions, in the target's units), `TASK.pull_rms`
+ *   (gaussian_regression)
+ * - of each discriminant D and class `D.auc_CLASS` (area under the ROC curve of its
+ * signal against the class), `D.cut_77` and `D.rejection_77_CLASS` (likewise 65, 70,
+ * 85)
+ *
+ * Rejections are 1/efficiency at fixed efficiency of the signal: Inf when no jet
+ * passes, NaN when the sample has no such jet. The fields behind `metrics` are those of
+ * b-tagging with the model's D_b, NaN for models without: one row a working point,
+ * columns light, c, tau (classes ujets, cjets, taujets).
  */
 typedef struct gn2_metrics {
-    uint32_t struct_size;   /**< sizeof(gn2_metrics), set by the caller */
-    uint32_t flags;         /**< zero */
-    int64_t jets;           /**< jets evaluated */
-    double loss;            /**< mean of the batches' totals */
-    double loss_jets;       /**< jet classification, times its weight */
-    double loss_origin;     /**< track origin, times its weight */
-    double loss_vertex;     /**< vertexing, times its weight */
-    double accuracy;        /**< share of jets whose largest probability is right */
-    double auc_b_light;     /**< area under the ROC curve of D_b, b against light */
-    double auc_b_c;         /**< the same, b against c */
-    double origin_accuracy; /**< share of labelled tracks with the right origin */
-    double pair_efficiency; /**< true track pairs found by the vertexing */
-    double pair_purity;     /**< found track pairs that are true */
+    uint32_t struct_size; /**< sizeof(gn2_metrics), set by the caller */
+    uint32_t flags;       /**< zero */
+    int64_t jets;         /**< jets evaluated */
+    double loss;          /**< mean of the batches' totals */
+    const double
+        *task_losses;          /**< (task_count) times the weights, in the order of
+                                    `model.tasks`; NaN without labels, which `loss` then
+                                    leaves out. The trainer's, until it evaluates again */
+    int32_t task_count;        /**< tasks of the model */
+    uint32_t unused;           /**< zero */
+    int64_t metric_count;      /**< elements of `metrics` */
+    const gn2_metric *metrics; /**< borrowed as task_losses is */
+    double auc_b_light;        /**< area under the ROC curve of D_b, b against light */
+    double auc_b_c;            /**< the same, b against c */
     double cut[GN2_WORKING_POINTS];          /**< cut on D_b */
     double rejection[GN2_WORKING_POINTS][3]; /**< light, c, tau */
     uint64_t reserved[4];                    /**< zero */
 } gn2_metrics;
+
+/**
+ * A metric by name, NaN if there is none.
+ * @param[out] out_value the value
+ * @return GN2_OK; GN2_ERR_NOT_FOUND (the message lists the names);
+ *   GN2_ERR_INVALID_ARG; GN2_ERR_ABI. @thread Safe. @since 0.1
+ */
+GN2_API gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name,
+                                    double *out_value);
 
 /** Where a run stands, given to the callback of gn2_trainer_fit(). */
 typedef struct gn2_progress {

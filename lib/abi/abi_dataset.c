@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of dataset.h: checks, then data/dataset.h does the work. */
 #include <gn2/dataset.h>
+#include <string.h>
 
 #include "abi/jets.h"
 #include "data/dataset.h"
@@ -28,14 +29,13 @@ gn2_status gn2_dataset_from_arrays(const gn2_jets *jets, const gn2_labels *label
                                    const gn2_config *config, gn2_dataset **out_dataset)
 {
     gn2_jets_view view;
-    gn2_labels mine;
+    gn2_labels_view mine;
     GN2_REQUIRE(out_dataset);
     *out_dataset = NULL;
     GN2_REQUIRE(jets);
     GN2_TRY(gn2_jets_read(&view, jets));
-    if (labels)
-        GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &mine, labels));
-    return gn2_dataset_arrays_impl(&view.jets, labels ? &mine : NULL, config,
+    if (labels) GN2_TRY(gn2_labels_read(&mine, labels));
+    return gn2_dataset_arrays_impl(&view.jets, labels ? &mine.labels : NULL, config,
                                    out_dataset);
 }
 
@@ -77,6 +77,19 @@ gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
     gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets);
     if (out_labels) gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels);
     return GN2_OK;
+}
+
+const gn2_label *gn2_labels_find(const gn2_labels *labels, const char *name)
+{
+    if (!labels || !name || !labels->labels) return NULL;
+    const char *at = (const char *)labels->labels;
+    const int64_t own = labels->labels->struct_size;
+    for (uint32_t i = 0; i < labels->label_count; i++) {
+        const gn2_label *label = (const void *)at;
+        if (label->name && strcmp(label->name, name) == 0) return label;
+        at += labels->label_stride ? labels->label_stride : own;
+    }
+    return NULL;
 }
 
 gn2_status gn2_dataset_reset(gn2_dataset *dataset, int64_t epoch, int64_t batch)

@@ -8,6 +8,7 @@
 #include "abi/guard.h"
 #include "io/model_file.h"
 #include "net/model.h"
+#include "net/tasks.h"
 #include "tag/discriminant.h"
 #include "util/alloc.h"
 
@@ -158,6 +159,34 @@ gn2_status gn2_model_param_set(gn2_model *model, const char *name, const float *
             return gn2_fail(GN2_ERR_NUMERIC, "tensor '%s': value %zu is %g", name, i,
                             (double)data[i]);
     memcpy(model->weights + t->offset, data, count * sizeof *data);
+    return GN2_OK;
+}
+
+size_t gn2_model_task_count(const gn2_model *model)
+{
+    return model ? (size_t)model->h.task_count : 0;
+}
+
+gn2_status gn2_model_task_info(const gn2_model *model, size_t index,
+                               gn2_task_info *out_info)
+{
+    GN2_REQUIRE(model);
+    GN2_REQUIRE(out_info);
+    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_task_info), out_info));
+    GN2_CHECK(index < gn2_model_task_count(model), "%s: index %zu of %zu tasks",
+              __func__, index, gn2_model_task_count(model));
+    const gn2_task *task = &model->h.task[index];
+    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(task);
+    const gn2_task_info mine = {
+        .struct_size = sizeof mine,
+        .name = task->name,
+        .kind = kind->name,
+        .object = gn2_model_object_name(model, task->sequence + 1),
+        .columns = gn2_task_columns(task),
+        .label_type = kind->label == GN2_LABEL_TARGETS ? GN2_DATA_F32 : GN2_DATA_I32,
+        .label_columns = (int32_t)task->targets,
+    };
+    gn2_guard_out(GN2_GUARD(gn2_task_info), out_info, &mine);
     return GN2_OK;
 }
 

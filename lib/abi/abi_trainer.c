@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of trainer.h: checks, then train/trainer.h does the work. */
+#include <math.h>
+#include <string.h>
+
 #include "abi/guard.h"
 #include "abi/jets.h"
 #include "data/dataset.h"
 #include "io/model_file.h"
+#include "net/labels.h"
 #include "train/trainer.h"
 
 /* As GN2_TRY_HELD(), for what the callback of gn2_trainer_fit() may do too. */
@@ -45,15 +49,17 @@ gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
                             const gn2_labels *labels, gn2_step_stats *out_stats)
 {
     gn2_jets_view view;
-    gn2_labels mine;
+    gn2_labels_view mine;
     gn2_step_stats stats;
     GN2_REQUIRE(trainer);
     GN2_REQUIRE(jets);
     GN2_REQUIRE(labels);
     GN2_TRY(gn2_jets_read(&view, jets));
-    GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &mine, labels));
+    GN2_TRY(gn2_labels_read(&mine, labels));
+    GN2_TRY(gn2_labels_check_names(&trainer->model->h, &mine.labels));
     if (out_stats) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_step_stats), out_stats));
-    GN2_TRY_HELD(&trainer->use, gn2_train_step(trainer, &view.jets, &mine, &stats));
+    GN2_TRY_HELD(&trainer->use,
+                 gn2_train_step(trainer, &view.jets, &mine.labels, &stats));
     if (out_stats) gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats);
     return GN2_OK;
 }
@@ -166,4 +172,26 @@ gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,
     GN2_TRY(gn2_jets_read(&view, jets));
     TRY_BETWEEN(&trainer->use, gn2_train_probe(trainer, &view.jets, fn, user));
     return GN2_OK;
+}
+
+gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name,
+                            double *out_value)
+{
+    gn2_metrics mine;
+    char list[400] = "";
+    GN2_REQUIRE(out_value);
+    *out_value = (double)NAN;
+    GN2_REQUIRE(metrics);
+    GN2_REQUIRE(name);
+    GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_metrics), &mine, metrics));
+    for (int64_t i = 0; i < mine.metric_count; i++) {
+        const char *known = mine.metrics[i].name;
+        if (strcmp(known, name) == 0) {
+            *out_value = mine.metrics[i].value;
+            return GN2_OK;
+        }
+        if (strlen(list) + strlen(known) + 2 < sizeof list)
+            strcat(strcat(list, " "), known);
+    }
+    return gn2_fail(GN2_ERR_NOT_FOUND, "no metric '%.100s'; there are%s", name, list);
 }

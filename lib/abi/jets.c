@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "abi/jets.h"
 
+#include <string.h>
+
 gn2_status gn2_jets_read(gn2_jets_view *view, const gn2_jets *theirs)
 {
     GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_jets), &view->jets, theirs));
@@ -16,5 +18,38 @@ gn2_status gn2_jets_read(gn2_jets_view *view, const gn2_jets *theirs)
                                 view->jets.sequence_stride, (int64_t)i));
     view->jets.sequences = view->sequence;
     view->jets.sequence_stride = 0;
+    return GN2_OK;
+}
+
+static gn2_status check_name(const gn2_labels_view *view, uint32_t index)
+{
+    const char *name = view->label[index].name;
+    if (!name) return gn2_fail(GN2_ERR_INVALID_ARG, "labels[%u].name is NULL", index);
+    for (uint32_t i = 0; i < index; i++)
+        if (strcmp(view->label[i].name, name) == 0)
+            return gn2_fail(GN2_ERR_INVALID_ARG, "labels: '%s' occurs twice", name);
+    return GN2_OK;
+}
+
+gn2_status gn2_labels_read(gn2_labels_view *view, const gn2_labels *theirs)
+{
+    GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &view->labels, theirs));
+    const uint32_t count = view->labels.label_count;
+    if (count > 2 * GN2_MAX_TASKS)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "labels: label_count = %u, at most %d",
+                        count, 2 * GN2_MAX_TASKS);
+    if (view->labels.unused)
+        return gn2_fail(GN2_ERR_ABI, "gn2_labels.unused = %u: set it to 0",
+                        view->labels.unused);
+    if (count && !view->labels.labels)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "labels: labels is NULL");
+    for (uint32_t i = 0; i < count; i++) {
+        GN2_TRY(gn2_guard_in_at(GN2_GUARD_IN(gn2_label, reserved), &view->label[i],
+                                view->labels.labels, view->labels.label_stride,
+                                (int64_t)i));
+        GN2_TRY(check_name(view, i));
+    }
+    view->labels.labels = view->label;
+    view->labels.label_stride = (int64_t)sizeof view->label[0];
     return GN2_OK;
 }

@@ -82,9 +82,20 @@ void gn2_dataset_free_impl(gn2_dataset *d)
     gn2_free(d);
 }
 
+/* Of the task into model.classes; without one, of every task. */
+static int has_labels(const gn2_dataset *d)
+{
+    for (int k = 0; k < d->schema.h.task_count; k++) {
+        const int32_t label = gn2_schema_label(&d->schema, k);
+        const int wanted = d->schema.h.flavour < 0 || d->schema.h.flavour == k;
+        if (wanted && !d->source->shape.label[label].columns) return 0;
+    }
+    return 1;
+}
+
 void gn2_dataset_info_impl(const gn2_dataset *d, gn2_dataset_info *out_info)
 {
-    out_info->has_labels = d->source->shape.has_flavour ? 1 : 0;
+    out_info->has_labels = has_labels(d) ? 1 : 0;
     out_info->jet_count = gn2_sampler_jet_count(d->sampler);
     out_info->batch_count = gn2_sampler_batch_count(d->sampler);
     out_info->batch_size = gn2_sampler_batch_size(d->sampler);
@@ -103,15 +114,24 @@ static void view_sequences(gn2_dataset *d, const gn2_rows *rows)
     }
 }
 
-static void view_labels(const gn2_rows *rows, gn2_labels *out_labels)
+static void view_labels(gn2_dataset *d, const gn2_rows *rows, gn2_labels *out_labels)
 {
-    const gn2_rows_shape *shape = &rows->shape;
-    *out_labels = (gn2_labels){.struct_size = (uint32_t)sizeof *out_labels};
-    if (shape->has_flavour) out_labels->flavour = rows->flavour;
-    if (shape->origin_part >= 0)
-        out_labels->origin = rows->part[shape->origin_part].origin;
-    if (shape->vertex_part >= 0)
-        out_labels->vertex = rows->part[shape->vertex_part].vertex;
+    uint32_t count = 0;
+    memset(d->label, 0, sizeof d->label);
+    for (int32_t k = 0; k < rows->shape.label_count; k++) {
+        const gn2_label_column *label = &d->schema.label[k];
+        if (!rows->shape.label[k].columns) continue;
+        d->label[count++] =
+            (gn2_label){.struct_size = (uint32_t)sizeof d->label[0],
+                        .name = label->name,
+                        .data = rows->label[k],
+                        .type = label->real ? GN2_DATA_F32 : GN2_DATA_I32,
+                        .columns = label->columns};
+    }
+    *out_labels = (gn2_labels){.struct_size = (uint32_t)sizeof *out_labels,
+                               .label_count = count,
+                               .labels = d->label,
+                               .label_stride = (int64_t)sizeof d->label[0]};
 }
 
 static void view(gn2_dataset *d, const gn2_rows *rows, gn2_jets *out_jets,
@@ -125,7 +145,7 @@ static void view(gn2_dataset *d, const gn2_rows *rows, gn2_jets *out_jets,
                            .row_stride = rows->shape.columns,
                            .sequences = d->sequence,
                            .sequence_stride = (int64_t)sizeof d->sequence[0]};
-    if (out_labels) view_labels(rows, out_labels);
+    if (out_labels) view_labels(d, rows, out_labels);
 }
 
 static gn2_status fetch(gn2_dataset *d, const gn2_rows **out_rows)

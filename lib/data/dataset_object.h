@@ -17,6 +17,7 @@ struct gn2_dataset {
     gn2_rows rows;        /* a batch, without a reader; and the empty one */
     int64_t epoch, batch; /* the next one given out */
     gn2_sequence sequence[GN2_MAX_PARTS];
+    gn2_label label[GN2_MAX_LABELS];
     _Atomic int64_t memory;
 };
 

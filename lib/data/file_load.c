@@ -5,6 +5,8 @@
  */
 #include "data/source_file.h"
 
+#include <math.h>
+
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -43,18 +45,73 @@ static gn2_status fail_number(const decoder *d, int64_t input, int64_t row,
     return gn2_fail(GN2_ERR_NUMERIC, "%s: not a finite number", where);
 }
 
-static gn2_status fail_label(const decoder *d, const gn2_column *column, int64_t row,
-                             int64_t slot, const char *record)
+static gn2_status fail_label(const decoder *d, int32_t k, const gn2_column *column,
+                             int64_t row, int64_t slot, const char *record)
 {
     char where[GN2_ERROR_SIZE];
+    const gn2_label_column *label = &d->schema->label[k];
     const long long value = (long long)column->to_int(record + column->offset);
     locate(d, column->name, row, slot, where);
-    const char *name = slot < 0 ? gn2_label_map_name(&d->file->flavours, value) : NULL;
+    const char *name = label->object == 0 && label->classes_key[0]
+                           ? gn2_label_map_name(&d->file->map[k], value)
+                           : NULL;
     if (!name)
         return gn2_fail(GN2_ERR_FORMAT, "%s: label %lld is out of range", where, value);
-    return gn2_fail(GN2_ERR_FORMAT,
-                    "%s: label %lld is '%s', which is not in model.classes", where,
-                    value, name);
+    return gn2_fail(GN2_ERR_FORMAT, "%s: label %lld is '%s', which is not in %s", where,
+                    value, name, label->classes_key);
+}
+
+static gn2_status fail_real(const decoder *d, const gn2_column *column, int64_t row,
+                            int64_t slot, float value)
+{
+    char where[GN2_ERROR_SIZE];
+    locate(d, column->name, row, slot, where);
+    return gn2_fail(GN2_ERR_FORMAT, "%s: %g can be no target or weight", where,
+                    (double)value);
+}
+
+/* ---- labels ---- */
+
+/* Targets may be NaN: there is none. */
+static gn2_status decode_reals(const decoder *d, int32_t k, const char *record,
+                               float *out, int64_t row, int64_t slot)
+{
+    const gn2_label_column *label = &d->schema->label[k];
+    for (int32_t i = 0; i < label->columns; i++) {
+        const gn2_column *column = &d->file->label[k][i];
+        out[i] = column->to_float(record + column->offset);
+        const int bad =
+            label->weight ? !(out[i] >= 0 && isfinite(out[i])) : isinf(out[i]);
+        if (bad) return fail_real(d, column, row, slot, out[i]);
+    }
+    return GN2_OK;
+}
+
+static gn2_status decode_number(const decoder *d, int32_t k, const char *record,
+                                int32_t *out, int64_t row, int64_t slot)
+{
+    const gn2_label_column *label = &d->schema->label[k];
+    const gn2_column *column = &d->file->label[k][0];
+    int64_t value = column->to_int(record + column->offset);
+    if (label->object == 0 && label->classes_key[0])
+        value = gn2_label_map_find(&d->file->map[k], value);
+    if (value < label->least || value > label->most)
+        return fail_label(d, k, column, row, slot, record);
+    *out = (int32_t)value;
+    return GN2_OK;
+}
+
+/* Labels of a record to row `at` of the table. */
+static gn2_status decode_labels(const decoder *d, const char *record, int64_t at,
+                                int64_t row, int64_t slot)
+{
+    for (int32_t k = 0; k < d->schema->label_count; k++) {
+        if (d->schema->label[k].object != d->object || !d->rows->label[k]) continue;
+        void *out = gn2_rows_label_at(d->rows, k, at);
+        GN2_TRY(d->schema->label[k].real ? decode_reals(d, k, record, out, row, slot)
+                                         : decode_number(d, k, record, out, row, slot));
+    }
+    return GN2_OK;
 }
 
 static gn2_status decode_inputs(const decoder *d, const char *record, float *out,
@@ -69,17 +126,6 @@ static gn2_status decode_inputs(const decoder *d, const char *record, float *out
 
 /* ---- jets ---- */
 
-static gn2_status decode_flavour(const decoder *d, const char *record, int64_t row)
-{
-    const gn2_column *column = &d->table->flavour;
-    if (!d->rows->flavour) return GN2_OK;
-    const int64_t value = column->to_int(record + column->offset);
-    const int32_t label = gn2_label_map_find(&d->file->flavours, value);
-    if (label == GN2_LABEL_UNKNOWN) return fail_label(d, column, row, -1, record);
-    d->rows->flavour[d->rows->count] = label;
-    return GN2_OK;
-}
-
 static gn2_status decode_jets(const decoder *d, const char *records, int64_t count)
 {
     gn2_rows *rows = d->rows;
@@ -87,36 +133,13 @@ static gn2_status decode_jets(const decoder *d, const char *records, int64_t cou
         const char *record = records + row * d->table->info->record;
         float *out = rows->features + rows->count * rows->shape.columns;
         GN2_TRY(decode_inputs(d, record, out, row, -1));
-        GN2_TRY(decode_flavour(d, record, row));
+        GN2_TRY(decode_labels(d, record, rows->count, row, -1));
         rows->count++;
     }
     return GN2_OK;
 }
 
 /* ---- constituents ---- */
-
-static gn2_status decode_origin(const decoder *d, const char *record, int32_t *out,
-                                int64_t row, int64_t slot)
-{
-    const gn2_column *column = &d->table->origin;
-    const int64_t value = column->to_int(record + column->offset);
-    /* −1 padding or no truth, −2 given up by the truth matching */
-    if (value < -2 || value >= d->schema->origin.classes)
-        return fail_label(d, column, row, slot, record);
-    *out = (int32_t)value;
-    return GN2_OK;
-}
-
-static gn2_status decode_vertex(const decoder *d, const char *record, int32_t *out,
-                                int64_t row, int64_t slot)
-{
-    const gn2_column *column = &d->table->vertex;
-    const int64_t value = column->to_int(record + column->offset);
-    if (value > INT32_MAX || value < INT32_MIN)
-        return fail_label(d, column, row, slot, record);
-    *out = (int32_t)value;
-    return GN2_OK;
-}
 
 static gn2_status decode_slot(const decoder *d, const char *record, int64_t row,
                               int64_t slot)
@@ -125,8 +148,7 @@ static gn2_status decode_slot(const decoder *d, const char *record, int64_t row,
     const int64_t at = part->count;
     float *out = part->data + at * d->rows->shape.part_columns[d->object - 1];
     GN2_TRY(decode_inputs(d, record, out, row, slot));
-    if (part->origin) GN2_TRY(decode_origin(d, record, &part->origin[at], row, slot));
-    if (part->vertex) GN2_TRY(decode_vertex(d, record, &part->vertex[at], row, slot));
+    GN2_TRY(decode_labels(d, record, at, row, slot));
     part->count = at + 1;
     return GN2_OK;
 }

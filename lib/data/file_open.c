@@ -48,14 +48,15 @@ static gn2_status mark_inputs(field_list *list)
     return GN2_OK;
 }
 
-/* Labels may be missing: files to be tagged have none. */
-static void mark_label(field_list *list, const gn2_label *label, int32_t object)
+/* Labels may be missing, all fields of one together: files to be tagged have none. */
+static void mark_label(field_list *list, const gn2_label_column *label)
 {
     size_t ignored;
     const size_t count = list->info->field_count;
-    if (label->object == object &&
-        gn2_alias_find(list->names, count, label->field) < count)
-        (void)find_field(list, label->field, &ignored);
+    for (int32_t i = 0; i < label->columns; i++)
+        if (gn2_alias_find(list->names, count, label->field[i]) == count) return;
+    for (int32_t i = 0; i < label->columns; i++)
+        (void)find_field(list, label->field[i], &ignored);
 }
 
 static gn2_column column_of(const field_list *list, const char *name)
@@ -71,11 +72,14 @@ static gn2_column column_of(const field_list *list, const char *name)
     return column;
 }
 
-static gn2_column label_of(const field_list *list, const gn2_label *label,
-                           int32_t object)
+static void find_label(const field_list *list, const gn2_label_column *label,
+                       gn2_column *out)
 {
-    const gn2_column none = {0};
-    return label->object == object ? column_of(list, label->field) : none;
+    for (int32_t i = 0; i < label->columns; i++) {
+        out[i] = column_of(list, label->field[i]);
+        if (!out[i].to_float) out[0].to_float = NULL; /* not whole: not there */
+        if (!out[i].to_float) return;
+    }
 }
 
 static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t object,
@@ -84,17 +88,16 @@ static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t obj
     size_t valid = 0;
     GN2_TRY(mark_inputs(list));
     if (object > 0) GN2_TRY(find_field(list, "valid", &valid));
-    mark_label(list, &schema->flavour, object);
-    mark_label(list, &schema->origin, object);
-    mark_label(list, &schema->vertex, object);
+    for (int32_t k = 0; k < schema->label_count; k++)
+        if (schema->label[k].object == object) mark_label(list, &schema->label[k]);
     const int64_t only = object > 0 ? (int64_t)valid : -1;
     GN2_TRY(gn2_h5_table_select(table->table, list->wanted, only));
     for (size_t i = 0; i < table->input_count; i++)
         table->input[i] = column_of(list, list->object->inputs[i]);
     if (object > 0) table->valid = column_of(list, "valid");
-    table->flavour = label_of(list, &schema->flavour, object);
-    table->origin = label_of(list, &schema->origin, object);
-    table->vertex = label_of(list, &schema->vertex, object);
+    for (int32_t k = 0; k < schema->label_count; k++)
+        if (schema->label[k].object == object)
+            find_label(list, &schema->label[k], list->file->label[k]);
     return GN2_OK;
 }
 
@@ -155,10 +158,11 @@ static gn2_status open_table(gn2_data_file *file, const gn2_schema *schema,
     return status;
 }
 
-/* ---- what the values of flavour_label stand for ---- */
+/* ---- what the values of jet classes stand for ---- */
 
 typedef struct name_reader {
     const gn2_schema *schema;
+    const gn2_label_column *label;
     gn2_label_map *map;
     size_t count;
 } name_reader;
@@ -170,30 +174,48 @@ static void take_name(void *context, size_t index, const char *text)
     reader->count = index + 1;
     if (index >= GN2_LABEL_MAP_MAX) return;
     map->value[index] = (int64_t)index;
-    map->class_index[index] = gn2_schema_class(reader->schema, text);
+    map->class_index[index] = gn2_schema_class(reader->schema, reader->label, text);
     strncpy(map->name[index], text, sizeof map->name[index] - 1);
     map->name[index][sizeof map->name[index] - 1] = 0;
     map->count = index + 1;
 }
 
-static gn2_status read_flavours(gn2_data_file *file, const gn2_schema *schema)
+/* The attribute of the label's name lists the classes in the order of the values. */
+static gn2_status read_map(gn2_data_file *file, const gn2_schema *schema, int32_t k)
 {
-    gn2_label_map_default(schema, &file->flavours);
-    if (!file->table[0].flavour.to_int) return GN2_OK;
-    if (strcmp(schema->flavour.field, "flavour_label") != 0) return GN2_OK;
+    const gn2_label_column *label = &schema->label[k];
     gn2_label_map names = {0};
-    name_reader reader = {schema, &names, 0};
+    name_reader reader = {schema, label, &names, 0};
+    gn2_label_map_default(schema, label, &file->map[k]);
+    if (!file->label[k][0].to_int) return GN2_OK;
     const gn2_status status =
-        gn2_h5_strings_read(file->table[0].table, "flavour_label", take_name, &reader);
+        gn2_h5_strings_read(file->table[0].table, label->field[0], take_name, &reader);
     if (status == GN2_ERR_NOT_FOUND) return GN2_OK;
     GN2_TRY(status);
     if (reader.count > GN2_LABEL_MAP_MAX)
         return gn2_fail(GN2_ERR_FORMAT,
-                        "'%s': attribute 'flavour_label' lists %zu classes, at most %d "
-                        "are possible",
-                        file->path, reader.count, GN2_LABEL_MAP_MAX);
-    file->flavours = names;
+                        "'%s': attribute '%s' lists %zu classes, at most %d are "
+                        "possible",
+                        file->path, label->field[0], reader.count, GN2_LABEL_MAP_MAX);
+    file->map[k] = names;
     return GN2_OK;
+}
+
+static gn2_status read_maps(gn2_data_file *file, const gn2_schema *schema)
+{
+    for (int32_t k = 0; k < schema->label_count; k++) {
+        const gn2_label_column *label = &schema->label[k];
+        if (label->object == 0 && label->columns && label->classes_key[0])
+            GN2_TRY(read_map(file, schema, k));
+    }
+    return GN2_OK;
+}
+
+static gn2_status make_labels(gn2_data_file *file, const gn2_schema *schema)
+{
+    file->label = gn2_alloc((size_t)schema->label_count, sizeof *file->label);
+    file->map = gn2_alloc((size_t)schema->label_count, sizeof *file->map);
+    return file->label && file->map ? GN2_OK : gn2_fail_memory();
 }
 
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
@@ -204,10 +226,11 @@ gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
     gn2_status status = GN2_OK;
     file->path = gn2_strdup(path);
     if (!file->path) return gn2_fail_memory();
+    GN2_TRY_GOTO(make_labels(file, schema));
     GN2_TRY_GOTO(gn2_h5_file_open(path, &file->file));
     for (int32_t i = 0; i < schema->object_count; i++)
         GN2_TRY_GOTO(open_table(file, schema, i));
-    GN2_TRY_GOTO(read_flavours(file, schema));
+    GN2_TRY_GOTO(read_maps(file, schema));
     return GN2_OK;
 fail:
     gn2_data_file_close(file);
@@ -221,6 +244,8 @@ void gn2_data_file_close(gn2_data_file *file)
         (void)gn2_h5_table_close(file->table[i].table);
     }
     (void)gn2_h5_file_close(file->file);
+    gn2_free(file->label);
+    gn2_free(file->map);
     gn2_free(file->path);
     memset(file, 0, sizeof *file);
 }

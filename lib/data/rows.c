@@ -56,23 +56,39 @@ static size_t jet_size(const gn2_rows *rows)
 static void free_part(gn2_rows *rows, int32_t p)
 {
     gn2_rows_part *part = &rows->part[p];
-    const size_t labels = (part->origin ? 1u : 0u) + (part->vertex ? 1u : 0u);
-    give_back(rows, part->capacity, part_size(rows, p) + labels * sizeof(int32_t));
+    give_back(rows, part->capacity, part_size(rows, p));
     if (part->offsets) give_back(rows, rows->capacity + 1, sizeof(int64_t));
     gn2_free(part->data);
     gn2_free(part->offsets);
-    gn2_free(part->origin);
-    gn2_free(part->vertex);
+}
+
+static size_t label_size(const gn2_rows *rows, int32_t k)
+{
+    return (size_t)rows->shape.label[k].columns * sizeof(int32_t);
+}
+
+void *gn2_rows_label_at(const gn2_rows *rows, int32_t k, int64_t row)
+{
+    return (char *)rows->label[k] + (size_t)row * label_size(rows, k);
+}
+
+static void free_labels(gn2_rows *rows)
+{
+    for (int32_t k = 0; k < rows->shape.label_count; k++) {
+        const int32_t p = rows->shape.label[k].part;
+        const int64_t rooms = p < 0 ? rows->capacity : rows->part[p].capacity;
+        if (rows->label[k]) give_back(rows, rooms, label_size(rows, k));
+        gn2_free(rows->label[k]);
+    }
 }
 
 void gn2_rows_free(gn2_rows *rows)
 {
     if (!rows->memory) return;
+    free_labels(rows);
     for (int32_t p = 0; p < rows->shape.part_count; p++) free_part(rows, p);
     give_back(rows, rows->capacity, jet_size(rows));
-    if (rows->flavour) give_back(rows, rows->capacity, sizeof(int32_t));
     gn2_free(rows->features);
-    gn2_free(rows->flavour);
     memset(rows, 0, sizeof *rows);
 }
 
@@ -82,15 +98,26 @@ void gn2_rows_clear(gn2_rows *rows)
     for (int32_t p = 0; p < rows->shape.part_count; p++) rows->part[p].count = 0;
 }
 
+/* Labels of a part (−1: the jets) grow with its rows. */
+static gn2_status regrow_labels(gn2_rows *rows, int32_t part, int64_t used, int64_t old,
+                                int64_t capacity)
+{
+    for (int32_t k = 0; k < rows->shape.label_count; k++) {
+        const gn2_rows_label *label = &rows->shape.label[k];
+        if (label->part == part && label->columns)
+            GN2_TRY(regrow(rows, &rows->label[k], used, old, capacity,
+                           label_size(rows, k)));
+    }
+    return GN2_OK;
+}
+
 gn2_status gn2_rows_reserve(gn2_rows *rows, int64_t jets)
 {
     const int64_t old = rows->capacity;
     if (jets <= old) return GN2_OK;
     const int64_t capacity = next_capacity(old, jets);
     GN2_TRY(regrow(rows, &rows->features, rows->count, old, capacity, jet_size(rows)));
-    if (rows->shape.has_flavour)
-        GN2_TRY(
-            regrow(rows, &rows->flavour, rows->count, old, capacity, sizeof(int32_t)));
+    GN2_TRY(regrow_labels(rows, -1, rows->count, old, capacity));
     for (int32_t p = 0; p < rows->shape.part_count; p++) {
         gn2_rows_part *part = &rows->part[p];
         const int64_t used = part->offsets ? rows->count + 1 : 0;
@@ -108,20 +135,19 @@ gn2_status gn2_rows_reserve_part(gn2_rows *rows, int32_t p, int64_t count)
     if (count <= old) return GN2_OK;
     const int64_t capacity = next_capacity(old, count);
     GN2_TRY(regrow(rows, &part->data, part->count, old, capacity, part_size(rows, p)));
-    if (p == rows->shape.origin_part)
-        GN2_TRY(
-            regrow(rows, &part->origin, part->count, old, capacity, sizeof(int32_t)));
-    if (p == rows->shape.vertex_part)
-        GN2_TRY(
-            regrow(rows, &part->vertex, part->count, old, capacity, sizeof(int32_t)));
+    GN2_TRY(regrow_labels(rows, p, part->count, old, capacity));
     part->capacity = capacity;
     return GN2_OK;
 }
 
-static void copy_labels(int32_t *to, const int32_t *from, int64_t at, int64_t first,
-                        int64_t count)
+/* Rows first … first+count−1 of another table's labels of a part to row `at`. */
+static void copy_labels(gn2_rows *rows, const gn2_rows *from, int32_t part, int64_t at,
+                        int64_t first, int64_t count)
 {
-    if (to && count) memcpy(to + at, from + first, (size_t)count * sizeof *to);
+    for (int32_t k = 0; k < rows->shape.label_count; k++)
+        if (rows->shape.label[k].part == part && rows->label[k] && count)
+            memcpy(gn2_rows_label_at(rows, k, at), gn2_rows_label_at(from, k, first),
+                   (size_t)count * label_size(rows, k));
 }
 
 static void copy_constituents(gn2_rows *rows, const gn2_rows *from, int32_t p,
@@ -135,8 +161,7 @@ static void copy_constituents(gn2_rows *rows, const gn2_rows *from, int32_t p,
     if (count && columns)
         memcpy(to->data + to->count * columns, source->data + first * columns,
                (size_t)(count * columns) * sizeof(float));
-    copy_labels(to->origin, source->origin, to->count, first, count);
-    copy_labels(to->vertex, source->vertex, to->count, first, count);
+    copy_labels(rows, from, p, to->count, first, count);
     to->count += count;
     to->offsets[rows->count + 1] = to->count;
 }
@@ -164,7 +189,7 @@ gn2_status gn2_rows_gather(gn2_rows *rows, const gn2_rows *from, const int64_t *
         const int64_t jet = index[i];
         memcpy(rows->features + rows->count * columns, from->features + jet * columns,
                jet_size(rows));
-        copy_labels(rows->flavour, from->flavour, rows->count, jet, 1);
+        copy_labels(rows, from, -1, rows->count, jet, 1);
         for (int32_t p = 0; p < rows->shape.part_count; p++)
             copy_constituents(rows, from, p, jet);
         rows->count++;

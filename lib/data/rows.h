@@ -10,15 +10,21 @@
 
 #include <gn2/base.h>
 
-#define GN2_MAX_PARTS 8 /* constituent types */
+#define GN2_MAX_PARTS 8   /* constituent types */
+#define GN2_MAX_LABELS 32 /* of all tasks, their weights among them */
 
-/* What a jet has; part −1: there is no such label. */
+/* Labels of jets (part −1) or constituents; values are int32_t or float. */
+typedef struct gn2_rows_label {
+    int32_t part;
+    int32_t columns; /* 0: not there */
+} gn2_rows_label;
+
+/* What a jet has. */
 typedef struct gn2_rows_shape {
     int64_t columns; /* jet variables */
-    int32_t has_flavour;
-    int32_t part_count;
-    int32_t origin_part, vertex_part;
+    int32_t part_count, label_count;
     int64_t part_columns[GN2_MAX_PARTS];
+    gn2_rows_label label[GN2_MAX_LABELS];
 } gn2_rows_shape;
 
 /* Constituents of one type: jet b owns rows offsets[b] … offsets[b+1]−1. */
@@ -26,14 +32,13 @@ typedef struct gn2_rows_part {
     int64_t count, capacity;
     float *data; /* (count, columns) */
     int64_t *offsets;
-    int32_t *origin, *vertex; /* (count) or NULL */
 } gn2_rows_part;
 
 typedef struct gn2_rows {
     gn2_rows_shape shape;
     int64_t count, capacity;
-    float *features;  /* (count, columns) */
-    int32_t *flavour; /* (count) or NULL */
+    float *features;             /* (count, columns) */
+    void *label[GN2_MAX_LABELS]; /* (jets or constituents, columns); NULL: not there */
     gn2_rows_part part[GN2_MAX_PARTS];
     _Atomic int64_t *memory; /* where the bytes held are counted */
 } gn2_rows;
@@ -42,6 +47,9 @@ gn2_status gn2_rows_init(gn2_rows *rows, const gn2_rows_shape *shape,
                          _Atomic int64_t *memory);
 void gn2_rows_free(gn2_rows *rows);
 void gn2_rows_clear(gn2_rows *rows);
+
+/* Where label k of a jet or constituent lies. */
+void *gn2_rows_label_at(const gn2_rows *rows, int32_t k, int64_t row);
 
 /* Room for this many jets, or constituents of a part, in all. */
 gn2_status gn2_rows_reserve(gn2_rows *rows, int64_t jets);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -59,61 +60,86 @@ static gn2_status read_objects(const gn2_config *config, gn2_schema *schema)
     return GN2_OK;
 }
 
-static gn2_status read_classes(const gn2_config *config, gn2_schema *schema)
+/* ---- labels ---- */
+
+static const char *task_text(const gn2_schema *schema, const gn2_task *task,
+                             const char *format, char key[128])
 {
-    const size_t count = gn2_config_list_count(config, "model.classes");
-    if (count == 0 || count > GN2_LABEL_MAP_MAX)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "model.classes has %zu names, not 1 to %d",
-                        count, GN2_LABEL_MAP_MAX);
-    schema->class_count = count;
-    schema->classes = gn2_alloc(count, sizeof *schema->classes);
-    if (!schema->classes) return gn2_fail_memory();
-    for (size_t i = 0; i < count; i++)
-        schema->classes[i] = gn2_config_list_item(config, "model.classes", i);
-    schema->flavour.field = gn2_config_str(config, "task.jets_classification.label");
-    schema->flavour.object = schema->flavour.field[0] ? 0 : -1;
-    schema->flavour.classes = (int64_t)count;
-    return GN2_OK;
+    return gn2_config_str(schema->config, gn2_config_key_of(key, format, task->name));
 }
 
-static int has_task(const gn2_config *config, const char *task)
+static gn2_label_column *add_label(gn2_schema *schema, int k, const char *suffix)
 {
-    const size_t count = gn2_config_list_count(config, "model.tasks");
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(gn2_config_list_item(config, "model.tasks", i), task) == 0) return 1;
-    return 0;
+    const gn2_task *task = &schema->h.task[k];
+    gn2_label_column *label = &schema->label[schema->label_count++];
+    snprintf(label->name, sizeof label->name, "%s%s", task->name, suffix);
+    label->task = k;
+    label->object = task->sequence + 1;
+    return label;
 }
 
-/* A constituent label of a task that is switched on. */
-static gn2_status read_label(const gn2_config *config, gn2_schema *schema,
-                             const char *task, gn2_label *label)
+static void read_targets(const gn2_schema *schema, gn2_label_column *label)
 {
     char key[128];
-    label->object = -1;
-    label->field =
-        gn2_config_str(config, gn2_config_key_of(key, "task.%s.label", task));
-    if (!has_task(config, task) || !label->field[0]) return GN2_OK;
-    const char *name =
-        gn2_config_str(config, gn2_config_key_of(key, "task.%s.object", task));
-    for (int32_t i = 1; i < schema->object_count; i++)
-        if (strcmp(schema->object[i].name, name) == 0) label->object = i;
-    if (label->object < 0)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: '%s' is not in model.constituents",
-                        key, name);
-    return GN2_OK;
+    gn2_config_key_of(key, "task.%s.targets", schema->h.task[label->task].name);
+    const size_t count = gn2_config_list_count(schema->config, key);
+    label->real = 1;
+    label->columns = (int32_t)(count < GN2_LABEL_FIELDS ? count : GN2_LABEL_FIELDS);
+    for (int32_t i = 0; i < label->columns; i++)
+        label->field[i] = gn2_config_list_item(schema->config, key, (size_t)i);
+}
+
+static void read_numbers(const gn2_schema *schema, gn2_label_column *label)
+{
+    char key[128];
+    const gn2_task *task = &schema->h.task[label->task];
+    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(task);
+    label->field[0] = task_text(schema, task, "task.%s.label", key);
+    label->columns = label->field[0][0] ? 1 : 0;
+    label->least = INT32_MIN;
+    label->most = INT32_MAX;
+    if (!kind->classifies) return;
+    /* −1: not labelled; −2: given up by the truth matching of constituents */
+    label->least = label->object ? -2 : -1;
+    label->most = gn2_task_columns(task) - 1;
+    gn2_config_key_of(key, "task.%s.classes", task->name);
+    const char *names = label->task == schema->h.flavour ? "model.classes" : key;
+    snprintf(label->classes_key, sizeof label->classes_key, "%s", names);
+}
+
+static void read_weights(gn2_schema *schema, int k)
+{
+    char key[128];
+    const char *field =
+        task_text(schema, &schema->h.task[k], "task.%s.sample_weight", key);
+    if (!field[0]) return;
+    gn2_label_column *label = add_label(schema, k, ".sample_weight");
+    label->weight = label->real = 1;
+    label->columns = 1;
+    label->field[0] = field;
+}
+
+static void read_labels(gn2_schema *schema)
+{
+    for (int k = 0; k < schema->h.task_count; k++) {
+        gn2_label_column *label = add_label(schema, k, "");
+        if (gn2_task_kind_of_f32(&schema->h.task[k])->label == GN2_LABEL_TARGETS)
+            read_targets(schema, label);
+        else
+            read_numbers(schema, label);
+        read_weights(schema, k);
+    }
 }
 
 gn2_status gn2_schema_read(const gn2_config *config, gn2_schema *out_schema)
 {
     gn2_schema *schema = out_schema;
     memset(schema, 0, sizeof *schema);
+    schema->config = config;
     gn2_status status;
     GN2_TRY_GOTO(read_objects(config, schema));
-    GN2_TRY_GOTO(read_classes(config, schema));
-    GN2_TRY_GOTO(read_label(config, schema, "track_origin", &schema->origin));
-    GN2_TRY_GOTO(read_label(config, schema, "track_vertexing", &schema->vertex));
-    schema->origin.classes =
-        (int64_t)gn2_config_list_count(config, "task.track_origin.classes");
+    GN2_TRY_GOTO(gn2_hparams_tasks(config, &schema->h));
+    read_labels(schema);
     const char *policy = gn2_config_str(config, "input.non_finite");
     schema->non_finite =
         strcmp(policy, "default") == 0 ? GN2_NON_FINITE_DEFAULT : GN2_NON_FINITE_ERROR;
@@ -129,7 +155,6 @@ void gn2_schema_clear(gn2_schema *schema)
         gn2_free(schema->object[i].inputs);
         gn2_free(schema->object[i].defaults);
     }
-    gn2_free(schema->classes);
     memset(schema, 0, sizeof *schema);
 }
 
@@ -137,13 +162,14 @@ gn2_rows_shape gn2_schema_shape(const gn2_schema *schema)
 {
     gn2_rows_shape shape = {
         .columns = (int64_t)schema->object[0].input_count,
-        .has_flavour = schema->flavour.object == 0,
         .part_count = schema->object_count - 1,
-        .origin_part = schema->origin.object < 0 ? -1 : schema->origin.object - 1,
-        .vertex_part = schema->vertex.object < 0 ? -1 : schema->vertex.object - 1,
+        .label_count = schema->label_count,
     };
     for (int32_t p = 0; p < shape.part_count; p++)
         shape.part_columns[p] = (int64_t)schema->object[p + 1].input_count;
+    for (int32_t k = 0; k < shape.label_count; k++)
+        shape.label[k] = (gn2_rows_label){.part = schema->label[k].object - 1,
+                                          .columns = schema->label[k].columns};
     return shape;
 }
 
@@ -160,39 +186,53 @@ int64_t gn2_schema_check(const gn2_schema *schema, gn2_non_finite policy,
     return -1;
 }
 
-/* ---- jet labels ---- */
+/* ---- values of labels ---- */
 
-int32_t gn2_schema_class(const gn2_schema *schema, const char *name)
+int32_t gn2_schema_label(const gn2_schema *schema, int task)
 {
-    for (size_t i = 0; i < schema->class_count; i++)
-        if (strcmp(schema->classes[i], name) == 0) return (int32_t)i;
+    for (int32_t k = 0; k < schema->label_count; k++)
+        if (schema->label[k].task == task && !schema->label[k].weight) return k;
+    return -1;
+}
+
+int32_t gn2_schema_class(const gn2_schema *schema, const gn2_label_column *label,
+                         const char *name)
+{
+    const size_t count = gn2_config_list_count(schema->config, label->classes_key);
+    for (size_t i = 0; i < count; i++) {
+        const char *known = gn2_config_list_item(schema->config, label->classes_key, i);
+        if (strcmp(known, name) == 0) return (int32_t)i;
+    }
     return GN2_LABEL_UNKNOWN;
 }
 
-static void map_add(const gn2_schema *schema, gn2_label_map *map, int64_t value,
-                    const char *name)
+static void map_add(const gn2_schema *schema, const gn2_label_column *label,
+                    gn2_label_map *map, int64_t value, const char *name)
 {
     const size_t i = map->count++;
     map->value[i] = value;
-    map->class_index[i] = gn2_schema_class(schema, name);
+    map->class_index[i] = gn2_schema_class(schema, label, name);
     snprintf(map->name[i], sizeof map->name[i], "%s", name);
 }
 
-void gn2_label_map_default(const gn2_schema *schema, gn2_label_map *out_map)
+void gn2_label_map_default(const gn2_schema *schema, const gn2_label_column *label,
+                           gn2_label_map *out_map)
 {
     /* HadronConeExclTruthLabelID: codes of the heaviest hadron in the jet */
     static const struct {
         int64_t code;
         const char *name;
     } codes[] = {{0, "ujets"}, {4, "cjets"}, {5, "bjets"}, {15, "taujets"}};
+    const size_t count = gn2_config_list_count(schema->config, label->classes_key);
     out_map->count = 0;
-    if (strcmp(schema->flavour.field, "HadronConeExclTruthLabelID") != 0) {
-        for (size_t i = 0; i < schema->class_count; i++)
-            map_add(schema, out_map, (int64_t)i, schema->classes[i]);
+    if (strcmp(label->field[0], "HadronConeExclTruthLabelID") != 0) {
+        for (size_t i = 0; i < count; i++)
+            map_add(schema, label, out_map, (int64_t)i,
+                    gn2_config_list_item(schema->config, label->classes_key, i));
         return;
     }
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        map_add(schema, out_map, codes[i].code, codes[i].name);
+        map_add(schema, label, out_map, codes[i].code, codes[i].name);
 }
 
 int32_t gn2_label_map_find(const gn2_label_map *map, int64_t value)

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "data/rows.h"
+#include "net/hparams.h"
 
 /* What happens to a number that is not finite. */
 typedef enum gn2_non_finite {
@@ -25,20 +26,30 @@ typedef struct gn2_object {
     float *defaults; /* (inputs) */
 } gn2_object;
 
-/* One label: which object has it, its field, and how many classes it may name.
- * object −1: not wanted. */
-typedef struct gn2_label {
-    int32_t object;
-    const char *field;
-    int64_t classes;
-} gn2_label;
+#define GN2_LABEL_FIELDS 16
+#define GN2_LABEL_NAME_SIZE (GN2_TASK_NAME_SIZE + 16)
+
+/* Labels of a task, or the weights of its rows: which object has them, their fields,
+ * and what they may be. */
+typedef struct gn2_label_column {
+    char name[GN2_LABEL_NAME_SIZE]; /* "TASK", "TASK.sample_weight" */
+    int task;
+    int32_t object;                      /* 0: jets */
+    int weight;                          /* weights: finite, not negative */
+    int real;                            /* targets, or weights: float */
+    int64_t least, most;                 /* whole numbers: what they may be */
+    char classes_key[128];               /* names of the classes, empty: none */
+    int32_t columns;                     /* 0: not wanted */
+    const char *field[GN2_LABEL_FIELDS]; /* (columns) */
+} gn2_label_column;
 
 typedef struct gn2_schema {
     int32_t object_count;
     gn2_object object[1 + GN2_MAX_PARTS];
-    gn2_label flavour, origin, vertex;
-    size_t class_count;
-    const char **classes;
+    const gn2_config *config;
+    gn2_hparams h; /* tasks and inputs of it only */
+    int32_t label_count;
+    gn2_label_column label[GN2_MAX_LABELS];
     gn2_non_finite non_finite;
 } gn2_schema;
 
@@ -64,11 +75,15 @@ typedef struct gn2_label_map {
     char name[GN2_LABEL_MAP_MAX][40];
 } gn2_label_map;
 
-/* Index of a class, −2 if the schema has none of that name. */
-int32_t gn2_schema_class(const gn2_schema *schema, const char *name);
+/* Number of the labels of a task, −1 if none are wanted. */
+int32_t gn2_schema_label(const gn2_schema *schema, int task);
+/* Index of a class of a label, −2 if it has none of that name. */
+int32_t gn2_schema_class(const gn2_schema *schema, const gn2_label_column *label,
+                         const char *name);
 /* Map of a label without names in the file: particle codes are translated, other
  * values index the classes. */
-void gn2_label_map_default(const gn2_schema *schema, gn2_label_map *out_map);
+void gn2_label_map_default(const gn2_schema *schema, const gn2_label_column *label,
+                           gn2_label_map *out_map);
 /* Class of a value; −1 for −1 (not labelled), −2 if it may not occur. */
 int32_t gn2_label_map_find(const gn2_label_map *map, int64_t value);
 /* Name of a value's class in the file, NULL if the value is unknown. */

@@ -17,7 +17,7 @@
 /* What will be written; arrays sized by the schema. */
 typedef struct findings {
     double *mean[1 + GN2_MAX_PARTS], *std[1 + GN2_MAX_PARTS];
-    double *flavour_weights, *origin_weights; /* NULL: not wanted */
+    double *weights[GN2_MAX_LABELS]; /* of its classes; NULL: not wanted */
     char *provenance;
 } findings;
 
@@ -27,8 +27,7 @@ static void clear(findings *f)
         gn2_free(f->mean[o]);
         gn2_free(f->std[o]);
     }
-    gn2_free(f->flavour_weights);
-    gn2_free(f->origin_weights);
+    for (int32_t k = 0; k < GN2_MAX_LABELS; k++) gn2_free(f->weights[k]);
     gn2_free(f->provenance);
 }
 
@@ -42,12 +41,20 @@ static gn2_status make(const gn2_dataset *d, findings *f)
         f->std[o] = gn2_alloc(s->object[o].input_count, sizeof(double));
         if (!f->mean[o] || !f->std[o]) return gn2_fail_memory();
     }
-    if (!weights) return GN2_OK;
-    f->flavour_weights = gn2_alloc(s->class_count, sizeof(double));
-    if (!f->flavour_weights) return gn2_fail_memory();
-    if (s->origin.object < 0) return GN2_OK;
-    f->origin_weights = gn2_alloc((size_t)s->origin.classes, sizeof(double));
-    return f->origin_weights ? GN2_OK : gn2_fail_memory();
+    for (int32_t k = 0; k < s->label_count && weights; k++) {
+        const gn2_label_column *label = &s->label[k];
+        if (!label->classes_key[0] || !label->columns) continue;
+        f->weights[k] = gn2_alloc((size_t)label->most + 1, sizeof *f->weights[k]);
+        if (!f->weights[k]) return gn2_fail_memory();
+    }
+    return GN2_OK;
+}
+
+static int wants_weights(const findings *f)
+{
+    for (int32_t k = 0; k < GN2_MAX_LABELS; k++)
+        if (f->weights[k]) return 1;
+    return 0;
 }
 
 /* ---- from the data ---- */
@@ -91,29 +98,27 @@ static gn2_status weights_from_counts(const int64_t *counts, size_t classes,
     return GN2_OK;
 }
 
-static gn2_status require(int there, const gn2_schema *schema, const gn2_label *label)
+static gn2_status require(const gn2_dataset *d, int32_t k)
 {
-    if (there) return GN2_OK;
+    const gn2_label_column *label = &d->schema.label[k];
+    if (d->source->shape.label[k].columns) return GN2_OK;
     return gn2_fail(GN2_ERR_NOT_FOUND,
                     "the data has no label '%s' of %s for class weights: set "
                     "data.class_weights = no to do without",
-                    label->field,
-                    schema->object[label->object < 0 ? 0 : label->object].name);
+                    label->field[0], d->schema.object[label->object].name);
 }
 
 static gn2_status weights_from_stats(const gn2_dataset *d, const gn2_stats *stats,
                                      findings *f)
 {
     const gn2_schema *s = &d->schema;
-    const gn2_rows_shape *shape = &d->source->shape;
-    if (!f->flavour_weights) return GN2_OK;
-    GN2_TRY(require(shape->has_flavour, s, &s->flavour));
-    GN2_TRY(weights_from_counts(stats->flavours, s->class_count, d->config,
-                                "model.classes", f->flavour_weights));
-    if (!f->origin_weights) return GN2_OK;
-    GN2_TRY(require(shape->origin_part >= 0, s, &s->origin));
-    return weights_from_counts(stats->origins, (size_t)s->origin.classes, d->config,
-                               "task.track_origin.classes", f->origin_weights);
+    for (int32_t k = 0; k < s->label_count; k++) {
+        if (!f->weights[k]) continue;
+        GN2_TRY(require(d, k));
+        GN2_TRY(weights_from_counts(stats->classes[k], (size_t)s->label[k].most + 1,
+                                    d->config, s->label[k].classes_key, f->weights[k]));
+    }
+    return GN2_OK;
 }
 
 /* ---- from the dicts ---- */
@@ -125,36 +130,36 @@ static gn2_status norm_from_dict(const gn2_dataset *d, const char *path, finding
     return GN2_OK;
 }
 
-/* The list is in the order of the file's label values, ours in that of the
+/* The list of a jet label is in the order of the file's values, ours in that of the
  * classes. */
-static gn2_status flavours_from_dict(const gn2_dataset *d, const char *path,
-                                     findings *f)
+static gn2_status weights_of_label(const gn2_dataset *d, const char *path, int32_t k,
+                                   double *weights)
 {
     const gn2_schema *s = &d->schema;
-    const gn2_label_map *map = d->source->labels(d->source);
-    const size_t count = map ? map->count : s->class_count;
+    const gn2_label_column *label = &s->label[k];
+    const size_t classes = (size_t)label->most + 1;
+    const gn2_label_map *map =
+        label->object == 0 ? d->source->labels(d->source, k) : NULL;
+    const size_t count = map ? map->count : classes;
     double listed[GN2_LABEL_MAP_MAX];
-    GN2_TRY(gn2_class_dict_read(path, s->object[0].dataset, s->flavour.field, listed,
-                                count));
+    GN2_TRY(gn2_class_dict_read(path, s->object[label->object].dataset, label->field[0],
+                                listed, count));
     for (size_t i = 0; i < count; i++) {
         const int32_t to = map ? map->class_index[i] : (int32_t)i;
-        if (to >= 0) f->flavour_weights[to] = listed[i];
+        if (to >= 0) weights[to] = listed[i];
     }
-    for (size_t i = 0; i < s->class_count; i++)
-        if (!(f->flavour_weights[i] > 0))
+    for (size_t i = 0; i < classes; i++)
+        if (!(weights[i] > 0))
             return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': no weight for class '%s'", path,
-                            s->classes[i]);
+                            gn2_config_list_item(d->config, label->classes_key, i));
     return GN2_OK;
 }
 
 static gn2_status weights_from_dict(const gn2_dataset *d, const char *path, findings *f)
 {
-    const gn2_schema *s = &d->schema;
-    if (f->flavour_weights) GN2_TRY(flavours_from_dict(d, path, f));
-    if (!f->origin_weights) return GN2_OK;
-    return gn2_class_dict_read(path, s->object[s->origin.object].dataset,
-                               s->origin.field, f->origin_weights,
-                               (size_t)s->origin.classes);
+    for (int32_t k = 0; k < d->schema.label_count; k++)
+        if (f->weights[k]) GN2_TRY(weights_of_label(d, path, k, f->weights[k]));
+    return GN2_OK;
 }
 
 /* ---- both ---- */
@@ -172,7 +177,7 @@ static gn2_status find(const gn2_dataset *d, findings *f)
     const char *classes = gn2_config_str(d->config, "data.class_dict");
     if (norm[0]) GN2_TRY(norm_from_dict(d, norm, f));
     if (classes[0]) GN2_TRY(weights_from_dict(d, classes, f));
-    if (norm[0] && (classes[0] || !f->flavour_weights)) return GN2_OK;
+    if (norm[0] && (classes[0] || !wants_weights(f))) return GN2_OK;
     gn2_stats stats;
     GN2_TRY(collect(d, &stats));
     gn2_status status = GN2_OK;
@@ -235,20 +240,36 @@ static gn2_status put_norm(const gn2_dataset *d, const findings *f, gn2_config *
     return GN2_OK;
 }
 
-static gn2_status put(const gn2_dataset *d, const findings *f, gn2_config *config)
+/* Weights, and the names of the classes they are of. */
+static gn2_status put_weights(const gn2_dataset *d, const findings *f,
+                              gn2_config *config)
 {
     const gn2_schema *s = &d->schema;
+    for (int32_t k = 0; k < s->label_count; k++) {
+        char key[128];
+        if (!f->weights[k]) continue;
+        gn2_config_key_of(key, "task.%s.class_weights",
+                          s->h.task[s->label[k].task].name);
+        GN2_TRY(gn2_config_put_f64_list(config, key, f->weights[k],
+                                        (size_t)s->label[k].most + 1));
+    }
+    return GN2_OK;
+}
+
+static gn2_status put_classes(const gn2_dataset *d, gn2_config *config)
+{
+    const char *text;
+    GN2_TRY(gn2_config_read_text(d->config, "model.classes", &text));
+    return gn2_config_put_text(config, "model.classes", text);
+}
+
+static gn2_status put(const gn2_dataset *d, const findings *f, gn2_config *config)
+{
     char jets[32];
     gn2_format_f64((double)gn2_sampler_jet_count(d->sampler), jets);
-    GN2_TRY(gn2_config_put_list(config, "model.classes", s->classes, s->class_count));
+    GN2_TRY(put_classes(d, config));
     GN2_TRY(put_norm(d, f, config));
-    if (f->flavour_weights)
-        GN2_TRY(gn2_config_put_f64_list(config,
-                                        "task.jets_classification.class_weights",
-                                        f->flavour_weights, s->class_count));
-    if (f->origin_weights)
-        GN2_TRY(gn2_config_put_f64_list(config, "task.track_origin.class_weights",
-                                        f->origin_weights, (size_t)s->origin.classes));
+    GN2_TRY(put_weights(d, f, config));
     GN2_TRY(gn2_config_put_str(config, "provenance.data", f->provenance));
     return gn2_config_put_str(config, "provenance.jets", jets);
 }

@@ -28,7 +28,7 @@ struct gn2_source {
     void (*title)(const gn2_source *source, gn2_text *text);
     /* Classes of the labels in the order of their values in the first file, as
      * salt's class_dict lists them; NULL if values index the schema's classes. */
-    const gn2_label_map *(*labels)(const gn2_source *source);
+    const gn2_label_map *(*labels)(const gn2_source *source, int32_t label);
     void (*close)(gn2_source *source);
 };
 

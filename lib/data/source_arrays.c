@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caller's arrays as a row of jets, ragged or padded. */
+#include <math.h>
 #include <string.h>
 
 #include "data/source.h"
 #include "net/jets_check.h"
+#include "net/labels.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
 typedef struct array_source {
     gn2_source base;
     gn2_jets jets;
-    gn2_labels labels;
+    const gn2_label *label[GN2_MAX_LABELS]; /* of the schema; NULL: not given */
+    gn2_label labels[GN2_MAX_LABELS];       /* as the caller gave them */
     gn2_sequence sequence[GN2_MAX_PARTS];
 } array_source;
 
@@ -44,10 +47,39 @@ static gn2_status fail_value(const array_source *a, int32_t object, int64_t inpu
                     o->name, o->inputs[input], (long long)jet, (long long)slot);
 }
 
-static gn2_status fail_label(const char *label, int64_t row, int32_t value)
+/* Is a value what its label may be? */
+static gn2_status check_label(const gn2_label_column *label, const void *value,
+                              int64_t row)
 {
+    int32_t number;
+    float weight;
+    memcpy(&number, value, sizeof number);
+    memcpy(&weight, value, sizeof weight);
+    if (label->weight && !(weight >= 0 && isfinite(weight)))
+        return gn2_fail(GN2_ERR_FORMAT, "arrays: %s, row %lld: %g is no weight",
+                        label->name, (long long)row, (double)weight);
+    if (label->real && isinf(weight))
+        return gn2_fail(GN2_ERR_FORMAT, "arrays: label '%s', row %lld: is infinite",
+                        label->name, (long long)row);
+    if (label->real || (number >= label->least && number <= label->most)) return GN2_OK;
     return gn2_fail(GN2_ERR_FORMAT, "arrays: label '%s', row %lld: %d is out of range",
-                    label, (long long)row, value);
+                    label->name, (long long)row, number);
+}
+
+/* Labels of row `from` of an object's arrays to row `to`. */
+static gn2_status copy_labels(const array_source *a, int32_t object, int64_t from,
+                              int64_t to, const gn2_rows *rows)
+{
+    for (int32_t k = 0; k < rows->shape.label_count; k++) {
+        const gn2_label_column *label = &a->base.schema->label[k];
+        const size_t size = (size_t)label->columns * sizeof(int32_t);
+        if (label->object != object || !rows->label[k]) continue;
+        const char *source = (const char *)a->label[k]->data + (size_t)from * size;
+        for (int32_t c = 0; c < label->columns; c++)
+            GN2_TRY(check_label(label, source + (size_t)c * sizeof(int32_t), from));
+        memcpy(gn2_rows_label_at(rows, k, to), source, size);
+    }
+    return GN2_OK;
 }
 
 static gn2_status copy_jet(const array_source *a, int64_t jet, gn2_non_finite policy,
@@ -59,24 +91,7 @@ static gn2_status copy_jet(const array_source *a, int64_t jet, gn2_non_finite po
     memcpy(out, a->jets.features + jet * stride, (size_t)columns * sizeof *out);
     const int64_t bad = gn2_schema_check(a->base.schema, policy, 0, out);
     if (bad >= 0) return fail_value(a, 0, bad, jet, 0);
-    if (!rows->flavour) return GN2_OK;
-    const int32_t label = a->labels.flavour[jet];
-    if (label < -1 || label >= a->base.schema->flavour.classes)
-        return fail_label("flavour", jet, label);
-    rows->flavour[rows->count] = label;
-    return GN2_OK;
-}
-
-static gn2_status copy_labels(const array_source *a, gn2_rows_part *part, int64_t row)
-{
-    const int64_t at = part->count;
-    if (part->vertex) part->vertex[at] = a->labels.vertex[row];
-    if (!part->origin) return GN2_OK;
-    const int32_t origin = a->labels.origin[row];
-    if (origin < -2 || origin >= a->base.schema->origin.classes)
-        return fail_label("origin", row, origin);
-    part->origin[at] = origin;
-    return GN2_OK;
+    return copy_labels(a, 0, jet, rows->count, rows);
 }
 
 static gn2_status copy_part(const array_source *a, int32_t p, int64_t jet,
@@ -94,7 +109,7 @@ static gn2_status copy_part(const array_source *a, int32_t p, int64_t jet,
         memcpy(out, s->data + row * stride, (size_t)columns * sizeof *out);
         const int64_t bad = gn2_schema_check(a->base.schema, policy, p + 1, out);
         if (bad >= 0) return fail_value(a, p + 1, bad, jet, row - all.first);
-        GN2_TRY(copy_labels(a, part, row));
+        GN2_TRY(copy_labels(a, p + 1, row, part->count, rows));
         part->count++;
     }
     part->offsets[rows->count + 1] = part->count;
@@ -130,9 +145,10 @@ static void title(const gn2_source *source, gn2_text *text)
     gn2_text_add(text, "arrays");
 }
 
-static const gn2_label_map *no_labels(const gn2_source *source)
+static const gn2_label_map *no_labels(const gn2_source *source, int32_t label)
 {
     (void)source;
+    (void)label;
     return NULL;
 }
 
@@ -172,15 +188,37 @@ static void take_sequences(array_source *a)
     a->jets.sequences = a->sequence;
 }
 
+/* Each label that was given must be one that is wanted. */
+static gn2_status take_label(array_source *a, const gn2_label *given)
+{
+    const gn2_schema *schema = a->base.schema;
+    for (int32_t k = 0; k < schema->label_count; k++) {
+        const gn2_label_column *label = &schema->label[k];
+        if (strcmp(label->name, given->name) != 0) continue;
+        GN2_TRY(gn2_label_check(given, label->real, label->columns));
+        a->label[k] = given->data ? given : NULL;
+        return GN2_OK;
+    }
+    return gn2_labels_fail_unknown(&schema->h, given->name);
+}
+
+static gn2_status take_labels(array_source *a, const gn2_labels *labels)
+{
+    const uint32_t count = labels ? labels->label_count : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        a->labels[i] = labels->labels[i];
+        GN2_TRY(take_label(a, &a->labels[i]));
+    }
+    for (int32_t k = 0; k < a->base.shape.label_count; k++)
+        if (!a->label[k]) a->base.shape.label[k].columns = 0;
+    return GN2_OK;
+}
+
 static gn2_status fill(array_source *a, const gn2_labels *labels)
 {
     const gn2_jets_form form = form_of(a->base.schema);
-    if (labels) a->labels = *labels;
-    gn2_rows_shape *shape = &a->base.shape;
-    if (!a->labels.flavour) shape->has_flavour = 0;
-    if (!a->labels.origin) shape->origin_part = -1;
-    if (!a->labels.vertex) shape->vertex_part = -1;
     GN2_TRY(gn2_jets_check(&a->jets, &form));
+    GN2_TRY(take_labels(a, labels));
     a->base.count = a->jets.count;
     take_sequences(a);
     return GN2_OK;

@@ -20,8 +20,8 @@ typedef struct gn2_data_table {
     const gn2_h5_info *info;
     int64_t slab_rows; /* rows read at once */
     size_t input_count;
-    gn2_column *input;                         /* (inputs), in config order */
-    gn2_column valid, flavour, origin, vertex; /* to_int NULL: not there */
+    gn2_column *input; /* (inputs), in config order */
+    gn2_column valid;
 } gn2_data_table;
 
 typedef struct gn2_data_file {
@@ -29,7 +29,9 @@ typedef struct gn2_data_file {
     gn2_h5_file *file;
     int64_t rows;
     gn2_data_table table[1 + GN2_MAX_PARTS]; /* by object of the schema */
-    gn2_label_map flavours;
+    /* of label k of the schema, (GN2_LABEL_FIELDS) each; to_float NULL: not there */
+    gn2_column (*label)[GN2_LABEL_FIELDS];
+    gn2_label_map *map; /* (labels): classes of jets */
 } gn2_data_file;
 
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,

@@ -64,9 +64,9 @@ static void title(const gn2_source *source, gn2_text *text)
         gn2_text_format(text, "%s%s", i ? "+" : "", base_name(s->file[i].path));
 }
 
-static const gn2_label_map *labels(const gn2_source *source)
+static const gn2_label_map *labels(const gn2_source *source, int32_t label)
 {
-    return &((const file_source *)source)->file[0].flavours;
+    return &((const file_source *)source)->file[0].map[label];
 }
 
 static void free_source(gn2_source *source)
@@ -82,15 +82,9 @@ static void free_source(gn2_source *source)
 /* A label counts as there when every file has it. */
 static void drop_missing_labels(file_source *s)
 {
-    gn2_rows_shape *shape = &s->base.shape;
-    for (size_t i = 0; i < s->count; i++) {
-        const gn2_data_table *table = s->file[i].table;
-        if (!table[0].flavour.to_int) shape->has_flavour = 0;
-        if (shape->origin_part >= 0 && !table[shape->origin_part + 1].origin.to_int)
-            shape->origin_part = -1;
-        if (shape->vertex_part >= 0 && !table[shape->vertex_part + 1].vertex.to_int)
-            shape->vertex_part = -1;
-    }
+    for (size_t i = 0; i < s->count; i++)
+        for (int32_t k = 0; k < s->base.shape.label_count; k++)
+            if (!s->file[i].label[k][0].to_float) s->base.shape.label[k].columns = 0;
 }
 
 static void add_file(file_source *s, const gn2_data_file *file)

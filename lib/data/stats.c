@@ -54,15 +54,23 @@ static gn2_status make(const gn2_schema *schema, gn2_stats *stats)
             gn2_alloc(schema->object[o].input_count, sizeof *stats->input[o]);
         if (!stats->input[o]) return gn2_fail_memory();
     }
-    stats->flavours = gn2_alloc(schema->class_count, sizeof *stats->flavours);
-    stats->origins = gn2_alloc((size_t)schema->origin.classes, sizeof *stats->origins);
-    return stats->flavours && stats->origins ? GN2_OK : gn2_fail_memory();
+    for (int32_t k = 0; k < schema->label_count; k++) {
+        if (!schema->label[k].classes_key[0]) continue;
+        const size_t count = (size_t)schema->label[k].most + 1;
+        stats->classes[k] = gn2_alloc(count, sizeof *stats->classes[k]);
+        if (!stats->classes[k]) return gn2_fail_memory();
+    }
+    return GN2_OK;
 }
 
-static void add_labels(int64_t *counts, const int32_t *labels, int64_t count)
+static void add_labels(gn2_stats *stats, const gn2_rows *rows)
 {
-    for (int64_t i = 0; labels && i < count; i++)
-        if (labels[i] >= 0) counts[labels[i]]++;
+    for (int32_t k = 0; k < rows->shape.label_count; k++) {
+        const int32_t p = rows->shape.label[k].part, *labels = rows->label[k];
+        const int64_t count = p < 0 ? rows->count : rows->part[p].count;
+        for (int64_t i = 0; stats->classes[k] && labels && i < count; i++)
+            if (labels[i] >= 0) stats->classes[k][labels[i]]++;
+    }
 }
 
 static void add_block(gn2_stats *stats, const gn2_rows *rows)
@@ -70,14 +78,13 @@ static void add_block(gn2_stats *stats, const gn2_rows *rows)
     const int64_t columns = rows->shape.columns;
     for (int64_t i = 0; i < columns; i++)
         gn2_moments_add(&stats->input[0][i], rows->features + i, rows->count, columns);
-    add_labels(stats->flavours, rows->flavour, rows->count);
+    add_labels(stats, rows);
     for (int32_t p = 0; p < rows->shape.part_count; p++) {
         const gn2_rows_part *part = &rows->part[p];
         const int64_t width = rows->shape.part_columns[p];
         for (int64_t i = 0; i < width; i++)
             gn2_moments_add(&stats->input[p + 1][i], part->data + i, part->count,
                             width);
-        add_labels(stats->origins, part->origin, part->count);
     }
 }
 
@@ -109,7 +116,6 @@ gn2_status gn2_stats_collect(gn2_source *source, int64_t jets, gn2_stats *out_st
 void gn2_stats_clear(gn2_stats *stats)
 {
     for (int32_t o = 0; o <= GN2_MAX_PARTS; o++) gn2_free(stats->input[o]);
-    gn2_free(stats->flavours);
-    gn2_free(stats->origins);
+    for (int32_t k = 0; k < GN2_MAX_LABELS; k++) gn2_free(stats->classes[k]);
     memset(stats, 0, sizeof *stats);
 }

@@ -18,8 +18,7 @@ double gn2_moments_std(const gn2_moments *moments);
 
 typedef struct gn2_stats {
     gn2_moments *input[1 + GN2_MAX_PARTS]; /* (inputs) of each object */
-    int64_t *flavours;                     /* (classes) */
-    int64_t *origins;                      /* (origins) */
+    int64_t *classes[GN2_MAX_LABELS];      /* (classes) of a label that has some */
 } gn2_stats;
 
 /* Reads the first `jets` jets of a source. */

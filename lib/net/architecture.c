@@ -264,6 +264,16 @@ static gn2_status read_tasks(const gn2_config *c, gn2_hparams *h)
     return GN2_OK;
 }
 
+gn2_status gn2_hparams_tasks(const gn2_config *config, gn2_hparams *out)
+{
+    gn2_hparams h = {.embed_dim = gn2_config_i64(config, "model.embed_dim"),
+                     .out_dim = gn2_config_i64(config, "model.out_dim")};
+    GN2_TRY(read_inputs(config, &h));
+    GN2_TRY(read_tasks(config, &h));
+    *out = h;
+    return GN2_OK;
+}
+
 gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out)
 {
     gn2_hparams h = {0};

@@ -12,6 +12,7 @@
 #define GN2_MAX_SEQUENCES 8
 #define GN2_MAX_TASKS 16
 #define GN2_MAX_CLASSES 64
+#define GN2_MAX_TARGETS 16
 #define GN2_TASK_NAME_SIZE 65
 
 /* Whose rows a task has; a head reads G, [G, z_i] or [G, z_i, z_j]. */
@@ -20,6 +21,12 @@ typedef enum gn2_task_rows {
     GN2_OVER_CONSTITUENTS = 2,
     GN2_OVER_PAIRS = 3
 } gn2_task_rows;
+
+/* How a target of a regression is scaled: (t − mean) / std, or by an input. */
+typedef struct gn2_target {
+    double mean, std;
+    int denominator; /* number of the object's input, −1: none */
+} gn2_target;
 
 /* A task of model.tasks, in its order: k of salt's tasks.k. */
 typedef struct gn2_task {
@@ -32,6 +39,7 @@ typedef struct gn2_task {
     int64_t targets; /* values a label has: 1, more for a regression */
     int option;      /* the kind's own choice, see its file */
     int partner;     /* another task whose labels it needs, −1: none */
+    gn2_target target[GN2_MAX_TARGETS]; /* of a regression */
 } gn2_task;
 
 /* Logits a row of a task. */
@@ -70,6 +78,9 @@ typedef struct gn2_hparams {
 
 /* Reads and checks; the message names the key. */
 gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out);
+
+/* Tasks and inputs alone: what a dataset needs to know. */
+gn2_status gn2_hparams_tasks(const gn2_config *config, gn2_hparams *out);
 
 /* Number of a task, −1 if there is none of that name. */
 int gn2_hparams_task(const gn2_hparams *h, const char *name);

@@ -57,8 +57,15 @@ typedef struct gn2_task_output {
     void (*field)(const gn2_task_column *c, gn2_text *out_name);
 } gn2_task_output;
 
+/* What its labels are. */
+typedef enum gn2_label_kind {
+    GN2_LABEL_INDEX,  /* int32_t: classes, vertices; field `task.NAME.label` */
+    GN2_LABEL_TARGETS /* float; fields `task.NAME.targets` */
+} gn2_label_kind;
+
 typedef struct R(gn2_task_kind) {
     const char *name;
+    gn2_label_kind label;
     int pairs;      /* a head over pairs of constituents */
     int classifies; /* its logits are of classes */
 
@@ -96,6 +103,7 @@ const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task);
 /* Number of a kind in the table, −1 if there is none of that name. */
 int gn2_task_kind_find(const char *name);
 
-extern const R(gn2_task_kind) R(gn2_kind_classification), R(gn2_kind_vertexing);
+extern const R(gn2_task_kind) R(gn2_kind_classification), R(gn2_kind_vertexing),
+    R(gn2_kind_regression);
 
 #endif

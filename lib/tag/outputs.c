@@ -113,19 +113,21 @@ static void name_task_field(const gn2_tag_outputs *all, const gn2_tag_output *ou
     output->of_task->field(&c, out_name);
 }
 
-/* Under its short name, if it has one, and its long one. */
+/* The short name is shown where there is one; the long one is known as well. */
 static gn2_status add_named(gn2_tag_outputs *all, gn2_tag_output *like)
 {
     const char *task = all->model->h.task[like->task].name;
     const char *suffix = like->of_task->suffix;
     const char *object = gn2_model_object_name(all->model, like->object);
+    const char *prefix = like->rows == GN2_ROWS_PAIRS ? "pairs" : object;
     const struct short_name *brief = find_short_name(task, suffix);
     like->known = brief != NULL;
-    if (brief)
-        GN2_TRY(
-            add(all, like, brief->prefix ? brief->prefix : object, brief->name, ""));
-    return add(all, like, like->rows == GN2_ROWS_PAIRS ? "pairs" : object, task,
-               suffix);
+    if (!brief) return add(all, like, prefix, task, suffix);
+    const char *own = brief->prefix ? brief->prefix : object;
+    GN2_TRY(add(all, like, own, brief->name, ""));
+    gn2_tag_output *output = &all->item[all->count - 1];
+    snprintf(output->alias, sizeof output->alias, "%s.%s%s", prefix, task, suffix);
+    return GN2_OK;
 }
 
 static int32_t rows_of(const gn2_task *task, gn2_task_form which)
@@ -191,7 +193,8 @@ gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
                                int32_t *out_id)
 {
     for (size_t i = 0; i < all->count; i++)
-        if (strcmp(name, all->item[i].name) == 0) {
+        if (strcmp(name, all->item[i].name) == 0 ||
+            strcmp(name, all->item[i].alias) == 0) {
             *out_id = (int32_t)i;
             return GN2_OK;
         }

@@ -42,8 +42,8 @@ typedef void (*gn2_tag_namer)(const gn2_tag_outputs *all, const gn2_tag_output *
                               int64_t column, gn2_text *out_name);
 
 struct gn2_tag_output {
-    char name[160];
-    int object; /* of the rows or pairs: 0 jets, else sequence + 1 */
+    char name[160], alias[160]; /* alias empty: no other name */
+    int object;                 /* of the rows or pairs: 0 jets, else sequence + 1 */
     int32_t rows, type;
     int64_t columns;
     int task; /* head it needs, −1: none */

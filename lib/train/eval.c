@@ -1,63 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Losses and metrics on a dataset, without dropout. Losses are means over batches of
- * the batches' losses, as salt logs them; metrics are over all jets.
+ * the batches' losses, as salt logs them; metrics are over all jets. What a task
+ * counts its kind says; sums are added in the order of the jets, so that they do not
+ * depend on threads.
  */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "data/dataset.h"
+#include "net/labels.h"
 #include "tag/discriminant.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 #include "util/alloc.h"
 
-/* D_b of the jets of a role, by class. */
-typedef enum sample {
-    SAMPLE_B,
-    SAMPLE_LIGHT,
-    SAMPLE_C,
-    SAMPLE_TAU,
-    SAMPLE_COUNT
+/* Values of a discriminant for the jets of a class. */
+typedef struct sample {
+    gn2_scores scores;
+    int64_t capacity;
 } sample;
-
-static const char *const sample_class[SAMPLE_COUNT] = {"bjets", "ujets", "cjets",
-                                                       "taujets"};
 
 typedef struct evaluation {
     gn2_trainer *trainer;
     gn2_discriminants discriminants;
-    const gn2_discriminant_rule *d; /* D_b, NULL: the model has none */
-    int64_t class_of[SAMPLE_COUNT]; /* −1: the model has none */
-    double *sums;                   /* (jets, tasks, GN2_MAX_SUMS) of the batch */
+    int64_t classes;
+    double *sums; /* (jets, tasks, GN2_MAX_SUMS) of the batch */
     int64_t sums_capacity;
-    double all[GN2_MAX_TASKS][GN2_MAX_SUMS]; /* over all jets, in their order */
-    float *d_b;                              /* of the batch */
-    int64_t d_b_capacity;
-    gn2_scores scores[SAMPLE_COUNT];
-    int64_t score_capacity[SAMPLE_COUNT];
+    double all[GN2_MAX_TASKS][GN2_MAX_SUMS]; /* over all jets */
+    float *value;                            /* (jets, discriminants) of the batch */
+    int64_t value_capacity;
+    sample *sample; /* (discriminants, classes) */
     int64_t jets, batches;
-    gn2_losses losses; /* summed over batches */
+    int labelled[GN2_MAX_TASKS]; /* there was a label in some batch */
+    gn2_losses losses;           /* summed over batches */
 } evaluation;
-
-static int64_t find_class(const gn2_model *model, const char *name)
-{
-    for (int64_t i = 0; i < model->h.classes; i++)
-        if (strcmp(gn2_config_list_item(model->config, "model.classes", (size_t)i),
-                   name) == 0)
-            return i;
-    return -1;
-}
 
 static gn2_status begin(evaluation *e, gn2_trainer *trainer)
 {
-    *e = (evaluation){.trainer = trainer};
-    for (int s = 0; s < SAMPLE_COUNT; s++)
-        e->class_of[s] = find_class(trainer->model, sample_class[s]);
+    *e = (evaluation){.trainer = trainer, .classes = trainer->h.classes};
     GN2_TRY(gn2_discriminants_read(trainer->model->config, NULL, &e->discriminants));
-    e->d = gn2_discriminant_find(&e->discriminants, "D_b");
-    if (e->d) e->class_of[SAMPLE_B] = e->d->signal;
-    return GN2_OK;
+    if (trainer->h.flavour < 0) e->discriminants.count = 0;
+    e->sample =
+        gn2_alloc(e->discriminants.count * (size_t)e->classes, sizeof *e->sample);
+    return e->sample ? GN2_OK : gn2_fail_memory();
 }
 
 /* Of task k and jet b of the batch. */
@@ -66,25 +53,36 @@ static double *sums_of(const evaluation *e, int64_t b, int k)
     return e->sums + (b * e->trainer->h.task_count + k) * GN2_MAX_SUMS;
 }
 
+static sample *sample_of(const evaluation *e, size_t d, int64_t class_index)
+{
+    return &e->sample[(int64_t)d * e->classes + class_index];
+}
+
 static void end(evaluation *e)
 {
+    const int64_t samples = (int64_t)e->discriminants.count * e->classes;
+    for (int64_t i = 0; e->sample && i < samples; i++)
+        gn2_free(e->sample[i].scores.value);
+    gn2_free(e->sample);
     gn2_free(e->sums);
-    gn2_free(e->d_b);
-    for (int s = 0; s < SAMPLE_COUNT; s++) gn2_free(e->scores[s].value);
+    gn2_free(e->value);
 }
 
 /* ---- what a chunk tells, on any thread ---- */
 
 static void visit_scores(evaluation *e, const gn2_pass_f32 *pass)
 {
-    const int64_t classes = pass->net->h->classes;
-    if (!e->d) return;
-    for (int64_t b = 0; b < pass->chunk.jets; b++) {
+    const size_t count = e->discriminants.count;
+    for (int64_t b = 0; b < pass->chunk.jets && count; b++) {
         float p[GN2_MAX_CLASSES];
         const float *logits = pass->space->head[pass->net->h->flavour].logits;
-        pass->ctx.kernels->softmax(p, logits + b * classes, 1, classes);
-        e->d_b[pass->chunk.first + b] = gn2_discriminant_value(
-            p, classes, e->d->signal, e->d->fraction, e->d->form);
+        float *value = e->value + (size_t)(pass->chunk.first + b) * count;
+        pass->ctx.kernels->softmax(p, logits + b * e->classes, 1, e->classes);
+        for (size_t d = 0; d < count; d++) {
+            const gn2_discriminant_rule *rule = &e->discriminants.rule[d];
+            value[d] = gn2_discriminant_value(p, e->classes, rule->signal,
+                                              rule->fraction, rule->form);
+        }
     }
 }
 
@@ -138,33 +136,51 @@ static void add_sums(evaluation *e, int64_t jets)
 
 static gn2_status keep_scores(evaluation *e, const int32_t *flavour, int64_t jets)
 {
-    for (int s = 0; s < SAMPLE_COUNT; s++) {
-        gn2_scores *scores = &e->scores[s];
-        GN2_TRY(reserve(&scores->value, &e->score_capacity[s], scores->count,
-                        scores->count + jets));
-        if (!e->d || e->class_of[s] < 0) continue;
-        for (int64_t b = 0; b < jets; b++)
-            if (flavour[b] == e->class_of[s])
-                scores->value[scores->count++] = e->d_b[b];
+    const size_t count = e->discriminants.count;
+    for (int64_t i = 0; i < (int64_t)count * e->classes; i++) {
+        sample *s = &e->sample[i];
+        GN2_TRY(reserve(&s->scores.value, &s->capacity, s->scores.count,
+                        s->scores.count + jets));
     }
+    for (int64_t b = 0; b < jets; b++)
+        for (size_t d = 0; d < count && flavour[b] >= 0; d++) {
+            gn2_scores *scores = &sample_of(e, d, flavour[b])->scores;
+            scores->value[scores->count++] = e->value[(size_t)b * count + d];
+        }
     return GN2_OK;
+}
+
+static gn2_status read_labels(evaluation *e, const gn2_labels *labels,
+                              gn2_batch_labels *out)
+{
+    const gn2_hparams *h = &e->trainer->h;
+    GN2_TRY(gn2_labels_by_task(h, labels, out));
+    int any = 0;
+    for (int k = 0; k < h->task_count; k++) {
+        const int there = gn2_task_labelled(&out->task[k]);
+        e->labelled[k] |= there;
+        any |= there;
+    }
+    if (any) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "the dataset has no labels of any task");
 }
 
 static gn2_status evaluate_batch(evaluation *e, const gn2_jets *jets,
                                  const gn2_labels *labels)
 {
     gn2_trainer *t = e->trainer;
-    const gn2_batch_labels mine = gn2_train_labels(t, labels);
     const gn2_visitor_f32 visitor = {.fn = visit, .user = e};
+    gn2_batch_labels mine;
     gn2_batch_f32 batch;
-    if (!labels->flavour)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "the dataset has no flavour labels");
+    GN2_TRY(read_labels(e, labels, &mine));
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, &batch));
     GN2_TRY(gn2_labels_check_f32(&t->h, &batch, &mine));
-    GN2_TRY(reserve(&e->d_b, &e->d_b_capacity, 0, jets->count));
+    GN2_TRY(reserve(&e->value, &e->value_capacity, 0,
+                    jets->count * (int64_t)e->discriminants.count));
     GN2_TRY(reserve_sums(e, jets->count));
     GN2_TRY(gn2_engine_forward_f32(t->engine, &batch, &mine, &visitor));
-    GN2_TRY(keep_scores(e, labels->flavour, jets->count));
+    if (t->h.flavour >= 0 && mine.task[t->h.flavour].index)
+        GN2_TRY(keep_scores(e, mine.task[t->h.flavour].index, jets->count));
     add_sums(e, jets->count);
     for (int k = 0; k < t->h.task_count; k++)
         e->losses.value[k] += t->engine->losses.value[k];
@@ -189,54 +205,101 @@ static gn2_status evaluate_all(evaluation *e, gn2_dataset *dataset)
 
 /* ---- metrics ---- */
 
-static double loss_of(const evaluation *e, int task)
-{
-    return task < 0 ? 0 : e->losses.value[task] / (double)e->batches;
-}
+static const double points[GN2_WORKING_POINTS] = {0.65, 0.70, 0.77, 0.85};
+static const char *const point_names[GN2_WORKING_POINTS] = {"65", "70", "77", "85"};
 
-static void fill_losses(const evaluation *e, gn2_metrics *out)
+/* Metrics of a task without labels are NaN, as 0/0 is. */
+static gn2_status list_task(const evaluation *e, int k, gn2_figures *out)
 {
-    const gn2_hparams *h = &e->trainer->h;
-    out->loss_jets = loss_of(e, h->flavour);
-    out->loss_origin = loss_of(e, gn2_hparams_task(h, "track_origin"));
-    out->loss_vertex = loss_of(e, h->pairs);
-    out->loss = out->loss_jets + out->loss_origin + out->loss_vertex;
-}
-
-/* Metric i of a task, NaN without the task or its labels. */
-static double metric_of(const evaluation *e, int task, int i)
-{
+    const gn2_task *task = &e->trainer->h.task[k];
+    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(task);
     double values[GN2_MAX_SUMS];
-    if (task < 0) return (double)NAN;
-    gn2_task_kind_of_f32(&e->trainer->h.task[task])->conclude(e->all[task], values);
-    return values[i];
+    kind->conclude(e->all[k], values);
+    for (int i = 0; kind->metrics[i]; i++)
+        GN2_TRY(gn2_figures_add(out, task->name, kind->metrics[i], NULL, values[i]));
+    return GN2_OK;
 }
 
-static void fill_scores(evaluation *e, gn2_metrics *out)
+static const char *class_name(const evaluation *e, int64_t c)
 {
-    static const double points[GN2_WORKING_POINTS] = {0.65, 0.70, 0.77, 0.85};
-    const gn2_scores *b = &e->scores[SAMPLE_B];
-    for (int s = 0; s < SAMPLE_COUNT; s++) gn2_scores_sort(&e->scores[s]);
-    out->auc_b_light = gn2_metric_auc(b, &e->scores[SAMPLE_LIGHT]);
-    out->auc_b_c = gn2_metric_auc(b, &e->scores[SAMPLE_C]);
-    for (int p = 0; p < GN2_WORKING_POINTS; p++) {
-        out->cut[p] = gn2_metric_cut(b, points[p]);
-        for (int s = SAMPLE_LIGHT; s < SAMPLE_COUNT; s++)
-            out->rejection[p][s - SAMPLE_LIGHT] =
-                gn2_metric_rejection(&e->scores[s], out->cut[p]);
+    return gn2_config_list_item(e->trainer->model->config, "model.classes", (size_t)c);
+}
+
+static gn2_status list_point(const evaluation *e, size_t d, int p, gn2_figures *out)
+{
+    const gn2_discriminant_rule *rule = &e->discriminants.rule[d];
+    const double cut =
+        gn2_metric_cut(&sample_of(e, d, rule->signal)->scores, points[p]);
+    char what[32];
+    snprintf(what, sizeof what, "cut_%s", point_names[p]);
+    GN2_TRY(gn2_figures_add(out, rule->name, what, NULL, cut));
+    snprintf(what, sizeof what, "rejection_%s", point_names[p]);
+    for (int64_t c = 0; c < e->classes; c++) {
+        if (c == rule->signal) continue;
+        const double value = gn2_metric_rejection(&sample_of(e, d, c)->scores, cut);
+        GN2_TRY(gn2_figures_add(out, rule->name, what, class_name(e, c), value));
+    }
+    return GN2_OK;
+}
+
+static gn2_status list_discriminant(const evaluation *e, size_t d, gn2_figures *out)
+{
+    const gn2_discriminant_rule *rule = &e->discriminants.rule[d];
+    for (int64_t c = 0; c < e->classes; c++)
+        gn2_scores_sort(&sample_of(e, d, c)->scores);
+    const gn2_scores *signal = &sample_of(e, d, rule->signal)->scores;
+    for (int64_t c = 0; c < e->classes; c++) {
+        if (c == rule->signal) continue;
+        const double auc = gn2_metric_auc(signal, &sample_of(e, d, c)->scores);
+        GN2_TRY(gn2_figures_add(out, rule->name, "auc", class_name(e, c), auc));
+    }
+    for (int p = 0; p < GN2_WORKING_POINTS; p++) GN2_TRY(list_point(e, d, p, out));
+    return GN2_OK;
+}
+
+/* Losses of tasks without labels are NaN, and not part of the total. */
+static void fill_losses(const evaluation *e, gn2_figures *figures, gn2_metrics *out)
+{
+    out->task_count = e->trainer->h.task_count;
+    out->task_losses = figures->task_losses;
+    for (int k = 0; k < out->task_count; k++) {
+        const double loss = e->losses.value[k] / (double)e->batches;
+        figures->task_losses[k] = e->labelled[k] ? loss : (double)NAN;
+        if (e->labelled[k]) out->loss += loss;
     }
 }
 
-static void fill(evaluation *e, gn2_metrics *out)
+static void fill_b_tagging(const gn2_figures *figures, gn2_metrics *out)
 {
-    const gn2_hparams *h = &e->trainer->h;
+    static const char *const backgrounds[] = {"ujets", "cjets", "taujets"};
+    out->auc_b_light = gn2_figures_value(figures, "D_b.auc_ujets");
+    out->auc_b_c = gn2_figures_value(figures, "D_b.auc_cjets");
+    for (int p = 0; p < GN2_WORKING_POINTS; p++) {
+        char name[64];
+        snprintf(name, sizeof name, "D_b.cut_%s", point_names[p]);
+        out->cut[p] = gn2_figures_value(figures, name);
+        for (int b = 0; b < 3; b++) {
+            snprintf(name, sizeof name, "D_b.rejection_%s_%s", point_names[p],
+                     backgrounds[b]);
+            out->rejection[p][b] = gn2_figures_value(figures, name);
+        }
+    }
+}
+
+static gn2_status fill(const evaluation *e, gn2_metrics *out)
+{
+    gn2_figures *figures = &e->trainer->figures;
+    figures->count = 0;
+    for (int k = 0; k < e->trainer->h.task_count; k++)
+        GN2_TRY(list_task(e, k, figures));
+    for (size_t d = 0; d < e->discriminants.count; d++)
+        GN2_TRY(list_discriminant(e, d, figures));
     *out = (gn2_metrics){.struct_size = (uint32_t)sizeof *out, .jets = e->jets};
-    fill_losses(e, out);
-    fill_scores(e, out);
-    out->accuracy = metric_of(e, h->flavour, 0);
-    out->origin_accuracy = metric_of(e, gn2_hparams_task(h, "track_origin"), 0);
-    out->pair_efficiency = metric_of(e, h->pairs, 0);
-    out->pair_purity = metric_of(e, h->pairs, 1);
+    fill_losses(e, figures, out);
+    fill_b_tagging(figures, out);
+    out->metrics = figures->metric;
+    out->metric_count = (int64_t)figures->count;
+    return GN2_OK;
 }
 
 gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
@@ -245,7 +308,7 @@ gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
     evaluation e;
     gn2_status status = begin(&e, t);
     if (status == GN2_OK) status = evaluate_all(&e, dataset);
-    if (status == GN2_OK) fill(&e, out_metrics);
+    if (status == GN2_OK) status = fill(&e, out_metrics);
     end(&e);
     return status;
 }

@@ -35,8 +35,7 @@ static gn2_status begin(run *r)
     if (r->val) {
         gn2_dataset_info_impl(r->val, &info);
         if (!info.has_labels) /* not after a whole epoch */
-            return gn2_fail(GN2_ERR_INVALID_ARG,
-                            "the validation data has no flavour labels");
+            return gn2_fail(GN2_ERR_INVALID_ARG, "the validation data has no labels");
     }
     gn2_dataset_info_impl(r->train, &info);
     r->start = now();

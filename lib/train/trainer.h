@@ -12,6 +12,7 @@
 #include "net/jets.h"
 #include "optim/schedule.h"
 #include "train/engine.h"
+#include "train/figures.h"
 #include "util/use.h"
 
 struct gn2_trainer {
@@ -24,7 +25,9 @@ struct gn2_trainer {
     gn2_engine_f32 *engine;
     gn2_input input;
     gn2_schedule schedule;
-    int64_t epoch, batch; /* of the next step of gn2_train_fit() */
+    double step_losses[GN2_MAX_TASKS]; /* of the last step */
+    gn2_figures figures;               /* of the last evaluation */
+    int64_t epoch, batch;              /* of the next step of gn2_train_fit() */
     atomic_int stop;
 };
 
@@ -45,9 +48,6 @@ gn2_status gn2_train_probe(gn2_trainer *trainer, const gn2_jets *jets, gn2_probe
                            void *user);
 gn2_status gn2_train_save(const gn2_trainer *trainer, const char *path);
 gn2_status gn2_train_load(gn2_trainer *trainer, const char *path);
-
-/* The caller's labels by task. */
-gn2_batch_labels gn2_train_labels(const gn2_trainer *trainer, const gn2_labels *labels);
 
 /* Steps done. */
 static inline int64_t gn2_train_steps(const gn2_trainer *trainer)

@@ -68,9 +68,18 @@ typedef struct output {
     TAIL
 } output;
 
-typedef struct labels {
+typedef struct label {
     uint32_t struct_size, flags;
-    const int32_t *flavour, *origin, *vertex;
+    const char *name;
+    const void *data;
+    int32_t type, columns;
+    TAIL
+} label;
+
+typedef struct labels {
+    uint32_t struct_size, flags, label_count, unused;
+    const label *labels;
+    int64_t label_stride;
     TAIL
 } labels;
 
@@ -132,6 +141,7 @@ typedef struct input {
     int32_t flavour[JETS];
     sequence sequences[2];
     jets in;
+    label flavours;
     labels truth;
 } input;
 
@@ -158,7 +168,12 @@ static void set_input(input *x)
     x->in.sequence_count = 2;
     x->in.sequence_stride = CLIENT_SIZE > 0 ? (int64_t)sizeof(sequence) : 0;
     x->truth.struct_size = sizeof(labels);
-    x->truth.flavour = x->flavour;
+    x->truth.label_count = 1;
+    x->truth.labels = &x->flavours;
+    x->flavours.struct_size = sizeof(label);
+    x->flavours.name = "jets_classification";
+    x->flavours.data = x->flavour;
+    x->flavours.type = 2; /* int32_t */
 }
 
 static void set_config(findings *found, gn2_config *config)
@@ -240,9 +255,9 @@ static void read_back(findings *found, const input *x, const gn2_config *config)
     MUST(FENCED_WHOLE(batch));
     MUST(FENCED_WHOLE(truth));
     found->first_count = batch.s.count;
-    MUST(truth.s.flavour && batch.s.features);
+    MUST(truth.s.label_count == 1 && truth.s.labels->data && batch.s.features);
     if (!found->failed) {
-        memcpy(found->flavour, truth.s.flavour, sizeof found->flavour);
+        memcpy(found->flavour, truth.s.labels->data, sizeof found->flavour);
         found->pt = batch.s.features[0];
     }
     gn2_dataset_free(dataset);

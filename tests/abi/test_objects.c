@@ -15,6 +15,8 @@
 #include <cmocka.h>
 #include <gn2/gn2.h>
 
+#include "../common/labels.h"
+
 #define MUST(expr) assert_int_equal(GN2_OK, expr)
 #define FAILS(wanted, word, expr)                          \
     do {                                                   \
@@ -205,7 +207,8 @@ static double rate_of_first_step(const gn2_model *model)
                            .count = 1,
                            .features = features,
                            .sequences = &sequence};
-    const gn2_labels labels = {.struct_size = sizeof labels, .flavour = &label};
+    const gn2_label one[] = {LABEL(LABEL_JETS, &label)};
+    const gn2_labels labels = LABELS(one);
     gn2_step_stats stats = {.struct_size = sizeof stats};
     gn2_trainer *trainer;
     MUST(gn2_trainer_create(model, NULL, &trainer));

@@ -45,9 +45,13 @@ gn2_status bench_view_make(const bench_jets *from, int64_t first, int64_t count,
     out->tracks.offsets = out->offsets;
     out->jets.count = count;
     out->jets.features += first * all->row_stride;
-    if (labels->flavour) out->labels.flavour += first;
-    if (labels->origin) out->labels.origin += row;
-    if (labels->vertex) out->labels.vertex += row;
+    for (uint32_t i = 0; i < labels->label_count && i < BENCH_LABELS; i++) {
+        out->label[i] = labels->labels[i];
+        /* the first is the jets' */
+        out->label[i].data =
+            (const int32_t *)out->label[i].data + (i == 0 ? first : row);
+    }
+    out->labels.labels = out->label;
     out->jets.sequences = &out->tracks;
     return GN2_OK;
 }

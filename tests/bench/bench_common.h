@@ -22,9 +22,12 @@ void bench_jets_free(bench_jets *j);
 
 /* Some of the jets as a call of their own; their values stay where they are. Not to
  * be copied: it points into itself. */
+#define BENCH_LABELS 3 /* of the default tasks */
+
 typedef struct bench_view {
     gn2_jets jets;
     gn2_labels labels;
+    gn2_label label[BENCH_LABELS];
     gn2_sequence tracks;
     int64_t *offsets; /* owned */
 } bench_view;

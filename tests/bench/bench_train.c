@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "bench_common.h"
+#include "net/labels.h"
 #include "peak.h"
 #include "train/trainer.h"
 #include "util/alloc.h"
@@ -91,7 +92,8 @@ static gn2_status time_stages(gn2_trainer *t, const sample *s, int i,
                               double out[STAGE_COUNT])
 {
     const gn2_labels *l = &s->batch[i].labels;
-    const gn2_batch_labels labels = gn2_train_labels(t, l);
+    gn2_batch_labels labels;
+    GN2_TRY(gn2_labels_by_task(&t->h, l, &labels));
     gn2_batch_f32 batch;
     double at[STAGE_COUNT + 1] = {gn2_bench_now()};
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, &s->batch[i].jets, &batch));

@@ -4,6 +4,7 @@
 
 #include "common/need.h"
 #include "common/testnet.h"
+#include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/rng.h"
 
@@ -40,6 +41,88 @@ static int labelled_sequence(const gn2_hparams *h)
     return task < 0 ? 0 : h->task[task].sequence;
 }
 
+/* ---- labels of more tasks ---- */
+
+static int is_one_of_three(const gn2_hparams *h, int k)
+{
+    for (int id = 0; id < TASK_COUNT; id++)
+        if (test_task(h, id) == k) return 1;
+    return 0;
+}
+
+static void create_more(const gn2_hparams *h, testbatch *batch)
+{
+    for (int k = 0; k < h->task_count; k++) {
+        const gn2_task *task = &h->task[k];
+        testlabels *more = &batch->more[k];
+        const int s = more->sequence = task->sequence;
+        more->rows = s < 0 ? batch->jets : batch->sequence[s].slots;
+        more->targets = task->targets;
+        if (is_one_of_three(h, k)) continue;
+        const size_t count = (size_t)(more->rows * more->targets);
+        if (gn2_task_kind_of_f32(task)->classifies)
+            more->index = need_memory(count, sizeof *more->index);
+        else
+            more->target = need_memory(count, sizeof *more->target);
+    }
+}
+
+static void free_more(testbatch *batch)
+{
+    for (int k = 0; k < GN2_MAX_TASKS; k++) {
+        gn2_free(batch->more[k].index);
+        gn2_free(batch->more[k].target);
+        gn2_free(batch->more[k].weight);
+    }
+}
+
+void testbatch_weigh(const gn2_hparams *h, testbatch *batch, uint64_t key)
+{
+    for (int k = 0; k < h->task_count; k++) {
+        testlabels *more = &batch->more[k];
+        if (h->task[k].rows == GN2_OVER_PAIRS) continue;
+        more->weight = need_memory((size_t)more->rows, sizeof *more->weight);
+        const uint64_t own = gn2_rng_key(key, (uint64_t)k);
+        for (int64_t r = 0; r < more->rows; r++)
+            more->weight[r] = (float)gn2_rng_below(own, (uint64_t)r, 9) / 4;
+    }
+}
+
+/* Row `from` of b to row `to` of a. */
+static void copy_row(testlabels *a, int64_t to, const testlabels *b, int64_t from)
+{
+    if (b->index) a->index[to] = b->index[from];
+    for (int64_t t = 0; b->target && t < b->targets; t++)
+        a->target[to * a->targets + t] = b->target[from * b->targets + t];
+    if (b->weight && !a->weight)
+        a->weight = need_memory((size_t)a->rows, sizeof *a->weight);
+    if (b->weight) a->weight[to] = b->weight[from];
+}
+
+/* The same of all tasks about a sequence, −1: the jets. */
+static void copy_more(testbatch *a, int64_t to, const testbatch *b, int64_t from,
+                      int sequence)
+{
+    for (int k = 0; k < GN2_MAX_TASKS; k++)
+        if (b->more[k].rows && b->more[k].sequence == sequence)
+            copy_row(&a->more[k], to, &b->more[k], from);
+}
+
+/* Room for the labels of b, what is not valid filled with junk. */
+static void pad_more(testbatch *a, const testbatch *b)
+{
+    for (int k = 0; k < GN2_MAX_TASKS; k++) {
+        const testlabels *from = &b->more[k];
+        testlabels *to = &a->more[k];
+        *to = (testlabels){.sequence = from->sequence, .targets = from->targets};
+        to->rows = from->sequence < 0 ? a->jets : a->sequence[from->sequence].slots;
+        const int64_t count = to->rows * to->targets;
+        if (from->index) to->index = need_memory((size_t)count, sizeof *to->index);
+        if (from->target) to->target = need_memory((size_t)count, sizeof *to->target);
+        for (int64_t i = 0; to->target && i < count; i++) to->target[i] = (float)JUNK;
+    }
+}
+
 testbatch *testbatch_create(const gn2_hparams *h, const int64_t *tracks, int64_t jets)
 {
     testbatch *batch = need_memory(1, sizeof *batch);
@@ -54,6 +137,7 @@ testbatch *testbatch_create(const gn2_hparams *h, const int64_t *tracks, int64_t
     batch->flavour = need_memory((size_t)jets, sizeof(int32_t));
     batch->origin = need_memory(slots, sizeof(int32_t));
     batch->vertex = need_memory(slots, sizeof(int32_t));
+    create_more(h, batch);
     return batch;
 }
 
@@ -69,6 +153,20 @@ static void fill_labels(int32_t *x, int64_t count, int32_t least, int64_t many,
 {
     for (int64_t i = 0; i < count; i++)
         x[i] = least + (int32_t)gn2_rng_below(key, (uint64_t)i, (uint64_t)many);
+}
+
+static void fill_more(const gn2_hparams *h, testbatch *batch, uint64_t key)
+{
+    for (int k = 0; k < h->task_count; k++) {
+        testlabels *more = &batch->more[k];
+        const uint64_t own = gn2_rng_key(key, (uint64_t)k);
+        const int64_t classes = gn2_task_columns(&h->task[k]);
+        if (more->index) fill_labels(more->index, more->rows, -1, classes + 1, own);
+        for (int64_t i = 0; more->target && i < more->rows * more->targets; i++)
+            more->target[i] = gn2_rng_below(own, (uint64_t)i, 5) == 0
+                                  ? NAN
+                                  : (float)gn2_rng_normal(own, (uint64_t)i);
+    }
 }
 
 testbatch *testbatch_random(const gn2_hparams *h, const int64_t *tracks, int64_t jets,
@@ -87,6 +185,7 @@ testbatch *testbatch_random(const gn2_hparams *h, const int64_t *tracks, int64_t
     const int64_t origins = test_origins(h) > 0 ? test_origins(h) : 8;
     fill_labels(batch->origin, slots, -2, origins + 2, gn2_rng_key(key, 101));
     fill_labels(batch->vertex, slots, -1, 3, gn2_rng_key(key, 102));
+    fill_more(h, batch, gn2_rng_key(key, 103));
     return batch;
 }
 
@@ -102,6 +201,7 @@ void testbatch_free(testbatch *batch)
     gn2_free(batch->flavour);
     gn2_free(batch->origin);
     gn2_free(batch->vertex);
+    free_more(batch);
     gn2_free(batch);
 }
 
@@ -128,6 +228,7 @@ static void copy_jet(testbatch *a, int64_t to, const testbatch *b, int64_t from)
     memcpy(a->jet + to * a->jet_inputs, b->jet + from * b->jet_inputs,
            (size_t)a->jet_inputs * sizeof *a->jet);
     a->flavour[to] = b->flavour[from];
+    copy_more(a, to, b, from, -1);
 }
 
 testbatch *testbatch_pick(const gn2_hparams *h, const testbatch *batch,
@@ -151,6 +252,7 @@ testbatch *testbatch_pick(const gn2_hparams *h, const testbatch *batch,
                 const int64_t r = from->offset[which[b]] + i - to->offset[b];
                 copy_slot(to, i, from, slot_of(from, r));
                 if (s == labelled) copy_labels(out, i, batch, slot_of(from, r));
+                copy_more(out, i, batch, slot_of(from, r), s);
             }
     }
     return out;
@@ -199,9 +301,14 @@ testbatch *testbatch_pad(const testbatch *batch, int64_t extra, uint64_t key)
     out->count = batch->count;
     out->jet = need_memory((size_t)(out->jets * out->jet_inputs), sizeof *out->jet);
     out->flavour = need_memory((size_t)out->jets, sizeof(int32_t));
-    for (int64_t b = 0; b < out->jets; b++) copy_jet(out, b, batch, b);
     for (int s = 0; s < out->count; s++)
         pad_rows(&out->sequence[s], &batch->sequence[s], out->jets, extra, key);
+    pad_more(out, batch);
+    for (int64_t b = 0; b < out->jets; b++) copy_jet(out, b, batch, b);
+    for (int s = 0; s < out->count; s++)
+        for (int64_t r = 0; r < out->sequence[s].rows; r++)
+            copy_more(out, out->sequence[s].row[r], batch,
+                      slot_of(&batch->sequence[s], r), s);
     const testrows *to = &out->sequence[0], *from = &batch->sequence[0];
     out->origin = need_memory((size_t)to->slots, sizeof(int32_t));
     out->vertex = need_memory((size_t)to->slots, sizeof(int32_t));
@@ -221,6 +328,7 @@ testbatch *testbatch_permute(const gn2_hparams *h, const testbatch *batch,
     for (int64_t r = 0; r < out->sequence[0].rows; r++) {
         copy_slot(&out->sequence[0], r, &batch->sequence[0], order[r]);
         copy_labels(out, r, batch, order[r]);
+        copy_more(out, r, batch, order[r], 0);
     }
     return out;
 }
@@ -232,6 +340,33 @@ static double class_weight(const gn2_config *config, const char *key, int32_t la
     if (label < 0) return 0;
     if (gn2_config_list_count(config, key) == 0) return 1;
     return gn2_config_f64_item(config, key, (size_t)label);
+}
+
+/* Class weights of a task over its rows, those with a label. */
+static double class_weight_sum(const testmodel *model, const testbatch *batch, int k)
+{
+    const testlabels *more = &batch->more[k];
+    const testrows *rows = more->sequence < 0 ? NULL : &batch->sequence[more->sequence];
+    char key[128];
+    double sum = 0;
+    gn2_config_key_of(key, "task.%s.class_weights", model->h.task[k].name);
+    for (int64_t r = 0; r < (rows ? rows->rows : batch->jets); r++)
+        sum +=
+            class_weight(model->config, key, more->index[rows ? slot_of(rows, r) : r]);
+    return sum;
+}
+
+/* Targets that are there; denominators of tests are not 0. */
+static double target_count(const testbatch *batch, int k)
+{
+    const testlabels *more = &batch->more[k];
+    const testrows *rows = more->sequence < 0 ? NULL : &batch->sequence[more->sequence];
+    double count = 0;
+    for (int64_t r = 0; r < (rows ? rows->rows : batch->jets); r++)
+        for (int64_t t = 0; t < more->targets; t++)
+            count +=
+                !isnan(more->target[(rows ? slot_of(rows, r) : r) * more->targets + t]);
+    return count;
 }
 
 static int64_t positive_pairs(const testrows *rows, const int32_t *vertex, int64_t b)
@@ -250,6 +385,10 @@ gn2_batch_labels testbatch_labels(const gn2_hparams *h, const testbatch *batch)
     const int32_t *const all[TASK_COUNT] = {batch->flavour, batch->origin,
                                             batch->vertex};
     gn2_batch_labels labels = {0};
+    for (int k = 0; k < h->task_count; k++)
+        labels.task[k] = (gn2_task_labels){.index = batch->more[k].index,
+                                           .target = batch->more[k].target,
+                                           .weight = batch->more[k].weight};
     for (int id = 0; id < TASK_COUNT; id++)
         if (test_task(h, id) >= 0) labels.task[test_task(h, id)].index = all[id];
     return labels;
@@ -271,5 +410,9 @@ gn2_totals testbatch_totals(const testmodel *model, const testbatch *batch)
                                          batch->origin[slot_of(rows, r)]);
     for (int id = 0; id < TASK_COUNT; id++)
         if (test_task(&model->h, id) >= 0) t.value[test_task(&model->h, id)] = sum[id];
+    for (int k = 0; k < model->h.task_count; k++) {
+        if (batch->more[k].index) t.value[k] = class_weight_sum(model, batch, k);
+        if (batch->more[k].target) t.value[k] = target_count(batch, k);
+    }
     return t;
 }

@@ -45,6 +45,15 @@ typedef struct testrows {
     double *data;    /* (slots, inputs) */
 } testrows;
 
+/* Labels of a task that is none of the three: values (rows, targets) with NaN among
+ * them, or classes; weights NULL: 1. Rows are jets, or slots of the task's type. */
+typedef struct testlabels {
+    int sequence; /* −1: jets */
+    int64_t rows, targets;
+    int32_t *index;
+    float *target, *weight;
+} testlabels;
+
 /* Labels are by slot of the tasks' type, NULL: none. */
 typedef struct testbatch {
     int64_t jets, jet_inputs;
@@ -52,6 +61,7 @@ typedef struct testbatch {
     int32_t count;
     testrows sequence[GN2_MAX_SEQUENCES];
     int32_t *flavour, *origin, *vertex;
+    testlabels more[GN2_MAX_TASKS]; /* by task; the three only have weights here */
 } testbatch;
 
 /* Empty batch with room for tracks[s·jets + b] constituents of type s in jet b. */
@@ -60,6 +70,8 @@ testbatch *testbatch_create(const gn2_hparams *h, const int64_t *tracks, int64_t
 testbatch *testbatch_random(const gn2_hparams *h, const int64_t *tracks, int64_t jets,
                             uint64_t key);
 void testbatch_free(testbatch *batch);
+/* Gives every row of every task but that over pairs a weight of 0 to 2. */
+void testbatch_weigh(const gn2_hparams *h, testbatch *batch, uint64_t key);
 /* Jets which[0 … count−1] in this order. */
 testbatch *testbatch_pick(const gn2_hparams *h, const testbatch *batch,
                           const int64_t *which, int64_t count);
@@ -98,7 +110,13 @@ typedef struct testresult {
     double *logits[TASK_COUNT];       /* (B, C), (N, origins), (P) */
     double *probs[TASK_COUNT];        /* softmax of the first two */
     double losses[TASK_COUNT], total; /* of a batch with labels */
-    double *grads;                    /* arena, training */
+    /* by number of the task: rows, losses, logits, and what its kind makes of them
+     * for outputs of form GN2_OUT_VALUES, one after the other */
+    int64_t head_rows[GN2_MAX_TASKS];
+    double head_loss[GN2_MAX_TASKS];
+    double *head_logits[GN2_MAX_TASKS];
+    double *head_values[GN2_MAX_TASKS][2];
+    double *grads; /* arena, training */
 } testresult;
 
 typedef testresult *(*testrun_fn)(const testmodel *model, const testbatch *batch,

@@ -2,6 +2,7 @@
 #include "common/testreal.h"
 
 #include "common/need.h"
+#include "net/tasks.h"
 #include "util/alloc.h"
 
 real *R(testreal)(const double *x, int64_t count)
@@ -45,25 +46,24 @@ static void set_norm(R(gn2_net) *net, const testmodel *model, int s)
     gn2_free(std);
 }
 
-static void set_class_weights(R(gn2_net) *net, const testmodel *model, int id,
-                              const char *key)
+static void set_class_weights(R(gn2_net) *net, const testmodel *model, int k)
 {
     double weights[64];
-    if (id < 0) return;
+    char key[128];
+    gn2_config_key_of(key, "task.%s.class_weights", model->h.task[k].name);
     const size_t count = gn2_config_list_count(model->config, key);
     need_true(count <= 64, "at most 64 classes");
     for (size_t i = 0; i < count; i++)
         weights[i] = gn2_config_f64_item(model->config, key, i);
-    need_ok(R(gn2_net_set_class_weights)(net, id, weights, count), key);
+    need_ok(R(gn2_net_set_class_weights)(net, k, weights, count), key);
 }
 
 void R(testreal_set_norms)(R(gn2_net) *net, const testmodel *model)
 {
     for (int s = 0; s < model->h.sequence_count; s++) set_norm(net, model, s);
-    set_class_weights(net, model, test_task(&model->h, TASK_JETS),
-                      "task.jets_classification.class_weights");
-    set_class_weights(net, model, test_task(&model->h, TASK_ORIGIN),
-                      "task.track_origin.class_weights");
+    for (int k = 0; k < model->h.task_count; k++)
+        if (R(gn2_task_kind_of)(&model->h.task[k])->classifies)
+            set_class_weights(net, model, k);
 }
 
 void R(testreal_batch)(R(gn2_batch) *batch, const testbatch *source)

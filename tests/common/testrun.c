@@ -4,6 +4,8 @@
 
 #include "common/need.h"
 #include "common/testreal.h"
+#include "net/head.h"
+#include "net/tasks.h"
 #include "util/alloc.h"
 
 /* One run: everything in the run's precision. */
@@ -92,6 +94,25 @@ static void make_heads_result(run *r)
     }
 }
 
+static int64_t rows_of(const run *r, const gn2_task *task)
+{
+    if (task->rows == GN2_OVER_JETS) return r->result->jets;
+    if (task->rows == GN2_OVER_PAIRS) return r->result->pairs;
+    return r->result->rows[task->sequence];
+}
+
+static void make_all_heads_result(run *r)
+{
+    testresult *t = r->result;
+    for (int k = 0; k < r->model->h.task_count; k++) {
+        const gn2_task *task = &r->model->h.task[k];
+        t->head_rows[k] = rows_of(r, task);
+        t->head_logits[k] = doubles(t->head_rows[k], gn2_task_columns(task));
+        for (int item = 0; item < 2; item++)
+            t->head_values[k][item] = doubles(t->head_rows[k], task->targets);
+    }
+}
+
 static void make_result(run *r)
 {
     const gn2_hparams *h = &r->model->h;
@@ -107,6 +128,7 @@ static void make_result(run *r)
     for (int s = 0; s < h->sequence_count; s++)
         t->rows[s] = r->source->sequence[s].rows;
     make_heads_result(r);
+    make_all_heads_result(r);
     if (!r->options->training) return;
     t->layers = h->num_layers;
     t->layer = need_memory((size_t)t->layers, sizeof *t->layer);
@@ -147,6 +169,38 @@ static void keep_head(run *r, int id, int64_t first, int64_t rows)
     gn2_free(probs);
 }
 
+/* Outputs of form GN2_OUT_VALUES, one behind the other. */
+static void keep_values(const R(gn2_pass) *pass, int k, int64_t first, testresult *t)
+{
+    const gn2_task *task = &pass->net->h->task[k];
+    const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(task);
+    double **to = t->head_values[k];
+    for (const gn2_task_output *o = kind->outputs; o->suffix; o++) {
+        if (o->form != GN2_OUT_VALUES) continue;
+        for (int64_t r = 0; r < R(gn2_head_rows)(pass, k); r++) {
+            real row[GN2_MAX_TARGETS];
+            kind->values(pass, k, r, o->item, row);
+            R(testreal_back)(*to + (first + r) * task->targets, row, task->targets);
+        }
+        to++;
+    }
+}
+
+/* What every head gave, behind the rows of earlier chunks. */
+static void keep_heads(run *r, const R(gn2_pass) *pass, int64_t *done)
+{
+    for (int k = 0; k < r->model->h.task_count; k++) {
+        const int64_t rows = R(gn2_head_rows)(pass, k);
+        const int64_t cols = gn2_task_columns(&r->model->h.task[k]);
+        R(testreal_back)
+        (r->result->head_logits[k] + done[k] * cols, r->space->head[k].logits,
+         rows * cols);
+        keep_values(pass, k, done[k], r->result);
+        r->result->head_loss[k] += pass->losses.value[k];
+        done[k] += rows;
+    }
+}
+
 static void keep_outputs(run *r, const gn2_chunk *c)
 {
     const gn2_hparams *h = &r->model->h;
@@ -165,7 +219,7 @@ static void keep_outputs(run *r, const gn2_chunk *c)
     keep_head(r, TASK_VERTEX, c->first_pair, c->pairs);
 }
 
-static void run_chunk(run *r, const gn2_chunk *c)
+static void run_chunk(run *r, const gn2_chunk *c, int64_t *done)
 {
     R(gn2_pass)
     pass = {
@@ -182,6 +236,7 @@ static void run_chunk(run *r, const gn2_chunk *c)
     R(gn2_pass_trunk)(&pass);
     R(gn2_pass_heads)(&pass, GN2_ALL_TASKS);
     keep_outputs(r, c);
+    keep_heads(r, &pass, done);
     for (int id = 0; id < TASK_COUNT; id++)
         if (test_task(&r->model->h, id) >= 0)
             r->result->losses[id] += pass.losses.value[test_task(&r->model->h, id)];
@@ -193,7 +248,7 @@ static void run_chunk(run *r, const gn2_chunk *c)
 static void finish(run *r)
 {
     if (r->grads) R(testreal_back)(r->result->grads, r->grads, r->model->params->total);
-    for (int id = 0; id < TASK_COUNT; id++) r->result->total += r->result->losses[id];
+    for (int k = 0; k < GN2_MAX_TASKS; k++) r->result->total += r->result->head_loss[k];
     R(testreal_batch_free)(&r->batch);
     R(gn2_space_free)(r->space);
     R(gn2_net_free)(r->net);
@@ -206,11 +261,12 @@ testresult *R(testrun)(const testmodel *model, const testbatch *batch,
                        const testoptions *options)
 {
     run r = {.model = model, .source = batch, .options = options};
+    int64_t done[GN2_MAX_TASKS] = {0};
     make_net(&r);
     make_batch(&r);
     make_chunks(&r);
     make_result(&r);
-    for (int64_t k = 0; k < r.chunk_count; k++) run_chunk(&r, &r.chunks[k]);
+    for (int64_t k = 0; k < r.chunk_count; k++) run_chunk(&r, &r.chunks[k], done);
     finish(&r);
     return r.result;
 }
@@ -224,6 +280,11 @@ void testresult_free(testresult *result)
     for (int id = 0; id < TASK_COUNT; id++) {
         gn2_free(result->logits[id]);
         gn2_free(result->probs[id]);
+    }
+    for (int k = 0; k < GN2_MAX_TASKS; k++) {
+        gn2_free(result->head_logits[k]);
+        gn2_free(result->head_values[k][0]);
+        gn2_free(result->head_values[k][1]);
     }
     gn2_free(result->layer);
     gn2_free(result->z);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files as they come: the sample, all filters, odd contents, damage. */
+#include "../common/labels.h"
 #include "data_case.h"
 
 #include <math.h>
@@ -54,11 +55,12 @@ static void the_sample_is_whole(void **state)
     for (int64_t i = 0; i < 2500; i++) {
         assert_true(jets.features[2 * i] > 20e3f &&
                     fabsf(jets.features[2 * i + 1]) < 3);
-        flavours[labels.flavour[i]]++;
+        flavours[labels_i32(&labels, LABEL_JETS)[i]]++;
     }
     for (int c = 0; c < 3; c++) assert_true(flavours[c] > 700 && flavours[c] < 900);
     for (int64_t i = 0; i < tracks; i++)
-        assert_true(labels.origin[i] >= 0 && labels.origin[i] < 8);
+        assert_true(labels_i32(&labels, LABEL_ORIGIN)[i] >= 0 &&
+                    labels_i32(&labels, LABEL_ORIGIN)[i] < 8);
     gn2_dataset_free_impl(data);
 }
 
@@ -80,7 +82,8 @@ static void same_rows(const char *path, int64_t first, int rounded)
                     (rounded && x == gn2_half_to_float(gn2_float_to_half(y))));
     }
     for (int64_t i = 0; i < 400; i++)
-        assert_int_equal(lb.flavour[first + i], la.flavour[i]);
+        assert_int_equal(labels_i32(&lb, LABEL_JETS)[first + i],
+                         labels_i32(&la, LABEL_JETS)[i]);
     for (int64_t i = 0; i < 19 * offsets_of(&b)[400]; i++) {
         const float x = a.sequences[0].data[19 * start + i];
         const float y = b.sequences[0].data[i];
@@ -88,8 +91,10 @@ static void same_rows(const char *path, int64_t first, int rounded)
                     (rounded && x == gn2_half_to_float(gn2_float_to_half(y))));
     }
     for (int64_t i = 0; i < offsets_of(&b)[400]; i++) {
-        assert_int_equal(lb.origin[start + i], la.origin[i]);
-        assert_int_equal(lb.vertex[start + i], la.vertex[i]);
+        assert_int_equal(labels_i32(&lb, LABEL_ORIGIN)[start + i],
+                         labels_i32(&la, LABEL_ORIGIN)[i]);
+        assert_int_equal(labels_i32(&lb, LABEL_VERTEX)[start + i],
+                         labels_i32(&la, LABEL_VERTEX)[i]);
     }
     gn2_dataset_free_impl(data);
     gn2_dataset_free_impl(full);
@@ -230,8 +235,8 @@ static void holes_are_closed(void **state)
                          (jet > 0) + 2 * (jet > 3) + 2 * (jet > 29));
     for (int64_t i = 0; i < 5; i++) {
         assert_true(jets.sequences[0].data[2 * i] == (float)valid[i]);
-        assert_int_equal(labels.vertex[i], valid[i]);
-        assert_int_equal(labels.origin[i], i - 2);
+        assert_int_equal(labels_i32(&labels, LABEL_VERTEX)[i], valid[i]);
+        assert_int_equal(labels_i32(&labels, LABEL_ORIGIN)[i], i - 2);
     }
     gn2_dataset_free_impl(data);
     case_jets_free(&j);
@@ -262,7 +267,8 @@ static void sizes_of_fields_do_not_matter(void **state)
                 float want = (float)j.d0[jet * 60 + s];
                 if (sizes[k][0] == 2) want = gn2_half_to_float(gn2_float_to_half(want));
                 assert_true(jets.sequences[0].data[2 * at] == want);
-                assert_int_equal(labels.origin[at], (jet * 60 + s) % 10 - 2);
+                assert_int_equal(labels_i32(&labels, LABEL_ORIGIN)[at],
+                                 (jet * 60 + s) % 10 - 2);
             }
         }
         gn2_dataset_free_impl(data);
@@ -285,12 +291,14 @@ static void classes_are_matched_by_name(void **state)
     gn2_dataset *data =
         read_all(case_file("order.h5"), CONFIG(SMALL_INPUTS), &jets, &labels);
     for (int64_t i = 0; i < 8; i++)
-        assert_int_equal(labels.flavour[i], i % 5 == 4 ? -1 : want[i % 5]);
+        assert_int_equal(labels_i32(&labels, LABEL_JETS)[i],
+                         i % 5 == 4 ? -1 : want[i % 5]);
     gn2_dataset_free_impl(data);
     j.flavours = NULL; /* without names values index the classes */
     case_jets_write(&j, case_file("plain.h5"));
     data = read_all(case_file("plain.h5"), CONFIG(SMALL_INPUTS), &jets, &labels);
-    for (int64_t i = 0; i < 4; i++) assert_int_equal(labels.flavour[i], i);
+    for (int64_t i = 0; i < 4; i++)
+        assert_int_equal(labels_i32(&labels, LABEL_JETS)[i], i);
     gn2_dataset_free_impl(data);
     case_jets_free(&j);
 }
@@ -309,7 +317,8 @@ static void particle_codes_are_translated(void **state)
         read_all(case_file("codes.h5"),
                  CONFIG(SMALL_INPUTS, "task.jets_classification.label", j.label), &jets,
                  &labels);
-    for (int64_t i = 0; i < 4; i++) assert_int_equal(labels.flavour[i], i);
+    for (int64_t i = 0; i < 4; i++)
+        assert_int_equal(labels_i32(&labels, LABEL_JETS)[i], i);
     gn2_dataset_free_impl(data);
     case_jets_free(&j);
 }
@@ -409,9 +418,9 @@ static void labels_may_be_missing(void **state)
         read_all(case_file("bare.h5"), CONFIG(SMALL_INPUTS), &jets, &labels);
     gn2_dataset_info_impl(data, &info);
     assert_int_equal(info.has_labels, 0);
-    assert_null(labels.flavour);
-    assert_null(labels.origin);
-    assert_non_null(labels.vertex);
+    assert_null(labels_i32(&labels, LABEL_JETS));
+    assert_null(labels_i32(&labels, LABEL_ORIGIN));
+    assert_non_null(labels_i32(&labels, LABEL_VERTEX));
     gn2_dataset_free_impl(data);
     j.without = "valid";
     FAILS(read_through(&j, CONFIG(SMALL_INPUTS)), GN2_ERR_NOT_FOUND, "'tracks'",

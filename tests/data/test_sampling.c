@@ -3,6 +3,7 @@
  * Order of the jets: every jet at most once an epoch, a function of seed and epoch
  * alone, the same from files and arrays, with and without a reading thread.
  */
+#include "../common/labels.h"
 #include "data_case.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ typedef struct arrays {
     gn2_sequence sequence;
     gn2_jets jets;
     gn2_labels labels;
+    gn2_label label[3];
 } arrays;
 
 static arrays *make_arrays(void)
@@ -46,10 +48,11 @@ static arrays *make_arrays(void)
                          .count = JETS,
                          .features = a->features,
                          .sequences = &a->sequence};
-    a->labels = (gn2_labels){.struct_size = sizeof a->labels,
-                             .flavour = a->flavour,
-                             .origin = a->origin,
-                             .vertex = a->vertex};
+    const gn2_label label[] = {LABEL(LABEL_JETS, a->flavour),
+                               LABEL(LABEL_ORIGIN, a->origin),
+                               LABEL(LABEL_VERTEX, a->vertex)};
+    memcpy(a->label, label, sizeof label);
+    a->labels = (gn2_labels)LABELS(a->label);
     return a;
 }
 
@@ -60,14 +63,14 @@ static void check_batch(const gn2_jets *jets, const gn2_labels *labels)
     assert_int_equal(s->offsets[0], 0);
     for (int64_t i = 0; i < jets->count; i++) {
         const int32_t j = (int32_t)jets->features[i * jets->row_stride];
-        assert_int_equal(labels->flavour[i], j % 4);
+        assert_int_equal(labels_i32(labels, LABEL_JETS)[i], j % 4);
         assert_int_equal(s->offsets[i + 1] - s->offsets[i], j % 4);
         for (int64_t row = s->offsets[i]; row < s->offsets[i + 1]; row++) {
             assert_true(s->data[row * s->row_stride] == (float)j);
             assert_true(s->data[row * s->row_stride + 1] ==
                         (float)(row - s->offsets[i]));
-            assert_int_equal(labels->origin[row], j % 8);
-            assert_int_equal(labels->vertex[row], j);
+            assert_int_equal(labels_i32(labels, LABEL_ORIGIN)[row], j % 8);
+            assert_int_equal(labels_i32(labels, LABEL_VERTEX)[row], j);
         }
     }
 }
@@ -253,10 +256,11 @@ static void padded_arrays_give_the_same(void **state)
                       .valid = valid,
                       .slots = SLOTS};
     gn2_jets jets = a->jets;
-    gn2_labels labels = a->labels;
+    const gn2_label label[] = {LABEL(LABEL_JETS, a->flavour),
+                               LABEL(LABEL_ORIGIN, origin),
+                               LABEL(LABEL_VERTEX, vertex)};
+    const gn2_labels labels = LABELS(label);
     jets.sequences = &s;
-    labels.origin = origin;
-    labels.vertex = vertex;
     gn2_config *config = order_config("jets", "4");
     gn2_dataset *padded = NULL, *ragged = open_arrays(a, "jets", "4");
     MUST(gn2_dataset_arrays_impl(&jets, &labels, config, &padded));
@@ -292,8 +296,8 @@ static void wrong_arrays_are_refused(void **state)
     a->flavour[60] = 4;
     MUST(gn2_dataset_arrays_impl(&a->jets, &a->labels, config, &data));
     MUST(gn2_dataset_next_impl(data, &jets, &labels));
-    FAILS(gn2_dataset_next_impl(data, &jets, &labels), GN2_ERR_FORMAT, "flavour",
-          "row 60");
+    FAILS(gn2_dataset_next_impl(data, &jets, &labels), GN2_ERR_FORMAT,
+          "jets_classification", "row 60");
     gn2_dataset_free_impl(data);
     MUST(gn2_config_put_text(config, "data.sampling", "jets"));
     MUST(gn2_config_put_text(config, "data.batch_size", "1004"));
@@ -351,11 +355,11 @@ static uint64_t epoch_hash(gn2_dataset *data, int64_t epoch)
         const size_t rows = (size_t)s->offsets[jets.count];
         const size_t count = (size_t)jets.count;
         hash = mix(hash, jets.features, count * 2 * sizeof(float));
-        hash = mix(hash, labels.flavour, count * sizeof(int32_t));
+        hash = mix(hash, labels_i32(&labels, LABEL_JETS), count * sizeof(int32_t));
         hash = mix(hash, s->offsets, (count + 1) * sizeof(int64_t));
         hash = mix(hash, s->data, rows * 19 * sizeof(float));
-        hash = mix(hash, labels.origin, rows * sizeof(int32_t));
-        hash = mix(hash, labels.vertex, rows * sizeof(int32_t));
+        hash = mix(hash, labels_i32(&labels, LABEL_ORIGIN), rows * sizeof(int32_t));
+        hash = mix(hash, labels_i32(&labels, LABEL_VERTEX), rows * sizeof(int32_t));
     }
 }
 

@@ -26,10 +26,13 @@
 
 #define JETS 5
 
+/* How a network is run: with dropout, a weight of its own for every row. */
+enum { PLAIN, DROPPING, WEIGHED };
+
 typedef struct network {
     const char *name;
     const char *lines;
-    int dropping;
+    unsigned how;
     int64_t tracks[2 * JETS]; /* constituents of each jet, type by type */
 } network;
 
@@ -48,55 +51,80 @@ typedef struct network {
 #define LEGACY \
     "model.encoder = legacy\nmodel.final_norm_pos = pre\nmodel.num_registers = 0\n"
 
+#define JET_TARGETS(loss)                                                       \
+    "task.mass.kind = regression\ntask.mass.targets = m,pt\n"                   \
+    "task.mass.hidden = 5\ntask.mass.weight = 0.7\ntask.mass.loss = " loss "\n" \
+    "task.mass.target_mean = 0.3,-0.2\ntask.mass.target_std = 0.2,2\n"
+#define TRACK_TARGETS(loss)                              \
+    "task.lxy.kind = regression\ntask.lxy.targets = l\n" \
+    "task.lxy.object = tracks\ntask.lxy.hidden = 6,5\n"  \
+    "task.lxy.target_denominators = d\ntask.lxy.loss = " loss "\n"
+
 static const network networks[] = {
-    {"current", SMALL FOUR, 0, {3, 0, 1, 4, 2}},
-    {"current with dropout", SMALL FOUR DROPOUT, 1, {3, 0, 1, 4, 2}},
+    {"current", SMALL FOUR, PLAIN, {3, 0, 1, 4, 2}},
+    {"current with dropout", SMALL FOUR DROPOUT, DROPPING, {3, 0, 1, 4, 2}},
     {"norm before the read-out, two registers, two types, three classes",
      SMALL "model.final_norm_pos = pre\nmodel.num_registers = 2\n"
            "model.constituents = flows,tracks\ninputs.flows = f,g\n"
            "model.classes = bjets,cjets,ujets\n"
            "task.jets_classification.class_weights = 1,2,2\n",
-     0,
+     PLAIN,
      {1, 0, 2, 0, 3, 3, 0, 1, 2, 2}},
     {"two types with dropout",
      SMALL DROPOUT "model.constituents = tracks,flows\ninputs.flows = f,g\n",
-     1,
+     DROPPING,
      {3, 0, 1, 2, 2, 1, 1, 0, 0, 3}},
     {"no final norm, no register",
      SMALL FOUR "model.final_norm_pos = none\nmodel.num_registers = 0\n",
-     0,
+     PLAIN,
      {3, 0, 1, 4, 2}},
-    {"legacy", SMALL FOUR LEGACY, 0, {3, 0, 1, 4, 2}},
-    {"legacy with dropout", SMALL FOUR LEGACY DROPOUT, 1, {3, 0, 1, 4, 2}},
+    {"legacy", SMALL FOUR LEGACY, PLAIN, {3, 0, 1, 4, 2}},
+    {"legacy with dropout", SMALL FOUR LEGACY DROPOUT, DROPPING, {3, 0, 1, 4, 2}},
     {"read-out multiplier and attention scale of mup",
      SMALL FOUR "model.parametrization = mup\nmodel.base_width = 4\n"
                 "model.final_norm_pos = pre\n",
-     0,
+     PLAIN,
      {3, 0, 1, 4, 2}},
     {"read-out multiplier without a norm",
      SMALL FOUR "model.parametrization = mup\nmodel.base_width = 16\n"
                 "model.final_norm_pos = none\n",
-     0,
+     PLAIN,
      {3, 0, 1, 4, 2}},
     {"shallow and deep perceptrons, symmetric pair weights",
      SMALL FOUR "model.init_hidden =\ntask.track_origin.hidden =\n"
                 "task.track_vertexing.hidden = 6\n"
                 "task.jets_classification.hidden = 7,6,5\n"
                 "task.track_vertexing.pair_weights = symmetric\n",
-     0,
+     PLAIN,
      {3, 0, 1, 4, 2}},
     {"shallow perceptrons with dropout",
      SMALL DROPOUT "model.init_hidden = 5,6\ntask.track_origin.hidden =\n"
                    "task.track_vertexing.hidden = 6\n"
                    "task.jets_classification.hidden =\n",
-     1,
+     DROPPING,
      {3, 0, 1, 4, 2}},
-    {"no layers", SMALL "model.num_layers = 0\n", 0, {3, 0, 1, 4, 2}},
+    {"no layers", SMALL "model.num_layers = 0\n", PLAIN, {3, 0, 1, 4, 2}},
     {"jets and vertices alone, one head",
      SMALL "model.tasks = track_vertexing,jets_classification\n"
            "model.num_heads = 1\n",
-     0,
+     PLAIN,
      {3, 0, 1, 4, 2}},
+    {"regression of jets and tracks, mse and l1",
+     SMALL JET_TARGETS("mse") TRACK_TARGETS("l1") "model.tasks = mass,lxy\n",
+     PLAIN,
+     {3, 0, 1, 4, 2}},
+    {"regression beside the other tasks, weighed, with dropout",
+     SMALL FOUR DROPOUT JET_TARGETS("huber") TRACK_TARGETS(
+         "huber") "model.tasks = "
+                  "jets_classification,lxy,track_origin,track_vertexing,mass\n",
+     DROPPING | WEIGHED,
+     {3, 0, 1, 4, 2}},
+    {"regression in one linear map, two types, weighed",
+     SMALL JET_TARGETS("l1") TRACK_TARGETS(
+         "mse") "model.tasks = lxy,mass\ntask.mass.hidden =\ntask.lxy.hidden =\n"
+                "model.constituents = flows,tracks\ninputs.flows = f,g\n",
+     WEIGHED,
+     {1, 0, 2, 0, 3, 3, 0, 1, 2, 2}},
 };
 
 typedef struct problem {
@@ -159,10 +187,12 @@ static double check_tensor(const problem *p, const gn2_tensor *t, const double *
 static void check_network(void **state)
 {
     const network *n = *state;
-    problem p = {.model = testmodel_create(n->lines),
-                 .options = {.training = 1, .dropping = n->dropping, .step_key = 77}};
+    problem p = {
+        .model = testmodel_create(n->lines),
+        .options = {.training = 1, .dropping = n->how & DROPPING, .step_key = 77}};
     testmodel_scatter(p.model, 5, 1);
     p.batch = testbatch_random(&p.model->h, n->tracks, JETS, 9);
+    if (n->how & WEIGHED) testbatch_weigh(&p.model->h, p.batch, 11);
     testoptions pieces = p.options; /* the gradient over several chunks */
     pieces.chunk_tokens = 5;
     testresult *t = testrun_f64(p.model, p.batch, &pieces);
@@ -171,8 +201,7 @@ static void check_network(void **state)
     printf("%s: %lld parameters, loss %.6f\n", n->name,
            (long long)p.model->params->total, t->total);
     assert_true(overall > 1e-3);
-    for (int id = 0; id < TASK_COUNT; id++)
-        assert_true(t->losses[id] > 0 || test_task(&p.model->h, id) < 0);
+    for (int k = 0; k < p.model->h.task_count; k++) assert_true(t->head_loss[k] > 0);
     for (size_t k = 0; k < p.model->params->count; k++) {
         const double d =
             check_tensor(&p, &p.model->params->tensor[k], t->grads, overall);

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forward pass of GN2 in double, and runs of ONNX files one jet at a time.
 
-For the tests of conversions: written from the formulas, independent of the library.
+For the tests of conversions: written from the formulas, independent of the library,
+for any tasks and constituent types.
 """
 
 import numpy as np
@@ -21,7 +22,7 @@ def softmax(x):
 
 
 class Reference:
-    """GN2 of one constituent type, in the precision of ``dtype``."""
+    """A model in double. Constituents are {type: rows}, or the rows of the only type."""
 
     def __init__(self, model, attention_scale=None, readout=1.0):
         c = self.config = model.config
@@ -30,8 +31,10 @@ class Reference:
         self.scale = attention_scale or (self.width / self.heads) ** -0.5
         self.readout, self.eps = readout, c["model.norm_eps"]
         self.legacy = c["model.encoder"] == "legacy"
-        self.tasks = c["model.tasks"]
-        self.object = c["model.constituents"][0]
+        self.tasks = list(model.tasks)
+        self.task = model.tasks
+        self.inputs = model.inputs
+        self.types = c["model.constituents"]
 
     def linear(self, x, name):
         return x @ self.w[name + ".weight"].T + self.w[name + ".bias"]
@@ -67,12 +70,20 @@ class Reference:
         y = norm(x, self.w, at + "norm2", self.eps)
         return x + self.dense(y, at + ("dense.net." if self.legacy else "dense.fn."))
 
-    def tokens(self, jet, tracks):
-        jets = np.repeat(self.normalised(jet, "jets")[None], len(tracks), 0)
-        x = np.concatenate([jets, self.normalised(tracks, self.object)], 1)
-        x = self.dense(x, "init_nets.0.net.net.")
-        if "encoder.registers" in self.w:
-            x = np.concatenate([x, self.w["encoder.registers"]])
+    def parts(self, rows):
+        return rows if isinstance(rows, dict) else {self.types[0]: rows}
+
+    def init(self, jet, rows, number):
+        """(n, w) tokens of a constituent type."""
+        jets = np.repeat(self.normalised(jet, "jets")[None], len(rows), 0)
+        x = np.concatenate([jets, self.normalised(rows, self.types[number])], 1)
+        return self.dense(x, f"init_nets.{number}.net.net.")
+
+    def tokens(self, jet, rows):
+        parts = self.parts(rows)
+        x = [self.init(jet, parts[name], k) for k, name in enumerate(self.types)]
+        x += [self.w[k] for k in ("encoder.registers",) if k in self.w]
+        x = np.concatenate(x)
         if len(x) == 0:
             return np.zeros((0, self.config["model.out_dim"]))
         for i in range(self.config["model.num_layers"]):
@@ -84,30 +95,81 @@ class Reference:
         z = self.linear(x * self.readout, name)
         return norm(z, {}, "", self.eps) if where == "post" else z
 
-    def encode(self, jet, tracks):
-        """Pooled vector (o) and tokens of the tracks (n, o)."""
-        z = self.tokens(jet, tracks)
+    def encode(self, jet, rows):
+        """Pooled vector (o) and tokens of every type (n, o)."""
+        z, parts = self.tokens(jet, rows), self.parts(rows)
         pooled = np.zeros(z.shape[1])
         if len(z):
             pooled = softmax(self.linear(z, "pool_net.gate_nn")[:, 0]) @ z
-        return pooled, z[: len(tracks)]
+        ends = np.cumsum([len(parts[name]) for name in self.types])
+        return pooled, dict(zip(self.types, np.split(z, ends)))
 
     def head(self, x, task):
         return self.dense(x, f"tasks.{self.tasks.index(task)}.net.net.")
 
+    def logits(self, encoded, name):
+        """What the head of a task gives: one row, (n, …), or (n (n − 1)) of pairs."""
+        (pooled, z), task = encoded, self.task[name]
+        if task.on_jets:
+            return self.head(pooled, name)
+        z = z[task.object]
+        if task.kind == "vertexing":
+            i, j = np.nonzero(~np.eye(len(z), dtype=bool))
+            context = np.repeat(pooled[None], len(i), 0)
+            return self.head(np.concatenate([context, z[i], z[j]], 1), name)[:, 0]
+        context = np.repeat(pooled[None], len(z), 0)
+        return self.head(np.concatenate([context, z], 1), name)
+
+    def units(self, jet, rows, task):
+        """What the targets of a task were divided by: (targets) or (n, targets)."""
+        x = jet if task.on_jets else self.parts(rows)[task.object]
+        columns = [self.inputs[task.object].index(name) for name in task.denominators]
+        return x[..., columns].astype(np.float64) if columns else 1.0
+
+    def regressed(self, logits, units, task):
+        """Values, and their spread where the task has one."""
+        count = len(task.targets)
+        mean, std = (
+            np.array(list(v) or [d] * count)
+            for v, d in ((task.mean, 0.0), (task.std, 1.0))
+        )
+        found = {"": (logits[..., :count] * std + mean) * units}
+        if task.kind == "gaussian_regression":
+            variance = np.logaddexp(0, logits[..., count:])
+            found["_stddev"] = np.sqrt(variance) * std * units
+        return found
+
+    def outputs(self, jet, rows):
+        """What every task finds, by the tagger's names of the outputs."""
+        encoded, found = self.encode(jet, rows), {}
+        for name, task in self.task.items():
+            logits = self.logits(encoded, name)
+            found[task.output("_logits")] = logits
+            if task.kind == "classification":
+                found[task.output()] = softmax(logits)
+            elif task.kind == "vertexing":
+                found[task.output()] = vertices(logits, len(encoded[1][task.object]))
+            else:
+                units = self.units(jet, rows, task)
+                values = self.regressed(logits, units, task)
+                found |= {task.output(s): v for s, v in values.items()}
+        return found
+
     def __call__(self, jet, tracks):
         """Probabilities of the classes (C) and of origins (n, 8)."""
-        pooled, z = self.encode(jet, tracks)
-        context = np.repeat(pooled[None], len(z), 0)
-        origins = self.head(np.concatenate([context, z], 1), "track_origin")
-        return softmax(self.head(pooled, "jets_classification")), softmax(origins)
+        found = self.outputs(jet, tracks)
+        return found["jets.probabilities"], found[f"{self.types[0]}.origin"]
 
     def pairs(self, jet, tracks):
         """Logits of all ordered pairs i ≠ j, i outer."""
-        pooled, z = self.encode(jet, tracks)
-        i, j = np.nonzero(~np.eye(len(z), dtype=bool))
-        x = np.concatenate([np.repeat(pooled[None], len(i), 0), z[i], z[j]], 1)
-        return self.head(x, "track_vertexing")[:, 0]
+        return self.logits(self.encode(jet, tracks), "track_vertexing")
+
+
+def vertices(logits, n):
+    """Smallest member of the vertex of each of n constituents, from ordered pairs."""
+    x = np.full((n, n), np.inf)
+    x[~np.eye(n, dtype=bool)] = logits
+    return components((x + x.T) / 2 >= 0)
 
 
 def components(joined):
@@ -146,12 +208,16 @@ def session(path, extra=()):
 
 
 def run(session, jets, tracks):
-    """One call a jet; outputs by name: jets stacked, tracks concatenated."""
+    """One call a jet; outputs by name: jets stacked, constituents concatenated.
+
+    ``tracks``: a jet each {type: rows}, or the rows of tracks.
+    """
     names = [output.name for output in session.get_outputs()]
-    found = [
-        session.run(names, {"jet_features": jet[None], "track_features": rows})
-        for jet, rows in zip(jets, tracks)
-    ]
+    found = []
+    for jet, rows in zip(jets, tracks):
+        parts = rows if isinstance(rows, dict) else {"tracks": rows}
+        feed = {f"{name[:-1]}_features": part for name, part in parts.items()}
+        found.append(session.run(names, {"jet_features": jet[None], **feed}))
     columns = {name: [f[k] for f in found] for k, name in enumerate(names)}
     return {
         k: np.concatenate(v) if v[0].ndim else np.array(v) for k, v in columns.items()

@@ -420,10 +420,15 @@ WRONG = {
     "RMSNorm": (encoder(norm="RMSNorm"), gn2.FormatError, "encoder.norm = 'RMSNorm'"),
     "gated": (encoder(dense_kwargs={"gated": True}), gn2.FormatError, "gated = True"),
     "heads": (encoder(attn_kwargs={}), gn2.NotFound, "num_heads"),
-    "regression": (
-        class_path(2, "salt.models.RegressionTask"),
+    "masks": (
+        class_path(2, "salt.models.MaskTask"),
         gn2.FormatError,
-        "task 2 is a RegressionTask",
+        "task 2 is a MaskTask: those of a model here are ClassificationTask, Vert",
+    ),
+    "a second of one name": (
+        class_path(2, "salt.models.ClassificationTask"),
+        gn2.FormatError,
+        "task 2 needs a name of its own",
     ),
     "no mapping": (
         lambda s, c: c["model"]["model"]["init_args"].update(init_nets=["tracks"]),

@@ -3,6 +3,7 @@
  * A gn2_jets that is wrong gets one status and one message, whoever is given it: a
  * tagger, a trainer, or a dataset over arrays, and that at once.
  */
+#include "../common/labels.h"
 #include "scene.h"
 
 enum { COUNT = 10, SLOTS = 8 };
@@ -146,13 +147,15 @@ static gn2_status tag(fixture *f)
 
 static gn2_status step(fixture *f)
 {
-    const gn2_labels labels = {.struct_size = sizeof labels, .flavour = f->flavour};
+    const gn2_label label[] = {LABEL(LABEL_JETS, f->flavour)};
+    const gn2_labels labels = LABELS(label);
     return gn2_trainer_step(f->trainer, &f->call, &labels, NULL);
 }
 
 static gn2_status open_dataset(fixture *f)
 {
-    const gn2_labels labels = {.struct_size = sizeof labels, .flavour = f->flavour};
+    const gn2_label label[] = {LABEL(LABEL_JETS, f->flavour)};
+    const gn2_labels labels = LABELS(label);
     gn2_dataset *dataset;
     const gn2_status status =
         gn2_dataset_from_arrays(&f->call, &labels, f->config, &dataset);

@@ -75,8 +75,8 @@ static int32_t take_notes(void *user, const gn2_progress *p)
     assert_int_equal(p->event, GN2_EVENT_EPOCH);
     assert_int_equal(p->epoch, r->epochs);
     assert_non_null(p->validation);
-    if (r->epochs == 0) r->first_loss = p->validation->loss_jets;
-    r->last_loss = p->validation->loss_jets;
+    if (r->epochs == 0) r->first_loss = p->validation->task_losses[0];
+    r->last_loss = p->validation->task_losses[0];
     r->epochs++;
     return 0;
 }
@@ -239,6 +239,14 @@ static void assert_near(double got, double want)
     if (!(fabs(got - want) < 1e-12)) fail_msg("%.17g, not %.17g", got, want);
 }
 
+static double metric(const gn2_metrics *m, const char *name)
+{
+    for (int64_t i = 0; i < m->metric_count; i++)
+        if (strcmp(m->metrics[i].name, name) == 0) return m->metrics[i].value;
+    fail_msg("no metric '%s'", name);
+    return 0;
+}
+
 static void check_rejections(const fixture *f, const scores *s, const gn2_metrics *m)
 {
     static const int32_t columns[] = {2, 1, 3}; /* light, c, tau */
@@ -268,13 +276,14 @@ static void metrics_are_those_of_the_taggers_scores(void **state)
     assert_ok(gn2_train_evaluate(f.trainer, f.val_set, &m));
     scores s = tag(&f);
     assert_int_equal(m.jets, 75);
-    assert_near(m.accuracy, accuracy(f.val, &s));
-    assert_near(m.origin_accuracy, origin_accuracy(f.val, &s));
+    assert_near(metric(&m, "jets_classification.accuracy"), accuracy(f.val, &s));
+    assert_near(metric(&m, "track_origin.accuracy"), origin_accuracy(f.val, &s));
     assert_near(m.auc_b_light, brute_auc(f.val, s.d_b, 2));
     assert_near(m.auc_b_c, brute_auc(f.val, s.d_b, 1));
     pair_shares(f.val, &s, &efficiency, &purity);
-    assert_near(m.pair_efficiency, efficiency);
-    assert_near(m.pair_purity, purity);
+    assert_near(metric(&m, "track_vertexing.pair_efficiency"), efficiency);
+    assert_near(metric(&m, "track_vertexing.pair_purity"), purity);
+    assert_near(metric(&m, "D_b.rejection_77_cjets"), m.rejection[2][1]);
     check_rejections(&f, &s, &m);
     gn2_free(s.p);
     gn2_free(s.d_b);
@@ -299,13 +308,13 @@ static void losses_are_means_over_batches(void **state)
         toy_batch(f.val, first[i], count[i], &batch);
         assert_ok(gn2_train_step(f.trainer, &batch.jets, &batch.labels, &stats));
         gn2_free(batch.offsets);
-        jets += stats.loss_jets / 3;
-        origin += stats.loss_origin / 3;
-        vertex += stats.loss_vertex / 3;
+        jets += stats.task_losses[0] / 3;
+        origin += stats.task_losses[1] / 3;
+        vertex += stats.task_losses[2] / 3;
     }
-    assert_near(m.loss_jets, jets);
-    assert_near(m.loss_origin, origin);
-    assert_near(m.loss_vertex, vertex);
+    assert_near(m.task_losses[0], jets);
+    assert_near(m.task_losses[1], origin);
+    assert_near(m.task_losses[2], vertex);
     assert_near(m.loss, jets + origin + vertex);
     teardown(&f);
 }

@@ -16,6 +16,8 @@
 #include <cmocka.h>
 #include <gn2/gn2.h>
 
+#include "../common/labels.h"
+
 enum { JETS = 12, TRACKS = 3 };
 
 static float features[JETS * 2], tracks[JETS * TRACKS * 19];
@@ -28,7 +30,8 @@ static const gn2_jets jets = {.struct_size = sizeof jets,
                               .count = JETS,
                               .features = features,
                               .sequences = &sequence};
-static const gn2_labels labels = {.struct_size = sizeof labels, .flavour = flavour};
+static const gn2_label label[] = {LABEL(LABEL_JETS, flavour)};
+static const gn2_labels labels = LABELS(label);
 
 typedef struct run {
     gn2_trainer *trainer;

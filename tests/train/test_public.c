@@ -12,6 +12,8 @@
 #include <cmocka.h>
 #include <gn2/gn2.h>
 
+#include "../common/labels.h"
+
 #define JETS 12
 #define TRACKS 3 /* of each jet */
 
@@ -25,10 +27,10 @@ static const gn2_jets jets = {.struct_size = sizeof jets,
                               .count = JETS,
                               .features = features,
                               .sequences = &sequence};
-static const gn2_labels labels = {.struct_size = sizeof labels,
-                                  .flavour = flavour,
-                                  .origin = origin,
-                                  .vertex = vertex};
+static const gn2_label label[] = {LABEL(LABEL_JETS, flavour),
+                                  LABEL(LABEL_ORIGIN, origin),
+                                  LABEL(LABEL_VERTEX, vertex)};
+static const gn2_labels labels = LABELS(label);
 static gn2_config *config;
 static gn2_trainer *trainer;
 

@@ -24,6 +24,8 @@
 #include <cmocka.h>
 #include <gn2/gn2.h>
 
+#include "../common/labels.h"
+
 /* as set_network() and set_run() have them */
 #define WIDTH 24.0
 #define BASE 8.0
@@ -55,10 +57,10 @@ static const gn2_jets jets = {.struct_size = sizeof jets,
                               .count = JETS,
                               .features = features,
                               .sequences = &sequence};
-static const gn2_labels labels = {.struct_size = sizeof labels,
-                                  .flavour = flavour,
-                                  .origin = origin,
-                                  .vertex = vertex};
+static const gn2_label label[] = {LABEL(LABEL_JETS, flavour),
+                                  LABEL(LABEL_ORIGIN, origin),
+                                  LABEL(LABEL_VERTEX, vertex)};
+static const gn2_labels labels = LABELS(label);
 
 static int fill_batch(void **state)
 {

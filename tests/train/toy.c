@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "toy.h"
+#include "../common/labels.h"
 
 #include "util/alloc.h"
 #include "util/rng.h"
@@ -60,11 +61,17 @@ toy *toy_create(int64_t count, uint64_t seed)
                          .count = count,
                          .features = t->features,
                          .sequences = &t->tracks};
-    t->labels = (gn2_labels){.struct_size = sizeof t->labels,
-                             .flavour = t->flavour,
-                             .origin = t->origin,
-                             .vertex = t->vertex};
+    toy_label(t, t->flavour, t->origin, t->vertex);
     return t;
+}
+
+void toy_label(toy *t, const int32_t *flavour, const int32_t *origin,
+               const int32_t *vertex)
+{
+    const gn2_label label[] = {LABEL(LABEL_JETS, flavour), LABEL(LABEL_ORIGIN, origin),
+                               LABEL(LABEL_VERTEX, vertex)};
+    memcpy(t->label, label, sizeof label);
+    t->labels = (gn2_labels)LABELS(t->label);
 }
 
 void toy_free(toy *t)
@@ -91,9 +98,7 @@ void toy_batch(const toy *all, int64_t first, int64_t count, toy *out)
     out->jets.count = count;
     out->jets.features = all->features + first * TOY_JET_INPUTS;
     out->jets.sequences = &out->tracks;
-    out->labels.flavour = all->flavour + first;
-    out->labels.origin = all->origin + row;
-    out->labels.vertex = all->vertex + row;
+    toy_label(out, all->flavour + first, all->origin + row, all->vertex + row);
 }
 
 static void set_option(gn2_config *config, const char *option)

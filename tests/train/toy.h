@@ -13,6 +13,7 @@
 typedef struct toy {
     gn2_jets jets;
     gn2_labels labels;
+    gn2_label label[3];
     gn2_sequence tracks;
     float *features, *values;
     int64_t *offsets;
@@ -22,6 +23,9 @@ typedef struct toy {
 /* `count` jets drawn from `seed`; every fifth has no track. */
 toy *toy_create(int64_t count, uint64_t seed);
 void toy_free(toy *t);
+/* Sets its labels. */
+void toy_label(toy *t, const int32_t *flavour, const int32_t *origin,
+               const int32_t *vertex);
 /* Jets first … first+count−1 of `all`, as views into it. */
 void toy_batch(const toy *all, int64_t first, int64_t count, toy *out);
 

@@ -13,6 +13,7 @@ from ._handle import make
 from .config import Config
 from .errors import NotFound
 from .model import Model
+from .tasks import FLAVOUR_TASK
 
 
 class _Resolver:
@@ -26,7 +27,7 @@ class _Resolver:
             "model.num_layers": 0,
             "model.num_heads": 1,
             "model.out_dim": 8,
-            "model.tasks": ["jets_classification"],
+            "model.tasks": [FLAVOUR_TASK],
         }
         self.model = Model(Config(tiny))
         with self.model._guard as handle:

@@ -18,6 +18,7 @@ from ._ffi import lib, text
 from ._handle import Owner, make, path_bytes
 from .config import Config, ConfigLike, as_config
 from .errors import ShapeError
+from .tasks import Task, flavour_of, read
 
 
 class Param(NamedTuple):
@@ -116,6 +117,16 @@ class Model(Owner):
             return tuple(
                 lib.gn2_model_class_name(handle, i).decode() for i in range(count)
             )
+
+    @functools.cached_property
+    def tasks(self) -> dict[str, Task]:
+        """What the model predicts, by name, in the order of its heads."""
+        return read(self.config)
+
+    @property
+    def flavour(self) -> Task | None:
+        """The task that classifies jets into :attr:`classes`; None: there is none."""
+        return flavour_of(self.tasks)
 
     @functools.cached_property
     def constituents(self) -> tuple[str, ...]:

@@ -14,9 +14,11 @@ from ._arrays import address
 from ._ffi import lib, text
 from .config import Config
 from .errors import InvalidArgument, NotFound
+from .tasks import FLAVOUR_TASK, Task, aliases, flavour_of
 
 FORMS = {"log": 0, "ratio": 1}
 LIGHT = "u"
+NO_CLASSES = "the model does not classify jets; see Tagger.outputs for what it has"
 
 
 def short_name(class_name: str) -> str:
@@ -106,12 +108,19 @@ class Names:
     """Class names of a model and its discriminants; shared by all scores."""
 
     def __init__(
-        self, model_name: str, classes: tuple[str, ...], options: Mapping[str, Any]
+        self,
+        model_name: str,
+        classes: tuple[str, ...],
+        options: Mapping[str, Any],
+        tasks: Mapping[str, Task] | None = None,
     ) -> None:
         self.model = model_name
         self.classes = classes
         self.short = tuple(short_name(name) for name in classes)
-        self.rules = _rules(classes, options)
+        self.rules = _rules(classes, options) if classes else {}
+        self.aliases = aliases(tasks or {})
+        #: full names of the probabilities
+        self.flavour = _flavour_names(tasks or {})
 
     def index(self, name: str) -> int:
         """Index of a class by "bjets", "b", "pb" or "light"."""
@@ -121,6 +130,8 @@ class Names:
                 return names.index(name)
         if name[:1] == "p" and name[1:].lstrip("_") in self.short:
             return self.short.index(name[1:].lstrip("_"))
+        if not self.classes:
+            raise NotFound(f"no '{name}': {NO_CLASSES}")
         raise NotFound(f"no class '{name}'; the model has {', '.join(self.classes)}")
 
     def rule(self, signal: str) -> Rule:
@@ -161,28 +172,68 @@ class Names:
         return weights
 
 
+def _flavour_names(tasks: Mapping[str, Task]) -> set[str]:
+    flavour = flavour_of(tasks)
+    own = {flavour.full(), flavour.output()} if flavour else set()
+    return own if FLAVOUR_TASK in tasks else own | {"jets.probabilities"}
+
+
 class Scores:
     """Scores of the jets of a call.
 
     ``scores["b"]`` is the probability to be a b-jet, ``scores.discriminant("b")`` the
-    b-tagging discriminant, ``scores["tracks.origin"]`` an output that was asked for.
-    As an array (``np.asarray(scores)``) it is :attr:`probabilities`.
+    b-tagging discriminant, ``scores["tracks.origin"]`` an output that was asked for,
+    by any name of it. As an array (``np.asarray(scores)``) it is :attr:`probabilities`.
     """
 
-    __slots__ = ("probabilities", "outputs", "offsets", "_names")
+    __slots__ = ("outputs", "offsets", "_p", "_count", "_names", "_full", "_ends")
 
-    #: (B, classes) float32
-    probabilities: NDArray[np.float32]
     #: further outputs by the name they were asked for
     outputs: dict[str, NDArray[Any]]
-    #: (B + 1) first row of each jet in outputs of ragged constituents, else None
+    #: (B + 1) first row of each jet in outputs of ragged constituents of the first
+    #: type, else None
     offsets: NDArray[np.int64] | None
 
-    def __init__(self, probabilities: Any, names: Names) -> None:
-        self.probabilities = probabilities
+    def __init__(self, probabilities: Any, names: Names, count: int = 0) -> None:
+        self._p = probabilities
+        self._count = count if probabilities is None else len(probabilities)
         self._names = names
         self.outputs = {}
         self.offsets = None
+        self._full: dict[str, str] = {}  # name asked for, by the output's shortest
+        self._ends: dict[str, Any] = {}  # first rows, by the name asked for
+
+    def add(self, asked: str, full: str, values: Any, ends: Any = None) -> None:
+        """Notes an output; ``ends`` are the first rows of each jet, if ragged."""
+        self.outputs[asked] = values
+        self._full[self._names.aliases.get(full, full)] = asked
+        self._ends[asked] = ends
+
+    def keep(self) -> None:
+        """Copies what lies in memory of the library."""
+        if self.offsets is not None:
+            self.offsets = self.offsets.copy()
+        copies = {
+            name: None if e is None else e.copy() for name, e in self._ends.items()
+        }
+        self._ends = copies
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """(B, classes) float32.
+
+        Raises:
+            NotFound: the model does not classify jets.
+        """
+        if self._p is None:
+            raise NotFound(f"no probabilities: {NO_CLASSES}")
+        p: NDArray[np.float32] = self._p
+        return p
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Does the model classify jets?"""
+        return self._p is not None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -190,21 +241,40 @@ class Scores:
         return self._names.classes
 
     def __len__(self) -> int:
-        return len(self.probabilities)
+        return self._count
+
+    def _asked(self, name: str) -> str | None:
+        """The name an output was asked for, from any name of it."""
+        if name in self.outputs:
+            return name
+        full = self._names.aliases.get(name, name)
+        if full in self._full:
+            return self._full[full]
+        ends = [f for f in self._full if f.partition(".")[2] == name]
+        return self._full[ends[0]] if len(ends) == 1 else None
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Probability of a class ("b", "bjets", "pb"), or an output by name."""
         if not isinstance(name, str):
             raise TypeError("scores are looked up by name; see .probabilities for rows")
-        if name in self.outputs:
-            return self.outputs[name]
-        column: NDArray[Any] = self.probabilities[:, self._names.index(name)]
+        asked = self._asked(name)
+        if asked is not None:
+            return self.outputs[asked]
+        if name in self._names.flavour:
+            return self.probabilities
+        if "." in name:
+            raise NotFound(
+                f"no output '{name}'; ask for it: tag(…, outputs=['{name}'])"
+            )
+        index = self._names.index(name)
+        column: NDArray[Any] = self.probabilities[:, index]
         return column
 
     def __getattr__(self, name: str) -> NDArray[Any]:
-        outputs: dict[str, NDArray[Any]] = object.__getattribute__(self, "outputs")
-        if name in outputs:
-            return outputs[name]
+        if not name.startswith("_"):
+            asked = self._asked(name)
+            if asked is not None:
+                return self.outputs[asked]
         raise AttributeError(
             f"no output '{name}'; ask for it: tag(…, outputs=['{name}'])"
         )
@@ -228,6 +298,8 @@ class Scores:
         Returns:
             (B) float32, always finite.
         """
+        if self._p is None:
+            raise NotFound(f"no discriminants: {NO_CLASSES}")
         rule = self._names.rule(signal)
         weights = self._names.weights(rule, fractions)
         return discriminant(self.probabilities, rule.signal, weights, form or rule.form)
@@ -247,12 +319,14 @@ class Scores:
         return out
 
     def split(self, name: str) -> list[NDArray[Any]]:
-        """An output of ragged constituents as a list of one array a jet."""
-        if self.offsets is None:
+        """An output of constituents or of pairs as a list of one array a jet."""
+        ends = self._ends.get(self._asked(name) or "")
+        if ends is None:
             return list(self[name])
-        return np.split(self[name], self.offsets[1:-1])
+        return np.split(self[name], ends[1:-1])
 
     def __repr__(self) -> str:
         more: Iterable[str] = self.outputs
         extra = f", outputs: {', '.join(more)}" if self.outputs else ""
-        return f"gn2.Scores({len(self)} jets, {', '.join(self.classes)}{extra})"
+        classes = ", ".join(self.classes) or "no classes"
+        return f"gn2.Scores({len(self)} jets, {classes}{extra})"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ._ffi import lib, names, text
 from ._handle import Owner, make
 from ._views import JetsView
 from .config import Config, ConfigLike, as_config
-from .errors import InvalidArgument, NotFound
+from .errors import InvalidArgument
 from .model import Model
 from .scores import Names, Scores
 
@@ -26,36 +26,48 @@ if TYPE_CHECKING:
 _F32 = np.float32
 _empty = np.empty
 
-# Short names of outputs; {origin} and {vertex} are the objects of those tasks.
-SHORT = {
-    "logits": "jets.logits",
-    "embedding": "jets.embedding",
-    "origin": "{origin}.origin",
-    "origin_logits": "{origin}.origin_logits",
-    "vertex": "{vertex}.vertex",
-    "pairs": "pairs.logits",
-    "attention": "{first}.attention",
-}
+# Short names the rule "first object that has one" does not give.
+SHORT = {"logits": "jets.logits", "pairs": "pairs.logits"}
+
+
+class Output(NamedTuple):
+    """An output of a tagger."""
+
+    name: str  #: e.g. "tracks.origin"
+    object: str  #: "jets", or the constituent type of the rows or pairs
+    rows: str  #: one row a "jet", a "constituent" or a "pair" of them
+    columns: int  #: values of a row
+    dtype: Any  #: float32 or int32
+
+
+_ROWS = {1: "jet", 2: "constituent", 3: "pair"}  # GN2_ROWS_*
 
 
 class _Output:
-    """An output of the model: identifier, shape and type."""
+    """An output as the library describes it: identifier, shape and type."""
 
-    def __init__(self, tagger: Tagger, handle: Any, asked: str) -> None:
-        number = ctypes.c_int32()
-        full = tagger._full_name(asked)
-        lib.gn2_tagger_output(handle, text(full, "output"), ctypes.byref(number))
-        self.asked, self.id = asked, number.value
-        self.object, _, self.what = full.rpartition(".")
+    def __init__(self, handle: Any, index: int) -> None:
         info = _ffi.OutputInfo()
-        lib.gn2_tagger_output_info(handle, self.id, ctypes.byref(info))
+        lib.gn2_tagger_output_info(handle, index, ctypes.byref(info))
+        self.id, self.sequence = int(info.id), int(info.sequence)
         self.columns, self.type = int(info.columns), int(info.type)
+        self.name, self.object = info.name.decode(), info.object.decode()
+        self.rows = _ROWS[info.rows]
         self.dtype = np.int32 if self.type == _ffi.CONSTANTS["GN2_DATA_I32"] else _F32
-        self.flat = self.columns == 1 and self.what != "embedding"
+        self.flat = self.columns == 1 and not self.name.endswith(".embedding")
 
     def allocate(self, leading: tuple[int, ...]) -> Any:
         shape = leading if self.flat else (*leading, self.columns)
         return _empty(shape, self.dtype)
+
+    def public(self) -> Output:
+        return Output(self.name, self.object, self.rows, self.columns, self.dtype)
+
+
+def _list(handle: Any) -> dict[str, _Output]:
+    count = lib.gn2_tagger_output_count(handle)
+    found = (_Output(handle, index) for index in range(count))
+    return {output.name: output for output in found}
 
 
 class Tagger(Owner):
@@ -87,16 +99,19 @@ class Tagger(Owner):
         with model._guard as m, options._guard as c:
             handle = make(_ffi.Tagger, lib.gn2_tagger_create, m, c)
         super().__init__(handle, lib.gn2_tagger_free)
+        self._listed = _list(handle)
         self.model = model
-        self._classes = len(model.classes)
+        flavour = model.flavour
+        self._flavour = None if flavour is None else flavour.output()
+        self._classes = len(model.classes) if flavour else 0
         self._names = Names(
             model.metadata("model.name"),
-            model.classes,
+            model.classes if flavour else (),
             _discriminants(model.config, options),
+            model.tasks,
         )
         self._view = JetsView(model.inputs, True, bool(strict))
         self._strict = bool(strict)
-        self._tasks = _task_objects(model)
         self._bound: dict[str, tuple[str, ...] | None] = {}
         self._outputs: dict[str, _Output] = {}
         self._run_flavour = lib.gn2_tagger_flavour
@@ -129,10 +144,11 @@ class Tagger(Owner):
                 mm, rad, 1/MeV. None: no jet has any.
             valid: (B, slots) of 0 and 1, for padded tracks; None: all count.
             outputs: further outputs: "origin", "vertex", "embedding", "pairs",
-                "attention", "logits", "D_b", or any full name of
-                ``gn2_tagger_output()``. Rows are those of the input: (N, …) ragged,
+                "attention", "logits", "D_b", the name of a task, or any key of
+                :attr:`outputs`. Rows are those of the input: (N, …) ragged,
                 (B, slots, …) padded; pairs are (E,), ordered pairs of valid
-                constituents, jet by jet.
+                constituents, jet by jet. Where none are given, a model that does not
+                classify jets gives what its tasks find.
 
         Returns:
             :class:`Scores`.
@@ -150,11 +166,11 @@ class Tagger(Owner):
             count = view.fill(jets, tracks, valid)
             try:
                 self._bind(handle)
-                p = _empty((count, self._classes), _F32)
-                scores = Scores(p, self._names)
-                if outputs:
+                scores = self._scores(count)
+                if outputs or self._flavour != "jets.probabilities":
                     self._run(handle, scores, outputs, count)
                 else:
+                    p = scores.probabilities
                     self._run_flavour(handle, view.pointer, address(p), None)
             finally:
                 view.release()
@@ -180,11 +196,9 @@ class Tagger(Owner):
                 self._view.point(raw)
                 try:
                     self._bind(handle)
-                    p = _empty((raw.jets.count, self._classes), _F32)
-                    scores = Scores(p, self._names)
-                    self._run(handle, scores, outputs, len(p))
-                    if scores.offsets is not None:
-                        scores.offsets = scores.offsets.copy()
+                    scores = self._scores(int(raw.jets.count))
+                    self._run(handle, scores, outputs, len(scores))
+                    scores.keep()
                 finally:
                     self._view.release()
             yield scores
@@ -205,12 +219,21 @@ class Tagger(Owner):
         )
         self._bound[name] = columns
 
+    def _scores(self, count: int) -> Scores:
+        if self._flavour is None:
+            return Scores(None, self._names, count)
+        return Scores(_empty((count, self._classes), _F32), self._names)
+
     def _run(self, handle: Any, scores: Scores, outputs: Any, count: int) -> None:
         asked = [outputs] if isinstance(outputs, str) else list(outputs)
+        if not asked and self._flavour is None:
+            asked = [task.output() for task in self.model.tasks.values()]
         wanted = [self._output(handle, name) for name in asked]
         arrays = [output.allocate(self._leading(output, count)) for output in wanted]
-        flavour = self._output(handle, "jets.probabilities")
-        pairs = [(flavour, scores.probabilities), *zip(wanted, arrays)]
+        pairs = list(zip(wanted, arrays))
+        if self._flavour is not None:
+            flavour = self._output(handle, self._flavour)
+            pairs.insert(0, (flavour, scores.probabilities))
         c = (_ffi.Output * len(pairs))()
         for slot, (output, array) in zip(c, pairs):
             slot.struct_size = ctypes.sizeof(_ffi.Output)
@@ -218,31 +241,49 @@ class Tagger(Owner):
             slot.type = output.type
             slot.capacity = array.size // output.columns
         lib.gn2_tagger_run(handle, self._view.pointer, c, len(pairs))
-        scores.outputs = dict(zip(asked, arrays))
-        scores.offsets = self._view.rows[0].offsets if self._view.rows else None
+        rows = self._view.rows
+        scores.offsets = rows[0].offsets if rows else None
+        for name, output, array in zip(asked, wanted, arrays):
+            scores.add(name, output.name, array, self._ends(output, count))
 
     def _output(self, handle: Any, name: str) -> _Output:
-        if name not in self._outputs:
-            self._outputs[name] = _Output(self, handle, name)
-        return self._outputs[name]
+        found = self._outputs.get(name) if isinstance(name, str) else None
+        if found is None:
+            full, listed = self._full_name(name), self._listed
+            if full not in listed:  # the library says what there is
+                number = ctypes.c_int32()
+                key = text(full, "output")
+                lib.gn2_tagger_output(handle, key, ctypes.byref(number))
+            found = self._outputs[name] = listed[full]
+        return found
 
     def _leading(self, output: _Output, count: int) -> tuple[int, ...]:
-        if output.object == "jets":
+        if output.rows == "jet":
             return (count,)
-        if output.object != "pairs":
-            return self._rows_of(output.object).shape
-        n = self._rows_of(self._tasks["vertex"]).counts(count).astype(np.int64)
+        rows = self._view.rows[output.sequence]
+        if output.rows == "constituent":
+            return rows.shape
+        n = rows.counts(count).astype(np.int64)
         return (int(np.sum(n * (n - 1))),)
 
-    def _rows_of(self, name: str) -> Rows:
-        return self._view.rows[self._view.objects.index(name)]
+    def _ends(self, output: _Output, count: int) -> Any:
+        """First row of each jet in an output, None where its rows are (B, …)."""
+        if output.rows == "jet":
+            return None
+        rows = self._view.rows[output.sequence]
+        if output.rows == "constituent":
+            return rows.offsets
+        n = rows.counts(count).astype(np.int64)
+        return np.concatenate([[0], np.cumsum(n * (n - 1))])
 
     def _full_name(self, asked: str) -> str:
         if not isinstance(asked, str):
             raise InvalidArgument(f"outputs are strings, not {type(asked).__name__}")
-        if asked in self._names.rules:
-            return f"jets.{asked}"
-        return SHORT.get(asked, asked).format(**self._tasks)
+        if asked in self._listed or asked in SHORT:
+            return SHORT.get(asked, asked)
+        objects = ("jets", *self.model.constituents, "pairs")
+        full = (f"{name}.{asked}" for name in objects)
+        return next((name for name in full if name in self._listed), asked)
 
     # ---- what it is ----
 
@@ -263,17 +304,22 @@ class Tagger(Owner):
         return tuple(found)
 
     @property
+    def outputs(self) -> dict[str, Output]:
+        """All outputs by their full names, as the library lists them."""
+        return {name: output.public() for name, output in self._listed.items()}
+
+    @property
     def output_names(self) -> tuple[str, ...]:
-        """Short names of the outputs this model has."""
-        found = []
-        with self._guard as handle:
-            for name in dict.fromkeys((*SHORT, *self._names.rules)):
-                try:
-                    self._output(handle, name)
-                except NotFound:
-                    continue
-                found.append(name)
-        return tuple(found)
+        """The shortest names :meth:`tag` takes, one an output."""
+        known = self._names.aliases
+        return tuple(
+            self._short_name(name) for name in self._listed if name not in known
+        )
+
+    def _short_name(self, full: str) -> str:
+        names = {name: short for short, name in SHORT.items()}
+        short = names.get(full, full.partition(".")[2])
+        return short if self._full_name(short) == full else full
 
     @property
     def memory(self) -> int:
@@ -302,13 +348,3 @@ def _discriminants(own: Config, more: Config) -> dict[str, Any]:
             if key.endswith((".signal", ".fractions")):
                 found[key] = value
     return found
-
-
-def _task_objects(model: Model) -> dict[str, str]:
-    """Constituent types the tasks belong to."""
-    first = model.constituents[0] if model.constituents else "tracks"
-    return {
-        "first": first,
-        "origin": model.metadata("task.track_origin.object") or first,
-        "vertex": model.metadata("task.track_vertexing.object") or first,
-    }

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import Config
+from ..tasks import read
 from . import common
 from .common import Failure
 from .container import Contents, contents, is_gn2
@@ -59,8 +61,18 @@ def _model(path: str, args: argparse.Namespace) -> None:
         if args.all or (key.startswith(ABOUT) and value):
             shown = value if args.all or len(value) <= 60 else value[:57] + "…"
             print(f"  {key} = {shown}")
+    _tasks(found)
     if args.all or kind == "checkpoint":
         _tensors(found, args)
+
+
+def _tasks(found: Contents) -> None:
+    config = Config()
+    for key, value in found.keys.items():
+        if key.startswith(("model.", "task.")) and key in config:
+            config.set_text(key, value)
+    for task in read(config).values():
+        print(f"  task {task}")
 
 
 def _tensors(found: Contents, args: argparse.Namespace) -> None:

@@ -17,10 +17,9 @@ from .._ffi import lib
 from ..errors import InvalidArgument, LibraryError
 from ..model import Model
 from ..scores import short_name
-from .graph import IR_VERSION, OPSET, Graph, build
+from ..tasks import GAUSSIAN, STANDARD, Task
+from .graph import IR_VERSION, OPSET, Graph, build, input_name
 
-TASKS = ("jets_classification", "track_origin", "track_vertexing")
-AUXILIARY = {"track_origin": "TrackOrigin", "track_vertexing": "VertexIndex"}
 SEQUENCE = "{name}_{selection}_sd0sort"
 #: Names of sequences in Athena, by constituent type; others are ``<name>_var``.
 SEQUENCES = {
@@ -55,11 +54,21 @@ def export(
 ) -> list[str]:
     """Writes a model as ONNX.
 
+    Outputs begin with the model's name and ``_``, then:
+
+    - ``p<class>`` of the jet classes, scalars; ``<task>_p<class>`` of a further
+      classification of jets;
+    - of a classification of constituents the most probable class, of a vertexing the
+      vertex, int8 each: the task's name in CamelCase (``FlowType`` of flow_type),
+      ``TrackOrigin`` and ``VertexIndex`` of GN2's own;
+    - of a regression the name of the target, in its units; of a gaussian_regression
+      also ``<target>_stddev``.
+
     Args:
         model: the model, or the path of a ``.gn2`` file.
         path: file to write; written whole or not at all.
         tasks: tasks to give outputs to; None: all of the model. The jet classes
-            are always there.
+            are always there, if the model has any.
         name: prefix of the outputs; None: the model's. ``_`` and ``-`` are removed,
             since Athena takes what stands before the first ``_`` for the name.
         selection: track selection in Athena, part of the sequence's name.
@@ -143,17 +152,23 @@ def clean_name(name: str) -> str:
 
 
 def _tasks(model: Model, tasks: Iterable[str] | None) -> tuple[str, ...]:
-    present = _words(model, "model.tasks")
+    present = model.tasks
     wanted = present if tasks is None else [tasks] if isinstance(tasks, str) else tasks
-    wanted = ["jets_classification", *wanted]
+    wanted = list(wanted)
     for task in wanted:
         if task not in present:
             raise InvalidArgument(f"task {task!r}: the model has {', '.join(present)}")
-    return tuple(task for task in TASKS if task in wanted)
+    chosen = [t for t in present.values() if t.flavour or t.name in wanted]
+    if not chosen:
+        raise InvalidArgument(f"no task to export; there are {', '.join(present)}")
+    return tuple(task.name for task in sorted(chosen, key=_place))
 
 
-def _words(model: Model, key: str) -> list[str]:
-    return [word.strip() for word in model.metadata(key).split(",") if word.strip()]
+def _place(task: Task) -> tuple[int, int]:
+    """Jet classes first, then GN2's own tasks, as salt; others as in the model."""
+    order = list(STANDARD)
+    own = order.index(task.name) if task.name in order else len(order)
+    return (0 if task.flavour else max(1, own)), task.number
 
 
 # ---- outputs ----
@@ -161,20 +176,69 @@ def _words(model: Model, key: str) -> list[str]:
 
 def _outputs(graph: Graph, model: Model, options: Options) -> list[str]:
     """Declares the outputs, in salt's order; returns their names."""
+    tasks = [model.tasks[name] for name in options.tasks]
+    _check_inputs(model)
+    names = _flavours(graph, model, options) if tasks[0].flavour else []
+    if not names and (options.rename or options.combine):
+        raise InvalidArgument("rename, combine: the model does not classify jets")
+    for task in tasks:
+        if not task.flavour:
+            names += _of_task(graph, task, options.name)
+    if len(set(names)) < len(names):
+        raise InvalidArgument(f"two outputs of one name: {', '.join(names)}")
+    return names
+
+
+def _check_inputs(model: Model) -> None:
+    names = ["jet_features", *map(input_name, model.constituents)]
+    if len(set(names)) < len(names):
+        raise InvalidArgument(f"two inputs of one name: {', '.join(names)}")
+
+
+def _flavours(graph: Graph, model: Model, options: Options) -> list[str]:
+    """Probabilities of the jet classes, and what is combined of them."""
     classes = ["p" + short_name(name) for name in model.classes]
     unknown = sorted(set(options.rename) - set(classes))
     if unknown:
         raise InvalidArgument(f"rename: {unknown[0]!r} is none of {', '.join(classes)}")
     classes = [options.rename.get(name, name) for name in classes]
-    names = [graph.probability(i, f"{options.name}_{c}") for i, c in enumerate(classes)]
+    names = [
+        graph.probability(options.tasks[0], i, f"{options.name}_{c}")
+        for i, c in enumerate(classes)
+    ]
     sources = dict(zip(classes, names))
     for label, terms in options.combine:
         names.append(_combined(graph, f"{options.name}_{label}", terms, sources))
-    for task in options.tasks[1:]:
-        names.append(graph.per_track(task, f"{options.name}_{AUXILIARY[task]}"))
-    if len(set(names)) < len(names):
-        raise InvalidArgument(f"two outputs of one name: {', '.join(names)}")
     return names
+
+
+def _of_task(graph: Graph, task: Task, name: str) -> list[str]:
+    if task.regresses:
+        return _regressed(graph, task, name)
+    if task.on_jets:
+        return [
+            graph.probability(task.name, i, f"{name}_{task.name}_p{short_name(c)}")
+            for i, c in enumerate(task.classes)
+        ]
+    return [graph.per_track(task.name, f"{name}_{athena_name(task)}")]
+
+
+def _regressed(graph: Graph, task: Task, name: str) -> list[str]:
+    results = {task.name: ""}
+    if task.kind == GAUSSIAN:
+        results[f"{task.name}_stddev"] = "_stddev"
+    return [
+        graph.value(task.name, result, i, f"{name}_{target}{suffix}")
+        for i, target in enumerate(task.targets)
+        for result, suffix in results.items()
+    ]
+
+
+def athena_name(task: Task) -> str:
+    """Of an output with one number a constituent: TrackOrigin, FlowType."""
+    own = STANDARD[task.name].athena if task.name in STANDARD else ""
+    words = task.name.split("_")
+    return own or "".join(word[:1].upper() + word[1:] for word in words)
 
 
 def _combined(

@@ -8,13 +8,14 @@ H heads, d head_dim, h hidden. No Loop, no If: all shapes follow from the inputs
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InvalidArgument
 from ..model import Model
+from ..tasks import GAUSSIAN, VERTEXING, Task
 
 #: As salt exports; ONNX Runtime reads it from 1.17 on.
 OPSET, IR_VERSION = 20, 9
@@ -36,7 +37,9 @@ class Graph:
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
         self.constants: dict[str, NDArray[Any]] = {}
-        self.results: dict[str, str] = {}
+        self.tasks = model.tasks
+        self.columns = model.inputs
+        self.results: dict[str, str] = {}  # tensors outputs are made of, by task
         self.mask = self.present = ""
 
     # ---- nodes ----
@@ -104,10 +107,21 @@ class Graph:
         self.outputs.append(info)
         return name
 
-    def probability(self, index: int, name: str) -> str:
+    def probability(self, task: str, index: int, name: str) -> str:
         where = self.constant(f"class.{index}", index, np.int64)
-        self.add("Gather", [self.results["jets"], where], name, axis=0)
+        self.add("Gather", [self.results[task], where], name, axis=0)
         return self.output(name, self.onnx.TensorProto.FLOAT, [])
+
+    def value(self, task: str, result: str, index: int, name: str) -> str:
+        """A column of the (rows, targets) of a regression; of jets a scalar."""
+        where = self.constant(f"class.{index}", index, np.int64)
+        on_jets = self.tasks[task].on_jets
+        column = f"{name}.row" if on_jets else name
+        self.add("Gather", [self.results[result], where], column, axis=1)
+        if on_jets:
+            self.add("Squeeze", [column, self.ints(0)], name)
+        rows = [] if on_jets else [f"n_{self.tasks[task].object}"]
+        return self.output(name, self.onnx.TensorProto.FLOAT, rows)
 
     def combined(self, name: str, terms: list[tuple[float, str]]) -> str:
         parts = []
@@ -120,7 +134,7 @@ class Graph:
     def per_track(self, task: str, name: str) -> str:
         kind = self.onnx.TensorProto.INT8
         self.add("Cast", [self.results[task]], name, to=kind)
-        return self.output(name, kind, ["n_" + str(self.config[f"task.{task}.object"])])
+        return self.output(name, kind, [f"n_{self.tasks[task].object}"])
 
     def finish(self, title: str) -> Any:
         tensors = [
@@ -132,25 +146,36 @@ class Graph:
         )
 
 
+class Encoded(NamedTuple):
+    """What heads read."""
+
+    pooled: str  # (1, o)
+    slots: dict[str, tuple[str, str]]  # (n, o) and n of every constituent type
+
+
 def build(model: Model, tasks: tuple[str, ...], squarings: int) -> Graph:
     """The whole network up to what the outputs are made of."""
     g = Graph(model)
     tokens, objects = _tokens(g, model)
     x = _encoder(g, tokens)
-    pooled = _pool(g, x)
-    slots = _slots(g, x, objects)
-    heads: dict[str, Callable[[str], None]] = {
-        "jets_classification": lambda at: _jets(g, pooled, at),
-        "track_origin": lambda at: _origin(g, pooled, slots, at),
-        "track_vertexing": lambda at: _vertex(g, pooled, slots, at, squarings),
-    }
-    order = g.config["model.tasks"]
-    for task in tasks:
-        heads[task](f"tasks.{order.index(task)}.net.net.")
+    encoded = Encoded(_pool(g, x), _slots(g, x, objects))
+    for name in tasks:
+        task = model.tasks[name]
+        if task.kind == VERTEXING:
+            _vertex(g, encoded, task, squarings)
+        elif task.regresses:
+            _regression(g, encoded, task)
+        else:
+            _classes(g, encoded, task)
     return g
 
 
 # ---- tokens ----
+
+
+def input_name(constituents: str) -> str:
+    """The tensor of a constituent type: track_features for tracks."""
+    return f"{constituents[:-1]}_features"
 
 
 def _normalised(g: Graph, name: str, tensor: str, count: int) -> str:
@@ -169,7 +194,7 @@ def _tokens(g: Graph, model: Model) -> tuple[str, dict[str, str]]:
     parts, objects = [], {}
     for k, name in enumerate(model.constituents):
         width = len(model.inputs[name])
-        tensor = g.input(f"{name[:-1]}_features", [f"n_{name}", width])
+        tensor = g.input(input_name(name), [f"n_{name}", width])
         rows = _normalised(g, name, tensor, width)
         number = objects[name] = g.rows(tensor, f"{name}.count")
         shape = g.add("Concat", [number, g.ints(count)], f"{name}.jets.shape", axis=0)
@@ -295,88 +320,151 @@ def _pool(g: Graph, x: str) -> str:
 
 # ---- heads ----
 
-
-def _jets(g: Graph, pooled: str, at: str) -> None:
-    logits = g.dense(pooled, at, "jets.logits")
-    p = g.add("Softmax", [logits], "jets.softmax", axis=-1)
-    g.results["jets"] = g.add("Reshape", [p, g.ints(-1)], "jets.probabilities")
+# Nodes of GN2's own tasks keep the names they had before tasks had any: files stay the
+# same to the byte.
+_NODES = {"probabilities": "jets", "origin": "origin", "vertex": "pairs"}
 
 
-def _origin(g: Graph, pooled: str, slots: dict[str, tuple[str, str]], at: str) -> None:
-    z, number = slots[str(g.config["task.track_origin.object"])]
+def _nodes(task: Task) -> str:
+    """What the names of a head's nodes begin with; no other node's do."""
+    return _NODES.get(task.output().partition(".")[2], f"task.{task.name}")
+
+
+def _rows_of(g: Graph, encoded: Encoded, task: Task) -> str:
+    """What the head of a task over jets or constituents reads: (rows, …)."""
+    if task.on_jets:
+        return encoded.pooled
+    (z, number), at = encoded.slots[task.object], _nodes(task)
     width = int(g.config["model.out_dim"])
-    shape = g.add("Concat", [number, g.ints(width)], "origin.shape", axis=0)
-    context = g.add("Expand", [pooled, shape], "origin.context")
-    both = g.add("Concat", [context, z], "origin.inputs", axis=1)
-    logits = g.dense(both, at, "origin.logits")
-    logits = g.add("Identity", [logits], "track_origin.logits")
-    g.results["track_origin"] = g.add(
-        "ArgMax", [logits], "origin.class", axis=1, keepdims=0
-    )
+    shape = g.add("Concat", [number, g.ints(width)], f"{at}.shape", axis=0)
+    context = g.add("Expand", [encoded.pooled, shape], f"{at}.context")
+    return g.add("Concat", [context, z], f"{at}.inputs", axis=1)
 
 
-def _vertex(
-    g: Graph,
-    pooled: str,
-    slots: dict[str, tuple[str, str]],
-    at: str,
-    squarings: int,
-) -> None:
-    z, number = slots[str(g.config["task.track_vertexing.object"])]
-    first = _pair_layer(g, pooled, z, at)
-    logits = g.dense(first, at, "pairs", skip=1)
-    square = g.add("Concat", [number, number], "pairs.square", axis=0)
-    x = g.add("Reshape", [logits, square], "pairs.logits", allowzero=1)
-    swapped = g.add("Transpose", [x], "pairs.swapped", perm=[1, 0])
-    both = g.add("Add", [x, swapped], "pairs.both")
+def _classes(g: Graph, encoded: Encoded, task: Task) -> None:
+    at = _nodes(task)
+    logits = g.dense(_rows_of(g, encoded, task), task.prefix, f"{at}.logits")
+    if task.on_jets:
+        p = g.add("Softmax", [logits], f"{at}.softmax", axis=-1)
+        flat = g.add("Reshape", [p, g.ints(-1)], f"{at}.probabilities")
+        g.results[task.name] = flat
+        return
+    # tests look at it by this name
+    name = f"{task.name if at == 'origin' else at}.logits"
+    logits = g.add("Identity", [logits], name)
+    g.results[task.name] = g.add("ArgMax", [logits], f"{at}.class", axis=1, keepdims=0)
+
+
+# ---- regression ----
+
+
+def _regression(g: Graph, encoded: Encoded, task: Task) -> None:
+    """Values in units of the targets; gaussian: and their spread, √softplus."""
+    at = _nodes(task)
+    rows = _rows_of(g, encoded, task)
+    logits = g.dense(rows, task.prefix, f"{at}.scores")
+    spread = ""
+    if task.kind == GAUSSIAN:
+        count = len(task.targets)
+        halves = [f"{at}.mean", f"{at}.raw"]
+        node = g.onnx.helper.make_node(
+            "Split", [logits, g.ints(count, count)], halves, f"{at}.split", axis=1
+        )
+        g.nodes.append(node)
+        logits, raw = halves
+        variance = g.add("Softplus", [raw], f"{at}.variance")
+        spread = g.add("Sqrt", [variance], f"{at}.spread")
+    unit = _denominators(g, task)
+    std = g.constant(f"{at}.target_std", [row[2] for row in task.scaling()])
+    mean = g.constant(f"{at}.target_mean", [row[1] for row in task.scaling()])
+    scaled = g.add("Mul", [logits, std], f"{at}.scaled")
+    value = g.add("Add", [scaled, mean], f"{at}.ratio" if unit else f"{at}.value")
+    g.results[task.name] = g.add("Mul", [value, unit], f"{at}.value") if unit else value
+    if spread:
+        wide = g.add("Mul", [spread, std], f"{at}.wide")
+        of = g.add("Mul", [wide, unit], f"{at}.stddev") if unit else wide
+        g.results[f"{task.name}_stddev"] = of
+
+
+def _denominators(g: Graph, task: Task) -> str:
+    """(rows, targets) the targets were divided by, as they come in; "": by nothing."""
+    if not task.denominators:
+        return ""
+    columns = list(g.columns[task.object])
+    for name in task.denominators:
+        if name not in columns:
+            raise InvalidArgument(
+                f"task {task.name!r}: {name!r}, which its targets were divided by, is "
+                f"no input of {task.object}: an ONNX file would not know it"
+            )
+    where = [columns.index(name) for name in task.denominators]
+    index = g.constant(f"{_nodes(task)}.denominators", where, np.int64)
+    tensor = "jet_features" if task.on_jets else input_name(task.object)
+    return g.add("Gather", [tensor, index], f"{_nodes(task)}.unit", axis=1)
+
+
+# ---- vertices ----
+
+
+def _vertex(g: Graph, encoded: Encoded, task: Task, squarings: int) -> None:
+    z, number = encoded.slots[task.object]
+    pairs = _nodes(task)
+    at = "vertex" if pairs == "pairs" else f"{pairs}.vertex"
+    first = _pair_layer(g, encoded.pooled, z, task)
+    logits = g.dense(first, task.prefix, pairs, skip=1)
+    square = g.add("Concat", [number, number], f"{pairs}.square", axis=0)
+    x = g.add("Reshape", [logits, square], f"{pairs}.logits", allowzero=1)
+    swapped = g.add("Transpose", [x], f"{pairs}.swapped", perm=[1, 0])
+    both = g.add("Add", [x, swapped], f"{pairs}.both")
     zero = g.constant("f32.0", 0.0)
-    edges = g.add("GreaterOrEqual", [both, zero], "pairs.edges")
-    reach = _reachable(g, edges, number, squarings)
+    edges = g.add("GreaterOrEqual", [both, zero], f"{pairs}.edges")
+    reach = _reachable(g, edges, number, squarings, at)
     # a column of zeros, so that the axis is never empty; the first maximum is wanted
-    rows = g.add("Concat", [number, g.ints(1)], "vertex.rows", axis=0)
-    column = g.add("Expand", [g.constant("f32.0x", [[0.0]]), rows], "vertex.column")
-    padded = g.add("Concat", [reach, column], "vertex.padded", axis=1)
-    g.results["track_vertexing"] = g.add(
-        "ArgMax", [padded], "vertex.label", axis=1, keepdims=0
-    )
+    rows = g.add("Concat", [number, g.ints(1)], f"{at}.rows", axis=0)
+    column = g.add("Expand", [g.constant("f32.0x", [[0.0]]), rows], f"{at}.column")
+    padded = g.add("Concat", [reach, column], f"{at}.padded", axis=1)
+    label = g.add("ArgMax", [padded], f"{at}.label", axis=1, keepdims=0)
+    g.results[task.name] = label
 
 
-def _pair_layer(g: Graph, pooled: str, z: str, at: str) -> str:
+def _pair_layer(g: Graph, pooled: str, z: str, task: Task) -> str:
     """(n², h): W [G, z_i, z_j] = W_G G + W_i z_i + W_j z_j, three small products."""
-    name = g.dense_layers(at)[0]
+    name, at = g.dense_layers(task.prefix)[0], _nodes(task)
     width = int(g.config["model.out_dim"])
     hidden = len(g.weights[f"{name}.bias"])
-    parts = ["pairs.w_context", "pairs.w_row", "pairs.w_column"]
+    parts = [f"{at}.w_context", f"{at}.w_row", f"{at}.w_column"]
     node = g.onnx.helper.make_node(
-        "Split", [g.weight(f"{name}.weight")], parts, "pairs.w", axis=1, num_outputs=3
+        "Split", [g.weight(f"{name}.weight")], parts, f"{at}.w", axis=1, num_outputs=3
     )
     g.nodes.append(node)
     bias = g.weight(f"{name}.bias")
-    context = g.add("Gemm", [pooled, parts[0], bias], "pairs.context", transB=1)
-    i = g.add("Gemm", [z, parts[1]], "pairs.row", transB=1)
-    j = g.add("Gemm", [z, parts[2]], "pairs.column", transB=1)
-    i = g.add("Add", [i, context], "pairs.row_context")
-    i = g.add("Unsqueeze", [i, g.ints(1)], "pairs.i")
-    j = g.add("Unsqueeze", [j, g.ints(0)], "pairs.j")
+    context = g.add("Gemm", [pooled, parts[0], bias], f"{at}.context", transB=1)
+    i = g.add("Gemm", [z, parts[1]], f"{at}.row", transB=1)
+    j = g.add("Gemm", [z, parts[2]], f"{at}.column", transB=1)
+    i = g.add("Add", [i, context], f"{at}.row_context")
+    i = g.add("Unsqueeze", [i, g.ints(1)], f"{at}.i")
+    j = g.add("Unsqueeze", [j, g.ints(0)], f"{at}.j")
     assert g.weights[f"{name}.weight"].shape == (hidden, 3 * width)
-    total = g.add("Add", [i, j], "pairs.sum")
-    active = g.add("Relu", [total], "pairs.relu")
-    return g.add("Reshape", [active, g.ints(-1, hidden)], "pairs.rows")
+    total = g.add("Add", [i, j], f"{at}.sum")
+    active = g.add("Relu", [total], f"{at}.relu")
+    return g.add("Reshape", [active, g.ints(-1, hidden)], f"{at}.rows")
 
 
-def _reachable(g: Graph, edges: str, number: str, squarings: int) -> str:
+def _reachable(
+    g: Graph, edges: str, number: str, squarings: int, at: str = "vertex"
+) -> str:
     """(n, n) of 0 and 1: tracks joined by a chain of at most 2^squarings edges."""
-    scalar = g.add("Squeeze", [number, g.ints(0)], "vertex.n")
+    scalar = g.add("Squeeze", [number, g.ints(0)], f"{at}.n")
     zero, one = g.constant("i64.zero", 0, np.int64), g.constant("i64.one", 1, np.int64)
-    index = g.add("Range", [zero, scalar, one], "vertex.index")
-    i = g.add("Unsqueeze", [index, g.ints(1)], "vertex.i")
-    j = g.add("Unsqueeze", [index, g.ints(0)], "vertex.j")
-    itself = g.add("Equal", [i, j], "vertex.itself")
-    joined = g.add("Or", [edges, itself], "vertex.joined")
+    index = g.add("Range", [zero, scalar, one], f"{at}.index")
+    i = g.add("Unsqueeze", [index, g.ints(1)], f"{at}.i")
+    j = g.add("Unsqueeze", [index, g.ints(0)], f"{at}.j")
+    itself = g.add("Equal", [i, j], f"{at}.itself")
+    joined = g.add("Or", [edges, itself], f"{at}.joined")
     kind = g.onnx.TensorProto.FLOAT
-    reach = g.add("Cast", [joined], "vertex.reach.0", to=kind)
+    reach = g.add("Cast", [joined], f"{at}.reach.0", to=kind)
     most = g.constant("f32.1", 1.0)
     for k in range(1, squarings + 1):
-        paths = g.add("MatMul", [reach, reach], f"vertex.paths.{k}")
-        reach = g.add("Min", [paths, most], f"vertex.reach.{k}")
+        paths = g.add("MatMul", [reach, reach], f"{at}.paths.{k}")
+        reach = g.add("Min", [paths, most], f"{at}.reach.{k}")
     return reach

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..config import Config
 from ..errors import FileError, FormatError, NotFound
 from ..model import Model
-from ..salt.importer import class_list, dig, fill, model_from
+from ..salt.heads import dig
+from ..salt.importer import class_list, fill, model_from
 from .exporter import require_onnx
 
 State = dict[str, NDArray[Any]]

@@ -12,7 +12,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,8 @@ from ..config import Config
 from ..errors import Error, FileError, FormatError, LibraryError, NotFound, ShapeError
 from ..model import Model
 from .checkpoint import Tensor, read_checkpoint
+from .heads import State, Task, dig, hidden_sizes, linear_layers, options_of, tasks_of
 
-State = dict[str, NDArray[Any]]
 #: Buffers and bookkeeping that are no weights.
 NOT_WEIGHTS = re.compile(r".*(register_mask|loss\.(pos_)?weight|num_batches_tracked)$")
 #: What the network of a config must be, where it says anything: path, allowed values.
@@ -166,40 +166,6 @@ def class_list(named: Any) -> list[str] | None:
 # ---- salt's config ----
 
 
-class Task(NamedTuple):
-    """A head as salt's config describes it."""
-
-    kind: str  #: our name of it
-    args: Mapping[str, Any]
-    place: int  #: among the tasks
-
-
-def dig(tree: Any, path: str, default: Any = None) -> Any:
-    """``tree["a"]["b"]`` for "a.b"; looks into ``init_args`` on the way."""
-    for word in path.split("."):
-        if isinstance(tree, Mapping) and "init_args" in tree and word not in tree:
-            tree = tree["init_args"]
-        if not isinstance(tree, Mapping) or word not in tree:
-            return default
-        tree = tree[word]
-    return tree
-
-
-def _kind(task: Any, index: int, global_object: str) -> Task:
-    name = str(task.get("class_path", "")).rpartition(".")[2]
-    args = task.get("init_args", {})
-    on_jets = args.get("input_name") == global_object
-    kinds = {
-        "ClassificationTask": "jets_classification" if on_jets else "track_origin",
-        "VertexingTask": "track_vertexing",
-    }
-    if name not in kinds:
-        raise FormatError(
-            f"task {index} is a {name}: a GN2 has {', '.join(set(kinds))}"
-        )
-    return Task(kinds[name], args, index)
-
-
 def model_from(
     state: State, settings: Mapping[str, Any], *, classes: Iterable[str] | None = None
 ) -> Model:
@@ -233,11 +199,11 @@ def _translated(
     weights = {k[6:]: v for k, v in state.items() if k.startswith("model.")}
     jets = str(_first(network, outer, settings, "global_object") or "jets")
     modules = dig(network, "tasks.modules") or dig(network, "tasks") or []
-    tasks = [_kind(task, k, jets) for k, task in enumerate(modules)]
+    tasks = tasks_of(modules, jets)
     options: dict[str, Any] = {"model.name": str(settings.get("name") or "GN2")}
     options |= _input_options(network, outer, settings, jets, state)
     options |= _encoder_options(network, weights)
-    options |= _task_options(tasks, weights, state, classes)
+    options |= options_of(tasks, weights, state, classes)
     options |= _dropout_options(network, tasks, weights)
     for path, key in TRAINING:
         if isinstance(dig(outer, path), (int, float)):
@@ -279,19 +245,6 @@ def _input_options(
     return options
 
 
-def linear_layers(weights: Mapping[str, Any], prefix: str) -> dict[int, Any]:
-    """Weights of the linear layers of a Dense by their index among its modules."""
-    pattern = re.compile(re.escape(prefix) + r"(\d+)\.weight")
-    found = {int(m[1]): weights[k] for k in weights if (m := pattern.fullmatch(k))}
-    if not found:
-        raise NotFound(f"tensors '{prefix}*.weight' are missing")
-    return dict(sorted(found.items()))
-
-
-def _hidden(weights: Mapping[str, Any], prefix: str) -> list[int]:
-    return [len(weight) for weight in linear_layers(weights, prefix).values()][:-1]
-
-
 def _need(weights: Mapping[str, Any], name: str) -> Any:
     if name not in weights:
         raise NotFound(f"tensor 'model.{name}' is missing")
@@ -325,56 +278,8 @@ def _encoder_options(network: Any, weights: State) -> dict[str, Any]:
         "model.num_heads": int(heads),
         "model.ffn_hidden": len(weights[ffn[0]]) if ffn else 0,
         "model.num_registers": len(weights.get("encoder.registers", ())),
-        "model.init_hidden": _hidden(weights, "init_nets.0.net.net."),
+        "model.init_hidden": hidden_sizes(weights, "init_nets.0.net.net."),
     }
-
-
-def _task_options(
-    tasks: list[Task], weights: State, state: State, classes: Iterable[str] | None
-) -> dict[str, Any]:
-    options: dict[str, Any] = {"model.tasks": [task.kind for task in tasks]}
-    for task in tasks:
-        key = f"task.{task.kind}"
-        layers = linear_layers(weights, f"tasks.{task.place}.net.net.")
-        count = len(list(layers.values())[-1])
-        options[f"{key}.hidden"] = _hidden(weights, f"tasks.{task.place}.net.net.")
-        options[f"{key}.weight"] = float(task.args.get("weight", 1.0))
-        if isinstance(task.args.get("label"), str):
-            options[f"{key}.label"] = task.args["label"]
-        if task.kind != "jets_classification":
-            options[f"{key}.object"] = task.args["input_name"]
-        if task.kind != "track_vertexing":
-            options[f"{key}.class_weights"] = _class_weights(task, state)
-        options |= _class_options(task, count, classes)
-    return options
-
-
-def _class_weights(task: Task, state: State) -> list[float]:
-    """From the checkpoint; an ONNX file has them in its config only."""
-    buffer = state.get(f"model.tasks.{task.place}.loss.weight")
-    if buffer is not None:
-        return list(buffer.astype(np.float64).tolist())
-    listed = dig(task.args, "loss.weight")
-    return [float(value) for value in listed] if isinstance(listed, list) else []
-
-
-def _class_options(
-    task: Task, count: int, classes: Iterable[str] | None
-) -> dict[str, Any]:
-    named = task.args.get("class_names")
-    if task.kind == "jets_classification":
-        names = list(named or classes or ())
-        if len(names) != count:
-            raise NotFound(
-                f"names of {count} jet classes wanted, found {names}: give classes="
-            )
-        return {"model.classes": names}
-    if task.kind == "track_origin" and named:
-        return {"task.track_origin.classes": list(named)}
-    if task.kind == "track_origin" and count != 8:  # the eight ATLAS origins
-        names = [f"origin{k}" for k in range(count)]
-        return {"task.track_origin.classes": names}
-    return {}
 
 
 def _dropout_options(network: Any, tasks: list[Task], weights: State) -> dict[str, Any]:

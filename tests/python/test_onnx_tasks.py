@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of models with any tasks and constituent types: ONNX Runtime gives what the
+library and the formulas give, and the import gives back the same bytes."""
+
+import hashlib
+
+import numpy as np
+import onnx_reference as reference
+import pytest
+import task_models as models
+
+import gn2
+from gn2.onnx import athena, exporter, importer
+
+onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
+ROUNDING = 2e-6  # float32 against double, on values of order one
+
+# Of the graph of a model of all zeros but the names: a change of the exporter that
+# changes files of GN2 changes it. Made of the exporter before it knew other tasks.
+GRAPHS = {
+    "current": ({}, "bd0404961a1c0c52d1a2fdb9a344f643ef25765c189a8679a2a50b509f9db17a"),
+    "legacy": (
+        {
+            "model.encoder": "legacy",
+            "model.final_norm_pos": "pre",
+            "model.num_registers": 0,
+        },
+        "1be18597b5993464b6d9de4cad181f460ba106e4646720dfe01db3adfcb3ac32",
+    ),
+    "two types": (
+        {"model.constituents": ["tracks", "flows"], "inputs.flows": models.FLOWS},
+        "04bf8ee2d3fbcd9456f77b803e483ef52d10b3af3958404abbd7f96fa2455aaa",
+    ),
+    "another order": (
+        {"model.tasks": ["track_vertexing", "jets_classification", "track_origin"]},
+        "97e48ffac5e0a6c6190297c3ac60d5eac2486c0202c07a71cdeadeb8e1f6b081",
+    ),
+}
+OUTPUTS = {
+    "GN2X": ["phbb", "phcc", "ptop", "pqcd", "TrackOrigin", "VertexIndex"],
+    "more tasks": [
+        *("pb", "pc", "pu", "ptau", "FlowType"),
+        *(f"jet_charge_p{c}" for c in ("minus", "zero", "plus")),
+        *("TrackType", "FlowVertexing"),
+    ],
+    "renamed": ["pb", "pc", "pu", "ptau", "OriginOfFlow"],
+    "no jets": ["FlowType"],
+}
+
+
+@pytest.fixture(params=models.MODELS)
+def case(request, tmp_path):
+    """Name, model, path of its file, names of the outputs."""
+    model = models.random_model(models.MODELS[request.param])
+    path = tmp_path / "x.onnx"
+    return request.param, model, path, exporter.export(model, path)
+
+
+def graph_hash(options, folder):
+    model = gn2.Model({**models.SMALL, **options})
+    for name, param in model.params.items():
+        model[name] = np.zeros(param.shape)
+    exporter.export(model, folder / "x.onnx")
+    graph = onnx.load(folder / "x.onnx").graph
+    return hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_files_of_gn2_are_what_they_were(name, tmp_path):
+    options, wanted = GRAPHS[name]
+    assert graph_hash(options, tmp_path) == wanted
+
+
+def test_outputs_have_the_names_athena_reads(case):
+    name, model, path, outputs = case
+    prefix = model.metadata("model.name")
+    assert outputs == [f"{prefix}_{rest}" for rest in OUTPUTS[name]]
+    assert [output.name for output in onnx.load(path).graph.output] == outputs
+    inputs = [tensor.name for tensor in onnx.load(path).graph.input]
+    assert inputs == ["jet_features", "track_features", "flow_features"]
+    broken = athena.violations(path)
+    assert not [b for b in broken if not str(b).startswith("variable_names")], broken
+
+
+def expected(task, rows):
+    """What the file says, of what the tagger finds of the jets: {name: values}."""
+    if not task.classifies:
+        return {exporter.athena_name(task): np.concatenate(rows).astype(np.int8)}
+    if not task.on_jets:
+        return {exporter.athena_name(task): np.concatenate(rows).argmax(1)}
+    short = [gn2.scores.short_name(c) for c in task.classes]
+    start = "p" if task.flavour else f"{task.name}_p"
+    return {f"{start}{c}": np.stack(rows)[:, k] for k, c in enumerate(short)}
+
+
+def clear(rows):
+    """Where the most probable class leads by more than rounding."""
+    top = np.sort(np.concatenate(rows), axis=1)
+    return top[:, -1] - top[:, -2] > 10 * ROUNDING
+
+
+def test_onnx_runtime_gives_what_formulas_and_library_give(case):
+    _, model, path, outputs = case
+    jets, parts = models.jets_of(model, [0, 1, 2, 30, *range(3, 24, 4)])
+    found = reference.run(reference.session(path), jets, parts)
+    exact = reference.Reference(model)
+    exact = [exact.outputs(jet, of) for jet, of in zip(jets, parts)]
+    names = [task.output() for task in model.tasks.values()]
+    with gn2.Tagger(model) as tagger:
+        ours = tagger.tag(jets, models.ragged(parts), outputs=names)
+    seen = set()
+    for task in model.tasks.values():
+        for rows in ([e[task.output()] for e in exact], ours.split(task.output())):
+            for name, wanted in expected(task, rows).items():
+                name = f"{model.metadata('model.name')}_{name}"
+                seen.add(name)
+                assert wanted.std() > 1e-3, name  # jets differ: agreement means much
+                if found[name].dtype == np.int8:
+                    sure = clear(rows) if task.classifies else slice(None)
+                    assert np.array_equal(found[name][sure], wanted[sure]), name
+                    continue
+                assert np.abs(found[name] - wanted).max() < ROUNDING, name
+    assert seen == set(outputs)
+
+
+def test_round_trip_gives_the_same_bytes(case, tmp_path):
+    _, model, path, _ = case
+    model.save(tmp_path / "a.gn2")
+    importer.load(path).save(tmp_path / "b.gn2")
+    assert (tmp_path / "a.gn2").read_bytes() == (tmp_path / "b.gn2").read_bytes()
+
+
+def test_some_of_the_tasks(tmp_path):
+    model = models.random_model(models.MORE)
+    outputs = exporter.export(model, tmp_path / "x.onnx", tasks="track_type")
+    assert outputs == [
+        f"GN3_{name}" for name in ("pb", "pc", "pu", "ptau", "TrackType")
+    ]
+    back = importer.load(tmp_path / "x.onnx")
+    assert list(back.tasks) == ["jets_classification", "track_type"]
+    for mine, theirs in (("0", "1"), ("1", "3")):
+        of = [n for n in back.params if n.startswith(f"tasks.{mine}.")]
+        assert of
+        for name in of:
+            was = name.replace(f"tasks.{mine}.", f"tasks.{theirs}.")
+            assert np.array_equal(back[name], model[was]), name
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "message"),
+    [
+        (models.BARE, {"tasks": []}, "no task to export; there are flow_type"),
+        (models.BARE, {"rename": {"pu": "pl"}}, "does not classify jets"),
+        (models.BARE, {"combine": [("m", [(1.0, "pb")])]}, "does not classify jets"),
+        (
+            {
+                **models.BARE,
+                "model.tasks": ["flow_type", "FlowType"],
+                **{
+                    k.replace("flow_t", "FlowT"): v for k, v in models.FLOW_TYPE.items()
+                },
+            },
+            {},
+            "two outputs of one name",
+        ),
+        (
+            {
+                **models.FLOW_TYPE,
+                **models.BARE,
+                "model.constituents": ["flows", "flowx"],
+            }
+            | {"inputs.flowx": ["d0"]},
+            {},
+            "two inputs of one name: jet_features, flow_features, flow_features",
+        ),
+    ],
+)
+def test_errors_name_what_is_wrong(options, arguments, message, tmp_path):
+    model = gn2.Model({**models.SMALL, **options})
+    with pytest.raises(gn2.InvalidArgument, match=message):
+        exporter.export(model, tmp_path / "x.onnx", **arguments)
+    assert not list(tmp_path.iterdir())
