@@ -162,6 +162,7 @@ typedef struct gn2_score_writer gn2_score_writer;
  * | jets.D_b, any discriminant | `NAME_Db` |
  * | tracks.origin | `NAME_pCLASS` |
  * | OBJECT.TASK of another classification | `NAME_TASK_pCLASS` |
+ * | OBJECT.TASK of a regression | `NAME_TARGET` |
  * | tracks.vertex, OBJECT.TASK of a vertexing | `VertexIndex` |
  *
  * where NAME is `model.name`, in the order of the model's tasks, discriminants behind

@@ -72,6 +72,47 @@ static void names_of_other_tasks_tell_them_apart(void **state)
     case_jets_free(&j);
 }
 
+/* A model without a classification of the jets: nothing is computed for it. */
+static void regressions_are_called_like_their_targets(void **state)
+{
+    (void)state;
+    case_jets j = make_input();
+    gn2_model *model = MODEL(
+        "model.name", "R", "model.tasks", "energy,angles", "task.energy.kind",
+        "regression", "task.energy.targets", "pt,mass", "task.angles.kind",
+        "regression", "task.angles.object", "tracks", "task.angles.targets", "phi");
+    gn2_config *config = CONFIG("scores.write_tracks", "yes", "scores.jet_fields", "");
+    gn2_score_writer *w = NULL;
+    const char *path = case_file("values.h5");
+    const gn2_score scores[] = {score("jets.energy", probabilities, JETS),
+                                score("tracks.angles", origin, JETS * SLOTS)};
+    MUST(gn2_score_writer_create_impl(path, case_file("input.h5"), model, config, &w));
+    MUST(gn2_score_writer_add_impl(w, JETS, scores, 2));
+    MUST(gn2_score_writer_close_impl(w));
+    gn2_score_writer_free_impl(w);
+    table t = open_table(path, "jets");
+    check_fields(&t, (const char *const[]){"R_pt", "R_mass", NULL}, 4);
+    for (int64_t i = 0; i < JETS; i++)
+        assert_true((float)value(&t, "R_mass", i) == probabilities[2 * i + 1]);
+    close_table(&t);
+    t = open_table(path, "tracks");
+    check_fields(&t, (const char *const[]){"R_phi", "mask", NULL}, 4);
+    for (int64_t i = 0; i < JETS * SLOTS; i++)
+        assert_true((float)value(&t, "R_phi", i) == origin[i]);
+    close_table(&t);
+    gn2_model_unref(model);
+    model = MODEL("model.tasks", "a,b", "task.a.kind", "regression", "task.a.targets",
+                  "pt", "task.b.kind", "regression", "task.b.targets", "pt");
+    MUST(gn2_score_writer_create_impl(path, case_file("input.h5"), model, NULL, &w));
+    const gn2_score same[] = {score("jets.a", d_b, 10), score("jets.b", d_b, 10)};
+    FAILS(gn2_score_writer_add_impl(w, 10, same, 2), GN2_ERR_INVALID_ARG, "two scores",
+          "'GN2_pt'");
+    gn2_score_writer_free_impl(w);
+    gn2_config_delete(config);
+    gn2_model_unref(model);
+    case_jets_free(&j);
+}
+
 static void outputs_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -160,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_other_tasks_tell_them_apart),
+        cmocka_unit_test(regressions_are_called_like_their_targets),
         cmocka_unit_test(outputs_that_do_not_fit_are_refused),
         cmocka_unit_test(a_file_without_rows_has_all_fields),
     };
