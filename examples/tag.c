@@ -17,6 +17,7 @@ static const char help[] =
     "\n"
     "  -o, --output FILE   write the scores to FILE (HDF5, /jets): the fields of the\n"
     "                      input, then NAME_pb, NAME_pc, NAME_pu, NAME_ptau, NAME_Db\n"
+    "                      and what else the model says of jets\n"
     "  -t, --tracks        also write /tracks: origin probabilities, VertexIndex, "
     "mask\n"
     "  -n, --print N       print the scores of the first N jets (default 5)\n"
@@ -35,6 +36,8 @@ static const char help[] =
     "\n"
     "Exit status: 0 done, 1 failed (message on stderr), 2 wrong command line.\n";
 
+#define MAX_SCORES 64
+
 typedef struct tag_program {
     const char *model_path, *jets_path, *output;
     int64_t print;
@@ -47,7 +50,8 @@ typedef struct tag_program {
     float *d_b;
     int32_t *flavour;
     int labelled, tracks;
-    int32_t origin_id, vertex_id; /* outputs for --tracks */
+    gn2_output_info score[MAX_SCORES]; /* outputs for the score file */
+    size_t score_count;
 } tag_program;
 
 /* ---- command line ---- */
@@ -124,6 +128,19 @@ static int read_command_line(tag_program *t, int argc, char **argv)
 
 /* ---- tagging ---- */
 
+/* What of the model's outputs a score file has a place for. */
+static gn2_status list_scores(tag_program *t)
+{
+    for (size_t i = 0; i < gn2_tagger_output_count(t->tagger); i++) {
+        gn2_output_info info = {.struct_size = sizeof info};
+        TRY(gn2_tagger_output_info(t->tagger, i, &info));
+        if (!(info.flags & GN2_OUTPUT_SCORE)) continue;
+        if (info.rows != GN2_ROWS_JETS && !t->tracks) continue;
+        if (t->score_count < MAX_SCORES) t->score[t->score_count++] = info;
+    }
+    return GN2_OK;
+}
+
 static gn2_status open_all(tag_program *t)
 {
     TRY(gn2_model_load(t->model_path, &t->model));
@@ -132,11 +149,8 @@ static gn2_status open_all(tag_program *t)
     TRY(gn2_dataset_open(&t->jets_path, 1, t->config, &t->dataset));
     TRY(gn2_tagger_create(t->model, t->config, &t->tagger));
     if (!t->output) return GN2_OK;
-    if (t->tracks) {
-        TRY(gn2_config_set_str(t->config, "scores.write_tracks", "yes"));
-        TRY(gn2_tagger_output(t->tagger, "tracks.origin", &t->origin_id));
-        TRY(gn2_tagger_output(t->tagger, "tracks.vertex", &t->vertex_id));
-    }
+    if (t->tracks) TRY(gn2_config_set_str(t->config, "scores.write_tracks", "yes"));
+    TRY(list_scores(t));
     return gn2_score_writer_create(t->output, t->jets_path, t->model, t->config,
                                    &t->writer);
 }
@@ -169,28 +183,41 @@ static void print_scores(const tag_program *t, const float *p, int64_t jet)
     printf("\n");
 }
 
-/* Origin and vertex of the batch's constituents, for /tracks of the score file. */
-static gn2_status tag_tracks(tag_program *t, const gn2_jets *jets, const float *p)
+/* Rows of an output: the dataset gives constituents without gaps. */
+static int64_t row_count(const gn2_jets *jets, const gn2_output_info *info)
 {
-    const int64_t rows = jets->sequences[0].offsets[jets->count];
-    const int64_t origins = gn2_tagger_output_columns(t->tagger, t->origin_id);
-    float *origin = malloc((size_t)(rows * origins) * sizeof *origin + 1);
-    int32_t *vertex = malloc((size_t)rows * sizeof *vertex + 1);
-    const gn2_output outputs[] = {{.struct_size = sizeof *outputs,
-                                   .id = t->origin_id,
-                                   .data = origin,
-                                   .capacity = rows},
-                                  {.struct_size = sizeof *outputs,
-                                   .id = t->vertex_id,
-                                   .data = vertex,
-                                   .capacity = rows}};
-    gn2_status status = origin && vertex ? GN2_OK : GN2_ERR_NO_MEMORY;
-    if (!status) status = gn2_tagger_run(t->tagger, jets, outputs, 2);
+    const size_t stride =
+        jets->sequence_stride ? (size_t)jets->sequence_stride : sizeof(gn2_sequence);
+    if (info->rows == GN2_ROWS_JETS) return jets->count;
+    const char *at = (const char *)jets->sequences + (size_t)info->sequence * stride;
+    return ((const gn2_sequence *)(const void *)at)->offsets[jets->count];
+}
+
+/* Runs the model into memory of its own, and hands that to the score file. */
+static gn2_status write_scores(tag_program *t, const gn2_jets *jets)
+{
+    gn2_output output[MAX_SCORES];
+    gn2_score score[MAX_SCORES];
+    gn2_status status = GN2_OK;
+    for (size_t i = 0; i < t->score_count; i++) {
+        const gn2_output_info *info = &t->score[i];
+        const int64_t rows = row_count(jets, info);
+        void *data = malloc((size_t)(rows * info->columns) * sizeof(float) + 1);
+        if (!data) status = GN2_ERR_NO_MEMORY;
+        output[i] = (gn2_output){.struct_size = sizeof *output,
+                                 .id = info->id,
+                                 .data = data,
+                                 .capacity = rows};
+        score[i] = (gn2_score){.struct_size = sizeof *score,
+                               .output = info->name,
+                               .data = data,
+                               .rows = rows,
+                               .type = info->type};
+    }
+    if (!status) status = gn2_tagger_run(t->tagger, jets, output, t->score_count);
     if (!status)
-        status = gn2_score_writer_add_packed(t->writer, jets->count, rows, p,
-                                             t->d_b + t->count, origin, vertex);
-    free(origin);
-    free(vertex);
+        status = gn2_score_writer_add(t->writer, jets->count, score, t->score_count);
+    for (size_t i = 0; i < t->score_count; i++) free(output[i].data);
     return status;
 }
 
@@ -205,9 +232,7 @@ static gn2_status tag_batch(tag_program *t, const gn2_jets *jets,
         t->flavour[t->count + i] = flavour ? ((const int32_t *)flavour->data)[i] : -1;
     for (int64_t i = 0; i < jets->count && t->count + i < t->print; i++)
         print_scores(t, p + i * classes, t->count + i);
-    if (t->writer && t->tracks) TRY(tag_tracks(t, jets, p));
-    if (t->writer && !t->tracks)
-        TRY(gn2_score_writer_add(t->writer, jets->count, p, d_b, NULL, NULL));
+    if (t->writer) TRY(write_scores(t, jets));
     t->count += jets->count;
     return GN2_OK;
 }

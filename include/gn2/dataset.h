@@ -150,11 +150,24 @@ typedef struct gn2_score_writer gn2_score_writer;
 
 /**
  * Creates a score file for the jets of `input` in file order.
- * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all), then
- * `<name>_p<class>`, `<name>_Db` and, computed from the probabilities, a
- * `<name>_D<…>` for every other discriminant D_… of the model and of `config`
- * (`discriminant.D_….signal`); with `scores.write_tracks` also `/tracks` with origin
- * probabilities, `VertexIndex` and `mask`.
+ * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all), then the
+ * scores of the jets. With `scores.write_tracks` every constituent type that the model
+ * has scores of gets a dataset too: the fields of `scores.track_fields` that it has (a
+ * field that no type has is refused), its scores, then `mask` (1 = empty slot). Scores
+ * are called
+ *
+ * | output | fields |
+ * |---|---|
+ * | jets.probabilities | `NAME_pb`, `NAME_pc`, `NAME_pu`, `NAME_ptau`, `NAME_pCLASS` |
+ * | jets.D_b, any discriminant | `NAME_Db` |
+ * | tracks.origin | `NAME_pCLASS` |
+ * | OBJECT.TASK of another classification | `NAME_TASK_pCLASS` |
+ * | OBJECT.TASK of a regression | `NAME_TARGET` |
+ * | tracks.vertex, OBJECT.TASK of a vertexing | `VertexIndex` |
+ *
+ * where NAME is `model.name`, in the order of the model's tasks, discriminants behind
+ * them. Other outputs (logits, embeddings, …) have no place there. A field of the input
+ * that is called like a score gives way to it.
  * @param[in] path   written to a temporary file, renamed by
  *   gn2_score_writer_close(); an existing file is replaced only then
  * @param[in] input  the HDF5 file that is tagged
@@ -171,39 +184,46 @@ GN2_API gn2_status gn2_score_writer_create(const char *path, const char *input,
                                            const gn2_config *config,
                                            gn2_score_writer **out_writer);
 
+/** One output of a model for the jets of a call. */
+typedef struct gn2_score {
+    uint32_t struct_size; /**< sizeof(gn2_score) */
+    uint32_t flags;       /**< zero */
+    const char *output;   /**< as gn2_tagger_output() knows it */
+    const void *data;     /**< (rows, columns), as gn2_tagger_run() fills it without a
+                               row_stride */
+    int64_t rows;         /**< of the jets: as many as jets. Of constituents: jets times
+                               slots of the file, by slot; or the number of valid ones,
+                               one after the other, as ragged input has them */
+    int32_t columns;      /**< of `data`, refused when the output has another number;
+                               0 = not checked */
+    int32_t type;         /**< GN2_DATA_* of `data`, the same; 0 = not checked */
+    uint64_t reserved[4]; /**< zero */
+} gn2_score;
+
 /**
- * Appends the scores of the next `count` jets.
- * @param[in] probabilities (count, classes)
- * @param[in] d_b           (count), or NULL to leave the field `_Db` out
- * @param[in] origin        (count, slots, origins), NULL without tracks
- * @param[in] vertex        (count, slots), NULL without tracks
- * @return GN2_OK; GN2_ERR_SHAPE (more jets than the input has); GN2_ERR_STATE (other
- *   scores than in the first call, or after the close); GN2_ERR_IO; GN2_ERR_FORMAT;
- *   GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
+ * Appends the scores of the next `count` jets: the same outputs in every call.
+ * Discriminants of the model and of the writer's config that are not given are computed
+ * from the probabilities of the jets, if these are. Rows of valid constituents only go
+ * to their slots in the file, and numbers of constituents (tracks.vertex) become slot
+ * numbers; empty slots then get 0, and INT32_MIN as vertex.
+ * @param[in] count       jets, may be 0
+ * @param[in] scores      `score_count` outputs, each once; nothing is kept
+ * @param[in] score_count 1 to 64
+ * @return GN2_OK; GN2_ERR_SHAPE (more jets than the input has, another number of rows
+ * or columns); GN2_ERR_STATE (other outputs than in the first call, after the close or
+ *   after an error while writing); GN2_ERR_NOT_FOUND (no such output);
+ *   GN2_ERR_INVALID_ARG (an output that has no place in the file or is given twice, two
+ *   fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY;
+ *   GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or too many,
+ * some were written already, and the writer can only be freed. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
-                                        const float *probabilities, const float *d_b,
-                                        const float *origin, const int32_t *vertex);
+                                        const gn2_score *scores, size_t score_count);
 
 /**
- * The same with rows of valid constituents only, one after the other, as
- * gn2_dataset_next() gives them and gn2_tagger_run() answers ragged input; each goes
- * to its slot in the file, and vertex indices become slot numbers.
- * @param[in] rows    constituents of these jets
- * @param[in] origin  (rows, origins), NULL without
- * @param[in] vertex  (rows), smallest member's number within the jet, NULL without
- * @return as gn2_score_writer_add(); GN2_ERR_SHAPE when the file has another number
- *   of valid constituents. @since 0.1
- */
-GN2_API gn2_status gn2_score_writer_add_packed(gn2_score_writer *writer, int64_t count,
-                                               int64_t rows, const float *probabilities,
-                                               const float *d_b, const float *origin,
-                                               const int32_t *vertex);
-
-/**
- * Finishes and renames the file.
- * @return GN2_OK; GN2_ERR_STATE (closed already); GN2_ERR_IO; GN2_ERR_FORMAT;
- *   GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
+ * Finishes and renames the file. Without rows it has the fields of all outputs.
+ * @return GN2_OK; GN2_ERR_STATE (closed already, or an error while writing);
+ * GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_close(gn2_score_writer *writer);
 

@@ -75,10 +75,14 @@ typedef struct gn2_output {
 #define GN2_ROWS_CONSTITUENTS 2 /**< one a constituent row of the input (N) */
 #define GN2_ROWS_PAIRS 3        /**< one an ordered pair of constituents (E) */
 
+/** The output has a place in score files, see gn2_score_writer_create(). Of two names
+ * for the same one the first has the flag. */
+#define GN2_OUTPUT_SCORE 1
+
 /** What an output is; strings are borrowed until the tagger is freed. */
 typedef struct gn2_output_info {
     uint32_t struct_size; /**< sizeof(gn2_output_info), set by the caller */
-    uint32_t flags;       /**< zero */
+    uint32_t flags;       /**< GN2_OUTPUT_* */
     int32_t id;           /**< for gn2_output::id */
     int32_t rows;         /**< GN2_ROWS_* */
     int32_t type;         /**< GN2_DATA_* */

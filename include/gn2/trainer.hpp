@@ -95,14 +95,29 @@ class ScoreWriter
     {
         const std::size_t jets =
             scores.classes ? scores.probabilities.size() / scores.classes : 0;
-        add(static_cast<int64_t>(jets), scores.probabilities.data(),
-            scores.d_b.empty() ? nullptr : scores.d_b.data(), nullptr, nullptr);
+        const int64_t count = static_cast<int64_t>(jets);
+        std::vector<gn2_score> named{
+            score("jets.probabilities", scores.probabilities.data(), count)};
+        if (!scores.d_b.empty())
+            named.push_back(score("jets.D_b", scores.d_b.data(), count));
+        add(count, named);
     }
-    /** Appends scores with track outputs; see gn2_score_writer_add(). */
-    void add(int64_t count, const float *probabilities, const float *d_b,
-             const float *origin, const int32_t *vertex)
+    /** Appends the scores of the next `count` jets by output; see
+     * gn2_score_writer_add(). */
+    void add(int64_t count, const std::vector<gn2_score> &scores)
     {
-        check(gn2_score_writer_add(c(), count, probabilities, d_b, origin, vertex));
+        check(gn2_score_writer_add(c(), count, scores.data(), scores.size()));
+    }
+    /** Rows of an output for add(); both pointers are borrowed. */
+    static gn2_score score(const char *output, const float *data, int64_t rows) noexcept
+    {
+        return score(output, data, GN2_DATA_F32, rows);
+    }
+    /** The same of an output of whole numbers. */
+    static gn2_score score(const char *output, const int32_t *data,
+                           int64_t rows) noexcept
+    {
+        return score(output, data, GN2_DATA_I32, rows);
     }
     /** Finishes and renames the file. */
     void close()
@@ -116,6 +131,16 @@ class ScoreWriter
     }
 
   private:
+    static gn2_score score(const char *output, const void *data, int32_t type,
+                           int64_t rows) noexcept
+    {
+        gn2_score score = detail::sized<gn2_score>();
+        score.output = output;
+        score.data = data;
+        score.type = type;
+        score.rows = rows;
+        return score;
+    }
     detail::Handle<gn2_score_writer, gn2_score_writer_free> handle_;
 };
 

@@ -10,6 +10,8 @@
 /* Largest number of files of a dataset and of jets of a call. */
 #define MAX_FILES ((size_t)1 << 20)
 #define MAX_COUNT (INT64_C(1) << 40)
+/* Most scores of a call. */
+#define MAX_SCORES 64
 
 gn2_status gn2_dataset_open(const char *const *paths, size_t count,
                             const gn2_config *config, gn2_dataset **out_dataset)
@@ -107,39 +109,27 @@ gn2_status gn2_score_writer_create(const char *path, const char *input,
     GN2_REQUIRE(path);
     GN2_REQUIRE(input);
     GN2_REQUIRE(model);
-    return gn2_score_writer_create_impl(path, input, model->config, config, out_writer);
+    return gn2_score_writer_create_impl(path, input, model, config, out_writer);
 }
 
 gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
-                                const float *probabilities, const float *d_b,
-                                const float *origin, const int32_t *vertex)
+                                const gn2_score *scores, size_t score_count)
 {
+    gn2_score mine[MAX_SCORES];
     GN2_REQUIRE(writer);
     GN2_CHECK(count >= 0 && count < MAX_COUNT, "%s: count = %lld", __func__,
               (long long)count);
+    GN2_CHECK(scores && score_count > 0, "%s: no scores", __func__);
+    GN2_CHECK(score_count <= MAX_SCORES, "%s: %zu scores, at most %d", __func__,
+              score_count, MAX_SCORES);
+    for (size_t i = 0; i < score_count; i++) {
+        GN2_TRY(gn2_guard_in_at(GN2_GUARD_IN(gn2_score, reserved), &mine[i], scores, 0,
+                                (int64_t)i));
+        GN2_CHECK(mine[i].output, "%s: output of scores[%zu] is NULL", __func__, i);
+    }
     if (count == 0) return GN2_OK;
-    GN2_REQUIRE(probabilities);
-    GN2_TRY_HELD(
-        gn2_score_writer_use(writer),
-        gn2_score_writer_add_impl(writer, count, probabilities, d_b, origin, vertex));
-    return GN2_OK;
-}
-
-gn2_status gn2_score_writer_add_packed(gn2_score_writer *writer, int64_t count,
-                                       int64_t rows, const float *probabilities,
-                                       const float *d_b, const float *origin,
-                                       const int32_t *vertex)
-{
-    GN2_REQUIRE(writer);
-    GN2_CHECK(count >= 0 && count < MAX_COUNT, "%s: count = %lld", __func__,
-              (long long)count);
-    GN2_CHECK(rows >= 0 && rows < MAX_COUNT, "%s: rows = %lld", __func__,
-              (long long)rows);
-    if (count == 0) return GN2_OK;
-    GN2_REQUIRE(probabilities);
     GN2_TRY_HELD(gn2_score_writer_use(writer),
-                 gn2_score_writer_add_packed_impl(writer, count, rows, probabilities,
-                                                  d_b, origin, vertex));
+                 gn2_score_writer_add_impl(writer, count, mine, score_count));
     return GN2_OK;
 }
 

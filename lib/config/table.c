@@ -270,9 +270,9 @@ const gn2_config_key gn2_config_table[] = {
     {"scores.jet_fields", GN2_TYPE_STR_LIST, "*", ANY,
      "input fields copied to /jets of the score file; * = all"},
     {"scores.track_fields", GN2_TYPE_STR_LIST, "", ANY,
-     "input fields copied to /tracks of the score file; * = all"},
+     "input fields copied to the constituents (/tracks, …) of the score file; * = all"},
     {"scores.write_tracks", GN2_TYPE_STR, "no", CHOICE("yes|no"),
-     "whether /tracks is written"},
+     "whether constituents that the model has scores of (/tracks, …) are written"},
     {"scores.half_precision", GN2_TYPE_STR, "no", CHOICE("yes|no"),
      "write real fields as 16-bit floats"},
 

@@ -23,19 +23,14 @@ gn2_status gn2_dataset_next_impl(gn2_dataset *dataset, gn2_jets *out_jets,
                                  gn2_labels *out_labels);
 gn2_status gn2_dataset_reset_impl(gn2_dataset *dataset, int64_t epoch, int64_t batch);
 
-/* What the score writer takes from a model: its config. */
 gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
-                                        const gn2_config *model,
+                                        const gn2_model *model,
                                         const gn2_config *config,
                                         gn2_score_writer **out_writer);
 gn2_use *gn2_score_writer_use(gn2_score_writer *writer);
+/* count > 0; scores of the library's own size. */
 gn2_status gn2_score_writer_add_impl(gn2_score_writer *writer, int64_t count,
-                                     const float *probabilities, const float *d_b,
-                                     const float *origin, const int32_t *vertex);
-gn2_status gn2_score_writer_add_packed_impl(gn2_score_writer *writer, int64_t count,
-                                            int64_t rows, const float *probabilities,
-                                            const float *d_b, const float *origin,
-                                            const int32_t *vertex);
+                                     const gn2_score *scores, size_t score_count);
 gn2_status gn2_score_writer_close_impl(gn2_score_writer *writer);
 void gn2_score_writer_free_impl(gn2_score_writer *writer);
 

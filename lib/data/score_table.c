@@ -55,7 +55,7 @@ static gn2_status push_copy(gn2_score_table *table, size_t index)
     return GN2_OK;
 }
 
-static gn2_status copy_all(gn2_score_table *table)
+gn2_status gn2_score_table_copy_all(gn2_score_table *table)
 {
     for (size_t i = 0; i < table->info->field_count; i++)
         if (table->info->fields[i].kind != GN2_H5_OTHER) GN2_TRY(push_copy(table, i));
@@ -70,29 +70,25 @@ static int has_field(const gn2_score_table *table, int64_t from)
 }
 
 static gn2_status copy_one(gn2_score_table *table, const char *const *known,
-                           const char *name)
+                           const char *name, int *out_found)
 {
     const size_t i = gn2_alias_find(known, table->info->field_count, name);
-    if (i == table->info->field_count)
-        return gn2_fail(GN2_ERR_NOT_FOUND,
-                        "the input has no field '%s' to copy to the scores", name);
+    *out_found = i < table->info->field_count;
+    if (!*out_found) return GN2_OK;
     if (table->info->fields[i].kind == GN2_H5_OTHER)
         return gn2_fail(GN2_ERR_FORMAT,
                         "field '%s' is not a number and cannot be copied", name);
     return has_field(table, (int64_t)i) ? GN2_OK : push_copy(table, i);
 }
 
-gn2_status gn2_score_table_copy(gn2_score_table *table, const char *const *names,
-                                size_t count)
+gn2_status gn2_score_table_copy(gn2_score_table *table, const char *name,
+                                int *out_found)
 {
-    if (count == 1 && strcmp(names[0], "*") == 0) return copy_all(table);
     const char **known = gn2_alloc(table->info->field_count, sizeof *known);
     if (!known) return gn2_fail_memory();
     for (size_t i = 0; i < table->info->field_count; i++)
         known[i] = table->info->fields[i].name;
-    gn2_status status = GN2_OK;
-    for (size_t i = 0; i < count && status == GN2_OK; i++)
-        status = copy_one(table, known, names[i]);
+    const gn2_status status = copy_one(table, known, name, out_found);
     gn2_free(known);
     return status;
 }
@@ -115,6 +111,10 @@ gn2_status gn2_score_table_add(gn2_score_table *table, const char *name, int32_t
 {
     const gn2_score_field field = {(char *)(uintptr_t)name, kind, size, -1};
     drop_copy(table, name);
+    for (size_t i = table->copied; i < table->field_count; i++)
+        if (strcmp(table->field[i].name, name) == 0)
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "two scores of an object are called '%s'", name);
     return push(table, field);
 }
 
@@ -240,6 +240,21 @@ void gn2_score_table_put(const gn2_score_table *table, size_t index, int64_t off
     for (int64_t i = 0; i < slots; i++)
         put_real(table->out_data + i * table->record + offset, values[i * stride],
                  size);
+}
+
+void gn2_score_table_put_whole(const gn2_score_table *table, int64_t offset,
+                               const int64_t *values, int64_t slots)
+{
+    for (int64_t i = 0; i < slots; i++)
+        memcpy(table->out_data + i * table->record + offset, &values[i],
+               sizeof *values);
+}
+
+int64_t gn2_score_table_copied(const gn2_score_table *table)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < table->copied; i++) bytes += table->field[i].size;
+    return bytes;
 }
 
 gn2_status gn2_score_table_close(gn2_score_table *table)

@@ -29,10 +29,11 @@ typedef struct gn2_score_table {
 /* Opens the input's dataset. */
 gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
                                 const char *dataset, int32_t real_size);
-/* Takes fields of the input; a lone "*" stands for all numbers. */
-gn2_status gn2_score_table_copy(gn2_score_table *table, const char *const *names,
-                                size_t count);
-/* Adds a field for a score; a copied one of that name gives way. */
+/* Takes a field of the input, if it is there; all numbers. */
+gn2_status gn2_score_table_copy(gn2_score_table *table, const char *name,
+                                int *out_found);
+gn2_status gn2_score_table_copy_all(gn2_score_table *table);
+/* Adds a field for a score; a copied one of that name gives way, a score not. */
 gn2_status gn2_score_table_add(gn2_score_table *table, const char *name, int32_t kind,
                                int32_t size);
 /* Makes the output's dataset. */
@@ -44,6 +45,11 @@ gn2_status gn2_score_table_begin(gn2_score_table *table, int64_t start, int64_t 
  * from `offset`. */
 void gn2_score_table_put(const gn2_score_table *table, size_t index, int64_t offset,
                          const float *values, int64_t stride, int64_t slots);
+/* The same of a field of 8-byte integers. */
+void gn2_score_table_put_whole(const gn2_score_table *table, int64_t offset,
+                               const int64_t *values, int64_t slots);
+/* Bytes of the copied fields in an output record: the scores follow. */
+int64_t gn2_score_table_copied(const gn2_score_table *table);
 /* Whether a slot of those rows is valid. */
 int gn2_score_table_valid(const gn2_score_table *table, int64_t slot);
 /* Rows that are worth doing at once. */

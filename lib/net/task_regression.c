@@ -282,7 +282,7 @@ static void values(const R(gn2_pass) *pass, int k, int64_t r, int item, real *ou
 }
 
 static const gn2_task_output outputs[] = {
-    {"", GN2_OUT_VALUES, 0, 0},
+    {"", GN2_OUT_VALUES, 0, 0, gn2_task_target_field},
     {0},
 };
 

@@ -29,4 +29,13 @@ const char *gn2_task_key(const gn2_task_reader *r, const char *option, char key[
     strncat(format, option, sizeof format - strlen(format) - 1);
     return gn2_config_key_of(key, format, r->task->name);
 }
+
+void gn2_task_target_field(const gn2_task_column *c, gn2_text *out_name)
+{
+    char key[128];
+    const gn2_task_reader r = {c->config, c->h, &c->h->task[c->task]};
+    gn2_text_format(out_name, "%s_%s", gn2_config_str(c->config, "model.name"),
+                    gn2_config_list_item(c->config, gn2_task_key(&r, "targets", key),
+                                         (size_t)c->column));
+}
 #endif

@@ -47,6 +47,9 @@ typedef struct gn2_task_column {
     int known; /* an output of GN2's own tasks: fields do without the task's name */
 } gn2_task_column;
 
+/* MODEL_TARGET, for kinds with targets. */
+void gn2_task_target_field(const gn2_task_column *c, gn2_text *out_name);
+
 /* An output a tagger can be asked for: OBJECT.TASK<suffix>. */
 typedef struct gn2_task_output {
     const char *suffix; /* NULL ends a list */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tag/tagger.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -214,6 +213,11 @@ int32_t gn2_tag_first_output(const gn2_tag_outputs *all, int32_t id)
     return id;
 }
 
+int gn2_tag_is_score(const gn2_tag_outputs *all, int32_t id)
+{
+    return all->item[id].field && gn2_tag_first_output(all, id) == id;
+}
+
 const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id)
 {
     const gn2_tag_output *output = &all->item[id];
@@ -258,7 +262,7 @@ static const char *type_name(int32_t type)
 
 static gn2_status check_output(const gn2_tag_call *call, const gn2_output *out)
 {
-    const gn2_tag_outputs *all = &call->tagger->outputs;
+    const gn2_tag_outputs *all = call->all;
     if (out->id < 0 || (size_t)out->id >= all->count)
         return gn2_fail(GN2_ERR_INVALID_ARG, "output id %d is not from this model",
                         out->id);
@@ -285,7 +289,7 @@ gn2_status gn2_tag_check_outputs(gn2_tag_call *call)
 {
     for (size_t i = 0; i < call->count; i++) {
         GN2_TRY(check_output(call, &call->outputs[i]));
-        const int task = call->tagger->outputs.item[call->outputs[i].id].task;
+        const int task = call->all->item[call->outputs[i].id].task;
         if (task >= 0) call->tasks |= 1u << task;
     }
     return GN2_OK;
@@ -296,7 +300,7 @@ gn2_status gn2_tag_check_outputs(gn2_tag_call *call)
 static gn2_tag_writing writing_of(const gn2_tag_call *call, size_t index)
 {
     const gn2_output *out = &call->outputs[index];
-    const gn2_tag_output *output = &call->tagger->outputs.item[out->id];
+    const gn2_tag_output *output = &call->all->item[out->id];
     return (gn2_tag_writing){.call = call,
                              .output = output,
                              .data = out->data,

@@ -262,7 +262,11 @@ static gn2_status check_end(gn2_tag_call *call)
 gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *outputs,
                        size_t count)
 {
-    gn2_tag_call call = {.tagger = t, .jets = jets, .outputs = outputs, .count = count};
+    gn2_tag_call call = {.tagger = t,
+                         .all = &t->outputs,
+                         .jets = jets,
+                         .outputs = outputs,
+                         .count = count};
     const gn2_chunk start = {0};
     int64_t longest, tokens;
     atomic_init(&call.bad_jet, INT64_MAX);

@@ -5,7 +5,6 @@
 #include "net/tasks.h"
 #include "net/vertex.h"
 #include "tag/outputs.h"
-#include "tag/tagger.h"
 
 /* ---- rows ---- */
 
@@ -73,8 +72,7 @@ void gn2_write_discriminant(const gn2_tag_writing *w)
 {
     const int64_t classes = w->pass->net->h->classes;
     const float *logits = logits_of(w);
-    const gn2_discriminant_rule *rule =
-        &w->call->tagger->discriminants.rule[w->output->item];
+    const gn2_discriminant_rule *rule = &w->call->all->rules->rule[w->output->item];
     for (int64_t b = 0; b < w->pass->chunk.jets; b++) {
         float p[GN2_MAX_CLASSES];
         w->pass->ctx.kernels->softmax(p, logits + b * classes, 1, classes);

@@ -123,6 +123,16 @@ AT(gn2_dataset_info, max_slots, 32);
 AT(gn2_dataset_info, memory, 40);
 AT(gn2_dataset_info, reserved, 48);
 
+SIZE(gn2_score, 72);
+AT(gn2_score, struct_size, 0);
+AT(gn2_score, flags, 4);
+AT(gn2_score, output, 8);
+AT(gn2_score, data, 16);
+AT(gn2_score, rows, 24);
+AT(gn2_score, columns, 32);
+AT(gn2_score, type, 36);
+AT(gn2_score, reserved, 40);
+
 SIZE(gn2_step_stats, 112);
 AT(gn2_step_stats, struct_size, 0);
 AT(gn2_step_stats, flags, 4);

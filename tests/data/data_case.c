@@ -211,5 +211,6 @@ void case_jets_write(const case_jets *j, const char *path)
     MUST(gn2_h5_file_create(path, &file));
     write_table(file, j, "jets", jets, 4);
     write_table(file, j, "tracks", tracks + skip, 12 - skip);
+    if (j->twin) write_table(file, j, j->twin, tracks + skip, 12 - skip);
     MUST(gn2_h5_file_close(file));
 }

@@ -57,6 +57,7 @@ typedef struct case_jets {
     size_t flavour_count;
     const char *label;       /* name of the jet label */
     const char *without;     /* a field to leave out, or NULL */
+    const char *twin;        /* another dataset with the constituents, or NULL */
     int32_t padding_columns; /* further real fields before the others */
     double *pt;              /* (rows) */
     int64_t *flavour;        /* (rows) */

@@ -168,9 +168,13 @@ def test_score_files(shared, tmp_path):
     out = tmp_path / "scores.h5"
     with gn2.ScoreWriter(out, path, model) as writer:
         for part in scores:
-            writer.add(part.probabilities, part.D_b)
-        with pytest.raises(gn2.ShapeError):
-            writer.add(np.zeros((3, 5)))
+            writer.add(part)
+        with pytest.raises(gn2.ShapeError, match="probabilities"):
+            writer.add({"jets.probabilities": np.zeros((3, 5))})
+        with pytest.raises(gn2.InvalidArgument, match="count"):
+            writer.add({"origin": np.zeros((3, 8))})
+        with pytest.raises(gn2.NotFound, match="jets.mass"):
+            writer.add({"jets.mass": np.zeros(3)})
     with h5py.File(out) as file:
         pb = file["jets"]["GN2_pb"][:100]
     assert (pb == np.concatenate([part["b"] for part in scores])).all()

@@ -13,7 +13,7 @@ from ._arrays import Ragged
 from ._ffi import PATH as library_path
 from ._ffi import lib as _functions
 from .config import Config
-from .dataset import Batch, Dataset, ScoreWriter
+from .dataset import Batch, Dataset
 from .errors import (
     AbiError,
     BusyError,
@@ -34,6 +34,7 @@ from .errors import (
     VersionError,
 )
 from .model import Model, Param
+from .score_writer import ScoreWriter
 from .scores import Scores, discriminant
 from .tagger import Tagger
 from .trainer import History, Metrics, Probe, Progress, StepStats, Trainer

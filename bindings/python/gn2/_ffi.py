@@ -13,6 +13,7 @@ from ctypes import c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
 from . import _lib
+from ._constants import CONSTANTS
 from .errors import Unsupported, error
 
 # ---- handles: one type each, so that ctypes refuses the wrong one ----
@@ -190,6 +191,19 @@ class DatasetInfo(Sized):
     )
 
 
+class Score(Sized):
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("output", c_char_p),
+        ("data", c_void_p),
+        ("rows", c_int64),
+        ("columns", c_int32),
+        ("type", c_int32),
+        ("reserved", c_uint64 * 4),
+    )
+
+
 class StepStats(Sized):
     _fields_ = (
         ("struct_size", c_uint32),
@@ -279,6 +293,7 @@ STRUCTS = {
     "gn2_metric": Metric,
     "gn2_task_info": TaskInfo,
     "gn2_dataset_info": DatasetInfo,
+    "gn2_score": Score,
     "gn2_step_stats": StepStats,
     "gn2_metrics": Metrics,
     "gn2_progress": Progress,
@@ -430,12 +445,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     (
         "gn2_score_writer_add",
         STATUS,
-        (ScoreWriter, c_int64, c_void_p, c_void_p, c_void_p, c_void_p),
-    ),
-    (
-        "gn2_score_writer_add_packed",
-        STATUS,
-        (ScoreWriter, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p),
+        (ScoreWriter, c_int64, POINTER(Score), c_size_t),
     ),
     ("gn2_score_writer_close", STATUS, (ScoreWriter,)),
     ("gn2_score_writer_free", None, (ScoreWriter,)),
@@ -462,27 +472,6 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_trainer_probe", STATUS, (Trainer, POINTER(Jets), ProbeFn, c_void_p)),
 )
 
-# Constants of the headers, compared by the same test.
-CONSTANTS = {
-    "GN2_TYPE_I64": 1,
-    "GN2_TYPE_F64": 2,
-    "GN2_TYPE_STR": 3,
-    "GN2_TYPE_STR_LIST": 4,
-    "GN2_TYPE_F64_LIST": 5,
-    "GN2_DATA_F32": 1,
-    "GN2_DATA_I32": 2,
-    "GN2_ROWS_JETS": 1,
-    "GN2_ROWS_CONSTITUENTS": 2,
-    "GN2_ROWS_PAIRS": 3,
-    "GN2_FORM_LOG": 0,
-    "GN2_FORM_RATIO": 1,
-    "GN2_EVENT_STEP": 1,
-    "GN2_EVENT_EPOCH": 2,
-    "GN2_PROBE_MODULE": 1,
-    "GN2_PROBE_TENSOR": 2,
-    "GN2_LOG_WARNING": 1,
-    "GN2_LOG_INFO": 2,
-}
 ROLES = ("finite", "input", "hidden", "output", "bias")  # GN2_ROLE_*, by number
 
 
@@ -547,4 +536,4 @@ def names(values: Any, what: str) -> Any:
     return (c_char_p * max(1, len(encoded)))(*encoded)
 
 
-__all__ = ["lib", "text", "names", "c_float"]
+__all__ = ["CONSTANTS", "lib", "text", "names", "c_float"]

@@ -19,8 +19,6 @@ from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._views import JetsView, LabelsView
 from .config import Config, ConfigLike, as_config
-from .errors import ShapeError
-from .model import Model
 
 Paths = Union[str, "os.PathLike[str]", "Sequence[str | os.PathLike[str]]"]
 
@@ -304,96 +302,3 @@ def _pack(
 def _inputs_of(config: Config) -> dict[str, tuple[str, ...]]:
     objects = ["jets", *config["model.constituents"]]  # type: ignore[misc]
     return {name: tuple(config[f"inputs.{name}"]) for name in objects}  # type: ignore
-
-
-class ScoreWriter(Owner):
-    """Writes scores beside the fields of the input file, as salt does.
-
-    A context manager: leaving it without an exception finishes the file, else what was
-    written is removed. An existing file is replaced only at the end.
-
-    Args:
-        path: score file.
-        input: the HDF5 file that is tagged.
-        model: gives names and shapes.
-        config: ``scores.*``.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        input: str | os.PathLike[str],
-        model: Model,
-        config: ConfigLike = None,
-    ) -> None:
-        options = as_config(config, base=model.config)
-        with model._guard as m, options._guard as c:
-            handle = make(
-                _ffi.ScoreWriter,
-                lib.gn2_score_writer_create,
-                path_bytes(path),
-                path_bytes(input),
-                m,
-                c,
-            )
-        super().__init__(handle, lib.gn2_score_writer_free)
-        self._input, self._options = input, options.copy()
-        self._classes = len(model.classes)
-        self._origins = len(model.metadata("task.track_origin.classes").split(","))
-
-    def add(
-        self,
-        probabilities: Any,
-        d_b: Any = None,
-        origin: Any = None,
-        vertex: Any = None,
-    ) -> None:
-        """Appends the scores of the next jets, in file order.
-
-        Args:
-            probabilities: (B, classes).
-            d_b: (B), or None.
-            origin: (B, slots, origins), or None.
-            vertex: (B, slots) int32, or None.
-        """
-        p = np.ascontiguousarray(probabilities, np.float32)
-        if p.ndim != 2 or p.shape[1] != self._classes:
-            raise ShapeError(f"probabilities {p.shape}, must be (B, {self._classes})")
-        # the library reads as many slots as the file has, so the shape must be right
-        slots = 0 if origin is None and vertex is None else self.slots
-        arrays = [
-            _shaped(d_b, (len(p),), np.float32, "d_b"),
-            _shaped(origin, (len(p), slots, self._origins), np.float32, "origin"),
-            _shaped(vertex, (len(p), slots), np.int32, "vertex"),
-        ]
-        where = [None if a is None else address(a) for a in arrays]
-        with self._guard as handle:
-            lib.gn2_score_writer_add(handle, len(p), address(p), *where)
-
-    @functools.cached_property
-    def slots(self) -> int:
-        """Slots a jet has in the constituents of the input file."""
-        options = self._options.copy()
-        options["data.sampling"] = "sequential"
-        with Dataset(self._input, options) as dataset:
-            return dataset.info.max_slots
-
-    def finish(self) -> None:
-        """Finishes and renames the file."""
-        with self._guard as handle:
-            lib.gn2_score_writer_close(handle)
-        self.close()
-
-    def __exit__(self, *raised: object) -> None:
-        if raised[:1] == (None,) and not self.closed:
-            self.finish()
-        self.close()
-
-
-def _shaped(values: Any, shape: tuple[int, ...], kind: Any, what: str) -> Any:
-    if values is None:
-        return None
-    array = np.ascontiguousarray(values, kind)
-    if array.shape != shape:
-        raise ShapeError(f"{what}: shape {array.shape}, must be {shape}")
-    return array

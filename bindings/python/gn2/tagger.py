@@ -287,6 +287,22 @@ class Tagger(Owner):
 
     # ---- what it is ----
 
+    def describe(self, name: str) -> _Output:
+        """Shape and type of an output, by short or full name."""
+        with self._guard as handle:
+            return self._output(handle, name)
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Full names of the outputs that score files have a place for."""
+        found, info = [], _ffi.OutputInfo()
+        with self._guard as handle:
+            for index in range(lib.gn2_tagger_output_count(handle)):
+                lib.gn2_tagger_output_info(handle, index, ctypes.byref(info))
+                if info.flags & _ffi.CONSTANTS["GN2_OUTPUT_SCORE"]:
+                    found.append(info.name.decode())
+        return tuple(found)
+
     @property
     def outputs(self) -> dict[str, Output]:
         """All outputs by their full names, as the library lists them."""

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores to HDF5. As in ``include/gn2/dataset.h``."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _ffi
+from ._arrays import address
+from ._ffi import lib, text
+from ._handle import Owner, make, path_bytes
+from .config import ConfigLike, as_config
+from .errors import InvalidArgument, ShapeError
+from .model import Model
+from .scores import Scores
+from .tagger import Tagger
+
+
+class ScoreWriter(Owner):
+    """Writes scores beside the fields of the input file, as salt does.
+
+    A context manager: leaving it without an exception finishes the file, else what was
+    written is removed. An existing file is replaced only at the end.
+
+    Args:
+        path: score file.
+        input: the HDF5 file that is tagged.
+        model: gives names and shapes.
+        config: ``scores.*``.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        input: str | os.PathLike[str],
+        model: Model,
+        config: ConfigLike = None,
+    ) -> None:
+        options = as_config(config, base=model.config)
+        with model._guard as m, options._guard as c:
+            handle = make(
+                _ffi.ScoreWriter,
+                lib.gn2_score_writer_create,
+                path_bytes(path),
+                path_bytes(input),
+                m,
+                c,
+            )
+        super().__init__(handle, lib.gn2_score_writer_free)
+        self._tagger = Tagger(model, options, threads=1)  # knows the outputs' shapes
+
+    def add(self, scores: Scores | Mapping[str, Any], count: int | None = None) -> None:
+        """Appends the scores of the next jets, in file order.
+
+        Args:
+            scores: what a tagger found, or arrays by name of the output, as
+                :meth:`Tagger.tag` takes names: (B, …) of jets; of constituents
+                (B, slots, …), or (N, …) of the valid ones alone. The same outputs in
+                every call.
+            count: number of jets B, where no output of jets tells it.
+
+        Discriminants that are not given are computed from the probabilities.
+        """
+        if isinstance(scores, Scores):
+            scores = {"jets.probabilities": scores.probabilities, **scores.outputs}
+        c = (_ffi.Score * max(1, len(scores)))()
+        keep = [self._fill(slot, name, scores[name]) for slot, name in zip(c, scores)]
+        jets = [slot.rows for slot in c if (slot.output or b"").startswith(b"jets.")]
+        if count is None and not jets:
+            raise InvalidArgument("no output of the jets: count is wanted")
+        with self._guard as handle:
+            number = jets[0] if count is None else count
+            lib.gn2_score_writer_add(handle, number, c, len(scores))
+        del keep
+
+    def _fill(self, slot: Any, name: str, values: Any) -> Any:
+        """Points a struct at an array, which is returned to be kept alive."""
+        output = self._tagger.describe(name)
+        array = np.ascontiguousarray(values, output.dtype)
+        flat = output.columns == 1 and array.shape[-1:] != (1,)
+        if not flat and array.shape[-1:] != (output.columns,):
+            raise ShapeError(f"{name} {array.shape}, must be (…, {output.columns})")
+        slot.struct_size = ctypes.sizeof(_ffi.Score)
+        slot.output = text(f"{output.object}.{output.what}", "output")
+        slot.data, slot.rows = address(array), array.size // output.columns
+        slot.columns, slot.type = output.columns, output.type
+        return array
+
+    def finish(self) -> None:
+        """Finishes and renames the file."""
+        with self._guard as handle:
+            lib.gn2_score_writer_close(handle)
+        self.close()
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[:1] == (None,) and not self.closed:
+            self.finish()
+        self.close()

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows of a score file. Datasets are made at the first rows, when it is known which
+ * outputs are given; their fields are in the order of the model's outputs, which say
+ * themselves what their columns are called.
+ */
+#include <string.h>
+
+#include "data/dataset.h"
+#include "data/score_writer.h"
+#include "util/alloc.h"
+#include "util/error.h"
+
+/* Whole numbers of an output are numbers of constituents within the jet. */
+#define NO_CONSTITUENT INT32_MIN /* salt's padding */
+
+/* ---- what a call gives ---- */
+
+static int64_t slots_of(const gn2_score_writer *w, int object)
+{
+    return w->object[object].table.info->slots;
+}
+
+static gn2_status fail_rows(const gn2_tag_output *o, const gn2_score *score,
+                            int64_t count, int64_t most)
+{
+    return gn2_fail(GN2_ERR_SHAPE, "output '%s': %lld rows for %lld jets of %lld slots",
+                    o->name, (long long)score->rows, (long long)count,
+                    (long long)(most / count));
+}
+
+static gn2_status check_kind(const gn2_score_writer *w, const gn2_tag_output *o,
+                             const gn2_score *score)
+{
+    if (!o->field)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s' has no place in score files",
+                        o->name);
+    if (!w->object[o->object].table.in)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "output '%s': constituents are not written, as "
+                        "scores.write_tracks is not 'yes'",
+                        o->name);
+    if (score->type && score->type != o->type)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s': type %d, not %d", o->name,
+                        o->type, score->type);
+    if (score->columns && score->columns != o->columns)
+        return gn2_fail(GN2_ERR_SHAPE, "output '%s': %d columns, must be %lld", o->name,
+                        score->columns, (long long)o->columns);
+    return GN2_OK;
+}
+
+static gn2_status check_score(const gn2_score_writer *w, const gn2_tag_output *o,
+                              const gn2_score *score, int64_t count)
+{
+    GN2_TRY(check_kind(w, o, score));
+    const int64_t most = count * slots_of(w, o->object);
+    if (score->rows < 0 || score->rows > most) return fail_rows(o, score, count, most);
+    if (o->object == 0 && score->rows != count) return fail_rows(o, score, count, most);
+    if (score->rows > 0 && !score->data)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s': data is NULL", o->name);
+    return GN2_OK;
+}
+
+/* Fills w->given. */
+static gn2_status take_scores(gn2_score_writer *w, int64_t count,
+                              const gn2_score *scores, size_t score_count)
+{
+    memset(w->given, 0, w->outputs.count * sizeof *w->given);
+    for (size_t i = 0; i < score_count; i++) {
+        int32_t id;
+        GN2_TRY(gn2_tag_find_output(&w->outputs, scores[i].output, &id));
+        GN2_TRY(check_score(w, &w->outputs.item[id], &scores[i], count));
+        id = gn2_tag_first_output(&w->outputs, id);
+        if (w->given[id])
+            return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s' is given twice",
+                            scores[i].output);
+        w->given[id] = &scores[i];
+    }
+    return GN2_OK;
+}
+
+static gn2_status check_state(const gn2_score_writer *w, int64_t count)
+{
+    const int64_t rows = w->object[0].table.info ? w->object[0].table.info->rows : 0;
+    if (!w->out) return gn2_fail(GN2_ERR_STATE, "'%s': scores after close", w->path);
+    if (w->failed)
+        return gn2_fail(GN2_ERR_STATE, "'%s': scores after an error", w->path);
+    if (count > rows - w->rows)
+        return gn2_fail(GN2_ERR_SHAPE, "'%s': scores for %lld jets, the input has %lld",
+                        w->path, (long long)w->rows + count, (long long)rows);
+    return GN2_OK;
+}
+
+/* The first call says which outputs there are. */
+static gn2_status check_same(gn2_score_writer *w)
+{
+    for (size_t i = 0; i < w->outputs.count; i++) {
+        const uint8_t with = w->given[i] != NULL;
+        if (!w->made) w->with[i] = with;
+        if (w->with[i] != with)
+            return gn2_fail(
+                GN2_ERR_STATE, "'%s': output '%s' is %s, other than in the first call",
+                w->path, w->outputs.item[i].name, with ? "given" : "missing");
+    }
+    return GN2_OK;
+}
+
+/* ---- fields ---- */
+
+/* Discriminants that are not given are computed from the probabilities. */
+static int is_written(const gn2_score_writer *w, int32_t id, int object)
+{
+    const gn2_tag_output *o = &w->outputs.item[id];
+    if (!o->field || o->object != object) return 0;
+    if (w->with[id]) return 1;
+    const int32_t source = gn2_tag_probabilities(&w->outputs);
+    return gn2_tag_rule_of(&w->outputs, id) && source >= 0 && w->with[source];
+}
+
+static gn2_status add_field(gn2_score_writer *w, const gn2_tag_output *o,
+                            int64_t column)
+{
+    gn2_score_table *table = &w->object[o->object].table;
+    gn2_text name = {0};
+    o->field(&w->outputs, o, column, &name);
+    gn2_status status = gn2_fail_memory();
+    if (!name.failed && o->type == GN2_DATA_F32)
+        status = gn2_score_table_add(table, name.data, GN2_H5_FLOAT, table->real_size);
+    else if (!name.failed)
+        status = gn2_score_table_add(table, name.data, GN2_H5_INT, sizeof(int64_t));
+    gn2_free(name.data);
+    return status;
+}
+
+static gn2_status add_fields(gn2_score_writer *w, int object)
+{
+    for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
+        for (int64_t c = 0; is_written(w, i, object) && c < w->outputs.item[i].columns;
+             c++)
+            GN2_TRY(add_field(w, &w->outputs.item[i], c));
+    if (object == 0) return GN2_OK;
+    return gn2_score_table_add(&w->object[object].table, "mask", GN2_H5_BOOL, 1);
+}
+
+static gn2_status make_table(gn2_score_writer *w, int object)
+{
+    gn2_score_object *o = &w->object[object];
+    GN2_TRY(add_fields(w, object));
+    if (o->table.field_count == 0) return GN2_OK; /* HDF5 has no empty records */
+    GN2_TRY(gn2_score_table_make(&o->table, w->out, gn2_score_dataset(w, object)));
+    const size_t slots =
+        (size_t)(gn2_score_table_slab(&o->table) * o->table.info->slots);
+    o->value = gn2_alloc(slots, sizeof *o->value);
+    o->whole = gn2_alloc(slots, sizeof *o->whole);
+    o->row = gn2_alloc(slots, sizeof *o->row);
+    return o->value && o->whole && o->row ? GN2_OK : gn2_fail_memory();
+}
+
+static gn2_status make_tables(gn2_score_writer *w)
+{
+    for (int i = 0; i <= GN2_MAX_SEQUENCES; i++)
+        if (w->object[i].table.in) GN2_TRY(make_table(w, i));
+    w->made = 1;
+    return GN2_OK;
+}
+
+gn2_status gn2_score_make_empty(gn2_score_writer *w)
+{
+    for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
+        w->with[i] = gn2_tag_is_score(&w->outputs, i) != 0;
+    return make_tables(w);
+}
+
+/* ---- a slab of rows ---- */
+
+typedef struct slab {
+    gn2_score_writer *w;
+    gn2_score_object *o;
+    int object;
+    int64_t jets;         /* of the call */
+    int64_t first, count; /* jets of the slab, first counted in the call */
+    int64_t used;         /* packed rows before the slab */
+} slab;
+
+/* Fewer rows than slots are those of valid slots, one after the other. */
+static int is_packed(const slab *s, const gn2_score *score)
+{
+    return score->rows != s->jets * s->o->table.info->slots;
+}
+
+static gn2_status check_packed(const slab *s, int64_t end, int whole)
+{
+    for (size_t i = 0; i < s->w->outputs.count; i++) {
+        const gn2_score *score = s->w->given[i];
+        const gn2_tag_output *o = &s->w->outputs.item[i];
+        if (!score || o->object != s->object || !is_packed(s, score)) continue;
+        if (score->rows < end || (whole && score->rows > end))
+            return gn2_fail(GN2_ERR_SHAPE,
+                            "output '%s': %lld rows, the constituents of these jets "
+                            "are %lld%s",
+                            o->name, (long long)score->rows, (long long)end,
+                            whole ? "" : " or more");
+    }
+    return GN2_OK;
+}
+
+/* Numbers the valid slots. */
+static gn2_status find_rows(slab *s)
+{
+    const int64_t slots = s->count * s->o->table.info->slots;
+    int64_t used = s->used;
+    for (int64_t i = 0; i < slots; i++)
+        s->o->row[i] = gn2_score_table_valid(&s->o->table, i) ? used++ : -1;
+    s->used = used;
+    return check_packed(s, used, 0);
+}
+
+/* Row of the given data that belongs to a slot, −1: none. */
+static int64_t row_of(const slab *s, const gn2_score *score, int64_t slot)
+{
+    if (is_packed(s, score)) return s->o->row[slot];
+    return s->first * s->o->table.info->slots + slot;
+}
+
+/* ---- columns ---- */
+
+static void compute(const slab *s, const gn2_discriminant_rule *rule)
+{
+    const int32_t source = gn2_tag_probabilities(&s->w->outputs);
+    const int64_t classes = s->w->model->h.classes;
+    const float *p = s->w->given[source]->data;
+    for (int64_t i = 0; i < s->count; i++)
+        s->o->value[i] =
+            gn2_discriminant_value(p + (s->first + i) * classes, classes, rule->signal,
+                                   rule->fraction, rule->form);
+}
+
+static void gather(const slab *s, int32_t id, int64_t column)
+{
+    const gn2_score *score = s->w->given[id];
+    const int64_t columns = s->w->outputs.item[id].columns;
+    const float *data = score->data;
+    for (int64_t i = 0; i < s->count * s->o->table.info->slots; i++) {
+        const int64_t row = row_of(s, score, i);
+        s->o->value[i] = row < 0 ? 0 : data[row * columns + column];
+    }
+}
+
+static void put_real(const slab *s, int32_t id, int64_t column, size_t field,
+                     int64_t offset)
+{
+    const int64_t slots = s->count * s->o->table.info->slots;
+    if (s->w->given[id])
+        gather(s, id, column);
+    else
+        compute(s, gn2_tag_rule_of(&s->w->outputs, id));
+    gn2_score_table_put(&s->o->table, field, offset, s->o->value, 1, slots);
+}
+
+/* Slot of valid constituent `member` of the jet that has `slot`; −1: none. */
+static int64_t slot_of(const slab *s, int64_t slot, int32_t member)
+{
+    const int64_t slots = s->o->table.info->slots;
+    const int64_t *row = s->o->row + slot / slots * slots;
+    int32_t seen = 0;
+    for (int64_t i = 0; i < slots; i++)
+        if (row[i] >= 0 && seen++ == member) return i;
+    return -1;
+}
+
+static gn2_status put_whole(const slab *s, int32_t id, int64_t column, int64_t offset)
+{
+    const gn2_score *score = s->w->given[id];
+    const gn2_tag_output *o = &s->w->outputs.item[id];
+    const int64_t slots = s->count * s->o->table.info->slots;
+    for (int64_t i = 0; i < slots; i++) {
+        const int64_t row = row_of(s, score, i);
+        const int32_t *data = score->data;
+        const int32_t member =
+            row < 0 ? NO_CONSTITUENT : data[row * o->columns + column];
+        s->o->whole[i] = member;
+        if (!is_packed(s, score) || member < 0) continue;
+        s->o->whole[i] = slot_of(s, i, member);
+        if (s->o->whole[i] < 0)
+            return gn2_fail(GN2_ERR_SHAPE,
+                            "output '%s', row %lld: the jet has no constituent %d",
+                            o->name, (long long)row, member);
+    }
+    gn2_score_table_put_whole(&s->o->table, offset, s->o->whole, slots);
+    return GN2_OK;
+}
+
+/* salt's mask: 1 where there is nothing. */
+static void put_mask(const slab *s, int64_t offset)
+{
+    const gn2_score_table *t = &s->o->table;
+    for (int64_t i = 0; i < s->count * t->info->slots; i++)
+        t->out_data[i * t->record + offset] = gn2_score_table_valid(t, i) ? 0 : 1;
+}
+
+static gn2_status put_columns(const slab *s)
+{
+    const gn2_score_table *t = &s->o->table;
+    int64_t offset = gn2_score_table_copied(t);
+    size_t field = t->copied;
+    for (int32_t i = 0; i < (int32_t)s->w->outputs.count; i++) {
+        if (!is_written(s->w, i, s->object)) continue;
+        const gn2_tag_output *o = &s->w->outputs.item[i];
+        for (int64_t c = 0; c < o->columns; c++) {
+            if (o->type == GN2_DATA_F32)
+                put_real(s, i, c, field, offset);
+            else
+                GN2_TRY(put_whole(s, i, c, offset));
+            offset += t->field[field++].size;
+        }
+    }
+    if (s->object) put_mask(s, offset);
+    return GN2_OK;
+}
+
+static gn2_status write_slab(slab *s)
+{
+    const gn2_score_table *t = &s->o->table;
+    GN2_TRY(gn2_score_table_begin(&s->o->table, s->w->rows + s->first, s->count));
+    if (s->object) GN2_TRY(find_rows(s));
+    GN2_TRY(put_columns(s));
+    return gn2_h5_table_append(t->out, s->count, t->out_data);
+}
+
+static gn2_status write_object(gn2_score_writer *w, int object, int64_t count)
+{
+    slab s = {.w = w, .o = &w->object[object], .object = object, .jets = count};
+    if (!s.o->table.out) return GN2_OK;
+    const int64_t most = gn2_score_table_slab(&s.o->table);
+    for (s.first = 0; s.first < count; s.first += most) {
+        s.count = count - s.first < most ? count - s.first : most;
+        GN2_TRY(write_slab(&s));
+    }
+    return object ? check_packed(&s, s.used, 1) : GN2_OK;
+}
+
+static gn2_status write_rows(gn2_score_writer *w, int64_t count)
+{
+    if (!w->made) GN2_TRY(make_tables(w));
+    for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) GN2_TRY(write_object(w, i, count));
+    w->rows += count;
+    return GN2_OK;
+}
+
+gn2_status gn2_score_writer_add_impl(gn2_score_writer *w, int64_t count,
+                                     const gn2_score *scores, size_t score_count)
+{
+    GN2_TRY(check_state(w, count));
+    GN2_TRY(take_scores(w, count, scores, score_count));
+    GN2_TRY(check_same(w));
+    const gn2_status status = write_rows(w, count);
+    w->failed = status != GN2_OK;
+    return status;
+}

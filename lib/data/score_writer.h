@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The object behind gn2_score_writer: a dataset an object of the model. */
+#ifndef GN2_DATA_SCORE_WRITER_H
+#define GN2_DATA_SCORE_WRITER_H
+
+#include <gn2/dataset.h>
+
+#include "data/score_table.h"
+#include "tag/outputs.h"
+#include "util/use.h"
+
+/* Scores of one object. */
+typedef struct gn2_score_object {
+    gn2_score_table table; /* open: the file gets this dataset */
+    float *value;          /* a column of a slab, by slot */
+    int64_t *whole;        /* the same of integers */
+    int64_t *row;          /* packed row of a slot, counted over the call; −1: none */
+} gn2_score_object;
+
+struct gn2_score_writer {
+    gn2_use use;
+    gn2_model *model;
+    gn2_config *config;
+    gn2_discriminants rules;
+    gn2_tag_outputs outputs;
+    char *path, *temporary;
+    gn2_h5_file *in, *out;
+    gn2_score_object object[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
+    uint8_t *with;           /* (outputs) given at the first rows */
+    const gn2_score **given; /* (outputs) in the call under way, NULL: not */
+    int made, failed;
+    int64_t rows;
+};
+
+/* Dataset of an object. */
+const char *gn2_score_dataset(const gn2_score_writer *w, int object);
+/* Makes the datasets when no rows came, as for all outputs. */
+gn2_status gn2_score_make_empty(gn2_score_writer *w);
+
+#endif
