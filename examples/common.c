@@ -68,33 +68,22 @@ static gn2_status copy_key(const gn2_model *model, gn2_config *config, const cha
     return gn2_config_set_text(config, key, text);
 }
 
+/* What says how jets are read: inputs, tasks and their labels. */
+static int describes_jets(const char *key)
+{
+    return strncmp(key, "model.", 6) == 0 || strncmp(key, "inputs.", 7) == 0 ||
+           strncmp(key, "task.", 5) == 0;
+}
+
 gn2_status describe_model(const gn2_model *model, gn2_config *config)
 {
-    static const char *const keys[] = {
-        "model.name",
-        "model.classes",
-        "model.constituents",
-        "model.tasks",
-        "inputs.jets",
-        "task.jets_classification.label",
-        "task.track_origin.object",
-        "task.track_origin.label",
-        "task.track_origin.classes",
-        "task.track_vertexing.object",
-        "task.track_vertexing.label",
-    };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        TRY(copy_key(model, config, keys[i]));
-    size_t objects = 0;
-    TRY(gn2_config_get_count(config, "model.constituents", &objects));
-    for (size_t i = 0; i < objects; i++) {
-        const char *object = NULL;
-        char key[256];
-        TRY(gn2_config_get_item(config, "model.constituents", i, &object));
-        snprintf(key, sizeof key, "inputs.%s", object);
-        TRY(copy_key(model, config, key));
-    }
-    return GN2_OK;
+    gn2_config *own = NULL;
+    gn2_status status = gn2_model_config(model, &own);
+    const char *key;
+    for (size_t i = 0; !status && (key = gn2_config_key_name(own, i)); i++)
+        if (describes_jets(key)) status = copy_key(model, config, key);
+    gn2_config_free(own);
+    return status;
 }
 
 int show_text(int option, const char *help)

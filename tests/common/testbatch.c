@@ -60,7 +60,7 @@ static void create_more(const gn2_hparams *h, testbatch *batch)
         more->targets = task->targets;
         if (is_one_of_three(h, k)) continue;
         const size_t count = (size_t)(more->rows * more->targets);
-        if (gn2_task_kind_of_f32(task)->classifies)
+        if (gn2_task_kind_of_f32(task)->label == GN2_LABEL_INDEX)
             more->index = need_memory(count, sizeof *more->index);
         else
             more->target = need_memory(count, sizeof *more->target);
