@@ -22,7 +22,7 @@ def softmax(x):
 
 
 class Reference:
-    """A model in double. Constituents are {type: rows}, or the rows of the only type."""
+    """A model in double. Constituents: {type: rows}, or the rows of the only type."""
 
     def __init__(self, model, attention_scale=None, readout=1.0):
         c = self.config = model.config
