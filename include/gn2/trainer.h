@@ -259,8 +259,8 @@ typedef void (*gn2_probe_fn)(void *user, const gn2_probe_stats *stats);
  * - `tokens` (T, o): the same behind the final norm, where that comes last
  * - `gate` (T): logits of the pooling
  * - `pooled` (B, o): the pooled vectors
- * - `jet_logits` (B, C), `origin_logits` (N, O), `pair_logits` (ordered pairs): heads,
- *   where their task is on
+ * - the logits of each task under its name, in the order of `model.tasks`:
+ *   `jets_classification` (B, C), `track_origin` (N, O), `track_vertexing` (ordered pairs)
  *
  * then the tensors as gn2_model_param_info() lists them.
  *

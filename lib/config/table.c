@@ -96,8 +96,6 @@ const gn2_config_key gn2_config_table[] = {
      "field with the label: class of a classification, vertex of a vertexing"},
     {"task.*.sample_weight", GN2_TYPE_STR, "", ANY,
      "field with the weight of each jet or constituent in the loss; empty = 1"},
-    {"task.*.targets", GN2_TYPE_STR_LIST, "", ANY,
-     "regressions: fields with the targets"},
     {"task.*.classes", GN2_TYPE_STR_LIST, "", ANY,
      "classification: names of the classes in the order of the labels"},
     {"task.*.class_weights", GN2_TYPE_F64_LIST, "", AT_LEAST(0),

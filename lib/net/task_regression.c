@@ -327,6 +327,7 @@ static const char *const metrics[] = {"mae", "rmse", "bias", NULL};
 
 const R(gn2_task_kind) R(gn2_kind_regression) = {
     .name = "regression",
+    .label = GN2_LABEL_TARGETS,
     .read = read,
     .run = run,
     .check = check,

@@ -35,7 +35,9 @@ def refuses_old_standard(compiler, include):
     """The wrapper says what it needs before the compiler stumbles over it."""
     done = subprocess.run(
         [compiler, "-x", "c++", "-std=c++14", f"-I{include}", "-fsyntax-only", "-"],
-        input="#include <gn2/gn2.hpp>\n", capture_output=True, text=True,
+        input="#include <gn2/gn2.hpp>\n",
+        capture_output=True,
+        text=True,
     )
     refused = done.returncode != 0 and "gn2.hpp needs C++17" in done.stderr
     if not refused:

@@ -17,8 +17,11 @@ SKIP = 77
 
 def run(*command, env=None):
     done = subprocess.run(
-        [str(word) for word in command], env=env, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [str(word) for word in command],
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}")
@@ -28,8 +31,17 @@ def run(*command, env=None):
 def build(root, folder, compiler):
     """Nothing but the library."""
     env = dict(os.environ, CC=" ".join(compiler))
-    run("meson", "setup", folder / "build", root, f"--prefix={folder / 'prefix'}",
-        "-Ddefault_library=both", "-Dtests=false", "-Dexamples=false", env=env)
+    run(
+        "meson",
+        "setup",
+        folder / "build",
+        root,
+        f"--prefix={folder / 'prefix'}",
+        "-Ddefault_library=both",
+        "-Dtests=false",
+        "-Dexamples=false",
+        env=env,
+    )
     run("ninja", "-C", folder / "build")
     run("meson", "install", "-C", folder / "build", "--no-rebuild")
     return next((folder / "prefix").rglob("libgn2.a")).parent
@@ -52,8 +64,14 @@ def check_modules(program, data, expected):
 
 
 def with_cmake(root, folder, data, modules):
-    run("cmake", "-S", root / "tests/abi/consumer/static", "-B", folder / "cmake",
-        f"-DCMAKE_PREFIX_PATH={folder / 'prefix'}")
+    run(
+        "cmake",
+        "-S",
+        root / "tests/abi/consumer/static",
+        "-B",
+        folder / "cmake",
+        f"-DCMAKE_PREFIX_PATH={folder / 'prefix'}",
+    )
     run("cmake", "--build", folder / "cmake")
     check_modules(folder / "cmake" / "modules", data, modules)
 

@@ -147,7 +147,7 @@ def test_the_probed_batch_is_the_first_of_the_validation_file(tmp_path):
         jets, tracks = file["jets"][:100], file["tracks"][:100]
     tagger = gn2.Tagger(out / "model.gn2")
     logits = tagger.tag(jets, tracks, outputs=["logits"]).logits.astype(float)
-    row = {r["name"]: r for r in rows(out, "probe.csv")}["jet_logits"]
+    row = {r["name"]: r for r in rows(out, "probe.csv")}["jets_classification"]
     assert int(row["count"]) == logits.size
     assert numbers(row, "mean_abs") == pytest.approx(abs(logits).mean(), rel=1e-8)
 
@@ -184,8 +184,8 @@ def test_what_is_set_and_what_is_left_of_a_probe(tmp_path):
 def test_a_run_stopped_at_the_end_of_an_epoch_keeps_its_last_row(run, tmp_path):
     out = RunDirectory(str(tmp_path))
     (tmp_path / "metrics.csv").write_bytes((run / "metrics.csv").read_bytes())
-    stats = gn2.StepStats(10, *[0] * 9)
-    recorder = Recorder(out, True)
+    stats = gn2.StepStats(10, 0, 0, 0.0, {}, 0.0, 0.0, 0.0)
+    recorder = Recorder(out, True, gn2.Model.load(run / "model.gn2"))
     recorder(gn2.Progress("epoch", 0, 2, 10, 20, 0.0, stats, None))
     recorder.close()
     steps = [int(r["step"]) for r in rows(tmp_path) if r["event"] == "step"]

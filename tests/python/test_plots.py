@@ -49,7 +49,7 @@ def pair():
 
 
 class Step(types.SimpleNamespace):
-    def _asdict(self):
+    def flat(self):
         return vars(self)
 
 

@@ -315,7 +315,7 @@ def test_changes_of_logits_are_those_between_two_taggers(model, trainer, data):
         gn2.Tagger(m).tag(*batch[:2], outputs=["logits"]).logits.astype(float)
         for m in (trainer.model, model)
     )
-    p = probes_of(trainer, batch)["jet_logits"]
+    p = probes_of(trainer, batch)["jets_classification"]
     assert p.mean_abs == pytest.approx(np.abs(now).mean(), rel=1e-12)
     assert p.change_mean_abs == pytest.approx(np.abs(now - start).mean(), rel=1e-12)
     assert p.change_rms == pytest.approx(rms(now - start), rel=1e-12) and p.change_rms
@@ -349,7 +349,7 @@ def test_a_callback_may_probe_and_training_goes_on_the_same(model, trainer, data
     found = {}
 
     def look(progress):
-        found[progress.event, progress.step] = probes_of(trainer, batch)["jet_logits"]
+        found[progress.event, progress.step] = probes_of(trainer, batch)["jets_classification"]
 
     trainer.fit(*data, progress=False, callback=look)
     assert len(found) == 24 + 3

@@ -11,7 +11,8 @@ import re
 import sys
 
 FUNCTION = re.compile(
-    r"/\*\*((?:(?!\*/).)*)\*/\s*GN2_API\s+gn2_status\s+(gn2_\w+)\(", re.S)
+    r"/\*\*((?:(?!\*/).)*)\*/\s*GN2_API\s+gn2_status\s+(gn2_\w+)\(", re.S
+)
 DECLARED = re.compile(r"GN2_API\s+gn2_status\s+(gn2_\w+)\(")
 STATUS = re.compile(r"GN2_(?:OK|ERR_\w+)")
 

@@ -86,6 +86,20 @@ class ParamInfo(Sized):
     )
 
 
+class TaskInfo(Sized):
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("name", c_char_p),
+        ("kind", c_char_p),
+        ("object", c_char_p),
+        ("columns", c_int64),
+        ("label_type", c_int32),
+        ("label_columns", c_int32),
+        ("reserved", c_uint64 * 4),
+    )
+
+
 class Sequence(Sized):
     _fields_ = (
         ("struct_size", c_uint32),
@@ -140,13 +154,26 @@ class OutputInfo(Sized):
     )
 
 
+class Label(Sized):
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("name", c_char_p),
+        ("data", c_void_p),
+        ("type", c_int32),
+        ("columns", c_int32),
+        ("reserved", c_uint64 * 3),
+    )
+
+
 class Labels(Sized):
     _fields_ = (
         ("struct_size", c_uint32),
         ("flags", c_uint32),
-        ("flavour", c_void_p),
-        ("origin", c_void_p),
-        ("vertex", c_void_p),
+        ("label_count", c_uint32),
+        ("unused", c_uint32),
+        ("labels", POINTER(Label)),
+        ("label_stride", c_int64),
         ("reserved", c_uint64 * 4),
     )
 
@@ -185,9 +212,9 @@ class StepStats(Sized):
         ("jets", c_int64),
         ("tokens", c_int64),
         ("loss", c_double),
-        ("loss_jets", c_double),
-        ("loss_origin", c_double),
-        ("loss_vertex", c_double),
+        ("task_losses", c_void_p),
+        ("task_count", c_int32),
+        ("unused", c_uint32),
         ("learning_rate", c_double),
         ("beta1", c_double),
         ("gradient_norm", c_double),
@@ -198,21 +225,23 @@ class StepStats(Sized):
 WORKING_POINTS = 4  # GN2_WORKING_POINTS
 
 
+class Metric(Structure):
+    _fields_ = (("name", c_char_p), ("value", c_double))
+
+
 class Metrics(Sized):
     _fields_ = (
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("jets", c_int64),
         ("loss", c_double),
-        ("loss_jets", c_double),
-        ("loss_origin", c_double),
-        ("loss_vertex", c_double),
-        ("accuracy", c_double),
+        ("task_losses", c_void_p),
+        ("task_count", c_int32),
+        ("unused", c_uint32),
+        ("metric_count", c_int64),
+        ("metrics", POINTER(Metric)),
         ("auc_b_light", c_double),
         ("auc_b_c", c_double),
-        ("origin_accuracy", c_double),
-        ("pair_efficiency", c_double),
-        ("pair_purity", c_double),
         ("cut", c_double * WORKING_POINTS),
         ("rejection", c_double * 3 * WORKING_POINTS),
         ("reserved", c_uint64 * 4),
@@ -259,7 +288,10 @@ STRUCTS = {
     "gn2_jets": Jets,
     "gn2_output": Output,
     "gn2_output_info": OutputInfo,
+    "gn2_label": Label,
     "gn2_labels": Labels,
+    "gn2_metric": Metric,
+    "gn2_task_info": TaskInfo,
     "gn2_dataset_info": DatasetInfo,
     "gn2_score": Score,
     "gn2_step_stats": StepStats,
@@ -347,6 +379,8 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_model_param_info", STATUS, (Model, c_size_t, POINTER(ParamInfo))),
     ("gn2_model_param_get", STATUS, (Model, c_char_p, c_void_p, c_size_t)),
     ("gn2_model_param_set", STATUS, (Model, c_char_p, c_void_p, c_size_t)),
+    ("gn2_model_task_count", c_size_t, (Model,)),
+    ("gn2_model_task_info", STATUS, (Model, c_size_t, POINTER(TaskInfo))),
     ("gn2_model_class_count", c_size_t, (Model,)),
     ("gn2_model_class_name", c_char_p, (Model, c_size_t)),
     ("gn2_model_class_find", STATUS, (Model, c_char_p, POINTER(c_size_t))),
@@ -401,6 +435,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_dataset_info_get", STATUS, (Dataset, POINTER(DatasetInfo))),
     ("gn2_dataset_setup", STATUS, (Dataset, Config)),
     ("gn2_dataset_next", STATUS, (Dataset, POINTER(Jets), POINTER(Labels))),
+    ("gn2_labels_find", POINTER(Label), (POINTER(Labels), c_char_p)),
     ("gn2_dataset_reset", STATUS, (Dataset, c_int64, c_int64)),
     (
         "gn2_score_writer_create",
@@ -429,6 +464,11 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_trainer_snapshot", STATUS, (Trainer, POINTER(Model))),
     ("gn2_trainer_request_stop", None, (Trainer,)),
     ("gn2_trainer_memory", c_size_t, (Trainer,)),
+    (
+        "gn2_metrics_find",
+        STATUS,
+        (POINTER(Metrics), c_char_p, c_void_p),
+    ),
     ("gn2_trainer_probe", STATUS, (Trainer, POINTER(Jets), ProbeFn, c_void_p)),
 )
 

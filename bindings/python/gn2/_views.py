@@ -5,7 +5,7 @@ build them anew would cost more than all checks together."""
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from . import _ffi
 from ._arrays import Rows, Table, Wanted, address, constituents, flat
 from .errors import InvalidArgument, NotFound, ShapeError
+from .tasks import WEIGHTS, Task, flavour_of
 
 
 class JetsView:
@@ -91,40 +92,76 @@ class JetsView:
 class LabelsView:
     """A gn2_labels over the caller's arrays."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: Mapping[str, Task], objects: Sequence[str]) -> None:
+        self.tasks, self.objects = tasks, list(objects)
         self.c = _ffi.Labels()
-        self.keep: dict[str, Any] = {}
+        self.keep: list[Any] = []
+        self._labels = (_ffi.Label * (2 * max(1, len(tasks))))()
 
-    def fill(self, labels: Any, view: JetsView, tasks: Mapping[str, int]) -> None:
-        """``tasks`` says which constituent type "origin" and "vertex" belong to."""
+    def _find(self, name: str) -> tuple[Task, bool]:
+        """Task a label is of, by either of its names, and whether it is its weights."""
+        weights = name.endswith(WEIGHTS)
+        base = name[: -len(WEIGHTS)] if weights else name
+        for task in self.tasks.values():
+            if base in (task.name, task.label_name):
+                return task, weights
+        known = ", ".join(task.label_name for task in self.tasks.values())
+        raise NotFound(f"no labels '{name}'; known: {known}")
+
+    def _rows(self, task: Task, view: JetsView) -> int:
+        if task.on_jets:
+            return view.jets.rows
+        return view.rows[self.objects.index(task.object)].table.rows
+
+    def fill(self, labels: Any, view: JetsView) -> None:
+        """``labels``: of the first task, or a mapping by task."""
         if not isinstance(labels, Mapping):
-            labels = {"flavour": labels}
-        unknown = [n for n in labels if n not in ("flavour", "origin", "vertex")]
-        if unknown:
-            raise NotFound(f"no labels {unknown}; known: flavour, origin, vertex")
-        self.keep = {}
-        for name in ("flavour", "origin", "vertex"):
-            value = labels.get(name)
-            if value is None:
-                setattr(self.c, name, None)
-                continue
-            rows = view.jets.rows
-            if name != "flavour":
-                if name not in tasks:
-                    raise NotFound(f"the model has no task for the labels '{name}'")
-                rows = view.rows[tasks[name]].table.rows
-            self.keep[name] = _integers(value, rows, name)
-            setattr(self.c, name, address(self.keep[name]))
+            first = flavour_of(self.tasks) or next(iter(self.tasks.values()))
+            labels = {first.name: labels}
+        given = {name: value for name, value in labels.items() if value is not None}
+        if len(given) > len(self._labels):
+            raise NotFound(f"labels of {len(given)} names for {len(self.tasks)} tasks")
+        self.keep = []
+        for i, (name, value) in enumerate(given.items()):
+            task, weights = self._find(name)
+            rows, real = self._rows(task, view), weights or task.regresses
+            columns = 1 if weights else task.label_columns
+            make = _reals if real else _integers
+            array = make(value, rows * columns, name)
+            full = (task.name + (WEIGHTS if weights else "")).encode()
+            self.keep += [array, full]
+            label = self._labels[i]
+            label.struct_size = ctypes.sizeof(_ffi.Label)
+            label.name, label.data, label.columns = full, address(array), columns
+            label.type = _ffi.CONSTANTS["GN2_DATA_F32" if real else "GN2_DATA_I32"]
+        self.c.label_count = len(given)
+        self.c.labels = self._labels
 
 
-def _integers(value: Any, rows: int, what: str) -> Any:
+def _flat(value: Any) -> Any:
     if isinstance(value, list) and value and np.ndim(value[0]):
         value = np.concatenate(value)
-    array = np.asarray(value)
+    return np.asarray(value)
+
+
+def _sized(array: Any, size: int, what: str) -> Any:
+    if array.size != size:
+        raise ShapeError(f"labels '{what}': {array.size} values for {size} rows")
+    return array
+
+
+def _reals(value: Any, size: int, what: str) -> Any:
+    array = _sized(_flat(value), size, what)
+    if array.dtype.kind not in "fiub" and array.size:
+        raise InvalidArgument(f"labels '{what}' must be numbers, not {array.dtype}")
+    return np.ascontiguousarray(array, dtype=np.float32).reshape(-1)
+
+
+def _integers(value: Any, size: int, what: str) -> Any:
+    array = _flat(value)
     if array.dtype.kind not in "iub" and array.size:
         raise InvalidArgument(f"labels '{what}' must be integers, not {array.dtype}")
-    if array.size != rows:
-        raise ShapeError(f"labels '{what}': {array.size} values for {rows} rows")
+    _sized(array, size, what)
     if array.size and array.dtype.itemsize > 4 or array.dtype == np.uint32:
         low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
         if low < -(2**31) or high >= 2**31:

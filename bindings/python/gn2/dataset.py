@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jets from HDF5 files or arrays, batch by batch; scores to HDF5. As in
+"""Jets from HDF5 files or arrays, batch by batch. As in
 ``include/gn2/dataset.h``."""
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _ffi
-from ._arrays import Ragged, Rows, Table, address
+from . import _ffi, tasks
+from ._arrays import Ragged, Rows, Table
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._views import JetsView, LabelsView
@@ -39,7 +39,9 @@ class Batch(NamedTuple):
 
     jets: NDArray[np.float32]  #: (B, F)
     tracks: Any  #: (values, offsets); {name: …} with several constituent types
-    labels: dict[str, NDArray[np.int32]]  #: flavour (B), origin and vertex (N)
+    #: by task: "flavour" (B), "origin" and "vertex" (N), others under their names;
+    #: targets are (rows, targets) float32, weights are "NAME.sample_weight"
+    labels: dict[str, NDArray[Any]]
 
 
 def _array(where: int | None, shape: tuple[int, ...], kind: Any) -> Any:
@@ -69,6 +71,13 @@ class Raw:
     def rows(self) -> list[Rows]:
         """The constituent types, as views."""
         return [self._rows(i, n) for i, n in enumerate(list(self.columns)[1:])]
+
+    def each_label(self) -> Iterator[Any]:
+        """The labels, as gn2_label structs."""
+        size = self.labels.label_stride or ctypes.sizeof(_ffi.Label)
+        start = ctypes.cast(self.labels.labels, ctypes.c_void_p).value or 0
+        for index in range(self.labels.label_count):
+            yield _ffi.Label.from_address(start + index * size)
 
     def sequence(self, index: int) -> Any:
         size = self.jets.sequence_stride or ctypes.sizeof(_ffi.Sequence)
@@ -141,8 +150,10 @@ class Dataset(Owner):
         """A dataset over arrays, in any form :meth:`Tagger.tag` takes.
 
         Args:
-            labels: (B) class index, -1 = none; or ``{"flavour": (B), "origin": rows of
-                the constituents, "vertex": the same}``.
+            labels: (B) class index, -1 = none; or by task, ``{"flavour": (B),
+                "origin": rows of the constituents, "vertex": the same}``; other tasks
+                by their names, targets of a regression as (rows, targets) with NaN =
+                none; ``"NAME.sample_weight"``: weights of its rows.
 
         The arrays are not copied where their type allows: leave them unchanged while
         the dataset is in use.
@@ -150,9 +161,9 @@ class Dataset(Owner):
         options = as_config(config).copy()
         view = JetsView(_inputs_of(options), binds=False, strict=False)
         view.fill(jets, tracks, valid)
-        truth = LabelsView()
+        truth = LabelsView(tasks.read(options), view.objects)
         if labels is not None:
-            truth.fill(labels, view, label_objects(options, view.objects))
+            truth.fill(labels, view)
         pointer = ctypes.byref(truth.c) if labels is not None else None
         dataset = cls.__new__(cls)
         dataset._own(options, lib.gn2_dataset_from_arrays, view.pointer, pointer)
@@ -226,24 +237,43 @@ class Dataset(Owner):
         return raw if raw.jets.count else None
 
     def _copy(self, raw: Raw) -> Batch:
-        names, parts = list(raw.columns)[1:], []
-        objects = label_objects(self.config, names)
-        labels = {}
-        rows = raw.rows()
-        sizes = {n: rows[i].table.rows for n, i in objects.items()}
-        sizes["flavour"] = raw.jets.count
-        for name in ("flavour", "origin", "vertex"):
-            where = getattr(raw.labels, name)
-            if where:
-                labels[name] = _array(where, (sizes[name],), np.int32).copy()
-        for part in rows:
+        parts, rows, labels = [], raw.rows(), self._labels(raw)
+        for part, name in zip(rows, list(raw.columns)[1:]):
             values = _values(part.table)
             if part.offsets is not None:
                 parts.append(Ragged(values, part.offsets.copy()))
                 continue
-            parts.append(_pack(values, part, labels, raw.jets.count))
+            own = [n for n, task in self._labelled.items() if task.object == name]
+            parts.append(_pack(values, part, labels, own, raw.jets.count))
+        names = list(raw.columns)[1:]
         tracks = parts[0] if len(parts) == 1 else dict(zip(names, parts))
         return Batch(_values(raw.table()), tracks, labels)
+
+    @functools.cached_property
+    def _labelled(self) -> dict[str, tasks.Task]:
+        """Tasks by the names of their labels, weights among them."""
+        found = {}
+        for task in tasks.read(self.config).values():
+            found[task.label_name] = task
+            found[task.label_name + tasks.WEIGHTS] = task
+        return found
+
+    def _labels(self, raw: Raw) -> dict[str, Any]:
+        """Copies of the labels of a batch, by the names batches have."""
+        short = {n: t.label_name for n, t in tasks.read(self.config).items()}
+        objects, rows, found = list(raw.columns)[1:], raw.rows(), {}
+        for label in raw.each_label():
+            name, weights, _ = label.name.decode().partition(tasks.WEIGHTS)
+            name = short[name] + weights
+            task = self._labelled[name]
+            count = raw.jets.count
+            if not task.on_jets:
+                count = rows[objects.index(task.object)].table.rows
+            real = label.type == _ffi.CONSTANTS["GN2_DATA_F32"]
+            shape = (count,) if not real or weights else (count, label.columns)
+            kind = np.float32 if real else np.int32
+            found[name] = _array(label.data, shape, kind).copy()
+        return found
 
     def __repr__(self) -> str:
         if self.closed:
@@ -255,14 +285,16 @@ class Dataset(Owner):
         )
 
 
-def _pack(values: Any, part: Rows, labels: dict[str, Any], jets: int) -> Ragged:
+def _pack(
+    values: Any, part: Rows, labels: dict[str, Any], own: Sequence[str], jets: int
+) -> Ragged:
     """Padded rows as ragged ones; labels of the constituents alike."""
     counts = part.counts(jets)
     keep = np.ones(len(values), bool)
     if part.valid is not None:
         keep = part.valid.reshape(-1) != 0
-    for name in ("origin", "vertex"):
-        if name in labels and len(labels[name]) == len(keep):
+    for name in own:
+        if name in labels:
             labels[name] = labels[name][keep]
     return Ragged(values[keep], np.concatenate([[0], np.cumsum(counts)]))
 
@@ -270,16 +302,3 @@ def _pack(values: Any, part: Rows, labels: dict[str, Any], jets: int) -> Ragged:
 def _inputs_of(config: Config) -> dict[str, tuple[str, ...]]:
     objects = ["jets", *config["model.constituents"]]  # type: ignore[misc]
     return {name: tuple(config[f"inputs.{name}"]) for name in objects}  # type: ignore
-
-
-def label_objects(config: Config, objects: Sequence[str]) -> dict[str, int]:
-    """Which constituent type the labels "origin" and "vertex" belong to."""
-    tasks = {
-        "origin": "task.track_origin.object",
-        "vertex": "task.track_vertexing.object",
-    }
-    return {
-        name: list(objects).index(str(config[key]))
-        for name, key in tasks.items()
-        if config[key] in objects
-    }

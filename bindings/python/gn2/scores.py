@@ -104,6 +104,12 @@ def _rule(config: Config, name: str, classes: int) -> Rule | None:
     return Rule(signal.value, numbers, rest.value, forms[form.value])
 
 
+def rules_of(model: Any) -> dict[str, Rule]:
+    """Discriminants of a :class:`gn2.Model` by name."""
+    options = {k: v for k, v in model.config.items() if k.startswith("discriminant.")}
+    return _rules(model.classes, options)
+
+
 class Names:
     """Class names of a model and its discriminants; shared by all scores."""
 

@@ -28,6 +28,9 @@ class Standard(NamedTuple):
     short: dict[str, str]  #: suffix of an output: its short name; {} is the object
     athena: str  #: of what there is one value a constituent
     noun: str  #: in titles and axes
+    label: str  #: of its labels, in batches
+    loss: str  #: what follows ``loss_`` in tables
+    figures: dict[str, str]  #: of merit, in tables
 
 
 STANDARD = {
@@ -37,6 +40,9 @@ STANDARD = {
         {"": "{}.probabilities", "_logits": "{}.logits"},
         "",
         "flavour",
+        "flavour",
+        "jets",
+        {"accuracy": "accuracy"},
     ),
     "track_origin": Standard(
         CLASSIFICATION,
@@ -44,6 +50,9 @@ STANDARD = {
         {"": "{}.origin", "_logits": "{}.origin_logits"},
         "TrackOrigin",
         "origin",
+        "origin",
+        "origin",
+        {"accuracy": "origin_accuracy"},
     ),
     "track_vertexing": Standard(
         VERTEXING,
@@ -51,9 +60,34 @@ STANDARD = {
         {"": "{}.vertex", "_logits": "pairs.logits"},
         "VertexIndex",
         "vertex",
+        "vertex",
+        "vertex",
+        {"pair_efficiency": "pair_efficiency", "pair_purity": "pair_purity"},
     ),
 }
 FLAVOUR_TASK, ORIGIN_TASK, VERTEX_TASK = STANDARD
+WEIGHTS = ".sample_weight"  #: follows a task's name where labels are weights
+
+#: figures of merit of a kind
+FIGURES = {
+    CLASSIFICATION: ("accuracy",),
+    VERTEXING: ("pair_efficiency", "pair_purity"),
+    REGRESSION: ("mae", "rmse", "bias"),
+    GAUSSIAN: ("mae", "rmse", "bias", "pull_rms"),
+}
+
+
+def loss_name(task: str) -> str:
+    """Column of a task's loss: ``loss_jets``, ``loss_NAME``."""
+    own = STANDARD.get(task)
+    return f"loss_{own.loss if own else task}"
+
+
+def figure_name(task: str, figure: str) -> str:
+    """Column of a task's figure: ``accuracy``, ``NAME_rmse``."""
+    own = STANDARD.get(task)
+    known = own.figures.get(figure) if own else None
+    return known or f"{task}_{figure}"
 
 
 @dataclass(frozen=True)
@@ -90,6 +124,17 @@ class Task:
     def regresses(self) -> bool:
         """Are its outputs values in the units of the targets?"""
         return self.kind in (REGRESSION, GAUSSIAN)
+
+    @property
+    def label_name(self) -> str:
+        """Of its labels in batches: "flavour", "origin", "vertex", or its name."""
+        own = STANDARD.get(self.name)
+        return own.label if own else self.name
+
+    @property
+    def label_columns(self) -> int:
+        """Numbers a label has."""
+        return len(self.targets) if self.regresses else 1
 
     @property
     def prefix(self) -> str:

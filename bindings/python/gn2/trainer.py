@@ -4,70 +4,165 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _ffi
+from . import _ffi, tasks
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._progress import Bar
 from ._views import JetsView, LabelsView
 from .config import ConfigLike, as_config
-from .dataset import Dataset, label_objects
-from .errors import Cancelled, StateError
+from .dataset import Dataset
+from .errors import Cancelled, NotFound, StateError
 from .model import Model
 
 WORKING_POINTS = (0.65, 0.70, 0.77, 0.85)  #: b-efficiencies of Metrics.rejection
 REJECTED = ("light", "c", "tau")  #: columns of Metrics.rejection
 
 
+def _by_column(losses: Mapping[str, float]) -> dict[str, float]:
+    return {tasks.loss_name(task): loss for task, loss in losses.items()}
+
+
 class StepStats(NamedTuple):
-    """Outcome of one optimiser step; losses are already times their weights."""
+    """Outcome of one optimiser step; losses are already times their weights.
+
+    ``loss_jets``, ``loss_origin`` and ``loss_vertex`` are those of GN2's own tasks, 0 if
+    the model has no such task.
+    """
 
     step: int  #: steps done, this one included
     jets: int  #: jets of the batch
     tokens: int  #: constituents and registers of the batch
     loss: float  #: total, before the update
-    loss_jets: float  #: jet classification
-    loss_origin: float  #: track origin; 0 if the task is off
-    loss_vertex: float  #: vertexing; 0 if the task is off
+    losses: dict[str, float]  #: of each task, by its name
     learning_rate: float  #: used by this update, before multipliers
     beta1: float  #: AdamW β1 or SGD momentum used by this update
     gradient_norm: float  #: L2, before clipping
 
+    def flat(self) -> dict[str, float]:
+        """All by name, as columns of a table: ``loss_jets``, ``loss_NAME``."""
+        out: dict[str, float] = {}
+        for name in self._fields:
+            if name == "losses":
+                out.update(_by_column(self.losses))
+            else:
+                out[name] = getattr(self, name)
+        return out
+
+    @property
+    def loss_jets(self) -> float:
+        return self.losses.get(tasks.FLAVOUR_TASK, 0.0)
+
+    @property
+    def loss_origin(self) -> float:
+        return self.losses.get(tasks.ORIGIN_TASK, 0.0)
+
+    @property
+    def loss_vertex(self) -> float:
+        return self.losses.get(tasks.VERTEX_TASK, 0.0)
+
 
 class Metrics(NamedTuple):
-    """Quality on a dataset, with the model's default D_b."""
+    """Quality on a dataset.
+
+    ``metrics["NAME.accuracy"]`` is any figure of the library's list (``gn2_metrics`` in
+    trainer.h); those of GN2's own tasks and of b-tagging with the model's D_b have
+    attributes, NaN where the model has no such task or class.
+    """
 
     jets: int  #: jets evaluated
     loss: float  #: mean of the batches' totals
-    loss_jets: float  #: jet classification, times its weight
-    loss_origin: float  #: track origin, times its weight
-    loss_vertex: float  #: vertexing, times its weight
-    accuracy: float  #: share of jets whose largest probability is right
+    losses: dict[str, float]  #: of each task, times its weight; NaN without labels
+    figures: dict[str, float]  #: of merit: "TASK.accuracy", "D_b.rejection_77_cjets" …
     auc_b_light: float  #: area under the ROC curve of D_b, b against light
     auc_b_c: float  #: the same, b against c
-    origin_accuracy: float  #: share of labelled tracks with the right origin
-    pair_efficiency: float  #: true track pairs found by the vertexing
-    pair_purity: float  #: found track pairs that are true
     cut: NDArray[np.float64]  #: (4) cuts on D_b at WORKING_POINTS
     rejection: NDArray[np.float64]  #: (4, 3) at WORKING_POINTS: light, c, tau
 
+    def __getitem__(self, name: Any) -> Any:
+        if not isinstance(name, str):
+            return tuple(self)[name]
+        if name not in self.figures:
+            raise NotFound(f"no metric '{name}'; there are {', '.join(self.figures)}")
+        return self.figures[name]
+
+    def _own(self, task: str, figure: str) -> float:
+        return self.figures.get(f"{task}.{figure}", math.nan)
+
+    @property
+    def loss_jets(self) -> float:
+        return self.losses.get(tasks.FLAVOUR_TASK, 0.0)
+
+    @property
+    def loss_origin(self) -> float:
+        return self.losses.get(tasks.ORIGIN_TASK, 0.0)
+
+    @property
+    def loss_vertex(self) -> float:
+        return self.losses.get(tasks.VERTEX_TASK, 0.0)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of jets whose largest probability is right."""
+        return self._own(tasks.FLAVOUR_TASK, "accuracy")
+
+    @property
+    def origin_accuracy(self) -> float:
+        """Share of labelled tracks with the right origin."""
+        return self._own(tasks.ORIGIN_TASK, "accuracy")
+
+    @property
+    def pair_efficiency(self) -> float:
+        """True track pairs found by the vertexing."""
+        return self._own(tasks.VERTEX_TASK, "pair_efficiency")
+
+    @property
+    def pair_purity(self) -> float:
+        """Found track pairs that are true."""
+        return self._own(tasks.VERTEX_TASK, "pair_purity")
+
     def flat(self, prefix: str = "val_") -> dict[str, float]:
-        """All figures by name, e.g. ``val_loss``, ``val_rejection_light_77``."""
-        out = {prefix + name: getattr(self, name) for name in self._fields[:-2]}
+        """Figures by name, as columns of a table: ``val_loss``, ``val_loss_NAME``,
+        ``val_accuracy``, ``val_rejection_light_77``. A model without D_b has AUC and
+        rejections of its own discriminants at 77 % instead."""
+        out: dict[str, float] = {"jets": self.jets, "loss": self.loss}
+        out.update(_by_column(self.losses))
+        for name, value in self.figures.items():
+            task, _, figure = name.partition(".")
+            if task in self.losses:
+                out[tasks.figure_name(task, figure)] = value
+        out.update(self._b_tagging() if self.has_d_b else self._others())
+        return {prefix + name: value for name, value in out.items()}
+
+    @property
+    def has_d_b(self) -> bool:
+        """Does the model have the discriminant D_b?"""
+        return "D_b.cut_77" in self.figures
+
+    def _b_tagging(self) -> dict[str, float]:
+        out = {"auc_b_light": self.auc_b_light, "auc_b_c": self.auc_b_c}
         for i, point in enumerate(WORKING_POINTS):
-            out[f"{prefix}cut_{100 * point:.0f}"] = float(self.cut[i])
+            out[f"cut_{100 * point:.0f}"] = float(self.cut[i])
             for k, name in enumerate(REJECTED):
-                key = f"{prefix}rejection_{name}_{100 * point:.0f}"
+                key = f"rejection_{name}_{100 * point:.0f}"
                 out[key] = float(self.rejection[i, k])
         return out
+
+    def _others(self) -> dict[str, float]:
+        return {
+            name.replace(".", "_"): value
+            for name, value in self.figures.items()
+            if name.startswith("D_") and (".auc_" in name or ".rejection_77_" in name)
+        }
 
 
 class Progress(NamedTuple):
@@ -116,9 +211,10 @@ class History:
         name of every validation."""
         if name.startswith("val_"):
             return np.array([m.flat()[name] for m in self.validation])
-        if name not in StepStats._fields:
-            raise KeyError(f"no '{name}'; there are {', '.join(StepStats._fields)}")
-        return np.array([getattr(stats, name) for stats in self.steps], float)
+        rows = [stats.flat() for stats in self.steps]
+        if rows and name not in rows[0]:
+            raise KeyError(f"no '{name}'; there are {', '.join(rows[0])}")
+        return np.array([row[name] for row in rows], float)
 
     def __repr__(self) -> str:
         last = f", last loss {self.steps[-1].loss:.4f}" if self.steps else ""
@@ -130,14 +226,37 @@ class History:
 Callback = Callable[[Progress], Any]
 
 
-def _stats(c: _ffi.StepStats) -> StepStats:
-    return StepStats(*(getattr(c, name) for name in StepStats._fields))
+def _losses(c: Any, names: Sequence[str]) -> dict[str, float]:
+    if not c.task_losses:
+        return {}
+    values = (ctypes.c_double * c.task_count).from_address(c.task_losses)
+    return dict(zip(names, values))
 
 
-def _metrics(c: _ffi.Metrics) -> Metrics:
-    numbers: Any = [getattr(c, name) for name in Metrics._fields[:-2]]
-    return Metrics(  # type: ignore[call-arg]
-        *numbers, np.array(c.cut), np.array(c.rejection)
+def _stats(c: _ffi.StepStats, names: Sequence[str]) -> StepStats:
+    return StepStats(
+        c.step,
+        c.jets,
+        c.tokens,
+        c.loss,
+        _losses(c, names),
+        c.learning_rate,
+        c.beta1,
+        c.gradient_norm,
+    )
+
+
+def _metrics(c: _ffi.Metrics, names: Sequence[str]) -> Metrics:
+    figures = (c.metrics[i] for i in range(c.metric_count))
+    return Metrics(
+        c.jets,
+        c.loss,
+        _losses(c, names),
+        {figure.name.decode(): figure.value for figure in figures},
+        c.auc_b_light,
+        c.auc_b_c,
+        np.array(c.cut),
+        np.array(c.rejection),
     )
 
 
@@ -147,7 +266,7 @@ def _probe(c: _ffi.ProbeStats) -> Probe:
     return Probe("module" if module else "tensor", c.name.decode(), *numbers)
 
 
-def _progress(c: _ffi.Progress) -> Progress:
+def _progress(c: _ffi.Progress, names: Sequence[str]) -> Progress:
     return Progress(
         "epoch" if c.event == _ffi.CONSTANTS["GN2_EVENT_EPOCH"] else "step",
         c.epoch,
@@ -155,8 +274,8 @@ def _progress(c: _ffi.Progress) -> Progress:
         c.step,
         c.steps,
         c.seconds,
-        _stats(c.stats.contents),
-        _metrics(c.validation.contents) if c.validation else None,
+        _stats(c.stats.contents, names),
+        _metrics(c.validation.contents, names) if c.validation else None,
     )
 
 
@@ -193,7 +312,8 @@ class _Signals:
 class _Run:
     """One fit: what the C callback tells goes to history, bar and callbacks."""
 
-    def __init__(self, callbacks: list[Callback]) -> None:
+    def __init__(self, callbacks: list[Callback], names: Sequence[str]) -> None:
+        self.names = names
         self.history = History()
         self.callbacks = callbacks
         self.failure: BaseException | None = None
@@ -203,7 +323,7 @@ class _Run:
     def _tell(self, _user: Any, progress: Any) -> int:
         # no exception may leave through C: it is kept, and raised by fit()
         try:
-            return int(self._told(_progress(progress.contents)))
+            return int(self._told(_progress(progress.contents, self.names)))
         except BaseException as problem:  # noqa: BLE001
             self.failure = problem
             return 1
@@ -242,8 +362,8 @@ class Trainer(Owner):
         super().__init__(handle, lib.gn2_trainer_free)
         self.history = History()  #: of the last fit
         self._view = JetsView(model.inputs, binds=False, strict=False)
-        self._truth = LabelsView()
-        self._tasks = label_objects(self.config, self._view.objects)
+        self.tasks = model.tasks  #: by name, in the order of the model
+        self._truth = LabelsView(self.tasks, self._view.objects)
         self._fitting = False
         self._life = threading.Lock()
 
@@ -272,8 +392,10 @@ class Trainer(Owner):
 
         Args:
             jets, tracks, valid: as :meth:`Tagger.tag` takes them.
-            labels: (B) class index, -1 = none; or ``{"flavour": (B), "origin": rows of
-                the tracks, "vertex": the same}``; negative = ignored.
+            labels: (B) class index, -1 = none; or by task, ``{"flavour": (B),
+                "origin": rows of the tracks, "vertex": the same}``, negative = ignored;
+                other tasks by their names, targets of a regression as (rows, targets)
+                with NaN = none; ``"NAME.sample_weight"``: weights of its rows.
 
         Raises:
             InvalidArgument: a label is out of range, named; ``schedule.steps`` is 0.
@@ -286,7 +408,7 @@ class Trainer(Owner):
             self._outside_fit("step")
             self._view.fill(jets, tracks, valid)
             try:
-                self._truth.fill(labels, self._view, self._tasks)
+                self._truth.fill(labels, self._view)
                 lib.gn2_trainer_step(
                     handle,
                     self._view.pointer,
@@ -295,7 +417,7 @@ class Trainer(Owner):
                 )
             finally:
                 self._view.release()
-        return _stats(c)
+        return _stats(c, list(self.tasks))
 
     def fit(
         self,
@@ -331,7 +453,7 @@ class Trainer(Owner):
         with self._guard as handle, train._guard as t, _optional(val) as v:
             self._outside_fit("fit")
             bar = Bar() if progress else None
-            run = _Run([*([bar] if bar else []), *callbacks])
+            run = _Run([*([bar] if bar else []), *callbacks], list(self.tasks))
             self.history = run.history
             self._fitting = True
             try:
@@ -375,7 +497,7 @@ class Trainer(Owner):
         with self._guard as handle, dataset._guard as d:
             self._outside_fit("evaluate")
             lib.gn2_trainer_evaluate(handle, d, ctypes.byref(c))
-        return _metrics(c)
+        return _metrics(c, list(self.tasks))
 
     def probe(self, jets: Any, tracks: Any = None, *, valid: Any = None) -> list[Probe]:
         """Statistics of every module and tensor on a batch, for coordinate checks: are
@@ -391,8 +513,8 @@ class Trainer(Owner):
         Returns:
             the modules in the order of the network (``init_pre``, ``init``; of each
             layer ``attn_logits0``, ``attn0``, ``ffn_pre0``, ``ffn0``, ``layer0``;
-            ``readout``, ``tokens``, ``gate``, ``pooled``, ``jet_logits``,
-            ``origin_logits``, ``pair_logits``), then the tensors in that of
+            ``readout``, ``tokens``, ``gate``, ``pooled``, then the logits of each task
+            under its name), then the tensors in that of
             :attr:`Model.params`. Modules are seen before their non-linearity,
             ``attn_logits`` are the scaled q·k. ``dead_share`` is that of ``init_pre``
             and ``ffn_pre``. ``gradient_rms`` and ``update_rms`` are NaN until there was

@@ -12,10 +12,8 @@ import argparse
 import json
 
 from .. import Dataset, Model, Trainer
-from ..trainer import REJECTED, WORKING_POINTS, Metrics
+from ..trainer import Metrics
 from . import common
-
-FIGURES = Metrics._fields[:-2]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,16 +42,22 @@ def evaluate(path: str, args: argparse.Namespace) -> Metrics:
         return trainer.evaluate(data)
 
 
+def _words(figure: str) -> str:
+    """``rejection_light_77`` in words."""
+    what, _, of = figure.partition("_")
+    background, _, point = of.rpartition("_")
+    if what != "rejection" or not point.isdigit():
+        return figure
+    return f"{background} rejection at {point}% b"
+
+
 def _table(names: list[str], found: list[Metrics]) -> None:
     width = max(12, *(len(name) + 2 for name in names))
     print(f"{'':24}" + "".join(f"{name:>{width}}" for name in names))
-    for figure in FIGURES:
-        values = "".join(f"{getattr(m, figure):>{width}.6g}" for m in found)
-        print(f"{figure:24}{values}")
-    for i, point in enumerate(WORKING_POINTS):
-        for k, flavour in enumerate(REJECTED):
-            values = "".join(f"{m.rejection[i, k]:>{width}.4g}" for m in found)
-            print(f"{f'{flavour} rejection at {point:.0%} b':24}{values}")
+    rows = [metrics.flat("") for metrics in found]
+    for figure in dict.fromkeys(name for row in rows for name in row):
+        words = (f"{row[figure]:.6g}" if figure in row else "" for row in rows)
+        print(f"{_words(figure):24}" + "".join(f"{word:>{width}}" for word in words))
 
 
 def run(args: argparse.Namespace) -> int:

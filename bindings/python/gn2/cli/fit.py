@@ -155,7 +155,7 @@ class Fit:
             self.val = Dataset(self.facts["val"], options)
 
     def go(self) -> int:
-        recorder = Recorder(self.run, self.args.resume)
+        recorder = Recorder(self.run, self.args.resume, self.trainer.model)
         prober = self._prober()
 
         def keep_best(progress: Progress) -> None:

@@ -24,6 +24,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from .. import tasks
+from ..model import Model
+from ..scores import rules_of
 from ..trainer import Metrics, Progress, StepStats
 from .common import Failure
 
@@ -37,14 +40,25 @@ FILES = (
     "best.gn2",
     "model.gn2",
 )
-_BLANK = Metrics(*[0] * 11, np.zeros(4), np.zeros((4, 3)))  # type: ignore
-COLUMNS = (
-    "event",
-    "epoch",
-    "seconds",
-    *StepStats._fields,
-    *_BLANK.flat(),
-)
+
+
+def columns_of(model: Model) -> tuple[str, ...]:
+    """Columns of metrics.csv of a run of this model."""
+    losses = dict.fromkeys(model.tasks, 0.0)
+    figures = {
+        f"{task.name}.{figure}": 0.0
+        for task in model.tasks.values()
+        for figure in tasks.FIGURES[task.kind]
+    }
+    for name, rule in rules_of(model).items():
+        others = [c for i, c in enumerate(model.classes) if i != rule.signal]
+        figures[f"{name}.cut_77"] = 0.0
+        figures.update({f"{name}.auc_{other}": 0.0 for other in others})
+        figures.update({f"{name}.rejection_77_{other}": 0.0 for other in others})
+    blank = np.zeros(4), np.zeros((4, 3))
+    stats = StepStats(0, 0, 0, 0.0, losses, 0.0, 0.0, 0.0)
+    metrics = Metrics(0, 0.0, losses, figures, 0.0, 0.0, *blank)
+    return "event", "epoch", "seconds", *stats.flat(), *metrics.flat()
 
 
 class RunDirectory:
@@ -128,8 +142,9 @@ def metrics_line(figures: dict[str, Any]) -> str:
 class Recorder:
     """A callback of ``Trainer.fit`` that writes metrics.csv and metrics.log."""
 
-    def __init__(self, run: RunDirectory, resumed: bool) -> None:
+    def __init__(self, run: RunDirectory, resumed: bool, model: Model) -> None:
         self.run = run
+        self.columns = columns_of(model)
         self.sums: list[StepStats] = []
         self.best = math.inf
         self._resumed = resumed
@@ -140,13 +155,13 @@ class Recorder:
         """At the first event, after `done` steps."""
         kept = self._kept(done) if self._resumed else []
         self._csv = open(self.run["metrics.csv"], "w", newline="", encoding="utf-8")
-        self._rows = csv.DictWriter(self._csv, COLUMNS, restval="")
+        self._rows = csv.DictWriter(self._csv, self.columns, restval="")
         self._rows.writeheader()
         self._rows.writerows(kept)
         return self._rows
 
     def _kept(self, done: int) -> list[dict[str, str]]:
-        rows = kept_rows(self.run["metrics.csv"], done, COLUMNS)
+        rows = kept_rows(self.run["metrics.csv"], done, self.columns)
         losses = [float(row["val_loss"]) for row in rows if row["val_loss"]]
         self.best = min(losses, default=math.inf)
         return rows
@@ -157,7 +172,7 @@ class Recorder:
             "event": progress.event,
             "epoch": progress.epoch,
             "seconds": round(progress.seconds, 3),
-            **progress.stats._asdict(),
+            **progress.stats.flat(),
         }
         if progress.event == "step":
             self.sums.append(progress.stats)
@@ -170,8 +185,10 @@ class Recorder:
 
     def _log(self, progress: Progress) -> None:
         figures: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step}
-        for name in ("loss", "loss_jets", "loss_origin", "loss_vertex"):
-            values = [getattr(stats, name) for stats in self.sums]
+        rows = [stats.flat() for stats in self.sums]
+        losses = (n for n in self.columns if n == "loss" or n.startswith("loss_"))
+        for name in losses:
+            values = [row[name] for row in rows]
             figures[f"train_{name}"] = sum(values) / len(values) if values else math.nan
         self.sums = []
         if progress.validation is not None:

@@ -7,6 +7,7 @@ import csv
 import os
 import time
 from collections.abc import Iterable, Mapping
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import FormatError, InvalidArgument
 from . import style
-from .style import BLACK, BLUE, GREEN, PURPLE, VERMILLION
+from .style import BLACK, BLUE, GREEN, PURPLE, SEVERAL, VERMILLION
 
 Columns = dict[str, NDArray[np.float64]]
 
@@ -131,7 +132,7 @@ def _columns(names: list[str], rows: list[Mapping[str, float]], key: str) -> Col
 
 
 def _of_history(history: Any) -> Curves:
-    rows: list[Mapping[str, float]] = [s._asdict() for s in history.steps]
+    rows: list[Mapping[str, float]] = [s.flat() for s in history.steps]
     names = list(rows[0]) if rows else ["step"]
     found = [m.flat() for m in history.validation]
     # a history keeps no steps of its validations: epochs are equally long
@@ -153,7 +154,8 @@ def training(source: Any, *, title: str | None = None) -> Any:
         source: path of a metrics.csv, a :class:`gn2.History`, or :class:`Live`.
     """
     curves = read(source)
-    panels = [p for p in TRAINING if _has(curves, p)]
+    panels = [_with_tasks(p, curves) for p in TRAINING]
+    panels = [p for p in panels if _has(curves, p)]
     panels += [p for p in VALIDATION if _has(curves, p)]
     rows = max(1, -(-len(panels) // 2))
     figure = style.new(9.6, 2.9 * rows, title)
@@ -163,6 +165,17 @@ def training(source: Any, *, title: str | None = None) -> Any:
     for axes, panel in zip(grid.flat, panels):
         _draw(axes, curves, panel)
     return figure
+
+
+def _with_tasks(panel: _Panel, curves: Curves) -> _Panel:
+    """The losses of all tasks there are, GN2's own first."""
+    if panel.lines is not _TASKS:
+        return panel
+    known = {line.name for line in (_TOTAL, *_TASKS)}
+    more = [n for n in curves.steps if n.startswith("loss_") and n not in known]
+    looks = zip(more, cycle(SEVERAL[3:]))
+    lines = (_Line(n, n[5:].replace("_", " "), *look) for n, look in looks)
+    return panel._replace(lines=(*_TASKS, *lines))
 
 
 def _has(curves: Curves, panel: _Panel) -> bool:
@@ -234,12 +247,13 @@ def _val_line(axes: Any, validation: Columns, line: _Line) -> None:
     shown = np.isfinite(values)
     if not shown.any():
         return
-    label = "validation" if line is _TOTAL else "" if line in _TASKS else line.label
+    of_task = line.name.startswith("loss_")
+    label = "validation" if line is _TOTAL else "" if of_task else line.label
     axes.plot(
         validation["step"][shown],
         values[shown],
         color=line.color,
-        ls="" if line is _TOTAL or line in _TASKS else line.dash,
+        ls="" if line is _TOTAL or of_task else line.dash,
         marker=line.marker,
         mfc="white",
         label=label or None,
@@ -271,7 +285,7 @@ class Live:
 
     def __call__(self, progress: Any) -> None:
         if progress.event == "step":
-            row = dict(progress.stats._asdict())
+            row = dict(progress.stats.flat())
         elif progress.validation is not None:
             row = {"step": progress.step, **progress.validation.flat()}
         else:
