@@ -201,23 +201,6 @@ gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
     return fail_unknown(all, name);
 }
 
-int32_t gn2_tag_first_output(const gn2_tag_outputs *all, int32_t id)
-{
-    const gn2_tag_output *mine = &all->item[id];
-    for (int32_t i = 0; i < id; i++) {
-        const gn2_tag_output *o = &all->item[i];
-        if (o->write == mine->write && o->task == mine->task && o->item == mine->item &&
-            o->object == mine->object)
-            return i;
-    }
-    return id;
-}
-
-int gn2_tag_is_score(const gn2_tag_outputs *all, int32_t id)
-{
-    return all->item[id].field && gn2_tag_first_output(all, id) == id;
-}
-
 const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id)
 {
     const gn2_tag_output *output = &all->item[id];
