@@ -118,18 +118,11 @@ static double weight_of(const real *weights, int32_t label)
 
 static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
 {
-    const gn2_task *task = &p->h->task[p->task];
     const real *weights = net->head[p->task].class_weights;
     const int32_t *index = p->labels->task[p->task].index;
     double sum = 0;
-    if (task->rows == GN2_OVER_JETS) {
-        for (int64_t b = 0; b < p->batch->jets; b++)
-            sum += weight_of(weights, index[b]);
-        return sum;
-    }
-    const R(gn2_rows) *rows = &p->batch->sequence[task->sequence];
-    for (int64_t i = 0; i < rows->offset[p->batch->jets]; i++)
-        sum += weight_of(weights, index[R(gn2_rows_at)(rows, i)]);
+    for (int64_t i = 0; i < R(gn2_label_rows)(p, p->batch->jets); i++)
+        sum += weight_of(weights, index[R(gn2_label_row)(p, i)]);
     return sum;
 }
 
@@ -147,12 +140,9 @@ static int64_t largest(const real *x, int64_t count)
 
 static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
 {
-    const gn2_task *task = &pass->net->h->task[k];
-    const int64_t classes = gn2_task_columns(task);
-    const int jets = task->rows == GN2_OVER_JETS;
-    const int64_t *offset = jets ? NULL : pass->space->row_offset[task->sequence];
-    const int64_t end = jets ? b + 1 : offset[b + 1];
-    for (int64_t r = jets ? b : offset[b]; r < end; r++) {
+    const int64_t classes = gn2_task_columns(&pass->net->h->task[k]);
+    const int64_t end = R(gn2_head_rows_before)(pass, k, b + 1);
+    for (int64_t r = R(gn2_head_rows_before)(pass, k, b); r < end; r++) {
         const int32_t label =
             pass->labels->task[k].index[R(gn2_head_label_row)(pass, k, r)];
         const real *logits = pass->space->head[k].logits + r * classes;

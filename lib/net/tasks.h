@@ -29,6 +29,11 @@ typedef struct R(gn2_label_place) {
     int task;
 } R(gn2_label_place);
 
+/* Labelled rows of the batch before jet b: jets, or valid constituents. */
+int64_t R(gn2_label_rows)(const R(gn2_label_place) *p, int64_t b);
+/* Where the label of row i, counted over the batch, lies. */
+int64_t R(gn2_label_row)(const R(gn2_label_place) *p, int64_t i);
+
 /* How an output of a task is made of its logits. */
 typedef enum gn2_task_form {
     GN2_OUT_LOGITS,
