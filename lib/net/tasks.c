@@ -7,6 +7,7 @@ const R(gn2_task_kind) *const R(gn2_task_kinds)[] = {
     &R(gn2_kind_classification),
     &R(gn2_kind_vertexing),
     &R(gn2_kind_regression),
+    &R(gn2_kind_gaussian_regression),
     NULL,
 };
 

@@ -19,7 +19,7 @@ typedef struct gn2_task_reader {
 const char *gn2_task_key(const gn2_task_reader *r, const char *option, char key[128]);
 
 /* Most sums a kind's metrics are made of, and most metrics. */
-#define GN2_MAX_SUMS 4
+#define GN2_MAX_SUMS 6
 
 /* How a row of labels is named in messages, and where it lies. */
 typedef struct R(gn2_label_place) {
@@ -47,7 +47,7 @@ typedef struct gn2_task_output {
     const char *suffix; /* NULL ends a list */
     gn2_task_form form;
     int item;        /* tells `values` which */
-    int64_t columns; /* 0: as many as logits */
+    int64_t columns; /* 0: as many as logits, or of values as targets */
 } gn2_task_output;
 
 typedef struct R(gn2_task_kind) {
@@ -90,6 +90,6 @@ const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task);
 int gn2_task_kind_find(const char *name);
 
 extern const R(gn2_task_kind) R(gn2_kind_classification), R(gn2_kind_vertexing),
-    R(gn2_kind_regression);
+    R(gn2_kind_regression), R(gn2_kind_gaussian_regression);
 
 #endif
