@@ -9,6 +9,9 @@
 
 #include "net/tasks.h"
 
+/* Options read here, for gn2_task_kind.options. */
+#define GN2_TARGET_OPTIONS "targets", "target_mean", "target_std", "target_denominators"
+
 /* Reads targets and their scaling into the task. */
 gn2_status gn2_targets_read(const gn2_task_reader *r, gn2_task *task);
 

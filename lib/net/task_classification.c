@@ -197,8 +197,11 @@ static const gn2_task_output outputs[] = {
 
 static const char *const metrics[] = {"accuracy", NULL};
 
+static const char *const options[] = {"label", "classes", "class_weights", NULL};
+
 const R(gn2_task_kind) R(gn2_kind_classification) = {
     .name = "classification",
+    .options = options,
     .classifies = 1,
     .read = read,
     .run = run,

@@ -138,8 +138,11 @@ static void conclude(const double *sums, double *out_values)
 
 static const char *const metrics[] = {"mae", "rmse", "bias", "pull_rms", NULL};
 
+static const char *const options[] = {GN2_TARGET_OPTIONS, NULL};
+
 const R(gn2_task_kind) R(gn2_kind_gaussian_regression) = {
     .name = "gaussian_regression",
+    .options = options,
     .read = read,
     .run = run,
     .check = R(gn2_targets_check),

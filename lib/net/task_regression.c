@@ -148,8 +148,11 @@ static void conclude(const double *sums, double *out_values)
 
 static const char *const metrics[] = {"mae", "rmse", "bias", NULL};
 
+static const char *const options[] = {GN2_TARGET_OPTIONS, "loss", NULL};
+
 const R(gn2_task_kind) R(gn2_kind_regression) = {
     .name = "regression",
+    .options = options,
     .read = read,
     .run = run,
     .check = R(gn2_targets_check),

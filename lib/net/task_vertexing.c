@@ -399,8 +399,11 @@ static const gn2_task_output outputs[] = {
 
 static const char *const metrics[] = {"pair_efficiency", "pair_purity", NULL};
 
+static const char *const options[] = {"label", "pair_weights", "origin_task", NULL};
+
 const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .name = "vertexing",
+    .options = options,
     .pairs = 1,
     .read = read,
     .link = link_origins,

@@ -54,6 +54,9 @@ typedef struct R(gn2_task_kind) {
     const char *name;
     int pairs;      /* a head over pairs of constituents */
     int classifies; /* its logits are of classes */
+    /* Options it reads beside those of every task, ended by NULL; one that only other
+     * kinds list is refused. */
+    const char *const *options;
 
     /* Sets *out_columns and the kind's own fields; the message names the key. */
     gn2_status (*read)(const gn2_task_reader *r, gn2_task *task, int64_t *out_columns);
@@ -86,6 +89,8 @@ extern const R(gn2_task_kind) *const R(gn2_task_kinds)[];
 
 /* The kind of a task. */
 const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task);
+/* Refuses options that take no effect, and names that outputs have. */
+gn2_status gn2_tasks_check(const gn2_config *config, const gn2_hparams *h);
 /* Number of a kind in the table, −1 if there is none of that name. */
 int gn2_task_kind_find(const char *name);
 

@@ -204,6 +204,14 @@ static void refuse(const char *lines, const char *word)
 static void bad_options_are_refused(void **state)
 {
     (void)state;
+    refuse(BOTH "task.lxy.loss = l1\n",
+           "task.lxy.loss: a gaussian_regression has no such option");
+    refuse(BOTH "task.jets_classification.targets = m\n",
+           "task.jets_classification.targets: a classification has no such option");
+    refuse(BOTH "task.mas.weight = 1\n", "task.mas.weight: model.tasks has no 'mas'");
+    refuse("model.tasks = jets_classification,D_x\ntask.D_x.kind = classification\n"
+           "task.D_x.classes = a,b\n",
+           "'D_x' is the name of an output");
     refuse(BOTH "task.mass.targets =\n", "task.mass.targets: 0");
     refuse(BOTH "task.mass.target_std = 1\n", "task.mass.target_std: 1 for 2 targets");
     refuse(BOTH "task.lxy.target_mean = 1,2\n",
