@@ -2,7 +2,7 @@
 /*
  * Classification of jets or of constituents (salt's ClassificationTask).
  *   L = λ Σ_r w_r c[y_r] CE_r / Σ_r c[y_r]  over rows with a label y_r ≥ 0
- *   c: class weights;  w: weight of the row, which the divisor leaves out, as salt
+ *   c: class weights;  w: weight of the row, which the divisor leaves out
  * outputs: softmax of the logits
  */
 #include <float.h>
