@@ -190,9 +190,14 @@ GN2_API gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index
  * | tracks.attention (pooling weight) | N | 1 | float |
  * | tracks.vertex (smallest member's slot index within the jet) | N | 1 | int32_t |
  * | pairs.logits | E | 1 | float |
+ * | jets.NAME, tracks.NAME of a regression | B, N | targets | float |
+ * | jets.NAME_stddev, tracks.NAME_stddev | B, N | targets | float |
  *
  * There is a jets.D_b, D_c, D_tau where the model has the classes bjets, cjets,
  * taujets, and one for every key discriminant.D_….signal of the model or tagger.
+ *
+ * A regression called NAME gives its predictions in the units of the targets, a
+ * `gaussian_regression` the means and, as NAME_stddev, the standard deviations.
  *
  * "tracks" stands for the constituent type the task belongs to. Slots that are
  * not valid get 0, and INT32_MIN as vertex.

@@ -137,6 +137,12 @@ static int32_t rows_of(const gn2_task *task, gn2_task_form which)
     return GN2_ROWS_CONSTITUENTS;
 }
 
+static int64_t columns_of(const gn2_task *task, const gn2_task_output *o)
+{
+    if (o->columns) return o->columns;
+    return o->form == GN2_OUT_VALUES ? task->targets : gn2_task_columns(task);
+}
+
 static gn2_status add_task(gn2_tag_outputs *all, int k)
 {
     const gn2_task *task = &all->model->h.task[k];
@@ -146,7 +152,7 @@ static gn2_status add_task(gn2_tag_outputs *all, int k)
             .object = task->sequence + 1,
             .rows = rows_of(task, o->form),
             .type = forms[o->form].type,
-            .columns = o->columns ? o->columns : gn2_task_columns(task),
+            .columns = columns_of(task, o),
             .task = k,
             .item = o->item,
             .write = forms[o->form].write,
