@@ -67,7 +67,7 @@ class ScoreWriter(Owner):
         Discriminants that are not given are computed from the probabilities.
         """
         if isinstance(scores, Scores):
-            scores = {"jets.probabilities": scores.probabilities, **scores.outputs}
+            scores = self._all(scores)
         c = (_ffi.Score * max(1, len(scores)))()
         keep = [self._fill(slot, name, scores[name]) for slot, name in zip(c, scores)]
         jets = [slot.rows for slot in c if (slot.output or b"").startswith(b"jets.")]
@@ -78,6 +78,14 @@ class ScoreWriter(Owner):
             lib.gn2_score_writer_add(handle, number, c, len(scores))
         del keep
 
+    def _all(self, scores: Scores) -> dict[str, Any]:
+        """Probabilities, if the model has any, and what was asked for, each once."""
+        found = {self._tagger.describe(n).name: v for n, v in scores.outputs.items()}
+        flavour = self._tagger.model.flavour
+        if flavour is None:
+            return found
+        return {flavour.output(): scores.probabilities} | found
+
     def _fill(self, slot: Any, name: str, values: Any) -> Any:
         """Points a struct at an array, which is returned to be kept alive."""
         output = self._tagger.describe(name)
@@ -86,7 +94,7 @@ class ScoreWriter(Owner):
         if not flat and array.shape[-1:] != (output.columns,):
             raise ShapeError(f"{name} {array.shape}, must be (…, {output.columns})")
         slot.struct_size = ctypes.sizeof(_ffi.Score)
-        slot.output = text(f"{output.object}.{output.what}", "output")
+        slot.output = text(output.name, "output")
         slot.data, slot.rows = address(array), array.size // output.columns
         slot.columns, slot.type = output.columns, output.type
         return array

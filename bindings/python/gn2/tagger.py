@@ -53,6 +53,7 @@ class _Output:
         self.columns, self.type = int(info.columns), int(info.type)
         self.name, self.object = info.name.decode(), info.object.decode()
         self.rows = _ROWS[info.rows]
+        self.scored = bool(info.flags & _ffi.CONSTANTS["GN2_OUTPUT_SCORE"])
         self.dtype = np.int32 if self.type == _ffi.CONSTANTS["GN2_DATA_I32"] else _F32
         self.flat = self.columns == 1 and not self.name.endswith(".embedding")
 
@@ -297,13 +298,7 @@ class Tagger(Owner):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Full names of the outputs that score files have a place for."""
-        found, info = [], _ffi.OutputInfo()
-        with self._guard as handle:
-            for index in range(lib.gn2_tagger_output_count(handle)):
-                lib.gn2_tagger_output_info(handle, index, ctypes.byref(info))
-                if info.flags & _ffi.CONSTANTS["GN2_OUTPUT_SCORE"]:
-                    found.append(info.name.decode())
-        return tuple(found)
+        return tuple(name for name, output in self._listed.items() if output.scored)
 
     @property
     def outputs(self) -> dict[str, Output]:
