@@ -135,7 +135,7 @@ class Reference:
         )
         found = {"": (logits[..., :count] * std + mean) * units}
         if task.kind == "gaussian_regression":
-            variance = np.logaddexp(0, logits[..., count:])
+            variance = np.maximum(np.logaddexp(0, logits[..., count:]), 1e-6)
             found["_stddev"] = np.sqrt(variance) * std * units
         return found
 
@@ -144,7 +144,8 @@ class Reference:
         encoded, found = self.encode(jet, rows), {}
         for name, task in self.task.items():
             logits = self.logits(encoded, name)
-            found[task.output("_logits")] = logits
+            if "_logits" in task.suffixes:
+                found[task.output("_logits")] = logits
             if task.kind == "classification":
                 found[task.output()] = softmax(logits)
             elif task.kind == "vertexing":
@@ -152,7 +153,8 @@ class Reference:
             else:
                 units = self.units(jet, rows, task)
                 values = self.regressed(logits, units, task)
-                found |= {task.output(s): v for s, v in values.items()}
+                # one value a row has no axis of its own
+                found |= {task.output(s): _flat(v) for s, v in values.items()}
         return found
 
     def __call__(self, jet, tracks):
@@ -163,6 +165,10 @@ class Reference:
     def pairs(self, jet, tracks):
         """Logits of all ordered pairs i ≠ j, i outer."""
         return self.logits(self.encode(jet, tracks), "track_vertexing")
+
+
+def _flat(values):
+    return values[..., 0] if values.shape[-1] == 1 else values
 
 
 def vertices(logits, n):

@@ -67,7 +67,54 @@ RENAMED = {
 }
 #: constituents alone: no task of the jets
 BARE = {"model.tasks": ["flow_type"], **FLOW_TYPE, **TWO_TYPES}
+#: values of jets and constituents, divided by an input or centred, beside classes
+GN3 = {
+    "model.name": "GN3",
+    "model.tasks": ["jets_classification", "jet_pt", "track_type", "flow_type"]
+    + ["flow_energy"],
+    "task.jet_pt.kind": "regression",
+    "task.jet_pt.targets": ["pt_truth"],
+    "task.jet_pt.target_denominators": ["pt_btagJes"],
+    "task.jet_pt.loss": "l1",
+    "task.flow_energy.kind": "regression",
+    "task.flow_energy.object": "flows",
+    "task.flow_energy.targets": ["e_truth", "share"],
+    "task.flow_energy.target_mean": [2.0, 0.5],
+    "task.flow_energy.target_std": [3.0, 0.1],
+    "task.track_type.kind": "classification",
+    "task.track_type.object": "tracks",
+    "task.track_type.classes": ["hadron", "electron", "muon", "none"],
+    **FLOW_TYPE,
+    **TWO_TYPES,
+}
+#: no classes anywhere
+VALUES = {
+    "model.name": "REG",
+    "model.tasks": ["mass"],
+    "task.mass.kind": "regression",
+    "task.mass.targets": ["mass", "width"],
+    "task.mass.target_mean": [1.0, -2.0],
+    "task.mass.target_std": [0.5, 4.0],
+    **TWO_TYPES,
+}
+#: values with their spread
+SPREAD = {
+    "model.name": "GAUSS",
+    "model.tasks": ["jets_classification", "ratio", "centred"],
+    "task.ratio.kind": "gaussian_regression",
+    "task.ratio.targets": ["pt_truth"],
+    "task.ratio.target_denominators": ["pt_btagJes"],
+    "task.centred.kind": "gaussian_regression",
+    "task.centred.object": "tracks",
+    "task.centred.targets": ["d0_truth", "z0_truth"],
+    "task.centred.target_mean": [0.5, 1.0],
+    "task.centred.target_std": [2.0, 0.5],
+    **TWO_TYPES,
+}
 MODELS = {"GN2X": GN2X, "more tasks": MORE, "renamed": RENAMED, "no jets": BARE}
+MODELS |= {"regressions": GN3, "values alone": VALUES}
+if "gaussian_regression" in gn2.config.keys()["task.*.kind"].doc:
+    MODELS["spread"] = SPREAD
 
 
 def random_model(options, seed=5):

@@ -46,6 +46,15 @@ OUTPUTS = {
     ],
     "renamed": ["pb", "pc", "pu", "ptau", "OriginOfFlow"],
     "no jets": ["FlowType"],
+    "regressions": [
+        *("pb", "pc", "pu", "ptau", "pt_truth", "TrackType", "FlowType"),
+        *("e_truth", "share"),
+    ],
+    "values alone": ["mass", "width"],
+    "spread": [
+        *("pb", "pc", "pu", "ptau", "pt_truth", "pt_truth_stddev"),
+        *("d0_truth", "d0_truth_stddev", "z0_truth", "z0_truth_stddev"),
+    ],
 }
 
 
@@ -83,8 +92,14 @@ def test_outputs_have_the_names_athena_reads(case):
     assert not [b for b in broken if not str(b).startswith("variable_names")], broken
 
 
-def expected(task, rows):
+def expected(task, rows, suffix):
     """What the file says, of what the tagger finds of the jets: {name: values}."""
+    if task.regresses:
+        if task.on_jets:
+            found = np.stack([np.atleast_1d(r) for r in rows])
+        else:
+            found = np.concatenate([r[:, None] if r.ndim < 2 else r for r in rows])
+        return {f"{t}{suffix}": found[:, k] for k, t in enumerate(task.targets)}
     if not task.classifies:
         return {exporter.athena_name(task): np.concatenate(rows).astype(np.int8)}
     if not task.on_jets:
@@ -94,8 +109,19 @@ def expected(task, rows):
     return {f"{start}{c}": np.stack(rows)[:, k] for k, c in enumerate(short)}
 
 
+def agree(found, wanted, sure):
+    assert wanted.std() > 1e-3  # jets differ: agreement means much
+    if found.dtype == np.int8:
+        assert np.array_equal(found[sure], wanted[sure])
+        return
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() < ROUNDING * max(1, np.abs(wanted).max())
+
+
 def clear(rows):
     """Where the most probable class leads by more than rounding."""
+    if rows[0].ndim < 2:
+        return ...
     top = np.sort(np.concatenate(rows), axis=1)
     return top[:, -1] - top[:, -2] > 10 * ROUNDING
 
@@ -106,21 +132,19 @@ def test_onnx_runtime_gives_what_formulas_and_library_give(case):
     found = reference.run(reference.session(path), jets, parts)
     exact = reference.Reference(model)
     exact = [exact.outputs(jet, of) for jet, of in zip(jets, parts)]
-    names = [task.output() for task in model.tasks.values()]
+    wanted = [(t, s) for t in model.tasks.values() for s in t.suffixes]
+    wanted = [(task, suffix) for task, suffix in wanted if suffix != "_logits"]
     with gn2.Tagger(model) as tagger:
+        names = [task.output(suffix) for task, suffix in wanted]
         ours = tagger.tag(jets, models.ragged(parts), outputs=names)
     seen = set()
-    for task in model.tasks.values():
-        for rows in ([e[task.output()] for e in exact], ours.split(task.output())):
-            for name, wanted in expected(task, rows).items():
-                name = f"{model.metadata('model.name')}_{name}"
+    for task, suffix in wanted:
+        name = task.output(suffix)
+        for rows in ([e[name] for e in exact], ours.split(name)):
+            for end, values in expected(task, rows, suffix).items():
+                name = f"{model.metadata('model.name')}_{end}"
                 seen.add(name)
-                assert wanted.std() > 1e-3, name  # jets differ: agreement means much
-                if found[name].dtype == np.int8:
-                    sure = clear(rows) if task.classifies else slice(None)
-                    assert np.array_equal(found[name][sure], wanted[sure]), name
-                    continue
-                assert np.abs(found[name] - wanted).max() < ROUNDING, name
+                agree(found[name], values, clear(rows) if task.classifies else ...)
     assert seen == set(outputs)
 
 

@@ -7,10 +7,12 @@ import task_models as models
 
 import gn2
 from gn2 import tasks
-from gn2.salt.heads import KINDS
+from gn2.salt.heads import KINDS, LOSSES
 from gn2.salt.importer import model_from
 
 CLASSES = {kind: name for name, kind in KINDS.items()}
+LOSS = {(kind, own): name for kind, of in LOSSES.items() for name, own in of.items()}
+LOSS[tasks.GAUSSIAN, "mse"] = "GaussianNLLLoss"  # the option is another kind's
 
 
 def module_of(task):
@@ -28,6 +30,12 @@ def module_of(task):
             "class_path": "torch.nn.CrossEntropyLoss",
             "init_args": {"weight": list(task.class_weights) or None},
         }
+    if task.regresses:
+        args["targets"] = list(task.targets)
+        args["target_denominators"] = list(task.denominators) or None
+        norm = {"mean": list(task.mean), "std": list(task.std)}
+        args["norm_params"] = norm if task.mean else None
+        args["loss"] = {"class_path": f"torch.nn.{LOSS[task.kind, task.loss]}"}
     return {"class_path": f"salt.models.{CLASSES[task.kind]}", "init_args": args}
 
 
@@ -115,4 +123,45 @@ def test_a_further_task_without_a_name_is_refused():
     modules = [module_of(task) for task in model.tasks.values()]
     del modules[2]["init_args"]["name"]
     with pytest.raises(gn2.FormatError, match="task 2 needs a name of its own"):
+        imported(model, modules)
+
+
+def regressions():
+    model = models.random_model(models.GN3)
+    return model, [module_of(task) for task in model.tasks.values()]
+
+
+def test_one_target_may_be_a_word_and_a_number():
+    model = models.random_model(
+        {
+            "model.tasks": ["mass"],
+            "task.mass.kind": "regression",
+            "task.mass.targets": ["m"],
+            **models.TWO_TYPES,
+        }
+    )
+    modules = [module_of(task) for task in model.tasks.values()]
+    norm = {"mean": 3.0, "std": 2}
+    modules[0]["init_args"] |= {"targets": "m", "norm_params": norm}
+    task = imported(model, modules).tasks["mass"]
+    assert (task.targets, task.mean, task.std) == (("m",), (3.0,), (2.0,))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"scaler": {"class_path": "x"}}, "task 'jet_pt': a scaler changes"),
+        ({"custom_output_names": ["pt"]}, "custom_output_names"),
+        ({"loss": "torch.nn.PoissonNLLLoss"}, "loss PoissonNLLLoss: a regression here"),
+        ({"loss": None}, "loss none"),
+        (
+            {"loss": {"class_path": "torch.nn.HuberLoss", "init_args": {"delta": 2}}},
+            "delta = 2",
+        ),
+    ],
+)
+def test_what_no_regression_here_has_is_refused(change, words):
+    model, modules = regressions()
+    modules[1]["init_args"] |= change
+    with pytest.raises(gn2.FormatError, match=words):
         imported(model, modules)

@@ -215,6 +215,12 @@ class Scores:
         self._full[self._names.aliases.get(full, full)] = asked
         self._ends[asked] = ends
 
+    def select(self, keep: Any) -> Scores:
+        """Probabilities of some of the jets; other outputs are left out."""
+        count = int(np.count_nonzero(keep))
+        p = None if self._p is None else self._p[keep]
+        return Scores(p, self._names, count)
+
     def keep(self) -> None:
         """Copies what lies in memory of the library."""
         if self.offsets is not None:

@@ -283,7 +283,9 @@ class Tagger(Owner):
         if asked in self._listed or asked in SHORT:
             return SHORT.get(asked, asked)
         objects = ("jets", *self.model.constituents, "pairs")
-        full = (f"{name}.{asked}" for name in objects)
+        known = self._names.aliases
+        names = (asked, *(f"{name}.{asked}" for name in objects))
+        full = (known.get(name, name) for name in names)
         return next((name for name in full if name in self._listed), asked)
 
     # ---- what it is ----

@@ -154,8 +154,8 @@ class Task:
     def suffixes(self) -> tuple[str, ...]:
         """Its outputs are ``OBJECT.NAME`` and one of these."""
         if self.kind == GAUSSIAN:
-            return "", "_stddev", "_logits"
-        return "", "_logits"
+            return "", "_stddev"
+        return ("",) if self.regresses else ("", "_logits")
 
     def full(self, suffix: str = "") -> str:
         """``OBJECT.NAME`` and the suffix."""

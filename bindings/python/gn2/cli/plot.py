@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Error, InvalidArgument
@@ -61,9 +62,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=NAMES,
         metavar="NAME",
-        help=f"one picture, no report; several times for several: {', '.join(NAMES)}",
+        help=f"one picture, no report; several times for several: {', '.join(NAMES)}; "
+        "by task and signal of the model: TASK_roc, TASK_confusion, TASK_response, "
+        "TASK_TARGET_target, TASK_TARGET_pt, TASK_pull, roc_CLASS, discriminant_CLASS",
     )
     parser.add_argument(
         "--format", default="png", choices=("png", "pdf", "svg"), help="(png)"
@@ -106,21 +108,30 @@ def _content(args: argparse.Namespace) -> Content:
     return content
 
 
+def _check_names(asked: Iterable[str], known: Sequence[str]) -> None:
+    for name in asked:
+        if name not in known:
+            raise InvalidArgument(f"no picture '{name}'; there are {', '.join(known)}")
+
+
 def run(args: argparse.Namespace) -> int:
     """Prints the names of what it wrote.
 
     Pictures that cannot be drawn are left out, unless asked for with ``--only``.
     """
     common.need("gn2.plots", "matplotlib", "drawing pictures")
-    from ..plots import PICTURES, save
+    from ..plots import pictures as pictures_of
+    from ..plots import save
     from ..report import write
 
     content = _content(args)
     at_home = os.path.isdir(args.source[0])
     out = args.out or (args.source[0] if at_home else "pictures")
     pictures = os.path.join(out, "pictures") if at_home and not args.out else out
+    known = pictures_of(content)
+    _check_names(args.only or (), [picture.name for picture in known])
     os.makedirs(pictures, exist_ok=True)
-    for picture in PICTURES:
+    for picture in known:
         if args.only and picture.name not in args.only:
             continue
         try:

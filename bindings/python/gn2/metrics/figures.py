@@ -59,6 +59,17 @@ class Calibration(NamedTuple):
     ece: float  #: mean |observed − predicted| over jets
 
 
+class Resolution(NamedTuple):
+    """Predicted over true values, in bins."""
+
+    edges: Any  #: (bins + 1)
+    bias: Any  #: (bins) median of the ratio, minus 1
+    bias_error: Any
+    width: Any  #: half of the central 68 % of the ratio
+    width_error: Any
+    count: NDArray[np.int64]  # type: ignore[assignment]  #: rows in the bin
+
+
 class PairCounts(NamedTuple):
     """Unordered pairs of constituents, by jet."""
 
@@ -339,3 +350,46 @@ def vertexing(pairs: PairCounts) -> Mapping[str, Ratio]:
         "efficiency": share(both, pairs.true.sum()),
         "purity": share(both, pairs.found.sum()),
     }
+
+
+# ---- regression ----
+
+
+def response(found: ArrayLike, truth: ArrayLike) -> Floats:
+    """found / truth; NaN where there is no truth, or it is 0."""
+    value, true = np.asarray(found, float), np.asarray(truth, float)
+    if value.shape != true.shape:
+        raise ShapeError(f"{value.shape} values for {true.shape} targets")
+    ratio = np.full(value.shape, np.nan)
+    np.divide(value, true, out=ratio, where=np.isfinite(true) & (true != 0))
+    return ratio
+
+
+def resolution(ratio: ArrayLike, x: ArrayLike, edges: ArrayLike) -> Resolution:
+    """Bias and width of a response in bins of x; NaN in bins of fewer than two rows.
+
+    Errors are those of a normal distribution: √(π/2) σ/√n of the median, σ/√(2 n) of
+    the width.
+    """
+    r, where = np.asarray(ratio, float), np.asarray(x, float)
+    bins: Floats = np.asarray(edges, np.float64)
+    r, where = r[np.isfinite(r)], where[np.isfinite(r)]
+    index = np.searchsorted(bins, where, "right") - 1
+    each = [np.sort(r[index == k]) for k in range(len(bins) - 1)]
+    count = np.array([len(part) for part in each])
+    low, middle, high = (
+        np.asarray([np.quantile(p, q) if len(p) > 1 else np.nan for p in each])
+        for q in (0.16, 0.5, 0.84)
+    )
+    width, root = (high - low) / 2, np.sqrt(np.maximum(count, 1))
+    error = np.sqrt(np.pi / 2) * width / root
+    return Resolution(
+        bins, middle - 1, error, width, width / (np.sqrt(2) * root), count
+    )
+
+
+def pull(found: ArrayLike, truth: ArrayLike, stddev: ArrayLike) -> Floats:
+    """(found − truth) / stddev; NaN without truth."""
+    value, true, of = (np.asarray(a, float) for a in (found, truth, stddev))
+    pulls: Floats = (value - true) / of
+    return pulls

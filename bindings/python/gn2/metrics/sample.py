@@ -8,7 +8,7 @@ Reading files needs h5py; the figures themselves are in ``figures``.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,10 @@ from ..errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsuppo
 from ..model import Model
 from ..scores import Names, Scores, short_name
 from ..tagger import Tagger
+from ..tasks import ORIGIN_TASK, VERTEX_TASK, Task
 from . import figures as metrics
+from . import found as of_tasks
+from .found import Found
 
 # Columns by the names the files use, first come first served.
 _PT = ("pt_btagJes", "pt")
@@ -70,6 +73,8 @@ class Tagged:
     tracks: Tracks | None = None
     class_weights: tuple[float, ...] = ()  #: of the training, if known
     facts: Mapping[str, str] = field(default_factory=dict)  #: for the report
+    #: what further tasks found, by name
+    tasks: Mapping[str, Found] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what in ("flavour", "pt", "n_tracks"):
@@ -78,7 +83,8 @@ class Tagged:
                 raise ShapeError(
                     f"{self.name}: {len(value)} of {what} for {len(self.scores)} jets"
                 )
-        if not np.isfinite(self.probabilities).all():
+        known = self.scores.has_probabilities
+        if known and not np.isfinite(self.probabilities).all():
             raise InvalidArgument(f"{self.name}: a probability is NaN or infinite")
 
     @property
@@ -90,6 +96,11 @@ class Tagged:
     def classes(self) -> tuple[str, ...]:
         """Short names: b, c, light, tau."""
         return tuple(readable(name) for name in self.scores.classes)
+
+    def signals(self) -> tuple[str, ...]:
+        """Classes of which the tagger has a discriminant of its own."""
+        rules = self.scores._names.rules.values()
+        return tuple(dict.fromkeys(self.classes[rule.signal] for rule in rules))
 
     def index(self, flavour: str) -> int:
         """Index of a class by a name of it."""
@@ -120,13 +131,14 @@ class Tagged:
             raise ShapeError(f"mask {keep.shape} for {len(self.scores)} jets")
         return Tagged(
             name or self.name,
-            Scores(self.probabilities[keep], self.scores._names),
+            self.scores.select(keep),
             self.flavour[keep],
             None if self.pt is None else self.pt[keep],
             None if self.n_tracks is None else self.n_tracks[keep],
             None if self.tracks is None else _select_tracks(self.tracks, keep),
             self.class_weights,
             self.facts,
+            {name: of.select(keep) for name, of in self.tasks.items()},
         )
 
     def pairs(self) -> metrics.PairCounts | None:
@@ -247,14 +259,22 @@ def _flavours(classes: Sequence[str], labels: Sequence[str], *tables: Any) -> An
     return np.where(known, np.array([*places, -1])[np.where(known, index, -1)], -1)
 
 
-def _score_columns(names: Sequence[str], path: Any) -> tuple[str, dict[str, str]]:
+def _score_columns(
+    names: Sequence[str], labels: Sequence[str], path: Any
+) -> tuple[str, dict[str, str]]:
     """Prefix of the scores and columns by short class name."""
-    prefix = next((n[:-3] for n in names if n.endswith("_pb")), None)
+    first = short_name(labels[0]) if labels else "b"
+    ends = [f"_p{first}", "_pb"]
+    there = (n[: -len(end)] for end in ends for n in names if n.endswith(end))
+    prefix = next(iter(sorted(there, key=len)), None)
     if prefix is None:
-        raise FormatError(f"'{path}': /jets has no field ending in '_pb'")
+        raise FormatError(f"'{path}': /jets has no field ending in '{ends[0]}'")
     start = prefix + "_p"
+    known = {short_name(name) for name in labels}
     found = {n[len(start) :]: n for n in names if n.startswith(start)}
-    return prefix, found
+    # a value of that name may begin so too: NAME_pt
+    kept = {k: n for k, n in found.items() if k in known or not known}
+    return prefix, kept or found
 
 
 def from_scores(
@@ -279,8 +299,8 @@ def from_scores(
             raise FormatError(f"'{scores}' or its data: no dataset 'jets'")
         if len(mine) != len(jets):
             raise ShapeError(f"{len(mine)} jets scored, the data have {len(jets)}")
-        prefix, columns = _score_columns(mine.dtype.names, scores)
         labels = _class_names(d, s)
+        prefix, columns = _score_columns(mine.dtype.names, labels, scores)
         short = {short_name(n): n for n in labels}
         classes = tuple(short.get(k, k + "jets") for k in columns)
         p = np.stack([mine[c].astype(np.float32) for c in columns.values()], 1)
@@ -309,29 +329,64 @@ def from_model(
     path = None if isinstance(model, Model) else model
     model = model if isinstance(model, Model) else Model.load(model)
     with _open(data) as d:
-        jets, tracks = _rows(d, "jets", max_jets), _rows(d, "tracks", max_jets)
+        tables = _tables(d, model, max_jets)
         labels = _class_names(d)
+    jets = tables["jets"]
+    tasks = of_tasks.wanted(model, tables)
     with Tagger(model, threads=threads) as tagger:
-        has = tagger.output_names
-        wanted: list[str] = [
-            n for n in ("origin", "vertex") if n in has and tracks is not None
-        ]
-        p, outputs = _tag(tagger, jets, tracks, wanted)
-    title = model.metadata("model.name")
-    tagged = Tagged(
-        name or title,
-        Scores(p, Names(title, model.classes, _own_fractions(model))),
-        _flavours(model.classes, labels, jets),
+        parts = _tag(tagger, tables, tasks.values())
+    found = {n: of_tasks.found(t, parts, tables[t.object]) for n, t in tasks.items()}
+    tracks = next((tables[n] for n in model.constituents if n in tables), None)
+    return Tagged(
+        name or model.metadata("model.name"),
+        _joined(model, parts, len(jets)),
+        _own_flavours(model, labels, jets),
         _pt(jets),
         _n_tracks(tracks, jets),
-        _tracks(tracks, (outputs.get("origin"), outputs.get("vertex"), ())),
+        _own_tracks(found),
         _weights(model),
         _facts(jets=data, model=path, weights=model),
+        {n: of for n, of in found.items() if n not in (ORIGIN_TASK, VERTEX_TASK)},
     )
-    if tagged.tracks is not None:
-        named = model.metadata("task.track_origin.classes").split(",")
-        tagged.tracks.origins = tuple(n.strip() for n in named)
-    return tagged
+
+
+def _tables(file: Any, model: Model, limit: int | None) -> dict[str, Any]:
+    """Rows of jets and of the constituent types that the file has."""
+    config = model.config
+    places = {n: str(config[f"data.dataset.{n}"] or n) for n in model.inputs}
+    read = {name: _rows(file, place, limit) for name, place in places.items()}
+    if read["jets"] is None:
+        raise FormatError(f"no dataset '{places['jets']}'")
+    return {name: rows for name, rows in read.items() if rows is not None}
+
+
+def _own_flavours(model: Model, labels: Sequence[str], jets: Any) -> Any:
+    """The true classes; of a model that classifies no jets, all are other ones."""
+    if model.flavour is None:
+        return np.full(len(jets), -1)
+    label = model.flavour.label
+    if label not in ("flavour_label", _TRUTH_ID, "") and label in jets.dtype.names:
+        index = jets[label].astype(np.int64)
+        return np.where(index < len(model.classes), index, -1)
+    return _flavours(model.classes, labels, jets)
+
+
+def _own_tracks(found: Mapping[str, Found]) -> Tracks | None:
+    """Origins and vertices of GN2's own tasks, of the same constituents."""
+    origin, vertex = found.get(ORIGIN_TASK), found.get(VERTEX_TASK)
+    first = origin or vertex
+    if first is None or first.counts is None:
+        return None
+    if vertex is not None and vertex.task.object != first.task.object:
+        vertex = None
+    return Tracks(
+        first.counts,
+        origin.task.classes if origin else (),
+        origin.truth if origin else None,
+        origin.found if origin else None,
+        vertex.truth if vertex else None,
+        vertex.found.astype(np.int64) if vertex else None,
+    )
 
 
 def _own_fractions(model: Model) -> dict[str, Any]:
@@ -339,8 +394,7 @@ def _own_fractions(model: Model) -> dict[str, Any]:
 
 
 def _weights(model: Model) -> tuple[float, ...]:
-    text = model.metadata("task.jets_classification.class_weights")
-    return tuple(float(x) for x in text.split(",") if x.strip())
+    return model.flavour.class_weights if model.flavour else ()
 
 
 def _facts(**of: Any) -> dict[str, str]:
@@ -359,16 +413,29 @@ def _facts(**of: Any) -> dict[str, str]:
     return out
 
 
-def _tag(tagger: Tagger, jets: Any, tracks: Any, wanted: list[str]) -> Any:
-    parts: list[Any] = []
-    for first in range(0, len(jets), _JETS_A_CALL):
-        rows = slice(first, first + _JETS_A_CALL)
-        given = None if tracks is None else tracks[rows]
-        parts.append(tagger.tag(jets[rows], given, outputs=wanted))
+def _tag(
+    tagger: Tagger, tables: Mapping[str, Any], tasks: Iterable[Task]
+) -> list[Scores]:
+    """All jets, some at a time."""
+    asked = [name for task in tasks for name in of_tasks.outputs(task)]
+    count, several = len(tables["jets"]), len(tagger.model.constituents) > 1
+    parts = []
+    for first in range(0, count, _JETS_A_CALL):
+        rows = {n: t[first : first + _JETS_A_CALL] for n, t in tables.items()}
+        jets = rows.pop("jets")
+        given: Any = rows if several else (list(rows.values()) or [None])[0]
+        parts.append(tagger.tag(jets, given, outputs=asked))
     if not parts:
         raise ShapeError("no jets to tag")
+    return parts
+
+
+def _joined(model: Model, parts: Sequence[Scores], count: int) -> Scores:
+    title = model.metadata("model.name")
+    if model.flavour is None:
+        return Scores(None, Names(title, (), {}), count)
     p = np.concatenate([part.probabilities for part in parts])
-    return p, {n: np.concatenate([part[n] for part in parts]) for n in wanted}
+    return Scores(p, Names(title, model.classes, _own_fractions(model)))
 
 
 def _pt(*tables: Any) -> Any:

@@ -21,6 +21,8 @@ from ..tasks import GAUSSIAN, VERTEXING, Task
 OPSET, IR_VERSION = 20, 9
 #: Gate of a token that must not count: exp of it is 0, and no Inf or NaN can come.
 CLOSED = -1e30
+#: Of a gaussian regression, in scaled units: eps of torch.nn.GaussianNLLLoss.
+LEAST_VARIANCE = 1e-6
 
 
 class Graph:
@@ -359,7 +361,7 @@ def _classes(g: Graph, encoded: Encoded, task: Task) -> None:
 
 
 def _regression(g: Graph, encoded: Encoded, task: Task) -> None:
-    """Values in units of the targets; gaussian: and their spread, √softplus."""
+    """Values in units of the targets; gaussian: and their spread, the root of a softplus."""
     at = _nodes(task)
     rows = _rows_of(g, encoded, task)
     logits = g.dense(rows, task.prefix, f"{at}.scores")
@@ -372,7 +374,9 @@ def _regression(g: Graph, encoded: Encoded, task: Task) -> None:
         )
         g.nodes.append(node)
         logits, raw = halves
-        variance = g.add("Softplus", [raw], f"{at}.variance")
+        soft = g.add("Softplus", [raw], f"{at}.softplus")
+        least = g.constant("f32.variance", LEAST_VARIANCE)
+        variance = g.add("Max", [soft, least], f"{at}.variance")
         spread = g.add("Sqrt", [variance], f"{at}.spread")
     unit = _denominators(g, task)
     std = g.constant(f"{at}.target_std", [row[2] for row in task.scaling()])

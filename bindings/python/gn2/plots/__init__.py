@@ -26,10 +26,11 @@ from ..metrics.sample import (
 )
 from . import style
 from .bins import efficiency, vertexing
-from .classes import calibration, confusion, origin_confusion, origin_roc
+from .classes import calibration, class_roc, confusion, origin_confusion, origin_roc
 from .discriminants import discriminant, roc
 from .history import Curves, Live, training
-from .pictures import PICTURES
+from .pictures import PICTURES, pictures
+from .regression import pull, resolution, response
 from .style import FLAVOURS, save
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "Tagged",
     "Tracks",
     "calibration",
+    "class_roc",
     "confusion",
     "discriminant",
     "efficiency",
@@ -51,8 +53,12 @@ __all__ = [
     "from_scores",
     "origin_confusion",
     "origin_roc",
+    "pictures",
+    "pull",
     "readable",
     "report",
+    "resolution",
+    "response",
     "roc",
     "save",
     "style",

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import metrics
 from ..errors import InvalidArgument
-from ..metrics.sample import Tagged, Tracks
+from ..metrics.sample import Tagged
 from . import style
 from .style import GREY, SEVERAL, look
 
@@ -46,22 +46,57 @@ def _matrix(counts: Any, names: Sequence[str], what: str, title: str | None) -> 
 
 
 @style.styled
-def confusion(sample: Tagged, *, title: str | None = None) -> Any:
-    """True flavour against the most probable one; rows sum to 1."""
-    predicted = sample.probabilities.argmax(1)
-    counts = metrics.confusion(sample.flavour, predicted, len(sample.classes))
-    return _matrix(counts, sample.classes, "flavour", title)
+def confusion(
+    sample: Tagged, task: str | None = None, *, title: str | None = None
+) -> Any:
+    """True class against the most probable one; rows sum to 1.
+
+    Args:
+        task: a classification; None: the flavour of the jets.
+    """
+    of = _flavours_of(sample) if task is None else _classes_of(sample, task)
+    counts = metrics.confusion(of.truth, of.p.argmax(1), len(of.names))
+    return _matrix(counts, of.names, of.noun, title)
 
 
 @style.styled
 def origin_confusion(sample: Tagged, *, title: str | None = None) -> Any:
     """True track origin against the most probable one; rows sum to 1."""
-    tracks = _origin_of(sample)
-    predicted = tracks.origin_p.argmax(1)  # type: ignore[union-attr]
-    counts = metrics.confusion(
-        np.asarray(tracks.origin), predicted, len(tracks.origins)
+    of = _origins_of(sample)
+    counts = metrics.confusion(of.truth, of.p.argmax(1), len(of.names))
+    return _matrix(counts, of.names, of.noun, title)
+
+
+class _Classes(NamedTuple):
+    """What a classification found."""
+
+    names: tuple[str, ...]
+    truth: Any  # (N), negative = none
+    p: Any  # (N, classes)
+    noun: str
+    rows: str  # what the rows are, in words
+
+
+def _flavours_of(sample: Tagged) -> _Classes:
+    return _Classes(
+        sample.classes, sample.flavour, sample.probabilities, "flavour", "jets"
     )
-    return _matrix(counts, tracks.origins, "origin", title)
+
+
+def _origins_of(sample: Tagged) -> _Classes:
+    tracks = sample.tracks
+    if tracks is None or tracks.origin is None or tracks.origin_p is None:
+        raise InvalidArgument(f"{sample.name}: no track origins and their truth")
+    return _Classes(tracks.origins, tracks.origin, tracks.origin_p, "origin", "tracks")
+
+
+def _classes_of(sample: Tagged, task: str) -> _Classes:
+    of = sample.tasks.get(task)
+    if of is None or not of.task.classifies:
+        raise InvalidArgument(
+            f"{sample.name}: no classification '{task}' and its truth"
+        )
+    return _Classes(of.task.classes, of.truth, of.found, of.task.noun, of.task.object)
 
 
 # ---- calibration ----
@@ -74,6 +109,8 @@ def calibration(sample: Tagged, *, bins: int = 10, title: str | None = None) -> 
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8)
     known = sample.flavour >= 0
+    if not sample.probabilities[known].size:
+        raise InvalidArgument(f"{sample.name}: no jet of a known class")
     weights = class_weights(sample)[known]
     for flavour in sample.present():
         index, way = sample.index(flavour), look(flavour)
@@ -107,41 +144,44 @@ def class_weights(sample: Tagged) -> Any:
     return np.array([*sample.class_weights, 0.0])[sample.flavour]
 
 
-# ---- tracks ----
-
-
-def _origin_of(sample: Tagged) -> Tracks:
-    tracks = sample.tracks
-    if tracks is None or tracks.origin is None or tracks.origin_p is None:
-        raise InvalidArgument(f"{sample.name}: no track origins and their truth")
-    return tracks
+# ---- each class against the others ----
 
 
 @style.styled
 def origin_roc(sample: Tagged, *, title: str | None = None) -> Any:
     """Each track origin against all others, by its probability; AUC in the legend."""
-    tracks = _origin_of(sample)
-    known = tracks.origin >= 0  # type: ignore[operator]
+    return _one_against_all(_origins_of(sample), title)
+
+
+@style.styled
+def class_roc(sample: Tagged, task: str, *, title: str | None = None) -> Any:
+    """Each class of a task against all others, by its probability; AUC in the legend."""
+    return _one_against_all(_classes_of(sample, task), title)
+
+
+def _one_against_all(of: _Classes, title: str | None) -> Any:
+    known = of.truth >= 0
     figure = style.new(6.4, 5.6, title)
     axes = figure.subplots()
-    for index, name in enumerate(tracks.origins):
-        p = tracks.origin_p[known, index]  # type: ignore[index]
-        mine = tracks.is_origin(name)[known]
+    for index, name in enumerate(of.names):
+        p, mine = of.p[known, index], of.truth[known] == index
         if not mine.any() or mine.all():
             continue
         false, true = metrics.roc_points(p[mine], p[~mine])
         way = SEVERAL[index % len(SEVERAL)]
         area = metrics.auc(p[mine], p[~mine]).value
-        label = f"{name} {area:.3f}"
         false, true = _thinned(false, true)
-        axes.plot(false, true, color=way.color, ls=way.line, label=label)
+        axes.plot(false, true, color=way.color, ls=way.line, label=f"{name} {area:.3f}")
+    if not axes.lines:
+        raise InvalidArgument(f"the {of.rows} must be of two classes at least")
     axes.set_xscale("log")
     axes.set_xlim(_LEAST_SHARE, 1)
     axes.set_ylim(0, 1)
-    axes.set_xlabel("Share of other tracks accepted")
-    axes.set_ylabel("Share of tracks of the origin accepted")
+    axes.set_xlabel(f"Share of other {of.rows} accepted")
+    axes.set_ylabel(f"Share of {of.rows} of the {of.noun} accepted")
     axes.grid(alpha=0.25)
-    style.legend_above(axes, 3, title="Origin and area under its curve")
+    title = f"{of.noun.capitalize()} and area under its curve"
+    style.legend_above(axes, 3, title=title)
     return figure
 
 

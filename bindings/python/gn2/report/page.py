@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import Error
-from ..plots.pictures import PICTURES, Content, Picture
+from ..plots.style import FLAVOURS
+from ..plots.pictures import Content, Picture, pictures
 from .tables import summary, working_points
 
 # More dots an inch than screens show, for print.
@@ -56,13 +57,23 @@ def _figure(picture: Picture, content: Content) -> str:
 def _sections(content: Content) -> Iterable[tuple[str, str]]:
     if content.samples:
         yield "Summary", summary(content.samples)
-        yield "Working points", working_points(content.samples)
-    for name in dict.fromkeys(p.section for p in PICTURES):
-        shown = [p for p in PICTURES if p.section == name]
+        for signal in _signals(content):
+            yield "Working points", working_points(content.samples, signal)
+    drawn = pictures(content)
+    for name in dict.fromkeys(p.section for p in drawn):
+        shown = [p for p in drawn if p.section == name]
         yield name, "".join(_figure(p, content) for p in shown)
     if content.config:
         yield "Options", f"<pre>{html.escape(content.config)}</pre>\n"
     yield "Definitions", _DEFINITIONS
+
+
+def _signals(content: Content) -> list[str]:
+    """Signals whose working points are shown: b, or those of a tagger without it."""
+    first = content.samples[0]
+    if "b" in first.classes:
+        return ["b"]
+    return [s for s in first.signals() if s not in FLAVOURS and first.of(s).any()][:1]
 
 
 _DEFINITIONS = """<p>D<sub>s</sub> = log(p<sub>s</sub> / Σ f<sub>k</sub> p<sub>k</sub>)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from .. import metrics
 from ..metrics.sample import HEAVY, Tagged
 
@@ -38,12 +40,16 @@ def _count(sample: Tagged) -> str:
 
 
 def _jet_accuracy(sample: Tagged) -> str:
+    if not sample.scores.has_probabilities:
+        return "–"
     found = sample.probabilities.argmax(1)
     counts = metrics.confusion(sample.flavour, found, len(sample.classes))
     return _pm(metrics.accuracy(counts), 4)
 
 
 def _entropy(sample: Tagged) -> str:
+    if not sample.scores.has_probabilities:
+        return "–"
     weights = sample.class_weights
     fits = len(weights) == len(sample.classes)
     text = _pm(
@@ -106,6 +112,51 @@ SUMMARY: tuple[Row, ...] = (
 )
 
 
+def _of_signals(sample: Tagged) -> list[Row]:
+    """Areas of signals that SUMMARY does not name."""
+    own = [s for s in sample.signals() if s not in ("b", "c", "tau")]
+    pairs = [(s, other) for s in own for other in sample.classes if other != s]
+    return [(f"AUC {s}–{other}", _auc(s, other)) for s, other in pairs]
+
+
+def _of_tasks(samples: Sequence[Tagged]) -> list[Row]:
+    found = {name: of.task for s in samples for name, of in s.tasks.items()}
+    rows: list[Row] = []
+    for name, task in found.items():
+        if task.classifies:
+            rows.append((f"Accuracy of {task.noun}", _task_accuracy(name)))
+        for k, target in enumerate(task.targets):
+            rows.append((f"Response of {target}, median", _response(name, k, "bias")))
+            rows.append((f"Resolution of {target}", _response(name, k, "width")))
+    return rows
+
+
+def _task_accuracy(name: str) -> Callable[[Tagged], str]:
+    def text(sample: Tagged) -> str:
+        of = sample.tasks.get(name)
+        if of is None or not of.task.classifies:
+            return "–"
+        found = of.found.argmax(1)
+        counts = metrics.confusion(of.truth, found, len(of.task.classes))
+        return _pm(metrics.accuracy(counts), 4)
+
+    return text
+
+
+def _response(name: str, target: int, what: str) -> Callable[[Tagged], str]:
+    def text(sample: Tagged) -> str:
+        of = sample.tasks.get(name)
+        if of is None or target >= len(of.task.targets):
+            return "–"
+        ratio = metrics.response(of.found[:, target], of.truth[:, target])
+        whole = metrics.resolution(ratio, np.zeros(len(ratio)), [-1, 1])
+        if what == "width":
+            return _pm(metrics.Ratio(whole.width[0], whole.width_error[0]), 4)
+        return _pm(metrics.Ratio(1 + whole.bias[0], whole.bias_error[0]), 4)
+
+    return text
+
+
 def _cells(tag: str, values: Iterable[str]) -> str:
     cells = "".join(f"<{tag}>{html.escape(str(v))}</{tag}>" for v in values)
     return f"<tr>{cells}</tr>\n"
@@ -119,7 +170,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def summary(samples: Sequence[Tagged]) -> str:
     """Figures of all taggers side by side."""
-    rows = [(name, *(text(s) for s in samples)) for name, text in SUMMARY]
+    table_rows = (*SUMMARY, *_of_signals(samples[0]), *_of_tasks(samples))
+    rows = [(name, *(text(s) for s in samples)) for name, text in table_rows]
     shown = [row for row in rows if set(row[1:]) != {"–"}]
     return table(["", *(s.name for s in samples)], shown)
 

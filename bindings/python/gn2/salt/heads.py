@@ -231,4 +231,10 @@ def _loss_options(task: Task) -> dict[str, Any]:
             f"task {task.name!r}: loss {name or 'none'}: a {task.kind} here has "
             f"{', '.join(known)}"
         )
+    for word in ("delta", "beta"):
+        if dig(loss, f"init_args.{word}", 1.0) != 1:
+            value = dig(loss, f"init_args.{word}")
+            raise FormatError(
+                f"task {task.name!r}: {name}: {word} = {value}, must be 1"
+            )
     return {f"{task.key}.loss": known[name]} if known[name] else {}
