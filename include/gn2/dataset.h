@@ -163,6 +163,7 @@ typedef struct gn2_score_writer gn2_score_writer;
  * | tracks.origin | `NAME_pCLASS` |
  * | OBJECT.TASK of another classification | `NAME_TASK_pCLASS` |
  * | OBJECT.TASK of a regression | `NAME_TARGET` |
+ * | OBJECT.TASK_stddev of a gaussian_regression | `NAME_TARGET_stddev` |
  * | tracks.vertex, OBJECT.TASK of a vertexing | `VertexIndex` |
  *
  * where NAME is `model.name`, in the order of the model's tasks, discriminants behind

@@ -75,8 +75,7 @@ typedef struct gn2_output {
 #define GN2_ROWS_CONSTITUENTS 2 /**< one a constituent row of the input (N) */
 #define GN2_ROWS_PAIRS 3        /**< one an ordered pair of constituents (E) */
 
-/** The output has a place in score files, see gn2_score_writer_create(). Of two names
- * for the same one the first has the flag. */
+/** The output has a place in score files, see gn2_score_writer_create(). */
 #define GN2_OUTPUT_SCORE 1
 
 /** What an output is; strings are borrowed until the tagger is freed. */
@@ -191,9 +190,14 @@ GN2_API gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index
  * | tracks.attention (pooling weight) | N | 1 | float |
  * | tracks.vertex (smallest member's slot index within the jet) | N | 1 | int32_t |
  * | pairs.logits | E | 1 | float |
+ * | jets.NAME, tracks.NAME of a regression | B, N | targets | float |
+ * | jets.NAME_stddev, tracks.NAME_stddev | B, N | targets | float |
  *
  * There is a jets.D_b, D_c, D_tau where the model has the classes bjets, cjets,
  * taujets, and one for every key discriminant.D_….signal of the model or tagger.
+ *
+ * A regression called NAME gives its predictions in the units of the targets, a
+ * `gaussian_regression` the means and, as NAME_stddev, the standard deviations.
  *
  * "tracks" stands for the constituent type the task belongs to. Slots that are
  * not valid get 0, and INT32_MIN as vertex.

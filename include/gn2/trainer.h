@@ -70,10 +70,10 @@ typedef struct gn2_metrics {
     uint32_t flags;       /**< zero */
     int64_t jets;         /**< jets evaluated */
     double loss;          /**< mean of the batches' totals */
-    const double
-        *task_losses;          /**< (task_count) times the weights, in the order of
-                                    `model.tasks`; NaN without labels, which `loss` then
-                                    leaves out. The trainer's, until it evaluates again */
+    /** (task_count) times the weights, in the order of `model.tasks`; NaN without
+     *  labels, which `loss` then leaves out. The trainer's, until it evaluates again.
+     */
+    const double *task_losses;
     int32_t task_count;        /**< tasks of the model */
     uint32_t unused;           /**< zero */
     int64_t metric_count;      /**< elements of `metrics` */
@@ -260,7 +260,8 @@ typedef void (*gn2_probe_fn)(void *user, const gn2_probe_stats *stats);
  * - `gate` (T): logits of the pooling
  * - `pooled` (B, o): the pooled vectors
  * - the logits of each task under its name, in the order of `model.tasks`:
- *   `jets_classification` (B, C), `track_origin` (N, O), `track_vertexing` (ordered pairs)
+ *   `jets_classification` (B, C), `track_origin` (N, O), `track_vertexing` (ordered
+ *   pairs)
  *
  * then the tensors as gn2_model_param_info() lists them.
  *

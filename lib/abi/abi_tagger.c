@@ -96,8 +96,7 @@ gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
     const gn2_tag_output *o = &tagger->outputs.item[index];
     const gn2_output_info info = {
         .struct_size = sizeof info,
-        .flags =
-            gn2_tag_is_score(&tagger->outputs, (int32_t)index) ? GN2_OUTPUT_SCORE : 0,
+        .flags = o->field ? GN2_OUTPUT_SCORE : 0,
         .id = (int32_t)index,
         .rows = o->rows,
         .type = o->type,

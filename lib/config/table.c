@@ -86,7 +86,7 @@ const gn2_config_key gn2_config_table[] = {
      "tasks the model has, any names; the first classification of the jets is into "
      "model.classes"},
     {"task.*.kind", GN2_TYPE_STR, "", ANY,
-     "what the task is: classification, vertexing, regression"},
+     "what the task is: classification, vertexing, regression, gaussian_regression"},
     {"task.*.object", GN2_TYPE_STR, "jets", ANY,
      "jets, or the constituent type the task belongs to"},
     {"task.*.hidden", GN2_TYPE_F64_LIST, "128,64,32", RANGE(1, 65536),
@@ -101,17 +101,17 @@ const gn2_config_key gn2_config_table[] = {
     {"task.*.class_weights", GN2_TYPE_F64_LIST, "", AT_LEAST(0),
      "classification: weight of each class in the loss; empty = 1"},
     {"task.*.targets", GN2_TYPE_STR_LIST, "", ANY,
-     "regression: fields with the targets; NaN = none"},
+     "regressions: fields with the targets; NaN = none"},
     {"task.*.loss", GN2_TYPE_STR, "mse", CHOICE("mse|l1|huber"),
      "regression: loss of a scaled target, as torch's MSELoss, L1Loss, HuberLoss"},
     {"task.*.target_mean", GN2_TYPE_F64_LIST, "", ANY,
-     "regression: mean of each target, taken off before training and added to the "
+     "regressions: mean of each target, taken off before training and added to the "
      "output; empty = 0"},
     {"task.*.target_std", GN2_TYPE_F64_LIST, "", RANGE(1e-300, 1e300),
-     "regression: standard deviation of each target, which it is divided by and the "
+     "regressions: standard deviation of each target, which it is divided by and the "
      "output multiplied; empty = 1"},
     {"task.*.target_denominators", GN2_TYPE_STR_LIST, "", ANY,
-     "regression: inputs of the same object that the targets are divided by, instead "
+     "regressions: inputs of the same object that the targets are divided by, instead "
      "of mean and standard deviation; a target whose denominator is 0 is ignored"},
     {"task.*.pair_weights", GN2_TYPE_STR, "salt", CHOICE("salt|symmetric|none"),
      "vertexing: weight of a pair from the origins of its constituents, numbered as "

@@ -70,7 +70,6 @@ static gn2_status take_scores(gn2_score_writer *w, int64_t count,
         int32_t id;
         GN2_TRY(gn2_tag_find_output(&w->outputs, scores[i].output, &id));
         GN2_TRY(check_score(w, &w->outputs.item[id], &scores[i], count));
-        id = gn2_tag_first_output(&w->outputs, id);
         if (w->given[id])
             return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s' is given twice",
                             scores[i].output);
@@ -167,7 +166,7 @@ static gn2_status make_tables(gn2_score_writer *w)
 gn2_status gn2_score_make_empty(gn2_score_writer *w)
 {
     for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
-        w->with[i] = gn2_tag_is_score(&w->outputs, i) != 0;
+        w->with[i] = w->outputs.item[i].field != NULL;
     return make_tables(w);
 }
 

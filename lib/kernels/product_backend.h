@@ -7,7 +7,7 @@
 #ifndef GN2_KERNELS_PRODUCT_BACKEND_H
 #define GN2_KERNELS_PRODUCT_BACKEND_H
 
-#include "kernels/product.h"
+#include "kernels/product_types.h"
 
 /* Arguments of one weight gradient: c (k, n) += aᵀ (k, m)·b (m, n). */
 typedef struct R(gn2_tn_args) {

@@ -261,7 +261,7 @@ static gn2_status read_tasks(const gn2_config *c, gn2_hparams *h)
         if (kind->link) GN2_TRY(kind->link(&r, &h->task[k]));
     }
     h->classes = h->flavour < 0 ? 0 : gn2_task_columns(&h->task[h->flavour]);
-    return GN2_OK;
+    return gn2_tasks_check(c, h);
 }
 
 gn2_status gn2_hparams_tasks(const gn2_config *config, gn2_hparams *out)

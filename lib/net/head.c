@@ -50,6 +50,12 @@ int64_t R(gn2_head_rows)(const R(gn2_pass) *pass, int k)
     return R(gn2_pass_rows)(pass, task->sequence);
 }
 
+int64_t R(gn2_head_rows_before)(const R(gn2_pass) *pass, int k, int64_t b)
+{
+    const gn2_task *task = &pass->net->h->task[k];
+    return task->rows == GN2_OVER_JETS ? b : pass->space->row_offset[task->sequence][b];
+}
+
 int64_t R(gn2_head_label_row)(const R(gn2_pass) *pass, int k, int64_t r)
 {
     const gn2_task *task = &pass->net->h->task[k];

@@ -17,6 +17,8 @@ void R(gn2_head_show)(const R(gn2_pass) *pass, int k, R(gn2_show) *show);
 
 /* Rows of the task's logits in the chunk. */
 int64_t R(gn2_head_rows)(const R(gn2_pass) *pass, int k);
+/* Those before jet b of the chunk; not of pairs. */
+int64_t R(gn2_head_rows_before)(const R(gn2_pass) *pass, int k, int64_t b);
 /* Where the label of row r lies: number of a jet, or of a row of data. */
 int64_t R(gn2_head_label_row)(const R(gn2_pass) *pass, int k, int64_t r);
 /* What a row's loss is multiplied by: weight over total, 0 where nothing counts. */

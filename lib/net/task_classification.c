@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Classification of jets or of constituents (salt's ClassificationTask).
- *   L = λ Σ_r c[y_r] CE_r / Σ_r c[y_r]  over rows with a label y_r ≥ 0, c: class
- * weights outputs: softmax of the logits
+ *   L = λ Σ_r w_r c[y_r] CE_r / Σ_r c[y_r]  over rows with a label y_r ≥ 0
+ *   c: class weights;  w: weight of the row, which the divisor leaves out
+ * outputs: softmax of the logits
  */
+#include <float.h>
 #include <string.h>
 
 #include "config/alias.h"
@@ -53,16 +55,29 @@ static void gather_labels(R(gn2_pass) *pass, int k, int64_t rows)
         label[r] = index[R(gn2_head_label_row)(pass, k, r)];
 }
 
+/* Loss of `rows` rows from row r on, which weigh the same. */
+static double rows_loss(const R(gn2_pass) *pass, int k, int64_t r, int64_t rows,
+                        real weight)
+{
+    const int64_t classes = gn2_task_columns(&pass->net->h->task[k]);
+    real *d = R(gn2_head_d_logits)(pass, k);
+    return pass->ctx.kernels->cross_entropy(
+        d ? d + r * classes : NULL, pass->space->head[k].logits + r * classes,
+        pass->space->label + r, pass->net->head[k].class_weights,
+        weight * R(gn2_head_factor)(pass, k), rows, classes);
+}
+
 static void run(R(gn2_pass) *pass, int k)
 {
     const int64_t rows = R(gn2_head_rows)(pass, k);
     R(gn2_head_fwd)(pass, k);
     if (!pass->labels || !pass->labels->task[k].index) return;
+    const float *weight = pass->labels->task[k].weight;
     gather_labels(pass, k, rows);
-    pass->losses.value[k] += pass->ctx.kernels->cross_entropy(
-        R(gn2_head_d_logits)(pass, k), pass->space->head[k].logits, pass->space->label,
-        pass->net->head[k].class_weights, R(gn2_head_factor)(pass, k), rows,
-        gn2_task_columns(&pass->net->h->task[k]));
+    if (!weight) pass->losses.value[k] += rows_loss(pass, k, 0, rows, 1);
+    for (int64_t r = 0; weight && r < rows; r++)
+        pass->losses.value[k] +=
+            rows_loss(pass, k, r, 1, (real)weight[R(gn2_head_label_row)(pass, k, r)]);
     if (pass->ctx.grads) R(gn2_head_bwd)(pass, k);
 }
 
@@ -81,6 +96,20 @@ static gn2_status fail_label(const R(gn2_label_place) *p, int32_t label, int64_t
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "%s: label %d of jet %lld, constituent %lld: must be at most %lld",
                     task->name, label, (long long)jet, (long long)constituent, most);
+}
+
+/* Weights of rows: numbers of 0 or more. */
+static gn2_status check_weights(const R(gn2_label_place) *p)
+{
+    const float *weight = p->labels->task[p->task].weight;
+    for (int64_t i = 0; weight && i < R(gn2_label_rows)(p, p->batch->jets); i++) {
+        const float w = weight[R(gn2_label_row)(p, i)];
+        if (w >= 0 && w <= FLT_MAX) continue;
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s: weight %g of row %lld: must be 0 or more",
+                        p->h->task[p->task].name, (double)w, (long long)i);
+    }
+    return GN2_OK;
 }
 
 static gn2_status check_jets(const R(gn2_label_place) *p)
@@ -106,6 +135,10 @@ static gn2_status check_constituents(const R(gn2_label_place) *p, int64_t b)
 
 static gn2_status check(const R(gn2_label_place) *p)
 {
+    if (!p->labels->task[p->task].index)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: targets are given, not classes",
+                        p->h->task[p->task].name);
+    GN2_TRY(check_weights(p));
     if (p->h->task[p->task].rows == GN2_OVER_JETS) return check_jets(p);
     for (int64_t b = 0; b < p->batch->jets; b++) GN2_TRY(check_constituents(p, b));
     return GN2_OK;
@@ -119,18 +152,11 @@ static double weight_of(const real *weights, int32_t label)
 
 static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
 {
-    const gn2_task *task = &p->h->task[p->task];
     const real *weights = net->head[p->task].class_weights;
     const int32_t *index = p->labels->task[p->task].index;
     double sum = 0;
-    if (task->rows == GN2_OVER_JETS) {
-        for (int64_t b = 0; b < p->batch->jets; b++)
-            sum += weight_of(weights, index[b]);
-        return sum;
-    }
-    const R(gn2_rows) *rows = &p->batch->sequence[task->sequence];
-    for (int64_t i = 0; i < rows->offset[p->batch->jets]; i++)
-        sum += weight_of(weights, index[R(gn2_rows_at)(rows, i)]);
+    for (int64_t i = 0; i < R(gn2_label_rows)(p, p->batch->jets); i++)
+        sum += weight_of(weights, index[R(gn2_label_row)(p, i)]);
     return sum;
 }
 
@@ -148,12 +174,9 @@ static int64_t largest(const real *x, int64_t count)
 
 static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
 {
-    const gn2_task *task = &pass->net->h->task[k];
-    const int64_t classes = gn2_task_columns(task);
-    const int jets = task->rows == GN2_OVER_JETS;
-    const int64_t *offset = jets ? NULL : pass->space->row_offset[task->sequence];
-    const int64_t end = jets ? b + 1 : offset[b + 1];
-    for (int64_t r = jets ? b : offset[b]; r < end; r++) {
+    const int64_t classes = gn2_task_columns(&pass->net->h->task[k]);
+    const int64_t end = R(gn2_head_rows_before)(pass, k, b + 1);
+    for (int64_t r = R(gn2_head_rows_before)(pass, k, b); r < end; r++) {
         const int32_t label =
             pass->labels->task[k].index[R(gn2_head_label_row)(pass, k, r)];
         const real *logits = pass->space->head[k].logits + r * classes;
@@ -192,8 +215,12 @@ static const gn2_task_output outputs[] = {
 
 static const char *const metrics[] = {"accuracy", NULL};
 
+static const char *const options[] = {"label", "classes", "class_weights",
+                                      "sample_weight", NULL};
+
 const R(gn2_task_kind) R(gn2_kind_classification) = {
     .name = "classification",
+    .options = options,
     .classifies = 1,
     .read = read,
     .run = run,

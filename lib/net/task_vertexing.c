@@ -329,8 +329,9 @@ static void run(R(gn2_pass) *pass, int k)
 /* Any number is a vertex, negative ones are none. */
 static gn2_status check(const R(gn2_label_place) *p)
 {
-    (void)p;
-    return GN2_OK;
+    if (p->labels->task[p->task].index) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: targets are given, not vertices",
+                    p->h->task[p->task].name);
 }
 
 /* Constituents i+1 … end−1 that share the vertex of i. */
@@ -407,8 +408,11 @@ static const gn2_task_output outputs[] = {
 
 static const char *const metrics[] = {"pair_efficiency", "pair_purity", NULL};
 
+static const char *const options[] = {"label", "pair_weights", "origin_task", NULL};
+
 const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .name = "vertexing",
+    .options = options,
     .pairs = 1,
     .read = read,
     .link = link_origins,

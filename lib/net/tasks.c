@@ -7,12 +7,27 @@ const R(gn2_task_kind) *const R(gn2_task_kinds)[] = {
     &R(gn2_kind_classification),
     &R(gn2_kind_vertexing),
     &R(gn2_kind_regression),
+    &R(gn2_kind_gaussian_regression),
     NULL,
 };
 
 const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task)
 {
     return R(gn2_task_kinds)[task->kind];
+}
+
+int64_t R(gn2_label_rows)(const R(gn2_label_place) *p, int64_t b)
+{
+    const gn2_task *task = &p->h->task[p->task];
+    if (task->rows == GN2_OVER_JETS) return b;
+    return p->batch->sequence[task->sequence].offset[b];
+}
+
+int64_t R(gn2_label_row)(const R(gn2_label_place) *p, int64_t i)
+{
+    const gn2_task *task = &p->h->task[p->task];
+    if (task->rows == GN2_OVER_JETS) return i;
+    return R(gn2_rows_at)(&p->batch->sequence[task->sequence], i);
 }
 
 #ifndef GN2_REAL_DOUBLE

@@ -20,7 +20,7 @@ typedef struct gn2_task_reader {
 const char *gn2_task_key(const gn2_task_reader *r, const char *option, char key[128]);
 
 /* Most sums a kind's metrics are made of, and most metrics. */
-#define GN2_MAX_SUMS 4
+#define GN2_MAX_SUMS 6
 
 /* How a row of labels is named in messages, and where it lies. */
 typedef struct R(gn2_label_place) {
@@ -29,6 +29,11 @@ typedef struct R(gn2_label_place) {
     const gn2_batch_labels *labels;
     int task;
 } R(gn2_label_place);
+
+/* Labelled rows of the batch before jet b: jets, or valid constituents. */
+int64_t R(gn2_label_rows)(const R(gn2_label_place) *p, int64_t b);
+/* Where the label of row i, counted over the batch, lies. */
+int64_t R(gn2_label_row)(const R(gn2_label_place) *p, int64_t i);
 
 /* How an output of a task is made of its logits. */
 typedef enum gn2_task_form {
@@ -55,7 +60,7 @@ typedef struct gn2_task_output {
     const char *suffix; /* NULL ends a list */
     gn2_task_form form;
     int item;        /* tells `values` which */
-    int64_t columns; /* 0: as many as logits */
+    int64_t columns; /* 0: as many as logits, or of values as targets */
     /* Appends the field's name; NULL: score files do not have this output. */
     void (*field)(const gn2_task_column *c, gn2_text *out_name);
 } gn2_task_output;
@@ -71,6 +76,9 @@ typedef struct R(gn2_task_kind) {
     gn2_label_kind label;
     int pairs;      /* a head over pairs of constituents */
     int classifies; /* its logits are of classes */
+    /* Options it reads beside those of every task, ended by NULL; one that only other
+     * kinds list is refused. */
+    const char *const *options;
 
     /* Sets *out_columns and the kind's own fields; the message names the key. */
     gn2_status (*read)(const gn2_task_reader *r, gn2_task *task, int64_t *out_columns);
@@ -103,10 +111,12 @@ extern const R(gn2_task_kind) *const R(gn2_task_kinds)[];
 
 /* The kind of a task. */
 const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task);
+/* Refuses options that take no effect, and names that outputs have. */
+gn2_status gn2_tasks_check(const gn2_config *config, const gn2_hparams *h);
 /* Number of a kind in the table, −1 if there is none of that name. */
 int gn2_task_kind_find(const char *name);
 
 extern const R(gn2_task_kind) R(gn2_kind_classification), R(gn2_kind_vertexing),
-    R(gn2_kind_regression);
+    R(gn2_kind_regression), R(gn2_kind_gaussian_regression);
 
 #endif

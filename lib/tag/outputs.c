@@ -137,6 +137,12 @@ static int32_t rows_of(const gn2_task *task, gn2_task_form which)
     return GN2_ROWS_CONSTITUENTS;
 }
 
+static int64_t columns_of(const gn2_task *task, const gn2_task_output *o)
+{
+    if (o->columns) return o->columns;
+    return o->form == GN2_OUT_VALUES ? task->targets : gn2_task_columns(task);
+}
+
 static gn2_status add_task(gn2_tag_outputs *all, int k)
 {
     const gn2_task *task = &all->model->h.task[k];
@@ -146,7 +152,7 @@ static gn2_status add_task(gn2_tag_outputs *all, int k)
             .object = task->sequence + 1,
             .rows = rows_of(task, o->form),
             .type = forms[o->form].type,
-            .columns = o->columns ? o->columns : gn2_task_columns(task),
+            .columns = columns_of(task, o),
             .task = k,
             .item = o->item,
             .write = forms[o->form].write,
@@ -199,23 +205,6 @@ gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
             return GN2_OK;
         }
     return fail_unknown(all, name);
-}
-
-int32_t gn2_tag_first_output(const gn2_tag_outputs *all, int32_t id)
-{
-    const gn2_tag_output *mine = &all->item[id];
-    for (int32_t i = 0; i < id; i++) {
-        const gn2_tag_output *o = &all->item[i];
-        if (o->write == mine->write && o->task == mine->task && o->item == mine->item &&
-            o->object == mine->object)
-            return i;
-    }
-    return id;
-}
-
-int gn2_tag_is_score(const gn2_tag_outputs *all, int32_t id)
-{
-    return all->item[id].field && gn2_tag_first_output(all, id) == id;
 }
 
 const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id)

@@ -67,10 +67,6 @@ gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
 void gn2_tag_clear_outputs(gn2_tag_outputs *all);
 gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
                                int32_t *out_id);
-/* Number of the first output that is the same under another name, or `id`. */
-int32_t gn2_tag_first_output(const gn2_tag_outputs *all, int32_t id);
-/* Whether score files have it, under this name before others. */
-int gn2_tag_is_score(const gn2_tag_outputs *all, int32_t id);
 /* Rule of a discriminant, NULL for other outputs; and the number of the probabilities
  * that discriminants are made of, −1: there are none. */
 const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id);

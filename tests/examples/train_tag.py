@@ -93,7 +93,7 @@ def trains(folder):
         "2",
         *SMALL,
     )
-    rows = re.findall(r"^ +\d+( +\S+){9}$", done.stdout, re.M)
+    rows = re.findall(r"^ +\d+( +\d+\.\d+){8}$", done.stdout, re.M)
     assert len(rows) == 2, done.stdout
     says(done.stdout, "b-efficiency", "77 %", str(model))
     says(done.stderr, "600 jets", "epoch 2/2", "lr ", "jets/s", "vertex")

@@ -60,6 +60,14 @@ typedef struct network {
     "task.lxy.object = tracks\ntask.lxy.hidden = 6,5\n"  \
     "task.lxy.target_denominators = d\ntask.lxy.loss = " loss "\n"
 
+#define GAUSSIAN                                                       \
+    "model.tasks = mass,lxy\ntask.mass.kind = gaussian_regression\n"   \
+    "task.mass.hidden = 5\ntask.mass.targets = m,pt\n"                 \
+    "task.mass.target_mean = 0.3,-0.2\ntask.mass.target_std = 0.7,2\n" \
+    "task.lxy.kind = gaussian_regression\ntask.lxy.hidden = 6,5\n"     \
+    "task.lxy.targets = l,m\ntask.lxy.object = tracks\n"               \
+    "task.lxy.target_denominators = d,c\n"
+
 static const network networks[] = {
     {"current", SMALL FOUR, PLAIN, {3, 0, 1, 4, 2}},
     {"current with dropout", SMALL FOUR DROPOUT, DROPPING, {3, 0, 1, 4, 2}},
@@ -125,6 +133,11 @@ static const network networks[] = {
                 "model.constituents = flows,tracks\ninputs.flows = f,g\n",
      WEIGHED,
      {1, 0, 2, 0, 3, 3, 0, 1, 2, 2}},
+    {"gaussian regression", SMALL GAUSSIAN, PLAIN, {3, 0, 1, 4, 2}},
+    {"gaussian regression, weighed, with dropout",
+     SMALL DROPOUT GAUSSIAN,
+     DROPPING | WEIGHED,
+     {3, 0, 1, 4, 2}},
 };
 
 typedef struct problem {

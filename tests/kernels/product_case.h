@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "kernels/product.h"
 #include "kernels/product_backend.h"
 #include "util/alloc.h"
 

@@ -22,7 +22,7 @@ def softmax(x):
 
 
 class Reference:
-    """A model in double. Constituents are {type: rows}, or the rows of the only type."""
+    """A model in double. Constituents: {type: rows}, or the rows of the only type."""
 
     def __init__(self, model, attention_scale=None, readout=1.0):
         c = self.config = model.config
@@ -136,7 +136,7 @@ class Reference:
         found = {"": (logits[..., :count] * std + mean) * units}
         if task.kind == "gaussian_regression":
             variance = np.maximum(np.logaddexp(0, logits[..., count:]), 1e-6)
-            found["_stddev"] = np.sqrt(variance) * std * units
+            found["_stddev"] = np.sqrt(variance) * std * np.abs(units)
         return found
 
     def outputs(self, jet, rows):

@@ -349,9 +349,8 @@ def test_a_callback_may_probe_and_training_goes_on_the_same(model, trainer, data
     found = {}
 
     def look(progress):
-        found[progress.event, progress.step] = probes_of(trainer, batch)[
-            "jets_classification"
-        ]
+        logits = probes_of(trainer, batch)["jets_classification"]
+        found[progress.event, progress.step] = logits
 
     trainer.fit(*data, progress=False, callback=look)
     assert len(found) == 24 + 3

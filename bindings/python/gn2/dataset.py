@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jets from HDF5 files or arrays, batch by batch; scores to HDF5. As in
+"""Jets from HDF5 files or arrays, batch by batch. As in
 ``include/gn2/dataset.h``."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _ffi, tasks
-from ._arrays import Ragged, Rows, Table, address
+from ._arrays import Ragged, Rows, Table
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._views import JetsView, LabelsView

@@ -67,7 +67,8 @@ class ScoreWriter(Owner):
         Discriminants that are not given are computed from the probabilities.
         """
         if isinstance(scores, Scores):
-            scores = self._all(scores)
+            count = len(scores)
+            scores = self._outputs_of(scores)
         c = (_ffi.Score * max(1, len(scores)))()
         keep = [self._fill(slot, name, scores[name]) for slot, name in zip(c, scores)]
         jets = [slot.rows for slot in c if (slot.output or b"").startswith(b"jets.")]
@@ -78,13 +79,12 @@ class ScoreWriter(Owner):
             lib.gn2_score_writer_add(handle, number, c, len(scores))
         del keep
 
-    def _all(self, scores: Scores) -> dict[str, Any]:
-        """Probabilities, if the model has any, and what was asked for, each once."""
-        found = {self._tagger.describe(n).name: v for n, v in scores.outputs.items()}
-        flavour = self._tagger.model.flavour
-        if flavour is None:
-            return found
-        return {flavour.output(): scores.probabilities} | found
+    def _outputs_of(self, scores: Scores) -> dict[str, Any]:
+        """Its outputs, probabilities once."""
+        given = {self._tagger.describe(n).name: v for n, v in scores.outputs.items()}
+        if scores.has_probabilities and not given.keys() & scores._names.flavour:
+            given[self._tagger._flavour or ""] = scores.probabilities
+        return given
 
     def _fill(self, slot: Any, name: str, values: Any) -> Any:
         """Points a struct at an array, which is returned to be kept alive."""

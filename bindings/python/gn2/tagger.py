@@ -53,7 +53,7 @@ class _Output:
         self.columns, self.type = int(info.columns), int(info.type)
         self.name, self.object = info.name.decode(), info.object.decode()
         self.rows = _ROWS[info.rows]
-        self.scored = bool(info.flags & _ffi.CONSTANTS["GN2_OUTPUT_SCORE"])
+        self.is_score = bool(info.flags & _ffi.CONSTANTS["GN2_OUTPUT_SCORE"])
         self.dtype = np.int32 if self.type == _ffi.CONSTANTS["GN2_DATA_I32"] else _F32
         self.flat = self.columns == 1 and not self.name.endswith(".embedding")
 
@@ -298,7 +298,7 @@ class Tagger(Owner):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Full names of the outputs that score files have a place for."""
-        return tuple(name for name, output in self._listed.items() if output.scored)
+        return tuple(name for name, one in self._listed.items() if one.is_score)
 
     @property
     def outputs(self) -> dict[str, Output]:

@@ -4,279 +4,35 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 
-from . import _ffi, tasks
+from . import _ffi
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._progress import Bar
 from ._views import JetsView, LabelsView
 from .config import ConfigLike, as_config
 from .dataset import Dataset
-from .errors import Cancelled, NotFound, StateError
+from .errors import Cancelled, StateError
 from .model import Model
-
-WORKING_POINTS = (0.65, 0.70, 0.77, 0.85)  #: b-efficiencies of Metrics.rejection
-REJECTED = ("light", "c", "tau")  #: columns of Metrics.rejection
-
-
-def _by_column(losses: Mapping[str, float]) -> dict[str, float]:
-    return {tasks.loss_name(task): loss for task, loss in losses.items()}
-
-
-class StepStats(NamedTuple):
-    """Outcome of one optimiser step; losses are already times their weights.
-
-    ``loss_jets``, ``loss_origin`` and ``loss_vertex`` are those of GN2's own tasks, 0 if
-    the model has no such task.
-    """
-
-    step: int  #: steps done, this one included
-    jets: int  #: jets of the batch
-    tokens: int  #: constituents and registers of the batch
-    loss: float  #: total, before the update
-    losses: dict[str, float]  #: of each task, by its name
-    learning_rate: float  #: used by this update, before multipliers
-    beta1: float  #: AdamW β1 or SGD momentum used by this update
-    gradient_norm: float  #: L2, before clipping
-
-    def flat(self) -> dict[str, float]:
-        """All by name, as columns of a table: ``loss_jets``, ``loss_NAME``."""
-        out: dict[str, float] = {}
-        for name in self._fields:
-            if name == "losses":
-                out.update(_by_column(self.losses))
-            else:
-                out[name] = getattr(self, name)
-        return out
-
-    @property
-    def loss_jets(self) -> float:
-        return self.losses.get(tasks.FLAVOUR_TASK, 0.0)
-
-    @property
-    def loss_origin(self) -> float:
-        return self.losses.get(tasks.ORIGIN_TASK, 0.0)
-
-    @property
-    def loss_vertex(self) -> float:
-        return self.losses.get(tasks.VERTEX_TASK, 0.0)
-
-
-class Metrics(NamedTuple):
-    """Quality on a dataset.
-
-    ``metrics["NAME.accuracy"]`` is any figure of the library's list (``gn2_metrics`` in
-    trainer.h); those of GN2's own tasks and of b-tagging with the model's D_b have
-    attributes, NaN where the model has no such task or class.
-    """
-
-    jets: int  #: jets evaluated
-    loss: float  #: mean of the batches' totals
-    losses: dict[str, float]  #: of each task, times its weight; NaN without labels
-    figures: dict[str, float]  #: of merit: "TASK.accuracy", "D_b.rejection_77_cjets" …
-    auc_b_light: float  #: area under the ROC curve of D_b, b against light
-    auc_b_c: float  #: the same, b against c
-    cut: NDArray[np.float64]  #: (4) cuts on D_b at WORKING_POINTS
-    rejection: NDArray[np.float64]  #: (4, 3) at WORKING_POINTS: light, c, tau
-
-    def __getitem__(self, name: Any) -> Any:
-        if not isinstance(name, str):
-            return tuple(self)[name]
-        if name not in self.figures:
-            raise NotFound(f"no metric '{name}'; there are {', '.join(self.figures)}")
-        return self.figures[name]
-
-    def _own(self, task: str, figure: str) -> float:
-        return self.figures.get(f"{task}.{figure}", math.nan)
-
-    @property
-    def loss_jets(self) -> float:
-        return self.losses.get(tasks.FLAVOUR_TASK, 0.0)
-
-    @property
-    def loss_origin(self) -> float:
-        return self.losses.get(tasks.ORIGIN_TASK, 0.0)
-
-    @property
-    def loss_vertex(self) -> float:
-        return self.losses.get(tasks.VERTEX_TASK, 0.0)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of jets whose largest probability is right."""
-        return self._own(tasks.FLAVOUR_TASK, "accuracy")
-
-    @property
-    def origin_accuracy(self) -> float:
-        """Share of labelled tracks with the right origin."""
-        return self._own(tasks.ORIGIN_TASK, "accuracy")
-
-    @property
-    def pair_efficiency(self) -> float:
-        """True track pairs found by the vertexing."""
-        return self._own(tasks.VERTEX_TASK, "pair_efficiency")
-
-    @property
-    def pair_purity(self) -> float:
-        """Found track pairs that are true."""
-        return self._own(tasks.VERTEX_TASK, "pair_purity")
-
-    def flat(self, prefix: str = "val_") -> dict[str, float]:
-        """Figures by name, as columns of a table: ``val_loss``, ``val_loss_NAME``,
-        ``val_accuracy``, ``val_rejection_light_77``. A model without D_b has AUC and
-        rejections of its own discriminants at 77 % instead."""
-        out: dict[str, float] = {"jets": self.jets, "loss": self.loss}
-        out.update(_by_column(self.losses))
-        for name, value in self.figures.items():
-            task, _, figure = name.partition(".")
-            if task in self.losses:
-                out[tasks.figure_name(task, figure)] = value
-        out.update(self._b_tagging() if self.has_d_b else self._others())
-        return {prefix + name: value for name, value in out.items()}
-
-    @property
-    def has_d_b(self) -> bool:
-        """Does the model have the discriminant D_b?"""
-        return "D_b.cut_77" in self.figures
-
-    def _b_tagging(self) -> dict[str, float]:
-        out = {"auc_b_light": self.auc_b_light, "auc_b_c": self.auc_b_c}
-        for i, point in enumerate(WORKING_POINTS):
-            out[f"cut_{100 * point:.0f}"] = float(self.cut[i])
-            for k, name in enumerate(REJECTED):
-                key = f"rejection_{name}_{100 * point:.0f}"
-                out[key] = float(self.rejection[i, k])
-        return out
-
-    def _others(self) -> dict[str, float]:
-        return {
-            name.replace(".", "_"): value
-            for name, value in self.figures.items()
-            if name.startswith("D_") and (".auc_" in name or ".rejection_77_" in name)
-        }
-
-
-class Progress(NamedTuple):
-    """Where a run stands; what callbacks of :meth:`Trainer.fit` get."""
-
-    event: str  #: "step", or "epoch" after an epoch and its validation
-    epoch: int  #: current epoch, from 0
-    epochs: int  #: epochs planned
-    step: int  #: steps done in the run
-    steps: int  #: steps planned in the run
-    seconds: float  #: since fit() was called
-    stats: StepStats  #: the last step
-    validation: Metrics | None  #: at "epoch", None without validation data
-
-
-class Probe(NamedTuple):
-    """Statistics of one module or tensor on a batch; see :meth:`Trainer.probe`.
-
-    x are the outputs of a module over valid rows, or the weights of a tensor; x₀ the
-    same with the weights of the start, the model the trainer was made of.
-    """
-
-    kind: str  #: "module" or "tensor"
-    name: str  #: e.g. "layer0", "encoder.out_proj.weight"
-    count: int  # type: ignore[assignment]  #: values seen
-    mean_abs: float  #: mean abs(x)
-    rms: float  #: square root of the mean x²
-    max_abs: float  #: largest abs(x)
-    change_mean_abs: float  #: mean abs(x - x₀)
-    change_rms: float  #: square root of the mean (x - x₀)²
-    dead_share: float  #: before a ReLU: share of units ≤ 0 in every row; else NaN
-    gradient_rms: float  #: tensor: gradient of the last step, before clipping, or NaN
-    update_rms: float  #: tensor: what the last step changed, or NaN
-
-
-class History:
-    """What happened in a :meth:`Trainer.fit`."""
-
-    def __init__(self) -> None:
-        self.steps: list[StepStats] = []
-        self.validation: list[Metrics] = []
-        self.stopped = False  #: whether it ended before its last step
-
-    def __getitem__(self, name: str) -> NDArray[np.float64]:
-        """A figure of every step, e.g. ``history["loss"]``, or with ``val_`` before its
-        name of every validation."""
-        if name.startswith("val_"):
-            return np.array([m.flat()[name] for m in self.validation])
-        rows = [stats.flat() for stats in self.steps]
-        if rows and name not in rows[0]:
-            raise KeyError(f"no '{name}'; there are {', '.join(rows[0])}")
-        return np.array([row[name] for row in rows], float)
-
-    def __repr__(self) -> str:
-        last = f", last loss {self.steps[-1].loss:.4f}" if self.steps else ""
-        best = min((m.loss for m in self.validation), default=None)
-        more = f", best validation loss {best:.4f}" if best is not None else ""
-        return f"gn2.History({len(self.steps)} steps{last}{more})"
-
+from .training_stats import (
+    History,
+    Metrics,
+    Probe,
+    Progress,
+    StepStats,
+    metrics_of,
+    probe_of,
+    progress_of,
+    stats_of,
+)
 
 Callback = Callable[[Progress], Any]
-
-
-def _losses(c: Any, names: Sequence[str]) -> dict[str, float]:
-    if not c.task_losses:
-        return {}
-    values = (ctypes.c_double * c.task_count).from_address(c.task_losses)
-    return dict(zip(names, values))
-
-
-def _stats(c: _ffi.StepStats, names: Sequence[str]) -> StepStats:
-    return StepStats(
-        c.step,
-        c.jets,
-        c.tokens,
-        c.loss,
-        _losses(c, names),
-        c.learning_rate,
-        c.beta1,
-        c.gradient_norm,
-    )
-
-
-def _metrics(c: _ffi.Metrics, names: Sequence[str]) -> Metrics:
-    figures = (c.metrics[i] for i in range(c.metric_count))
-    return Metrics(
-        c.jets,
-        c.loss,
-        _losses(c, names),
-        {figure.name.decode(): figure.value for figure in figures},
-        c.auc_b_light,
-        c.auc_b_c,
-        np.array(c.cut),
-        np.array(c.rejection),
-    )
-
-
-def _probe(c: _ffi.ProbeStats) -> Probe:
-    module = c.kind == _ffi.CONSTANTS["GN2_PROBE_MODULE"]
-    numbers: Any = [getattr(c, name) for name in Probe._fields[2:]]
-    return Probe("module" if module else "tensor", c.name.decode(), *numbers)
-
-
-def _progress(c: _ffi.Progress, names: Sequence[str]) -> Progress:
-    return Progress(
-        "epoch" if c.event == _ffi.CONSTANTS["GN2_EVENT_EPOCH"] else "step",
-        c.epoch,
-        c.epochs,
-        c.step,
-        c.steps,
-        c.seconds,
-        _stats(c.stats.contents, names),
-        _metrics(c.validation.contents, names) if c.validation else None,
-    )
 
 
 class _Signals:
@@ -323,7 +79,7 @@ class _Run:
     def _tell(self, _user: Any, progress: Any) -> int:
         # no exception may leave through C: it is kept, and raised by fit()
         try:
-            return int(self._told(_progress(progress.contents, self.names)))
+            return int(self._told(progress_of(progress.contents, self.names)))
         except BaseException as problem:  # noqa: BLE001
             self.failure = problem
             return 1
@@ -417,7 +173,7 @@ class Trainer(Owner):
                 )
             finally:
                 self._view.release()
-        return _stats(c, list(self.tasks))
+        return stats_of(c, list(self.tasks))
 
     def fit(
         self,
@@ -497,7 +253,7 @@ class Trainer(Owner):
         with self._guard as handle, dataset._guard as d:
             self._outside_fit("evaluate")
             lib.gn2_trainer_evaluate(handle, d, ctypes.byref(c))
-        return _metrics(c, list(self.tasks))
+        return metrics_of(c, list(self.tasks))
 
     def probe(self, jets: Any, tracks: Any = None, *, valid: Any = None) -> list[Probe]:
         """Statistics of every module and tensor on a batch, for coordinate checks: are
@@ -528,7 +284,7 @@ class Trainer(Owner):
         found: list[Probe] = []
 
         def note(_: Any, stats: Any) -> None:
-            found.append(_probe(stats.contents))
+            found.append(probe_of(stats.contents))
 
         with self._guard as handle:
             self._view.fill(jets, tracks, valid)

@@ -46,11 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tag(args: argparse.Namespace, path: str, model: Model, config: Config) -> int:
     tagger, done = Tagger(model, config), 0
-    outputs = [
-        name
-        for name in tagger.score_names
-        if name != "jets.probabilities" and (args.tracks or name.startswith("jets."))
-    ]
+    outputs = [n for n in tagger.score_names if args.tracks or n.startswith("jets.")]
     data = Dataset(path, config)
     with data, ScoreWriter(args.out, path, model, config) as writer:
         for scores in tagger.tag_batches(data, outputs):

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/targets.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "net/head.h"
+
+#ifndef GN2_REAL_DOUBLE
+/* ---- options ---- */
+
+static gn2_status fail_input(const gn2_task_reader *r, const char *key,
+                             const char *inputs, const char *name)
+{
+    char list[400] = "";
+    for (size_t i = 0; i < gn2_config_list_count(r->config, inputs); i++) {
+        const char *known = gn2_config_list_item(r->config, inputs, i);
+        if (strlen(list) + strlen(known) + 2 >= sizeof list) continue;
+        strcat(strcat(list, " "), known);
+    }
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: '%s' is none of %s:%s", key, name, inputs,
+                    list);
+}
+
+static gn2_status read_denominators(const gn2_task_reader *r, const char *key,
+                                    gn2_task *task)
+{
+    char inputs[128], object[128];
+    gn2_task_key(r, "object", object);
+    gn2_config_key_of(inputs, "inputs.%s", gn2_config_str(r->config, object));
+    const size_t count = gn2_config_list_count(r->config, inputs);
+    for (int64_t t = 0; t < task->targets; t++) {
+        const char *name = gn2_config_list_item(r->config, key, (size_t)t);
+        size_t i = 0;
+        while (i < count && strcmp(gn2_config_list_item(r->config, inputs, i), name))
+            i++;
+        if (i == count) return fail_input(r, key, inputs, name);
+        task->target[t].denominator = (int)i;
+    }
+    return GN2_OK;
+}
+
+/* Items of a list of the scaling, which has one a target or none. */
+static gn2_status count_scaling(const gn2_task_reader *r, const char *option,
+                                char key[128], size_t *out_count)
+{
+    *out_count = gn2_config_list_count(r->config, gn2_task_key(r, option, key));
+    if (*out_count == 0 || (int64_t)*out_count == r->task->targets) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %zu for %lld targets", key, *out_count,
+                    (long long)r->task->targets);
+}
+
+static gn2_status read_scaling(const gn2_task_reader *r, gn2_task *task)
+{
+    char mean[128], std[128], key[128];
+    size_t means, stds, denominators;
+    GN2_TRY(count_scaling(r, "target_mean", mean, &means));
+    GN2_TRY(count_scaling(r, "target_std", std, &stds));
+    GN2_TRY(count_scaling(r, "target_denominators", key, &denominators));
+    if (denominators && (means || stds))
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s: %s is set too, one kind of scaling is possible", key,
+                        means ? mean : std);
+    for (size_t t = 0; t < (size_t)task->targets; t++)
+        task->target[t] = (gn2_target){
+            .mean = means ? gn2_config_f64_item(r->config, mean, t) : 0,
+            .std = stds ? gn2_config_f64_item(r->config, std, t) : 1,
+            .denominator = -1,
+        };
+    return denominators ? read_denominators(r, key, task) : GN2_OK;
+}
+
+gn2_status gn2_targets_read(const gn2_task_reader *r, gn2_task *task)
+{
+    char key[128];
+    const size_t count =
+        gn2_config_list_count(r->config, gn2_task_key(r, "targets", key));
+    if (count < 1 || count > GN2_MAX_TARGETS)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %zu, must be 1 to %d", key, count,
+                        GN2_MAX_TARGETS);
+    task->targets = (int64_t)count;
+    return read_scaling(r, task);
+}
+#endif
+
+/* ---- scaling ---- */
+
+R(gn2_target_row) R(gn2_target_row_of)(const R(gn2_pass) *pass, int k, int64_t r)
+{
+    return (R(gn2_target_row)){
+        .net = pass->net,
+        .batch = pass->batch,
+        .task = &pass->net->h->task[k],
+        .labels = pass->labels ? &pass->labels->task[k] : NULL,
+        .row = R(gn2_head_label_row)(pass, k, r),
+    };
+}
+
+/* Raw input of a row; by the defaults where the network replaces it too. */
+static double raw_input(const R(gn2_target_row) *p, int input)
+{
+    const int s = p->task->sequence;
+    const R(gn2_rows) *rows = s < 0 ? &p->batch->jet : &p->batch->sequence[s];
+    const int32_t column = rows->column ? rows->column[input] : input;
+    const real x = rows->data[p->row * rows->ld + column];
+    if (isfinite(x)) return (double)x;
+    const int64_t behind = s < 0 ? 0 : p->net->h->jet_inputs;
+    return (double)p->net->fallback[s < 0 ? 0 : s][behind + input];
+}
+
+gn2_target_unit R(gn2_target_unit_of)(const R(gn2_target_row) *p, int64_t t)
+{
+    const gn2_target *target = &p->task->target[t];
+    if (target->denominator < 0) return (gn2_target_unit){target->std, target->mean};
+    return (gn2_target_unit){raw_input(p, target->denominator), 0};
+}
+
+double R(gn2_target_value)(const R(gn2_target_row) *p, int64_t t)
+{
+    return (double)p->labels->target[p->row * p->task->targets + t];
+}
+
+int R(gn2_target_scaled)(const R(gn2_target_row) *p, int64_t t, double *out)
+{
+    const gn2_target_unit u = R(gn2_target_unit_of)(p, t);
+    *out = (R(gn2_target_value)(p, t) - u.shift) / u.size;
+    return isfinite(*out) != 0;
+}
+
+double R(gn2_target_factor)(const R(gn2_pass) *pass, int k, const R(gn2_target_row) *p)
+{
+    const double weight = p->labels->weight ? (double)p->labels->weight[p->row] : 1;
+    return weight * (double)R(gn2_head_factor)(pass, k);
+}
+
+/* ---- labels of a batch ---- */
+
+static gn2_status check_row(const R(gn2_label_place) *p, int64_t row, int64_t jet)
+{
+    const gn2_task_labels *labels = &p->labels->task[p->task];
+    const gn2_task *task = &p->h->task[p->task];
+    const float *target = labels->target + row * task->targets;
+    for (int64_t t = 0; t < task->targets; t++)
+        if (isinf(target[t]))
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "%s: target %lld of jet %lld is infinite: must be a "
+                            "number, or NaN (none)",
+                            task->name, (long long)t, (long long)jet);
+    const float weight = labels->weight ? labels->weight[row] : 1;
+    if (weight >= 0 && isfinite(weight)) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: weight %g of jet %lld: must be 0 or more",
+                    task->name, (double)weight, (long long)jet);
+}
+
+gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p)
+{
+    if (!p->labels->task[p->task].target)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: classes are given, not targets",
+                        p->h->task[p->task].name);
+    for (int64_t b = 0; b < p->batch->jets; b++) {
+        const int64_t end = R(gn2_label_rows)(p, b + 1);
+        for (int64_t i = R(gn2_label_rows)(p, b); i < end; i++)
+            GN2_TRY(check_row(p, R(gn2_label_row)(p, i), b));
+    }
+    return GN2_OK;
+}
+
+double R(gn2_targets_total)(const R(gn2_net) *net, const R(gn2_label_place) *p)
+{
+    const gn2_task *task = &p->h->task[p->task];
+    int64_t there = 0;
+    double s;
+    for (int64_t i = 0; i < R(gn2_label_rows)(p, p->batch->jets); i++) {
+        const R(gn2_target_row) row = {
+            .net = net,
+            .batch = p->batch,
+            .task = task,
+            .labels = &p->labels->task[p->task],
+            .row = R(gn2_label_row)(p, i),
+        };
+        for (int64_t t = 0; t < task->targets; t++)
+            there += R(gn2_target_scaled)(&row, t, &s);
+    }
+    return (double)there;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Targets of regressions: options, scaling and checks that all such kinds share.
+ *   s = (t − mean) / std  or  t / denominator, an input of the same row
+ * A target that is NaN, or whose denominator is 0, is not there.
+ */
+#ifndef GN2_NET_TARGETS_H
+#define GN2_NET_TARGETS_H
+
+#include "net/tasks.h"
+
+/* Options read here, for gn2_task_kind.options. */
+#define GN2_TARGET_OPTIONS \
+    "targets", "target_mean", "target_std", "target_denominators", "sample_weight"
+
+/* Reads targets and their scaling into the task. */
+gn2_status gn2_targets_read(const gn2_task_reader *r, gn2_task *task);
+
+/* A row of a task: number of a jet, or of a row of data. */
+typedef struct R(gn2_target_row) {
+    const R(gn2_net) *net;
+    const R(gn2_batch) *batch;
+    const gn2_task *task;
+    const gn2_task_labels *labels; /* NULL: none */
+    int64_t row;
+} R(gn2_target_row);
+
+/* Row r of the chunk. */
+R(gn2_target_row) R(gn2_target_row_of)(const R(gn2_pass) *pass, int k, int64_t r);
+
+/* A value in the target's own units = size · what the network gives + shift. */
+typedef struct gn2_target_unit {
+    double size, shift;
+} gn2_target_unit;
+
+gn2_target_unit R(gn2_target_unit_of)(const R(gn2_target_row) *p, int64_t t);
+/* The target in its own units. */
+double R(gn2_target_value)(const R(gn2_target_row) *p, int64_t t);
+/* The target as the network should give it; 0: it is not there. */
+int R(gn2_target_scaled)(const R(gn2_target_row) *p, int64_t t, double *out);
+/* What the losses of a row are multiplied by. */
+double R(gn2_target_factor)(const R(gn2_pass) *pass, int k, const R(gn2_target_row) *p);
+
+/* `check` and `total` of a kind: finite targets or NaN, weights of 0 or more; the
+ * number of targets that are there. */
+gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p);
+double R(gn2_targets_total)(const R(gn2_net) *net, const R(gn2_label_place) *p);
+
+#endif
