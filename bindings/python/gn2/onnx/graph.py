@@ -361,7 +361,7 @@ def _classes(g: Graph, encoded: Encoded, task: Task) -> None:
 
 
 def _regression(g: Graph, encoded: Encoded, task: Task) -> None:
-    """Values in units of the targets; gaussian: and their spread, the root of a softplus."""
+    """Values in units of the targets; gaussian: their spread too, √softplus."""
     at = _nodes(task)
     rows = _rows_of(g, encoded, task)
     logits = g.dense(rows, task.prefix, f"{at}.scores")
