@@ -136,7 +136,7 @@ class Reference:
         found = {"": (logits[..., :count] * std + mean) * units}
         if task.kind == "gaussian_regression":
             variance = np.maximum(np.logaddexp(0, logits[..., count:]), 1e-6)
-            found["_stddev"] = np.sqrt(variance) * std * units
+            found["_stddev"] = np.sqrt(variance) * std * np.abs(units)
         return found
 
     def outputs(self, jet, rows):

@@ -112,9 +112,7 @@ SPREAD = {
     **TWO_TYPES,
 }
 MODELS = {"GN2X": GN2X, "more tasks": MORE, "renamed": RENAMED, "no jets": BARE}
-MODELS |= {"regressions": GN3, "values alone": VALUES}
-if "gaussian_regression" in gn2.config.keys()["task.*.kind"].doc:
-    MODELS["spread"] = SPREAD
+MODELS |= {"regressions": GN3, "values alone": VALUES, "spread": SPREAD}
 
 
 def random_model(options, seed=5):

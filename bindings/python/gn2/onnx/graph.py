@@ -361,7 +361,7 @@ def _classes(g: Graph, encoded: Encoded, task: Task) -> None:
 
 
 def _regression(g: Graph, encoded: Encoded, task: Task) -> None:
-    """Values in units of the targets; gaussian: and their spread, the root of a softplus."""
+    """Values in units of the targets; gaussian: their spread too, √softplus."""
     at = _nodes(task)
     rows = _rows_of(g, encoded, task)
     logits = g.dense(rows, task.prefix, f"{at}.scores")
@@ -386,8 +386,10 @@ def _regression(g: Graph, encoded: Encoded, task: Task) -> None:
     g.results[task.name] = g.add("Mul", [value, unit], f"{at}.value") if unit else value
     if spread:
         wide = g.add("Mul", [spread, std], f"{at}.wide")
-        of = g.add("Mul", [wide, unit], f"{at}.stddev") if unit else wide
-        g.results[f"{task.name}_stddev"] = of
+        if unit:
+            size = g.add("Abs", [unit], f"{at}.size")
+            wide = g.add("Mul", [wide, size], f"{at}.stddev")
+        g.results[f"{task.name}_stddev"] = wide
 
 
 def _denominators(g: Graph, task: Task) -> str:

@@ -95,8 +95,17 @@ def _name(settings: Mapping[str, Any], description: Mapping[str, Any]) -> str:
 
 
 def _own(state: State, settings: dict[str, Any], name: str | None) -> Model:
-    settings["model.tasks"], state = _present(settings.get("model.tasks"), state)
+    all_tasks = settings.get("model.tasks")
+    settings["model.tasks"], state = _present(all_tasks, state)
     known = Config()
+    # options of tasks that are not there are refused, but those that all models have
+    gone = {f"task.{t}." for t in all_tasks or () if t not in settings["model.tasks"]}
+    plain = set(known.keys())
+    settings = {
+        key: value
+        for key, value in settings.items()
+        if key in plain or not key.startswith(tuple(gone))
+    }
     with known:
         try:
             known.update(settings)

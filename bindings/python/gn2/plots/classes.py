@@ -155,7 +155,7 @@ def origin_roc(sample: Tagged, *, title: str | None = None) -> Any:
 
 @style.styled
 def class_roc(sample: Tagged, task: str, *, title: str | None = None) -> Any:
-    """Each class of a task against all others, by its probability; AUC in the legend."""
+    """Each class of a task against all others; AUC in the legend."""
     return _one_against_all(_classes_of(sample, task), title)
 
 

@@ -195,7 +195,8 @@ def _of_task(task: Task) -> tuple[Picture, ...]:
             Picture(
                 f"{name}_confusion",
                 what,
-                "True class against the most probable one; rows sum to 1. First tagger.",
+                "True class against the most probable one; rows sum to 1. "
+                "First tagger.",
                 _first(lambda sample: classes.confusion(sample, name)),
             ),
         )

@@ -64,17 +64,18 @@ def response(samples: Samples, task: str, *, title: str | None = None) -> Any:
     return figure
 
 
+def _pulls(of: Found, k: int) -> Any:
+    stddev: Any = of.stddev
+    return metrics.pull(of.found[:, k], of.truth[:, k], stddev[:, k])
+
+
 @style.styled
 def pull(samples: Samples, task: str, *, title: str | None = None) -> Any:
     """(predicted − true) / predicted spread; dotted: the normal distribution."""
     found = [(s, of) for s, of in _with(samples, task) if of.stddev is not None]
     if not found:
         raise InvalidArgument(f"'{task}' predicts no spread")
-    figure, panels = _histograms(
-        found,
-        lambda of, k: metrics.pull(of.found[:, k], of.truth[:, k], of.stddev[:, k]),  # type: ignore[index]
-        title,
-    )
+    figure, panels = _histograms(found, _pulls, title)
     for axes, target in zip(panels, found[0][1].task.targets):
         low, high = axes.get_xlim()
         x = np.linspace(low, high, 200)
