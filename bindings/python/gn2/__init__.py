@@ -37,7 +37,8 @@ from .model import Model, Param
 from .score_writer import ScoreWriter
 from .scores import Scores, discriminant
 from .tagger import Tagger
-from .trainer import History, Metrics, Probe, Progress, StepStats, Trainer
+from .trainer import Trainer
+from .training_stats import History, Metrics, Probe, Progress, StepStats
 
 _log.connect()
 

@@ -12,7 +12,7 @@ import argparse
 import json
 
 from .. import Dataset, Model, Trainer
-from ..trainer import Metrics
+from ..training_stats import Metrics
 from . import common
 
 

@@ -24,7 +24,7 @@ import sys
 from typing import Any
 
 from .. import Config, Dataset, Error, Model, Trainer, __version__, features
-from ..trainer import Progress
+from ..training_stats import Progress
 from . import common, probing
 from .common import Failure, Terminated
 from .rundir import Recorder, RunDirectory

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..dataset import Batch, Dataset
-from ..trainer import Probe, Progress, Trainer
+from ..trainer import Trainer
+from ..training_stats import Probe, Progress
 from .rundir import RunDirectory, done_before, kept_rows, text
 
 COLUMNS = ("step", *Probe._fields)

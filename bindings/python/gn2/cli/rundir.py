@@ -27,7 +27,7 @@ import numpy as np
 from .. import tasks
 from ..model import Model
 from ..scores import rules_of
-from ..trainer import Metrics, Progress, StepStats
+from ..training_stats import Metrics, Progress, StepStats
 from .common import Failure
 
 FILES = (
