@@ -238,8 +238,8 @@ GN2_API void gn2_tagger_cancel(gn2_tagger *tagger);
  * The common case: probabilities and the b-tagging discriminant.
  * @param[out] probabilities (B, classes) float
  * @param[out] d_b           (B) float, or NULL
- * @return as gn2_tagger_run(); GN2_ERR_NOT_FOUND when `d_b` is asked of a model that
- *   has no class "bjets". @since 0.1
+ * @return as gn2_tagger_run(); GN2_ERR_NOT_FOUND where the model does not classify
+ *   jets, and when `d_b` is asked of one that has no class "bjets". @since 0.1
  */
 GN2_API gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
                                       float *probabilities, float *d_b);

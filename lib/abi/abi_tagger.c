@@ -155,8 +155,9 @@ gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
          .data = probabilities,
          .capacity = view.jets.count},
         {.struct_size = sizeof *outputs, .data = d_b, .capacity = view.jets.count}};
-    GN2_TRY(
-        gn2_tag_find_output(&tagger->outputs, "jets.probabilities", &outputs[0].id));
+    outputs[0].id = gn2_tag_probabilities(&tagger->outputs);
+    if (outputs[0].id < 0)
+        return gn2_fail(GN2_ERR_NOT_FOUND, "the model does not classify jets");
     if (d_b) GN2_TRY(gn2_tag_find_output(&tagger->outputs, "jets.D_b", &outputs[1].id));
     GN2_TRY_HELD(&tagger->use, gn2_tag_run(tagger, &view.jets, outputs, d_b ? 2 : 1));
     return GN2_OK;
