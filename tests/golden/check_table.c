@@ -178,18 +178,25 @@ void golden_check_mup(golden_report *report)
     golden_text_free(&runs);
 }
 
+static void check_absolute_width(golden_report *report, const char *group)
+{
+    long long width = 0;
+    char rest = 0;
+    need_true(sscanf(group, "w%lld%c", &width, &rest) == 1 && width > 0, group);
+    for (int i = 0; i < 2; i++) {
+        const golden_form form = {"mup_absolute", optimisers[i], width};
+        testmodel *model = golden_model_create(report->file, &form);
+        check_columns(report, group, model, absolute_columns, optimisers[i]);
+        testmodel_free(model);
+    }
+}
+
+/* A table a width, the group called after it. */
 void golden_check_mup_absolute(golden_report *report)
 {
-    static const struct {
-        const char *group;
-        int64_t width;
-    } widths[] = {{"w64", 64}, {"w256", 256}};
-    for (int w = 0; w < 2; w++)
-        for (int i = 0; i < 2; i++) {
-            const golden_form form = {"mup_absolute", optimisers[i], widths[w].width};
-            testmodel *model = golden_model_create(report->file, &form);
-            check_columns(report, widths[w].group, model, absolute_columns,
-                          optimisers[i]);
-            testmodel_free(model);
-        }
+    golden_text groups = golden_members(report->file, "/");
+    need_true(groups.count > 0, "groups");
+    for (int64_t i = 0; i < groups.count; i++)
+        check_absolute_width(report, groups.item[i]);
+    golden_text_free(&groups);
 }
