@@ -27,7 +27,7 @@ typedef struct gn2_object {
 } gn2_object;
 
 #define GN2_LABEL_FIELDS 16
-#define GN2_LABEL_NAME_SIZE (GN2_TASK_NAME_SIZE + 16)
+#define GN2_LABEL_NAME_SIZE (GN2_MAX_TASK_NAME + 16)
 
 /* Labels of a task, or the weights of its rows: which object has them, their fields,
  * and what they may be. */

@@ -13,7 +13,7 @@
 #define GN2_MAX_TASKS 16
 #define GN2_MAX_CLASSES 64
 #define GN2_MAX_TARGETS 16
-#define GN2_TASK_NAME_SIZE 65
+#define GN2_MAX_TASK_NAME 65
 
 /* Whose rows a task has; a head reads G, [G, z_i] or [G, z_i, z_j]. */
 typedef enum gn2_task_rows {
@@ -30,7 +30,7 @@ typedef struct gn2_target {
 
 /* A task of model.tasks, in its order: k of salt's tasks.k. */
 typedef struct gn2_task {
-    char name[GN2_TASK_NAME_SIZE];
+    char name[GN2_MAX_TASK_NAME];
     int kind; /* row of the table of kinds (net/tasks.h) */
     gn2_task_rows rows;
     int sequence; /* constituent type, −1: the jets */

@@ -49,7 +49,7 @@ static gn2_status check_option(const gn2_hparams *h, const char *name,
 static gn2_status check_slot(const gn2_config *c, size_t i, const gn2_hparams *h)
 {
     const char *key, *text;
-    char name[GN2_TASK_NAME_SIZE] = "";
+    char name[GN2_MAX_TASK_NAME] = "";
     gn2_config_slot_at(c, i, &key, &text);
     if (strncmp(key, "task.", 5) != 0 || strchr(key, '*')) return GN2_OK;
     if (i < gn2_config_table_size &&
