@@ -31,6 +31,27 @@ static gn2_status check_name(const gn2_labels_view *view, uint32_t index)
     return GN2_OK;
 }
 
+/* The members for GN2's own tasks as entries of the array. */
+static gn2_status add_short(gn2_labels_view *view)
+{
+    const struct {
+        const char *name;
+        const int32_t *data;
+    } given[] = {{"jets_classification", view->labels.flavour},
+                 {"track_origin", view->labels.origin},
+                 {"track_vertexing", view->labels.vertex}};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        if (!given[i].data) continue;
+        view->label[view->labels.label_count] =
+            (gn2_label){.struct_size = sizeof(gn2_label),
+                        .name = given[i].name,
+                        .data = given[i].data,
+                        .type = GN2_DATA_I32};
+        GN2_TRY(check_name(view, view->labels.label_count++));
+    }
+    return GN2_OK;
+}
+
 gn2_status gn2_labels_read(gn2_labels_view *view, const gn2_labels *theirs)
 {
     GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &view->labels, theirs));
@@ -49,7 +70,9 @@ gn2_status gn2_labels_read(gn2_labels_view *view, const gn2_labels *theirs)
                                 (int64_t)i));
         GN2_TRY(check_name(view, i));
     }
+    GN2_TRY(add_short(view));
     view->labels.labels = view->label;
     view->labels.label_stride = (int64_t)sizeof view->label[0];
+    view->labels.flavour = view->labels.origin = view->labels.vertex = NULL;
     return GN2_OK;
 }

@@ -17,8 +17,8 @@ gn2_status gn2_jets_read(gn2_jets_view *view, const gn2_jets *theirs);
 
 /* The same of gn2_labels; names are there and differ. */
 typedef struct gn2_labels_view {
-    gn2_labels labels; /* labels points to the array below */
-    gn2_label label[2 * GN2_MAX_TASKS];
+    gn2_labels labels;                      /* labels points to the array below */
+    gn2_label label[2 * GN2_MAX_TASKS + 3]; /* those given by name, and short */
 } gn2_labels_view;
 
 gn2_status gn2_labels_read(gn2_labels_view *view, const gn2_labels *theirs);

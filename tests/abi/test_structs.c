@@ -93,14 +93,17 @@ AT(gn2_label, type, 24);
 AT(gn2_label, columns, 28);
 AT(gn2_label, reserved, 32);
 
-SIZE(gn2_labels, 64);
+SIZE(gn2_labels, 88);
 AT(gn2_labels, struct_size, 0);
 AT(gn2_labels, flags, 4);
 AT(gn2_labels, label_count, 8);
 AT(gn2_labels, unused, 12);
 AT(gn2_labels, labels, 16);
 AT(gn2_labels, label_stride, 24);
-AT(gn2_labels, reserved, 32);
+AT(gn2_labels, flavour, 32);
+AT(gn2_labels, origin, 40);
+AT(gn2_labels, vertex, 48);
+AT(gn2_labels, reserved, 56);
 
 SIZE(gn2_task_info, 80);
 AT(gn2_task_info, struct_size, 0);

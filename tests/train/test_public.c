@@ -82,6 +82,47 @@ static void a_run_works_on_arrays(void **state)
     gn2_dataset_free(val);
 }
 
+/* Losses of the first step with these labels. */
+static void first_losses(const gn2_labels *given, double out[3])
+{
+    gn2_step_stats stats = {.struct_size = sizeof stats};
+    gn2_trainer *own = NULL;
+    gn2_model *model = NULL;
+    assert_int_equal(0, gn2_model_create(config, &model));
+    assert_int_equal(0, gn2_trainer_create(model, config, &own));
+    assert_int_equal(0, gn2_trainer_step(own, &jets, given, &stats));
+    assert_int_equal(stats.task_count, 3);
+    memcpy(out, stats.task_losses, 3 * sizeof *out);
+    gn2_trainer_free(own);
+    gn2_model_free(model);
+}
+
+static void labels_may_be_given_short(void **state)
+{
+    const gn2_labels all = {.struct_size = sizeof all,
+                            .flavour = flavour,
+                            .origin = origin,
+                            .vertex = vertex};
+    const gn2_labels mixed = {.struct_size = sizeof mixed,
+                              .label_count = 1,
+                              .labels = label,
+                              .origin = origin,
+                              .vertex = vertex};
+    gn2_labels twice = labels;
+    double long_form[3], short_form[3];
+    (void)state;
+    assert_int_equal(0, gn2_config_set_str(config, "schedule.name", "constant"));
+    first_losses(&labels, long_form);
+    first_losses(&all, short_form);
+    assert_memory_equal(long_form, short_form, sizeof long_form);
+    first_losses(&mixed, short_form);
+    assert_memory_equal(long_form, short_form, sizeof long_form);
+    twice.vertex = vertex;
+    assert_int_equal(GN2_ERR_INVALID_ARG,
+                     gn2_trainer_step(trainer, &jets, &twice, NULL));
+    assert_non_null(strstr(gn2_last_error(), "'track_vertexing' occurs twice"));
+}
+
 /* A client with a longer struct gets zeros behind what we know. */
 static void structs_may_be_longer(void **state)
 {
@@ -194,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_works_on_arrays),
+        cmocka_unit_test(labels_may_be_given_short),
         cmocka_unit_test(structs_may_be_longer),
         cmocka_unit_test(an_input_too_large_is_named),
         cmocka_unit_test(a_loss_that_is_not_finite_ends_an_evaluation),

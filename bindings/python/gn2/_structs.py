@@ -166,6 +166,9 @@ class Labels(Sized):
         ("unused", c_uint32),
         ("labels", POINTER(Label)),
         ("label_stride", c_int64),
+        ("flavour", c_void_p),
+        ("origin", c_void_p),
+        ("vertex", c_void_p),
         ("reserved", c_uint64 * 4),
     )
 
