@@ -51,11 +51,12 @@ typedef struct gn2_labels {
     const gn2_label *labels; /**< array, or NULL with label_count 0 */
     int64_t label_stride;    /**< bytes from one to the next; 0 = the struct_size of the
                                   first */
-    /** Short for int32_t entries of `labels` called "jets_classification" (B),
-     *  "track_origin" and "track_vertexing" (rows); NULL = not given, and as the
-     *  library fills the struct. Giving both is an error. */
-    const int32_t *flavour, *origin, *vertex;
-    uint64_t reserved[4]; /**< zero */
+    /** Short for an int32_t entry "jets_classification" (B); NULL = not given, and as
+     *  the library fills the struct. Giving both is an error. */
+    const int32_t *flavour;
+    const int32_t *origin; /**< the same of "track_origin" (rows) */
+    const int32_t *vertex; /**< the same of "track_vertexing" (rows) */
+    uint64_t reserved[4];  /**< zero */
 } gn2_labels;
 
 /**

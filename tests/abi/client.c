@@ -80,6 +80,7 @@ typedef struct labels {
     uint32_t struct_size, flags, label_count, unused;
     const label *labels;
     int64_t label_stride;
+    const int32_t *flavour, *origin, *vertex;
     TAIL
 } labels;
 
