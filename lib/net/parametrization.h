@@ -22,6 +22,6 @@ typedef struct gn2_parametrization {
 extern const gn2_parametrization gn2_parametrizations[];
 
 /* Role and multipliers of a tensor, for a declaration with `h` as its user. */
-void gn2_parametrization_scale(const void *h, gn2_tensor *t);
+void gn2_parametrization_scale(const void *user, gn2_tensor *t);
 
 #endif

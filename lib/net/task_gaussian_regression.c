@@ -79,17 +79,21 @@ static void run(R(gn2_pass) *pass, int k)
 
 enum { MEAN, STDDEV };
 
+/* Mean or spread of target t in its own units; x: the row's logits. */
+static double value_of(const R(gn2_target_row) *row, const real *x, int64_t t, int item)
+{
+    const gn2_target_unit u = R(gn2_target_unit_of)(row, t);
+    const double raw = (double)x[row->task->targets + t];
+    return (double)(item == MEAN ? (real)((double)x[t] * u.size + u.shift)
+                                 : (real)(sqrt(variance(raw)) * fabs(u.size)));
+}
+
 static void values(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out)
 {
     const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
     const int64_t targets = row.task->targets;
     const real *x = pass->space->head[k].logits + r * 2 * targets;
-    for (int64_t t = 0; t < targets; t++) {
-        const gn2_target_unit u = R(gn2_target_unit_of)(&row, t);
-        out[t] = item == MEAN
-                     ? (real)((double)x[t] * u.size + u.shift)
-                     : (real)(sqrt(variance((double)x[targets + t])) * fabs(u.size));
-    }
+    for (int64_t t = 0; t < targets; t++) out[t] = (real)value_of(&row, x, t, item);
 }
 
 static void stddev_field(const gn2_task_column *c, gn2_text *out_name)
@@ -111,14 +115,12 @@ enum { COUNT, ABSOLUTE, SQUARE, SIGNED, PULL, SUM_COUNT };
 static void observe_row(const R(gn2_pass) *pass, int k, int64_t r, double *sums)
 {
     const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    real mean[GN2_MAX_TARGETS], stddev[GN2_MAX_TARGETS];
+    const real *x = pass->space->head[k].logits + r * 2 * row.task->targets;
     double s;
-    values(pass, k, r, MEAN, mean);
-    values(pass, k, r, STDDEV, stddev);
     for (int64_t t = 0; t < row.task->targets; t++) {
         if (!R(gn2_target_scaled)(&row, t, &s)) continue;
-        const double e = (double)mean[t] - R(gn2_target_value)(&row, t);
-        const double pull = e / (double)stddev[t];
+        const double e = value_of(&row, x, t, MEAN) - R(gn2_target_value)(&row, t);
+        const double pull = e / value_of(&row, x, t, STDDEV);
         sums[COUNT]++;
         sums[ABSOLUTE] += fabs(e);
         sums[SQUARE] += e * e;

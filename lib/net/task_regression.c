@@ -96,15 +96,19 @@ static void run(R(gn2_pass) *pass, int k)
 
 /* ---- outputs ---- */
 
+/* Prediction of target t in its own units; x: the row's logits. */
+static double value_of(const R(gn2_target_row) *row, const real *x, int64_t t)
+{
+    const gn2_target_unit u = R(gn2_target_unit_of)(row, t);
+    return (double)(real)((double)x[t] * u.size + u.shift);
+}
+
 static void values(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out)
 {
     const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
     const real *x = pass->space->head[k].logits + r * row.task->targets;
     (void)item;
-    for (int64_t t = 0; t < row.task->targets; t++) {
-        const gn2_target_unit u = R(gn2_target_unit_of)(&row, t);
-        out[t] = (real)((double)x[t] * u.size + u.shift);
-    }
+    for (int64_t t = 0; t < row.task->targets; t++) out[t] = (real)value_of(&row, x, t);
 }
 
 static const gn2_task_output outputs[] = {
@@ -119,12 +123,11 @@ enum { COUNT, ABSOLUTE, SQUARE, SIGNED, SUM_COUNT };
 static void observe_row(const R(gn2_pass) *pass, int k, int64_t r, double *sums)
 {
     const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    real x[GN2_MAX_TARGETS];
+    const real *x = pass->space->head[k].logits + r * row.task->targets;
     double s;
-    values(pass, k, r, 0, x);
     for (int64_t t = 0; t < row.task->targets; t++) {
         if (!R(gn2_target_scaled)(&row, t, &s)) continue;
-        const double e = (double)x[t] - R(gn2_target_value)(&row, t);
+        const double e = value_of(&row, x, t) - R(gn2_target_value)(&row, t);
         sums[COUNT]++;
         sums[ABSOLUTE] += fabs(e);
         sums[SQUARE] += e * e;

@@ -15,7 +15,7 @@ typedef struct gn2_dnnl_piece {
     float *dst;
 } gn2_dnnl_piece;
 
-dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *piece);
+dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *x);
 
 /* Fills with NaN: what oneDNN failed to compute must not look like a result. */
 void gn2_dnnl_spoil(float *c, int64_t count);
