@@ -14,6 +14,9 @@
 
 #include "common/need.h"
 #include "common/testnet.h"
+#include "config/value.h"
+#include "net/parametrization.h"
+#include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -316,9 +319,24 @@ static void a_zero_read_out_needs_no_norm_behind_it(void **state)
                      GN2_OK);
 }
 
+static void the_words_of_the_keys_are_the_tables(void **state)
+{
+    const char *kinds = gn2_config_find_row("task.*.kind")->doc;
+    char words[128] = "";
+    (void)state;
+    for (const gn2_parametrization *p = gn2_parametrizations; p->name; p++) {
+        if (*words) strcat(words, "|");
+        strcat(words, p->name);
+    }
+    assert_string_equal(words, gn2_config_find_row("model.parametrization")->choices);
+    for (int i = 0; gn2_task_kinds_f32[i]; i++)
+        assert_non_null(strstr(kinds, gn2_task_kinds_f32[i]->name));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_words_of_the_keys_are_the_tables),
         cmocka_unit_test(heads_of_one_size_keep_their_scale),
         cmocka_unit_test(heads_that_grow_scale_by_their_size),
         cmocka_unit_test(the_base_has_the_standard_scale_to_the_bit),
