@@ -2,7 +2,6 @@
 /* The functions of model.h: checks, then model/ and io/ do the work. */
 #include <gn2/model.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "abi/guard.h"
@@ -11,6 +10,7 @@
 #include "net/tasks.h"
 #include "tag/discriminant.h"
 #include "util/alloc.h"
+#include "util/str.h"
 
 gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
 {
@@ -203,11 +203,9 @@ const char *gn2_model_class_name(const gn2_model *model, size_t index)
 
 static gn2_status fail_class(const gn2_model *model, const char *name)
 {
-    char list[300] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < gn2_model_class_count(model) && used < sizeof list; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, " %s",
-                                 gn2_model_class_name(model, i));
+    char list[GN2_NAME_LIST_SIZE] = "";
+    for (size_t i = 0; i < gn2_model_class_count(model); i++)
+        gn2_name_list_add(list, gn2_model_class_name(model, i));
     return gn2_fail(GN2_ERR_NOT_FOUND, "no class '%.100s'; the model has%s", name,
                     list);
 }

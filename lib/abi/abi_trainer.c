@@ -9,6 +9,7 @@
 #include "io/model_file.h"
 #include "net/labels.h"
 #include "train/trainer.h"
+#include "util/str.h"
 
 /* As GN2_TRY_HELD(), for what the callback of gn2_trainer_fit() may do too. */
 #define TRY_BETWEEN(use, expr)                                   \
@@ -178,7 +179,7 @@ gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name,
                             double *out_value)
 {
     gn2_metrics mine;
-    char list[400] = "";
+    char list[GN2_NAME_LIST_SIZE] = "";
     GN2_REQUIRE(out_value);
     *out_value = (double)NAN;
     GN2_REQUIRE(metrics);
@@ -190,8 +191,7 @@ gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name,
             *out_value = mine.metrics[i].value;
             return GN2_OK;
         }
-        if (strlen(list) + strlen(known) + 2 < sizeof list)
-            strcat(strcat(list, " "), known);
+        gn2_name_list_add(list, known);
     }
     return gn2_fail(GN2_ERR_NOT_FOUND, "no metric '%.100s'; there are%s", name, list);
 }

@@ -7,6 +7,7 @@
 #include "net/tasks.h"
 #include "optim/optimizer.h"
 #include "util/error.h"
+#include "util/str.h"
 
 static int choice(const gn2_config *c, const char *key, const char *const *words)
 {
@@ -181,14 +182,12 @@ static gn2_status read_object(const gn2_task_reader *r, int *out_sequence)
 
 static gn2_status read_kind(const gn2_task_reader *r, gn2_task *task)
 {
-    char key[128], known[160] = "";
+    char key[128], known[GN2_NAME_LIST_SIZE] = "";
     const char *name = gn2_config_str(r->config, gn2_task_key(r, "kind", key));
     task->kind = gn2_task_kind_find(name);
     if (task->kind >= 0) return GN2_OK;
-    for (int i = 0; gn2_task_kinds_f32[i]; i++) {
-        strncat(known, " ", sizeof known - strlen(known) - 1);
-        strncat(known, gn2_task_kinds_f32[i]->name, sizeof known - strlen(known) - 1);
-    }
+    for (int i = 0; gn2_task_kinds_f32[i]; i++)
+        gn2_name_list_add(known, gn2_task_kinds_f32[i]->name);
     return gn2_fail(GN2_ERR_INVALID_ARG, "%s = '%s': must be one of%s", key, name,
                     known);
 }

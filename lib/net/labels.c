@@ -5,6 +5,7 @@
 
 #include "net/tasks.h"
 #include "util/error.h"
+#include "util/str.h"
 
 gn2_status gn2_label_check(const gn2_label *label, int is_real, int64_t columns)
 {
@@ -21,13 +22,8 @@ gn2_status gn2_label_check(const gn2_label *label, int is_real, int64_t columns)
 
 gn2_status gn2_labels_fail_unknown(const gn2_hparams *h, const char *name)
 {
-    char list[400] = "";
-    for (int k = 0; k < h->task_count; k++) {
-        const size_t left = sizeof list - strlen(list) - 1;
-        if (strlen(h->task[k].name) + 1 >= left) break;
-        strncat(list, " ", left);
-        strncat(list, h->task[k].name, left - 1);
-    }
+    char list[GN2_NAME_LIST_SIZE] = "";
+    for (int k = 0; k < h->task_count; k++) gn2_name_list_add(list, h->task[k].name);
     return gn2_fail(GN2_ERR_NOT_FOUND, "labels '%.80s': the tasks are%s", name, list);
 }
 

@@ -12,12 +12,9 @@
 static gn2_status fail_input(const gn2_task_reader *r, const char *key,
                              const char *inputs, const char *name)
 {
-    char list[400] = "";
-    for (size_t i = 0; i < gn2_config_list_count(r->config, inputs); i++) {
-        const char *known = gn2_config_list_item(r->config, inputs, i);
-        if (strlen(list) + strlen(known) + 2 >= sizeof list) continue;
-        strcat(strcat(list, " "), known);
-    }
+    char list[GN2_NAME_LIST_SIZE] = "";
+    for (size_t i = 0; i < gn2_config_list_count(r->config, inputs); i++)
+        gn2_name_list_add(list, gn2_config_list_item(r->config, inputs, i));
     return gn2_fail(GN2_ERR_INVALID_ARG, "%s: '%s' is none of %s:%s", key, name, inputs,
                     list);
 }

@@ -57,12 +57,9 @@ static int64_t find_class(const source *from, const char *name)
 
 static gn2_status fail_class(const source *from, const char *key, const char *name)
 {
-    char list[400] = "";
-    for (int64_t k = 0; k < from->classes; k++) {
-        const char *known = class_name(from, k);
-        if (strlen(list) + strlen(known) + 2 < sizeof list)
-            strcat(strcat(list, " "), known);
-    }
+    char list[GN2_NAME_LIST_SIZE] = "";
+    for (int64_t k = 0; k < from->classes; k++)
+        gn2_name_list_add(list, class_name(from, k));
     return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s': no class '%.64s'; the model has%s",
                     key, name, list);
 }

@@ -7,6 +7,7 @@
 
 #include "util/alloc.h"
 #include "util/error.h"
+#include "util/str.h"
 
 /* ---- the list ---- */
 
@@ -186,12 +187,8 @@ void gn2_tag_clear_outputs(gn2_tag_outputs *all)
 
 static gn2_status fail_unknown(const gn2_tag_outputs *all, const char *name)
 {
-    char list[400] = "";
-    for (size_t i = 0; i < all->count; i++) {
-        const char *known = all->item[i].name;
-        if (strlen(list) + strlen(known) + 2 >= sizeof list) continue;
-        strcat(strcat(list, " "), known);
-    }
+    char list[GN2_NAME_LIST_SIZE] = "";
+    for (size_t i = 0; i < all->count; i++) gn2_name_list_add(list, all->item[i].name);
     return gn2_fail(GN2_ERR_NOT_FOUND, "no output '%s'; the model has%s", name, list);
 }
 

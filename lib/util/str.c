@@ -192,6 +192,14 @@ void gn2_text_format(gn2_text *text, const char *format, ...)
     va_end(again);
 }
 
+void gn2_name_list_add(char list[GN2_NAME_LIST_SIZE], const char *name)
+{
+    const size_t used = strlen(list), length = strlen(name);
+    if (used + 1 + length >= GN2_NAME_LIST_SIZE) return;
+    list[used] = ' ';
+    memcpy(list + used + 1, name, length + 1);
+}
+
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;

@@ -23,6 +23,10 @@ void gn2_text_add(gn2_text *text, const char *piece);
 void gn2_text_format(gn2_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Names for a message, a space before each; those that do not fit are left out. */
+#define GN2_NAME_LIST_SIZE 400
+void gn2_name_list_add(char list[GN2_NAME_LIST_SIZE], const char *name);
+
 /* Edits that turn a into b (Levenshtein), for near-miss suggestions. */
 size_t gn2_edit_distance(const char *a, const char *b);
 

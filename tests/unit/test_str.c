@@ -176,10 +176,27 @@ static void edit_distance_counts_edits(void **state)
     assert_int_equal(gn2_edit_distance("ab", "ba"), 2);
 }
 
+static void a_list_leaves_out_what_does_not_fit(void **state)
+{
+    char list[GN2_NAME_LIST_SIZE] = "", wide[GN2_NAME_LIST_SIZE];
+    (void)state;
+    gn2_name_list_add(list, "b");
+    memset(wide, 'x', sizeof wide - 3);
+    wide[sizeof wide - 3] = 0; /* one more than there is room for */
+    gn2_name_list_add(list, wide);
+    gn2_name_list_add(list, "c");
+    assert_string_equal(list, " b c");
+    gn2_name_list_add(list, wide + 3);
+    assert_int_equal(strlen(list), sizeof list - 1);
+    gn2_name_list_add(list, "d");
+    assert_int_equal(strlen(list), sizeof list - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_double_comes_back),
+        cmocka_unit_test(a_list_leaves_out_what_does_not_fit),
         cmocka_unit_test(numbers_are_written_short),
         cmocka_unit_test(only_numbers_are_read),
         cmocka_unit_test(integers_stop_at_their_limits),
