@@ -90,6 +90,7 @@ R(gn2_target_row) R(gn2_target_row_of)(const R(gn2_pass) *pass, int k, int64_t r
         .task = &pass->net->h->task[k],
         .labels = pass->labels ? &pass->labels->task[k] : NULL,
         .row = R(gn2_head_label_row)(pass, k, r),
+        .x = pass->space->head[k].logits + r * gn2_task_columns(&pass->net->h->task[k]),
     };
 }
 
@@ -112,6 +113,12 @@ gn2_target_unit R(gn2_target_unit_of)(const R(gn2_target_row) *p, int64_t t)
     return (gn2_target_unit){raw_input(p, target->denominator), 0};
 }
 
+real R(gn2_target_prediction)(const R(gn2_target_row) *p, int64_t t)
+{
+    const gn2_target_unit u = R(gn2_target_unit_of)(p, t);
+    return (real)((double)p->x[t] * u.size + u.shift);
+}
+
 double R(gn2_target_value)(const R(gn2_target_row) *p, int64_t t)
 {
     return (double)p->labels->target[p->row * p->task->targets + t];
@@ -128,6 +135,56 @@ double R(gn2_target_factor)(const R(gn2_pass) *pass, int k, const R(gn2_target_r
 {
     const double weight = p->labels->weight ? (double)p->labels->weight[p->row] : 1;
     return weight * (double)R(gn2_head_factor)(pass, k);
+}
+
+void R(gn2_targets_run)(R(gn2_pass) *pass, int k, R(gn2_target_loss) loss)
+{
+    R(gn2_head_fwd)(pass, k);
+    if (!pass->labels || !pass->labels->task[k].target) return;
+    real *d = R(gn2_head_d_logits)(pass, k);
+    for (int64_t r = 0; r < R(gn2_head_rows)(pass, k); r++)
+        pass->losses.value[k] += loss(pass, k, r, d);
+    if (pass->ctx.grads) R(gn2_head_bwd)(pass, k);
+}
+
+/* ---- metrics ---- */
+
+enum { COUNT, ABSOLUTE, SQUARE, SIGNED, PULL, SUM_COUNT };
+_Static_assert(SUM_COUNT <= GN2_MAX_SUMS, "no room for the sums");
+
+static void observe_row(const R(gn2_target_row) *row, R(gn2_target_spread) spread,
+                        double *sums)
+{
+    double s;
+    for (int64_t t = 0; t < row->task->targets; t++) {
+        if (!R(gn2_target_scaled)(row, t, &s)) continue;
+        const double e =
+            (double)R(gn2_target_prediction)(row, t) - R(gn2_target_value)(row, t);
+        const double pull = spread ? e / (double)spread(row, t) : 0;
+        sums[COUNT]++;
+        sums[ABSOLUTE] += fabs(e);
+        sums[SQUARE] += e * e;
+        sums[SIGNED] += e;
+        sums[PULL] += pull * pull;
+    }
+}
+
+void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b,
+                            R(gn2_target_spread) spread, double *sums)
+{
+    const int64_t end = R(gn2_head_rows_before)(pass, k, b + 1);
+    for (int64_t r = R(gn2_head_rows_before)(pass, k, b); r < end; r++) {
+        const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
+        observe_row(&row, spread, sums);
+    }
+}
+
+void R(gn2_targets_conclude)(const double *sums, double *out_values)
+{
+    out_values[0] = sums[ABSOLUTE] / sums[COUNT]; /* NaN: there was no target */
+    out_values[1] = sqrt(sums[SQUARE] / sums[COUNT]);
+    out_values[2] = sums[SIGNED] / sums[COUNT];
+    out_values[3] = sqrt(sums[PULL] / sums[COUNT]);
 }
 
 /* ---- labels of a batch ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Targets of regressions: options, scaling and checks that all such kinds share.
+ * What all kinds of regressions share: options, scaling, rows, checks, metrics. The
+ * first logits of a row, one a target, are the values a kind predicts.
  *   s = (t − mean) / std  or  t / denominator, an input of the same row
  * A target that is NaN, or whose denominator is 0, is not there.
  */
@@ -23,6 +24,7 @@ typedef struct R(gn2_target_row) {
     const gn2_task *task;
     const gn2_task_labels *labels; /* NULL: none */
     int64_t row;
+    const real *x; /* logits of the row; NULL outside a pass */
 } R(gn2_target_row);
 
 /* Row r of the chunk. */
@@ -34,12 +36,29 @@ typedef struct gn2_target_unit {
 } gn2_target_unit;
 
 gn2_target_unit R(gn2_target_unit_of)(const R(gn2_target_row) *p, int64_t t);
+/* The prediction in the target's own units, rounded as the output is. */
+real R(gn2_target_prediction)(const R(gn2_target_row) *p, int64_t t);
 /* The target in its own units. */
 double R(gn2_target_value)(const R(gn2_target_row) *p, int64_t t);
 /* The target as the network should give it; 0: it is not there. */
 int R(gn2_target_scaled)(const R(gn2_target_row) *p, int64_t t, double *out);
 /* What the losses of a row are multiplied by. */
 double R(gn2_target_factor)(const R(gn2_pass) *pass, int k, const R(gn2_target_row) *p);
+
+/* `run` of a kind: forward, the loss of each row r (d: gradient of all logits, NULL
+ * without), backward. */
+typedef double (*R(gn2_target_loss))(const R(gn2_pass) *pass, int k, int64_t r,
+                                     real *d);
+void R(gn2_targets_run)(R(gn2_pass) *pass, int k, R(gn2_target_loss) loss);
+
+/* `observe` and `conclude`, in the targets' units: metrics are the mean of |e|, the
+ * root mean square, the mean of e and, for kinds with a spread, the root mean square
+ * of e / spread. */
+#define GN2_TARGET_METRICS "mae", "rmse", "bias"
+typedef real (*R(gn2_target_spread))(const R(gn2_target_row) *p, int64_t t);
+void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b,
+                            R(gn2_target_spread) spread, double *sums);
+void R(gn2_targets_conclude)(const double *sums, double *out_values);
 
 /* `check` and `total` of a kind: finite targets or NaN, weights of 0 or more; the
  * number of targets that are there. */

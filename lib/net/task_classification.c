@@ -162,7 +162,7 @@ static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
 
 /* ---- metrics ---- */
 
-enum { LABELLED, RIGHT, SUM_COUNT };
+enum { LABELLED, RIGHT };
 
 static int64_t largest(const real *x, int64_t count)
 {
@@ -227,7 +227,6 @@ const R(gn2_task_kind) R(gn2_kind_classification) = {
     .check = check,
     .total = total,
     .outputs = outputs,
-    .sum_count = SUM_COUNT,
     .metrics = metrics,
     .observe = observe,
     .conclude = conclude,

@@ -10,7 +10,6 @@
  */
 #include <math.h>
 
-#include "net/head.h"
 #include "net/targets.h"
 
 #define LEAST_VARIANCE 1e-6 /* eps of torch.nn.GaussianNLLLoss */
@@ -48,17 +47,16 @@ static double target_loss(const real *x, real *d, int64_t targets, double s,
     return factor * 0.5 * (log(v) + e * e / v);
 }
 
-static double row_loss(R(gn2_pass) *pass, int k, int64_t r, real *d)
+static double row_loss(const R(gn2_pass) *pass, int k, int64_t r, real *d)
 {
     const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
     const int64_t targets = row.task->targets;
-    const real *x = pass->space->head[k].logits + r * 2 * targets;
     const double factor = R(gn2_target_factor)(pass, k, &row);
     double sum = 0, s;
     for (int64_t t = 0; t < targets; t++) {
         real *own = d ? d + r * 2 * targets + t : NULL;
         if (R(gn2_target_scaled)(&row, t, &s))
-            sum += target_loss(x + t, own, targets, s, factor);
+            sum += target_loss(row.x + t, own, targets, s, factor);
         else if (own)
             own[0] = own[targets] = 0;
     }
@@ -67,33 +65,25 @@ static double row_loss(R(gn2_pass) *pass, int k, int64_t r, real *d)
 
 static void run(R(gn2_pass) *pass, int k)
 {
-    const int64_t rows = R(gn2_head_rows)(pass, k);
-    R(gn2_head_fwd)(pass, k);
-    if (!pass->labels || !pass->labels->task[k].target) return;
-    real *d = R(gn2_head_d_logits)(pass, k);
-    for (int64_t r = 0; r < rows; r++) pass->losses.value[k] += row_loss(pass, k, r, d);
-    if (pass->ctx.grads) R(gn2_head_bwd)(pass, k);
+    R(gn2_targets_run)(pass, k, row_loss);
 }
 
 /* ---- outputs ---- */
 
 enum { MEAN, STDDEV };
 
-/* Mean or spread of target t in its own units; x: the row's logits. */
-static double value_of(const R(gn2_target_row) *row, const real *x, int64_t t, int item)
+static real spread(const R(gn2_target_row) *row, int64_t t)
 {
     const gn2_target_unit u = R(gn2_target_unit_of)(row, t);
-    const double raw = (double)x[row->task->targets + t];
-    return (double)(item == MEAN ? (real)((double)x[t] * u.size + u.shift)
-                                 : (real)(sqrt(variance(raw)) * fabs(u.size)));
+    const double raw = (double)row->x[row->task->targets + t];
+    return (real)(sqrt(variance(raw)) * fabs(u.size));
 }
 
 static void values(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out)
 {
     const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    const int64_t targets = row.task->targets;
-    const real *x = pass->space->head[k].logits + r * 2 * targets;
-    for (int64_t t = 0; t < targets; t++) out[t] = (real)value_of(&row, x, t, item);
+    for (int64_t t = 0; t < row.task->targets; t++)
+        out[t] = item == MEAN ? R(gn2_target_prediction)(&row, t) : spread(&row, t);
 }
 
 static void stddev_field(const gn2_task_column *c, gn2_text *out_name)
@@ -108,43 +98,14 @@ static const gn2_task_output outputs[] = {
     {0},
 };
 
-/* ---- metrics, in the targets' units ---- */
-
-enum { COUNT, ABSOLUTE, SQUARE, SIGNED, PULL, SUM_COUNT };
-
-static void observe_row(const R(gn2_pass) *pass, int k, int64_t r, double *sums)
-{
-    const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    const real *x = pass->space->head[k].logits + r * 2 * row.task->targets;
-    double s;
-    for (int64_t t = 0; t < row.task->targets; t++) {
-        if (!R(gn2_target_scaled)(&row, t, &s)) continue;
-        const double e = value_of(&row, x, t, MEAN) - R(gn2_target_value)(&row, t);
-        const double pull = e / value_of(&row, x, t, STDDEV);
-        sums[COUNT]++;
-        sums[ABSOLUTE] += fabs(e);
-        sums[SQUARE] += e * e;
-        sums[SIGNED] += e;
-        sums[PULL] += pull * pull;
-    }
-}
+/* ---- metrics ---- */
 
 static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
 {
-    const int64_t end = R(gn2_head_rows_before)(pass, k, b + 1);
-    for (int64_t r = R(gn2_head_rows_before)(pass, k, b); r < end; r++)
-        observe_row(pass, k, r, sums);
+    R(gn2_targets_observe)(pass, k, b, spread, sums);
 }
 
-static void conclude(const double *sums, double *out_values)
-{
-    out_values[0] = sums[ABSOLUTE] / sums[COUNT]; /* NaN: there was no target */
-    out_values[1] = sqrt(sums[SQUARE] / sums[COUNT]);
-    out_values[2] = sums[SIGNED] / sums[COUNT];
-    out_values[3] = sqrt(sums[PULL] / sums[COUNT]);
-}
-
-static const char *const metrics[] = {"mae", "rmse", "bias", "pull_rms", NULL};
+static const char *const metrics[] = {GN2_TARGET_METRICS, "pull_rms", NULL};
 
 static const char *const options[] = {GN2_TARGET_OPTIONS, NULL};
 
@@ -158,8 +119,7 @@ const R(gn2_task_kind) R(gn2_kind_gaussian_regression) = {
     .total = R(gn2_targets_total),
     .outputs = outputs,
     .values = values,
-    .sum_count = SUM_COUNT,
     .metrics = metrics,
     .observe = observe,
-    .conclude = conclude,
+    .conclude = R(gn2_targets_conclude),
 };

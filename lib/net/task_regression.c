@@ -9,7 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "net/head.h"
 #include "net/targets.h"
 
 /* ---- losses: torch's MSELoss, L1Loss, HuberLoss with δ = 1 ---- */
@@ -67,17 +66,16 @@ static gn2_status read(const gn2_task_reader *r, gn2_task *task, int64_t *out_co
 
 /* ---- loss ---- */
 
-static double row_loss(R(gn2_pass) *pass, int k, int64_t r, real *d)
+static double row_loss(const R(gn2_pass) *pass, int k, int64_t r, real *d)
 {
     const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
     const int64_t targets = row.task->targets;
     const error_rule *rule = &rules[row.task->option];
-    const real *x = pass->space->head[k].logits + r * targets;
     const double factor = R(gn2_target_factor)(pass, k, &row);
     double sum = 0, s;
     for (int64_t t = 0; t < targets; t++) {
         const int there = R(gn2_target_scaled)(&row, t, &s);
-        const double e = there ? (double)x[t] - s : 0;
+        const double e = there ? (double)row.x[t] - s : 0;
         sum += factor * rule->loss(e);
         if (d) d[r * targets + t] = (real)(factor * rule->slope(e));
     }
@@ -86,29 +84,17 @@ static double row_loss(R(gn2_pass) *pass, int k, int64_t r, real *d)
 
 static void run(R(gn2_pass) *pass, int k)
 {
-    const int64_t rows = R(gn2_head_rows)(pass, k);
-    R(gn2_head_fwd)(pass, k);
-    if (!pass->labels || !pass->labels->task[k].target) return;
-    real *d = R(gn2_head_d_logits)(pass, k);
-    for (int64_t r = 0; r < rows; r++) pass->losses.value[k] += row_loss(pass, k, r, d);
-    if (pass->ctx.grads) R(gn2_head_bwd)(pass, k);
+    R(gn2_targets_run)(pass, k, row_loss);
 }
 
 /* ---- outputs ---- */
 
-/* Prediction of target t in its own units; x: the row's logits. */
-static double value_of(const R(gn2_target_row) *row, const real *x, int64_t t)
-{
-    const gn2_target_unit u = R(gn2_target_unit_of)(row, t);
-    return (double)(real)((double)x[t] * u.size + u.shift);
-}
-
 static void values(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out)
 {
     const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    const real *x = pass->space->head[k].logits + r * row.task->targets;
     (void)item;
-    for (int64_t t = 0; t < row.task->targets; t++) out[t] = (real)value_of(&row, x, t);
+    for (int64_t t = 0; t < row.task->targets; t++)
+        out[t] = R(gn2_target_prediction)(&row, t);
 }
 
 static const gn2_task_output outputs[] = {
@@ -116,40 +102,14 @@ static const gn2_task_output outputs[] = {
     {0},
 };
 
-/* ---- metrics, in the targets' units ---- */
-
-enum { COUNT, ABSOLUTE, SQUARE, SIGNED, SUM_COUNT };
-
-static void observe_row(const R(gn2_pass) *pass, int k, int64_t r, double *sums)
-{
-    const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    const real *x = pass->space->head[k].logits + r * row.task->targets;
-    double s;
-    for (int64_t t = 0; t < row.task->targets; t++) {
-        if (!R(gn2_target_scaled)(&row, t, &s)) continue;
-        const double e = value_of(&row, x, t) - R(gn2_target_value)(&row, t);
-        sums[COUNT]++;
-        sums[ABSOLUTE] += fabs(e);
-        sums[SQUARE] += e * e;
-        sums[SIGNED] += e;
-    }
-}
+/* ---- metrics ---- */
 
 static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
 {
-    const int64_t end = R(gn2_head_rows_before)(pass, k, b + 1);
-    for (int64_t r = R(gn2_head_rows_before)(pass, k, b); r < end; r++)
-        observe_row(pass, k, r, sums);
+    R(gn2_targets_observe)(pass, k, b, NULL, sums);
 }
 
-static void conclude(const double *sums, double *out_values)
-{
-    out_values[0] = sums[ABSOLUTE] / sums[COUNT]; /* NaN: there was no target */
-    out_values[1] = sqrt(sums[SQUARE] / sums[COUNT]);
-    out_values[2] = sums[SIGNED] / sums[COUNT];
-}
-
-static const char *const metrics[] = {"mae", "rmse", "bias", NULL};
+static const char *const metrics[] = {GN2_TARGET_METRICS, NULL};
 
 static const char *const options[] = {GN2_TARGET_OPTIONS, "loss", NULL};
 
@@ -163,8 +123,7 @@ const R(gn2_task_kind) R(gn2_kind_regression) = {
     .total = R(gn2_targets_total),
     .outputs = outputs,
     .values = values,
-    .sum_count = SUM_COUNT,
     .metrics = metrics,
     .observe = observe,
-    .conclude = conclude,
+    .conclude = R(gn2_targets_conclude),
 };

@@ -359,7 +359,7 @@ static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
 
 /* ---- metrics: unordered pairs ---- */
 
-enum { TRUE_PAIRS, FOUND, BOTH, SUM_COUNT };
+enum { TRUE_PAIRS, FOUND, BOTH };
 
 /* Only float logits are made into vertices. */
 static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
@@ -421,7 +421,6 @@ const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .check = check,
     .total = total,
     .outputs = outputs,
-    .sum_count = SUM_COUNT,
     .metrics = metrics,
     .observe = observe,
     .conclude = conclude,

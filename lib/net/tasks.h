@@ -99,8 +99,8 @@ typedef struct R(gn2_task_kind) {
     void (*values)(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out);
 
     /* Metrics: sums of jet b of the chunk, exact or added in the order of jets; then
-     * values from the sums over all jets. Names end with NULL. */
-    int sum_count;
+     * values from the sums over all jets. Names end with NULL; at most GN2_MAX_SUMS of
+     * either. */
     const char *const *metrics;
     void (*observe)(const R(gn2_pass) *pass, int k, int64_t b, double *sums);
     void (*conclude)(const double *sums, double *out_values);
