@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/labels.h"
 #include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -113,7 +114,7 @@ static void read_weights(gn2_schema *schema, int k)
     const char *field =
         task_text(schema, &schema->h.task[k], "task.%s.sample_weight", key);
     if (!field[0]) return;
-    gn2_label_column *label = add_label(schema, k, ".sample_weight");
+    gn2_label_column *label = add_label(schema, k, GN2_WEIGHT_SUFFIX);
     label->weight = label->real = 1;
     label->columns = 1;
     label->field[0] = field;

@@ -12,8 +12,7 @@
 typedef struct array_source {
     gn2_source base;
     gn2_jets jets;
-    const gn2_label *label[GN2_MAX_LABELS]; /* of the schema; NULL: not given */
-    gn2_label labels[GN2_MAX_LABELS];       /* as the caller gave them */
+    gn2_label label[GN2_MAX_LABELS]; /* of the schema; data NULL: not given */
     gn2_sequence sequence[GN2_MAX_PARTS];
 } array_source;
 
@@ -74,7 +73,7 @@ static gn2_status copy_labels(const array_source *a, int32_t object, int64_t fro
         const gn2_label_column *label = &a->base.schema->label[k];
         const size_t size = (size_t)label->columns * sizeof(int32_t);
         if (label->object != object || !rows->label[k]) continue;
-        const char *source = (const char *)a->label[k]->data + (size_t)from * size;
+        const char *source = (const char *)a->label[k].data + (size_t)from * size;
         for (int32_t c = 0; c < label->columns; c++)
             GN2_TRY(check_label(label, source + (size_t)c * sizeof(int32_t), from));
         memcpy(gn2_rows_label_at(rows, k, to), source, size);
@@ -196,7 +195,7 @@ static gn2_status take_label(array_source *a, const gn2_label *given)
         const gn2_label_column *label = &schema->label[k];
         if (strcmp(label->name, given->name) != 0) continue;
         GN2_TRY(gn2_label_check(given, label->real, label->columns));
-        a->label[k] = given->data ? given : NULL;
+        a->label[k] = *given;
         return GN2_OK;
     }
     return gn2_labels_fail_unknown(&schema->h, given->name);
@@ -205,12 +204,9 @@ static gn2_status take_label(array_source *a, const gn2_label *given)
 static gn2_status take_labels(array_source *a, const gn2_labels *labels)
 {
     const uint32_t count = labels ? labels->label_count : 0;
-    for (uint32_t i = 0; i < count; i++) {
-        a->labels[i] = labels->labels[i];
-        GN2_TRY(take_label(a, &a->labels[i]));
-    }
+    for (uint32_t i = 0; i < count; i++) GN2_TRY(take_label(a, &labels->labels[i]));
     for (int32_t k = 0; k < a->base.shape.label_count; k++)
-        if (!a->label[k]) a->base.shape.label[k].columns = 0;
+        if (!a->label[k].data) a->base.shape.label[k].columns = 0;
     return GN2_OK;
 }
 

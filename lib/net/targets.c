@@ -191,26 +191,19 @@ void R(gn2_targets_conclude)(const double *sums, double *out_values)
 
 static gn2_status check_row(const R(gn2_label_place) *p, int64_t row, int64_t jet)
 {
-    const gn2_task_labels *labels = &p->labels->task[p->task];
     const gn2_task *task = &p->h->task[p->task];
-    const float *target = labels->target + row * task->targets;
+    const float *target = p->labels->task[p->task].target + row * task->targets;
     for (int64_t t = 0; t < task->targets; t++)
         if (isinf(target[t]))
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "%s: target %lld of jet %lld is infinite: must be a "
                             "number, or NaN (none)",
                             task->name, (long long)t, (long long)jet);
-    const float weight = labels->weight ? labels->weight[row] : 1;
-    if (weight >= 0 && isfinite(weight)) return GN2_OK;
-    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: weight %g of jet %lld: must be 0 or more",
-                    task->name, (double)weight, (long long)jet);
+    return GN2_OK;
 }
 
 gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p)
 {
-    if (!p->labels->task[p->task].target)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: classes are given, not targets",
-                        p->h->task[p->task].name);
     for (int64_t b = 0; b < p->batch->jets; b++) {
         const int64_t end = R(gn2_label_rows)(p, b + 1);
         for (int64_t i = R(gn2_label_rows)(p, b); i < end; i++)

@@ -60,8 +60,8 @@ void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b,
                             R(gn2_target_spread) spread, double *sums);
 void R(gn2_targets_conclude)(const double *sums, double *out_values);
 
-/* `check` and `total` of a kind: finite targets or NaN, weights of 0 or more; the
- * number of targets that are there. */
+/* `check` and `total` of a kind: finite targets or NaN; the number of targets that are
+ * there. */
 gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p);
 double R(gn2_targets_total)(const R(gn2_net) *net, const R(gn2_label_place) *p);
 

@@ -5,7 +5,6 @@
  *   c: class weights;  w: weight of the row, which the divisor leaves out
  * outputs: softmax of the logits
  */
-#include <float.h>
 #include <string.h>
 
 #include "config/alias.h"
@@ -98,20 +97,6 @@ static gn2_status fail_label(const R(gn2_label_place) *p, int32_t label, int64_t
                     task->name, label, (long long)jet, (long long)constituent, most);
 }
 
-/* Weights of rows: numbers of 0 or more. */
-static gn2_status check_weights(const R(gn2_label_place) *p)
-{
-    const float *weight = p->labels->task[p->task].weight;
-    for (int64_t i = 0; weight && i < R(gn2_label_rows)(p, p->batch->jets); i++) {
-        const float w = weight[R(gn2_label_row)(p, i)];
-        if (w >= 0 && w <= FLT_MAX) continue;
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "%s: weight %g of row %lld: must be 0 or more",
-                        p->h->task[p->task].name, (double)w, (long long)i);
-    }
-    return GN2_OK;
-}
-
 static gn2_status check_jets(const R(gn2_label_place) *p)
 {
     const int64_t classes = gn2_task_columns(&p->h->task[p->task]);
@@ -135,10 +120,6 @@ static gn2_status check_constituents(const R(gn2_label_place) *p, int64_t b)
 
 static gn2_status check(const R(gn2_label_place) *p)
 {
-    if (!p->labels->task[p->task].index)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: targets are given, not classes",
-                        p->h->task[p->task].name);
-    GN2_TRY(check_weights(p));
     if (p->h->task[p->task].rows == GN2_OVER_JETS) return check_jets(p);
     for (int64_t b = 0; b < p->batch->jets; b++) GN2_TRY(check_constituents(p, b));
     return GN2_OK;

@@ -7,7 +7,7 @@
 #include "net/tasks.h"
 #include "util/error.h"
 
-static int is_listed(const char *const *list, const char *word)
+int gn2_is_listed(const char *const *list, const char *word)
 {
     while (list && *list && strcmp(*list, word) != 0) list++;
     return list && *list;
@@ -17,7 +17,7 @@ static int is_listed(const char *const *list, const char *word)
 static int is_of_kinds(const char *option)
 {
     for (int i = 0; gn2_task_kinds_f32[i]; i++)
-        if (is_listed(gn2_task_kinds_f32[i]->options, option)) return 1;
+        if (gn2_is_listed(gn2_task_kinds_f32[i]->options, option)) return 1;
     return 0;
 }
 
@@ -40,7 +40,7 @@ static gn2_status check_option(const gn2_hparams *h, const char *name,
         return gn2_fail(GN2_ERR_INVALID_ARG, "task.%s.%s: model.tasks has no '%s'",
                         name, option, name);
     const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&h->task[k]);
-    if (!is_of_kinds(option) || is_listed(kind->options, option)) return GN2_OK;
+    if (!is_of_kinds(option) || gn2_is_listed(kind->options, option)) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG, "task.%s.%s: a %s has no such option", name,
                     option, kind->name);
 }
@@ -73,7 +73,7 @@ static gn2_status check_name(const char *name)
     static const char *const taken[] = {
         "embedding", "probabilities", "logits",   "attention",
         "origin",    "vertex",        "gradient", NULL};
-    if (!is_listed(taken, name) && strncmp(name, "D_", 2) != 0 &&
+    if (!gn2_is_listed(taken, name) && strncmp(name, "D_", 2) != 0 &&
         !ends_with(name, "_logits") && !ends_with(name, "_stddev"))
         return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG,

@@ -327,13 +327,6 @@ static void run(R(gn2_pass) *pass, int k)
 /* ---- labels of a batch ---- */
 
 /* Any number is a vertex, negative ones are none. */
-static gn2_status check(const R(gn2_label_place) *p)
-{
-    if (p->labels->task[p->task].index) return GN2_OK;
-    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: targets are given, not vertices",
-                    p->h->task[p->task].name);
-}
-
 /* Constituents i+1 … end−1 that share the vertex of i. */
 static int64_t partners(const R(gn2_rows) *rows, const int32_t *vertex, int64_t i,
                         int64_t end)
@@ -418,7 +411,6 @@ const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .link = link_origins,
     .carve = carve,
     .run = run,
-    .check = check,
     .total = total,
     .outputs = outputs,
     .metrics = metrics,

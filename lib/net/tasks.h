@@ -89,7 +89,8 @@ typedef struct R(gn2_task_kind) {
     /* Forward; with labels the loss; with ctx.grads backward. */
     void (*run)(R(gn2_pass) *pass, int k);
 
-    /* Are the labels in range? The message names task, jet and value. */
+    /* Are the labels in range? The message names task, jet and value. NULL: any are.
+     * That there are labels of its sort, and weights of 0 or more, is known. */
     gn2_status (*check)(const R(gn2_label_place) *p);
     /* What the loss is divided by. */
     double (*total)(const R(gn2_net) *net, const R(gn2_label_place) *p);
@@ -113,6 +114,8 @@ extern const R(gn2_task_kind) *const R(gn2_task_kinds)[];
 const R(gn2_task_kind) *R(gn2_task_kind_of)(const gn2_task *task);
 /* Refuses options that take no effect, and names that outputs have. */
 gn2_status gn2_tasks_check(const gn2_config *config, const gn2_hparams *h);
+/* Is a word in a list that NULL ends, as gn2_task_kind.options? NULL: no list. */
+int gn2_is_listed(const char *const *list, const char *word);
 /* Number of a kind in the table, −1 if there is none of that name. */
 int gn2_task_kind_find(const char *name);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Labels of a batch: are they there and in range, and what the losses are divided
- * by. What that means is for each kind of task to say. */
+/* Labels of a batch: are they there, of the right sort and in range, and what the
+ * losses are divided by. What range means is for each kind of task to say. */
+#include <math.h>
+
 #include "train/engine.h"
 
 static R(gn2_label_place) place_of(const gn2_hparams *h, const R(gn2_batch) *batch,
@@ -20,13 +22,51 @@ gn2_status R(gn2_labels_complete)(const gn2_hparams *h, const gn2_batch_labels *
     return GN2_OK;
 }
 
+static gn2_status check_sort(const R(gn2_label_place) *p, const R(gn2_task_kind) *kind)
+{
+    const gn2_task_labels *labels = &p->labels->task[p->task];
+    const char *name = p->h->task[p->task].name;
+    const int targets = kind->label == GN2_LABEL_TARGETS;
+    if (targets ? !labels->target : !labels->index)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %s are given, not %s", name,
+                        targets ? "indices" : "targets",
+                        targets ? "targets" : "indices");
+    if (!labels->weight || gn2_is_listed(kind->options, "sample_weight")) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: a %s has no weights of rows", name,
+                    kind->name);
+}
+
+/* Weights of rows: numbers of 0 or more. */
+static gn2_status check_weights(const R(gn2_label_place) *p)
+{
+    const float *weight = p->labels->task[p->task].weight;
+    for (int64_t b = 0; weight && b < p->batch->jets; b++)
+        for (int64_t i = R(gn2_label_rows)(p, b); i < R(gn2_label_rows)(p, b + 1);
+             i++) {
+            const float w = weight[R(gn2_label_row)(p, i)];
+            if (w >= 0 && isfinite(w)) continue;
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "%s: weight %g of jet %lld: must be 0 or more",
+                            p->h->task[p->task].name, (double)w, (long long)b);
+        }
+    return GN2_OK;
+}
+
+static gn2_status check_task(const R(gn2_label_place) *p)
+{
+    const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(&p->h->task[p->task]);
+    if (!gn2_task_labelled(&p->labels->task[p->task])) return GN2_OK;
+    GN2_TRY(check_sort(p, kind));
+    GN2_TRY(check_weights(p));
+    return kind->check ? kind->check(p) : GN2_OK;
+}
+
 gn2_status R(gn2_labels_check)(const gn2_hparams *h, const R(gn2_batch) *batch,
                                const gn2_batch_labels *labels)
 {
     for (int k = 0; k < h->task_count; k++) {
         const R(gn2_label_place) p = place_of(h, batch, labels, k);
-        if (gn2_task_labelled(&labels->task[k]))
-            GN2_TRY(R(gn2_task_kind_of)(&h->task[k])->check(&p));
+        GN2_TRY(check_task(&p));
     }
     return GN2_OK;
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -123,6 +124,89 @@ static void labels_may_be_given_short(void **state)
     assert_non_null(strstr(gn2_last_error(), "'track_vertexing' occurs twice"));
 }
 
+/* The first step with these labels. */
+static gn2_status step_with(const gn2_label *given, uint32_t count)
+{
+    const gn2_labels more = {
+        .struct_size = sizeof more, .label_count = count, .labels = given};
+    gn2_trainer *own = NULL;
+    gn2_model *model = NULL;
+    assert_int_equal(0, gn2_model_create(config, &model));
+    assert_int_equal(0, gn2_trainer_create(model, config, &own));
+    const gn2_status status = gn2_trainer_step(own, &jets, &more, NULL);
+    gn2_trainer_free(own);
+    gn2_model_free(model);
+    return status;
+}
+
+static void weights_of_rows_take_effect_or_are_refused(void **state)
+{
+    float weight[JETS * TRACKS];
+    gn2_label given[] = {label[0],
+                         label[1],
+                         label[2],
+                         {.struct_size = sizeof(gn2_label),
+                          .name = LABEL_JETS ".sample_weight",
+                          .data = weight,
+                          .type = GN2_DATA_F32}};
+    (void)state;
+    for (int i = 0; i < JETS * TRACKS; i++) weight[i] = 1;
+    given[3].name = LABEL_VERTEX ".sample_weight";
+    assert_int_equal(GN2_ERR_INVALID_ARG, step_with(given, 4));
+    assert_non_null(strstr(gn2_last_error(), "a vertexing has no weights of rows"));
+    weight[2 * TRACKS] = -1;
+    given[3].name = LABEL_ORIGIN ".sample_weight";
+    assert_int_equal(GN2_ERR_INVALID_ARG, step_with(given, 4));
+    assert_non_null(strstr(gn2_last_error(), "track_origin: weight -1 of jet 2"));
+    weight[5] = NAN;
+    given[3].name = LABEL_JETS ".sample_weight";
+    assert_int_equal(GN2_ERR_INVALID_ARG, step_with(given, 4));
+    assert_non_null(strstr(gn2_last_error(), "weight nan of jet 5"));
+}
+
+enum { MOST = 16 }; /* tasks a model can have */
+
+/* As many labels as a model can want, and one that it does not. */
+static void one_label_more_than_there_can_be_is_refused(void **state)
+{
+    static char name[2 * MOST][32], key[48], tasks[256] = "t0";
+    static float weight[JETS];
+    gn2_label given[2 * MOST];
+    gn2_labels full = {
+        .struct_size = sizeof full, .label_count = 2 * MOST, .labels = given};
+    gn2_config *own = NULL;
+    gn2_dataset *data = NULL;
+    (void)state;
+    assert_int_equal(0, gn2_config_create(&own));
+    assert_int_equal(0, gn2_config_set_i64(own, "data.batch_size", 6));
+    for (int i = 1; i < MOST; i++)
+        snprintf(tasks + strlen(tasks), sizeof tasks - strlen(tasks), ",t%d", i);
+    assert_int_equal(0, gn2_config_set_text(own, "model.tasks", tasks));
+    for (int i = 0; i < MOST; i++) {
+        snprintf(name[2 * i], sizeof name[0], "t%d", i);
+        snprintf(name[2 * i + 1], sizeof name[0], "t%d.sample_weight", i);
+        given[2 * i] = (gn2_label)LABEL(name[2 * i], flavour);
+        given[2 * i + 1] = (gn2_label)LABEL(name[2 * i + 1], weight);
+        given[2 * i + 1].type = GN2_DATA_F32;
+        snprintf(key, sizeof key, "task.t%d.kind", i);
+        assert_int_equal(0, gn2_config_set_text(own, key, "classification"));
+        snprintf(key, sizeof key, "task.t%d.sample_weight", i);
+        assert_int_equal(0, gn2_config_set_text(own, key, "w"));
+        snprintf(key, sizeof key, "task.t%d.label", i);
+        assert_int_equal(0, gn2_config_set_text(own, key, "class"));
+        snprintf(key, sizeof key, "task.t%d.classes", i);
+        if (i) assert_int_equal(0, gn2_config_set_text(own, key, "a,b,c,d"));
+    }
+    if (gn2_dataset_from_arrays(&jets, &full, own, &data))
+        fail_msg("%s", gn2_last_error());
+    gn2_dataset_free(data);
+    full.flavour = flavour;
+    assert_int_equal(GN2_ERR_NOT_FOUND,
+                     gn2_dataset_from_arrays(&jets, &full, own, &data));
+    assert_non_null(strstr(gn2_last_error(), "'jets_classification'"));
+    gn2_config_free(own);
+}
+
 /* A client with a longer struct gets zeros behind what we know. */
 static void structs_may_be_longer(void **state)
 {
@@ -236,6 +320,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_works_on_arrays),
         cmocka_unit_test(labels_may_be_given_short),
+        cmocka_unit_test(weights_of_rows_take_effect_or_are_refused),
+        cmocka_unit_test(one_label_more_than_there_can_be_is_refused),
         cmocka_unit_test(structs_may_be_longer),
         cmocka_unit_test(an_input_too_large_is_named),
         cmocka_unit_test(a_loss_that_is_not_finite_ends_an_evaluation),
