@@ -45,10 +45,4 @@ void R(gn2_linear_bwd_input)(const R(gn2_context) *ctx, const R(gn2_linear) *l,
 void R(gn2_linear_bwd_weight)(const R(gn2_context) *ctx, const R(gn2_linear) *l,
                               const real *d_y, const real *x, int64_t rows);
 
-/* Multiply-adds a row. */
-static inline int64_t R(gn2_linear_cost)(const R(gn2_linear) *l)
-{
-    return l->in * l->out;
-}
-
 #endif

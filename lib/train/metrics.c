@@ -53,8 +53,3 @@ double gn2_metric_rejection(const gn2_scores *background, double cut)
     const int64_t pass = background->count - below;
     return pass ? (double)background->count / (double)pass : HUGE_VAL;
 }
-
-double gn2_metric_ratio(int64_t a, int64_t b)
-{
-    return b ? (double)a / (double)b : (double)NAN;
-}

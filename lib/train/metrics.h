@@ -25,7 +25,4 @@ double gn2_metric_cut(const gn2_scores *signal, double efficiency);
  * Sorted. */
 double gn2_metric_rejection(const gn2_scores *background, double cut);
 
-/* a/b, NaN for b = 0. */
-double gn2_metric_ratio(int64_t a, int64_t b);
-
 #endif
