@@ -168,7 +168,7 @@ class Tagger(Owner):
             try:
                 self._bind(handle)
                 scores = self._scores(count)
-                if outputs or self._flavour != "jets.probabilities":
+                if outputs or self._flavour is None:
                     self._run(handle, scores, outputs, count)
                 else:
                     p = scores.probabilities
