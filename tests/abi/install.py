@@ -7,24 +7,12 @@ install.py BUILD_ROOT SOURCE_ROOT VERSION
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
+from command import run
+
 SKIP = 77
-
-
-def run(*command, env=None):
-    done = subprocess.run(
-        [str(word) for word in command],
-        env=env,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}")
-    return done.stdout
 
 
 def install_and_move(build, folder):

@@ -64,13 +64,15 @@ const char *case_file(const char *name)
     return join(folder, name);
 }
 
-void case_clean(void)
+int case_clean(void **state)
 {
     char command[160];
-    if (!folder[0]) return;
+    (void)state;
+    if (!folder[0]) return 0;
     snprintf(command, sizeof command, "rm -r '%s'", folder);
     assert_int_equal(system(command), 0);
     folder[0] = 0;
+    return 0;
 }
 
 void case_write_text(const char *path, const char *text)

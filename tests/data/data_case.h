@@ -32,9 +32,9 @@ void case_fails(gn2_status found, gn2_status wanted, const char *const *words);
 const char *case_sample(const char *name);
 const char *case_shared(const char *name);
 int case_has_shared(void);
-/* A file in a folder of this process, removed by case_clean(). */
+/* A file in a folder of this process, removed by case_clean(), a group's teardown. */
 const char *case_file(const char *name);
-void case_clean(void);
+int case_clean(void **state);
 void case_write_text(const char *path, const char *text);
 
 /* A default config with `key = value` pairs on top, ended by NULL. */

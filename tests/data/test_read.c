@@ -462,13 +462,6 @@ static void files_are_read_one_after_another(void **state)
     gn2_config_delete(config);
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    case_clean();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,5 +482,5 @@ int main(void)
         cmocka_unit_test(labels_may_be_missing),
         cmocka_unit_test(files_are_read_one_after_another),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, case_clean);
 }

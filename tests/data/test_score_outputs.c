@@ -190,13 +190,6 @@ static void a_file_without_rows_has_all_fields(void **state)
     case_jets_free(&j);
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    case_clean();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,5 +198,5 @@ int main(void)
         cmocka_unit_test(outputs_that_do_not_fit_are_refused),
         cmocka_unit_test(a_file_without_rows_has_all_fields),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, case_clean);
 }

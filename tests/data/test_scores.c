@@ -339,13 +339,6 @@ static void vertices_are_constituents_of_their_jet(void **state)
     case_jets_free(&j);
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    case_clean();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,5 +352,5 @@ int main(void)
         cmocka_unit_test(packed_rows_must_be_as_many_as_valid_slots),
         cmocka_unit_test(vertices_are_constituents_of_their_jet),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, case_clean);
 }

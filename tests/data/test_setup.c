@@ -254,13 +254,6 @@ static void other_inputs_than_opened_are_refused(void **state)
     gn2_config_delete(config);
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    case_clean();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,5 +268,5 @@ int main(void)
         cmocka_unit_test(norm_dicts_with_gaps_are_refused),
         cmocka_unit_test(other_inputs_than_opened_are_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, clean);
+    return cmocka_run_group_tests(tests, NULL, case_clean);
 }

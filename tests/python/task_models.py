@@ -2,16 +2,10 @@
 """Models with other tasks than GN2's, and jets for them. For the tests."""
 
 import numpy as np
+from conftest import SMALL
 
 import gn2
 
-SMALL = {
-    "model.embed_dim": 16,
-    "model.init_hidden": [16],
-    "model.num_layers": 2,
-    "model.num_heads": 2,
-    "model.out_dim": 16,
-}
 FLOWS = ["d0", "deta", "dphi"]
 TWO_TYPES = {
     "model.constituents": ["tracks", "flows"],
