@@ -73,6 +73,11 @@ class Rule(NamedTuple):
 _USUAL = ("b", "c", "u", "tau")
 
 
+def discriminant_options(config: Config) -> dict[str, Any]:
+    """The keys ``discriminant.*`` of a config."""
+    return {k: v for k, v in config.items() if k.startswith("discriminant.")}
+
+
 def _rules(classes: Sequence[str], options: Mapping[str, Any]) -> dict[str, Rule]:
     """Discriminants of these classes by name, from the keys ``discriminant.*``."""
     with Config(options) as config:
@@ -106,8 +111,7 @@ def _rule(config: Config, name: str, classes: int) -> Rule | None:
 
 def rules_of(model: Any) -> dict[str, Rule]:
     """Discriminants of a :class:`gn2.Model` by name."""
-    options = {k: v for k, v in model.config.items() if k.startswith("discriminant.")}
-    return _rules(model.classes, options)
+    return _rules(model.classes, discriminant_options(model.config))
 
 
 class Names:

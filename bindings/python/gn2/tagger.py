@@ -18,7 +18,7 @@ from ._views import JetsView
 from .config import Config, ConfigLike, as_config
 from .errors import InvalidArgument
 from .model import Model
-from .scores import Names, Scores
+from .scores import Names, Scores, discriminant_options
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -339,9 +339,8 @@ class Tagger(Owner):
 
 def _discriminants(own: Config, more: Config) -> dict[str, Any]:
     """Keys of the model's config, signals and fractions of the tagger's before them."""
-    found = {k: v for k, v in own.items() if k.startswith("discriminant.")}
-    for key, value in more.items():
-        if key.startswith("discriminant.") and value:
-            if key.endswith((".signal", ".fractions")):
-                found[key] = value
+    found = discriminant_options(own)
+    for key, value in discriminant_options(more).items():
+        if value and key.endswith((".signal", ".fractions")):
+            found[key] = value
     return found

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..config import Config
 from ..errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsupported
 from ..model import Model
-from ..scores import Names, Scores, short_name
+from ..scores import Names, Scores, discriminant_options, short_name
 from ..tagger import Tagger
 from ..tasks import ORIGIN_TASK, VERTEX_TASK, Task
 from . import figures as metrics
@@ -189,7 +189,7 @@ def from_arrays(
         p = np.ascontiguousarray(probabilities, np.float32)
         if p.ndim != 2 or p.shape[1] != len(classes):
             raise ShapeError(f"probabilities {p.shape}, must be (B, {len(classes)})")
-        scores = Scores(p, Names(name, tuple(classes), _fractions()))
+        scores = Scores(p, Names(name, tuple(classes), discriminant_options(Config())))
     return Tagged(
         name,
         scores,
@@ -198,10 +198,6 @@ def from_arrays(
         None if n_tracks is None else np.asarray(n_tracks, np.int64),
         tracks,
     )
-
-
-def _fractions() -> dict[str, Any]:
-    return {k: v for k, v in Config().items() if k.startswith("discriminant.")}
 
 
 # ---- from files ----
@@ -308,7 +304,7 @@ def from_scores(
         found = _found(_rows(s, "tracks", max_jets), prefix)
         return Tagged(
             name or prefix,
-            Scores(p, Names(prefix, classes, _fractions())),
+            Scores(p, Names(prefix, classes, discriminant_options(Config()))),
             _flavours(classes, labels, jets, mine),
             _pt(jets, mine),
             _n_tracks(tracks, jets, mine),
@@ -389,10 +385,6 @@ def _own_tracks(found: Mapping[str, Found]) -> Tracks | None:
     )
 
 
-def _own_fractions(model: Model) -> dict[str, Any]:
-    return {k: v for k, v in model.config.items() if k.startswith("discriminant.")}
-
-
 def _weights(model: Model) -> tuple[float, ...]:
     return model.flavour.class_weights if model.flavour else ()
 
@@ -435,7 +427,7 @@ def _joined(model: Model, parts: Sequence[Scores], count: int) -> Scores:
     if model.flavour is None:
         return Scores(None, Names(title, (), {}), count)
     p = np.concatenate([part.probabilities for part in parts])
-    return Scores(p, Names(title, model.classes, _own_fractions(model)))
+    return Scores(p, Names(title, model.classes, discriminant_options(model.config)))
 
 
 def _pt(*tables: Any) -> Any:
