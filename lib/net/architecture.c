@@ -171,8 +171,8 @@ static gn2_status read_object(const gn2_task_reader *r, int *out_sequence)
     *out_sequence = -1;
     if (strcmp(name, "jets") == 0) return GN2_OK;
     for (size_t s = 0; s < count; s++) {
-        if (strcmp(gn2_config_list_item(r->config, "model.constituents", s), name))
-            continue;
+        const char *type = gn2_config_list_item(r->config, "model.constituents", s);
+        if (strcmp(type, name) != 0) continue;
         *out_sequence = (int)s;
         return GN2_OK;
     }

@@ -29,7 +29,8 @@ static gn2_status read_denominators(const gn2_task_reader *r, const char *key,
     for (int64_t t = 0; t < task->targets; t++) {
         const char *name = gn2_config_list_item(r->config, key, (size_t)t);
         size_t i = 0;
-        while (i < count && strcmp(gn2_config_list_item(r->config, inputs, i), name))
+        while (i < count &&
+               strcmp(gn2_config_list_item(r->config, inputs, i), name) != 0)
             i++;
         if (i == count) return fail_input(r, key, inputs, name);
         task->target[t].denominator = (int)i;

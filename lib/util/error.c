@@ -22,10 +22,6 @@ static _Thread_local int own_lines;
 #undef gn2_fail
 #undef gn2_fail_memory
 
-/* what the analyzer is told instead */
-#undef gn2_fail
-#undef gn2_fail_memory
-
 gn2_status gn2_fail(gn2_status status, const char *format, ...)
 {
     /* formatted aside: an argument may be the old message itself */

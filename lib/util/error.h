@@ -34,12 +34,6 @@ void gn2_log_get(gn2_log_fn *out_fn, void **out_user);
 #define gn2_fail_memory() (gn2_fail_memory(), GN2_ERR_NO_MEMORY)
 #endif
 
-#ifdef __clang_analyzer__
-/* It looks into one file at a time, and would take it that a failure may be GN2_OK. */
-#define gn2_fail(status, ...) (gn2_fail(status, __VA_ARGS__), (status))
-#define gn2_fail_memory() (gn2_fail_memory(), GN2_ERR_NO_MEMORY)
-#endif
-
 /* Forwards a failure to the caller. */
 #define GN2_TRY(expr)                                          \
     do {                                                       \

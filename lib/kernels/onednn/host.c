@@ -7,21 +7,24 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
-static gn2_onednn_host host; /* set once, before the first product */
+#undef gn2_fail
+#undef gn2_fail_memory
 
-void gn2_onednn_host_set(const gn2_onednn_host *from)
+static gn2_onednn_host its; /* set once, before the first product */
+
+void gn2_onednn_host_set(const gn2_onednn_host *host)
 {
-    host = *from;
+    its = *host;
 }
 
 void *gn2_alloc(size_t count, size_t size)
 {
-    return host.alloc(count, size);
+    return its.alloc(count, size);
 }
 
 void gn2_free(void *block)
 {
-    host.release(block);
+    its.release(block);
 }
 
 gn2_status gn2_fail(gn2_status status, const char *format, ...)
@@ -31,10 +34,10 @@ gn2_status gn2_fail(gn2_status status, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return host.fail(status, text);
+    return its.fail(status, text);
 }
 
 gn2_status gn2_fail_memory(void)
 {
-    return host.fail(GN2_ERR_NO_MEMORY, "out of memory");
+    return its.fail(GN2_ERR_NO_MEMORY, "out of memory");
 }
