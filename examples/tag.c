@@ -216,7 +216,8 @@ static gn2_status write_scores(tag_program *t, const gn2_jets *jets)
     }
     if (!status) status = gn2_tagger_run(t->tagger, jets, output, t->score_count);
     if (!status)
-        status = gn2_score_writer_add(t->writer, jets->count, score, t->score_count);
+        status =
+            gn2_score_writer_add_outputs(t->writer, jets->count, score, t->score_count);
     for (size_t i = 0; i < t->score_count; i++) free(output[i].data);
     return status;
 }

@@ -223,8 +223,23 @@ typedef struct gn2_score {
  *   GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or too many,
  * some were written already, and the writer can only be freed. @since 0.1
  */
+GN2_API gn2_status gn2_score_writer_add_outputs(gn2_score_writer *writer, int64_t count,
+                                                const gn2_score *scores,
+                                                size_t score_count);
+
+/**
+ * The short form of gn2_score_writer_add_outputs() for GN2's own tasks, dense.
+ * @param[in] count         jets, may be 0
+ * @param[in] probabilities jets.probabilities, (count, classes)
+ * @param[in] d_b           jets.D_b, (count); NULL: computed, if the model has it
+ * @param[in] origin        tracks.origin, (count, slots, origins); NULL without
+ * @param[in] vertex        tracks.vertex, (count, slots); NULL without
+ * @return as gn2_score_writer_add_outputs(); GN2_ERR_INVALID_ARG too when all are NULL
+ * or the model has no tracks. @since 0.1
+ */
 GN2_API gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
-                                        const gn2_score *scores, size_t score_count);
+                                        const float *probabilities, const float *d_b,
+                                        const float *origin, const int32_t *vertex);
 
 /**
  * Finishes and renames the file. Without rows it has the fields of all outputs.

@@ -103,10 +103,10 @@ class ScoreWriter
         add(count, named);
     }
     /** Appends the scores of the next `count` jets by output; see
-     * gn2_score_writer_add(). */
+     * gn2_score_writer_add_outputs(). */
     void add(int64_t count, const std::vector<gn2_score> &scores)
     {
-        check(gn2_score_writer_add(c(), count, scores.data(), scores.size()));
+        check(gn2_score_writer_add_outputs(c(), count, scores.data(), scores.size()));
     }
     /** Rows of an output for add(); both pointers are borrowed. */
     static gn2_score score(const char *output, const float *data, int64_t rows) noexcept

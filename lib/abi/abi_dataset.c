@@ -112,13 +112,19 @@ gn2_status gn2_score_writer_create(const char *path, const char *input,
     return gn2_score_writer_create_impl(path, input, model, config, out_writer);
 }
 
-gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
-                                const gn2_score *scores, size_t score_count)
+static gn2_status check_count(const char *call, int64_t count)
+{
+    GN2_CHECK(count >= 0 && count < MAX_COUNT, "%s: count = %lld", call,
+              (long long)count);
+    return GN2_OK;
+}
+
+gn2_status gn2_score_writer_add_outputs(gn2_score_writer *writer, int64_t count,
+                                        const gn2_score *scores, size_t score_count)
 {
     gn2_score mine[MAX_SCORES];
     GN2_REQUIRE(writer);
-    GN2_CHECK(count >= 0 && count < MAX_COUNT, "%s: count = %lld", __func__,
-              (long long)count);
+    GN2_TRY(check_count(__func__, count));
     GN2_CHECK(scores && score_count > 0, "%s: no scores", __func__);
     GN2_CHECK(score_count <= MAX_SCORES, "%s: %zu scores, at most %d", __func__,
               score_count, MAX_SCORES);
@@ -131,6 +137,31 @@ gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
     GN2_TRY_HELD(gn2_score_writer_use(writer),
                  gn2_score_writer_add_impl(writer, count, mine, score_count));
     return GN2_OK;
+}
+
+gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
+                                const float *probabilities, const float *d_b,
+                                const float *origin, const int32_t *vertex)
+{
+    const struct {
+        const char *output;
+        const void *data;
+    } given[] = {{"jets.probabilities", probabilities},
+                 {"jets.D_b", d_b},
+                 {"tracks.origin", origin},
+                 {"tracks.vertex", vertex}};
+    gn2_score scores[sizeof given / sizeof *given];
+    size_t used = 0;
+    GN2_REQUIRE(writer);
+    GN2_TRY(check_count(__func__, count));
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (given[i].data)
+            scores[used++] = (gn2_score){
+                .struct_size = sizeof *scores,
+                .output = given[i].output,
+                .data = given[i].data,
+                .rows = gn2_score_writer_rows(writer, given[i].output, count)};
+    return gn2_score_writer_add_outputs(writer, count, scores, used);
 }
 
 gn2_status gn2_score_writer_close(gn2_score_writer *writer)

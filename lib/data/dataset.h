@@ -28,6 +28,9 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
                                         const gn2_config *config,
                                         gn2_score_writer **out_writer);
 gn2_use *gn2_score_writer_use(gn2_score_writer *writer);
+/* Rows that an output has for `count` jets, dense; `count` for a name that is none. */
+int64_t gn2_score_writer_rows(const gn2_score_writer *writer, const char *output,
+                              int64_t count);
 /* count > 0; scores of the library's own size. */
 gn2_status gn2_score_writer_add_impl(gn2_score_writer *writer, int64_t count,
                                      const gn2_score *scores, size_t score_count);

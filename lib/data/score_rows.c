@@ -21,6 +21,18 @@ static int64_t slots_of(const gn2_score_writer *w, int object)
     return w->object[object].table.info->slots;
 }
 
+int64_t gn2_score_writer_rows(const gn2_score_writer *w, const char *output,
+                              int64_t count)
+{
+    for (size_t i = 0; i < w->outputs.count; i++) {
+        const gn2_tag_output *o = &w->outputs.item[i];
+        const gn2_score_table *table = &w->object[o->object].table;
+        if (strcmp(o->name, output) == 0 && table->info)
+            return count * table->info->slots;
+    }
+    return count;
+}
+
 static gn2_status fail_rows(const gn2_tag_output *o, const gn2_score *score,
                             int64_t count, int64_t most)
 {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches from arrays and files; score files."""
 
+import ctypes
+
 import numpy as np
 import pytest
 from conftest import SMALL, Sample
@@ -182,3 +184,32 @@ def test_score_files(shared, tmp_path):
         with gn2.ScoreWriter(tmp_path / "no.h5", path, model):
             raise RuntimeError("mine")
     assert [p.name for p in tmp_path.iterdir()] == ["scores.h5"]
+
+
+def jets_of(path):
+    with pytest.importorskip("h5py").File(path, locking=False) as file:
+        return file["jets"][()]
+
+
+def test_probabilities_alone_are_scores(shared, tmp_path):
+    """A plain array in Python, the short form of C: the same file as by outputs."""
+    with_hdf5()
+    path = shared / "data" / "jets_val.h5"
+    dataset = gn2.Dataset(path, {**FILE, "data.max_jets": 100})
+    model = gn2.Model(dataset.setup(SMALL))
+    scores = next(gn2.Tagger(model).tag_batches(dataset))
+    p = scores.probabilities
+    for name, given in (("named", {"jets.probabilities": p}), ("array", p)):
+        with gn2.ScoreWriter(tmp_path / name, path, model) as writer:
+            writer.add(given)
+    writer = gn2.ScoreWriter(tmp_path / "short", path, model)
+    short = ctypes.CDLL(gn2.library_path).gn2_score_writer_add
+    short.argtypes = [ctypes.c_void_p, ctypes.c_int64] + [ctypes.c_void_p] * 4
+    with writer._guard as handle:
+        assert short(handle, len(p), p.ctypes.data, None, None, None) == 0
+        assert short(handle, len(p), None, None, None, None) != 0
+        assert short(handle, -1, p.ctypes.data, None, None, None) != 0
+    writer.finish()
+    assert (jets_of(tmp_path / "array") == jets_of(tmp_path / "named")).all()
+    assert (jets_of(tmp_path / "short") == jets_of(tmp_path / "named")).all()
+    assert (jets_of(tmp_path / "named")["GN2_pb"][:100] == p[:, 0]).all()

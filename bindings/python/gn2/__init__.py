@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
+
 from . import _log, errors
 from ._arrays import Ragged
 from ._ffi import PATH as library_path
@@ -52,6 +55,20 @@ def features() -> dict[str, str]:
 
 
 load = Model.load
+
+_SHORT_NAMES = {
+    "onnx_export": "onnx.exporter",
+    "onnx_import": "onnx.importer",
+    "salt_import": "salt.importer",
+}
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Modules under their short names, loaded when they are asked for."""
+    if name not in _SHORT_NAMES:
+        raise AttributeError(f"module 'gn2' has no attribute '{name}'")
+    return import_module(f".{_SHORT_NAMES[name]}", __name__)
+
 
 __all__ = [
     "AbiError",

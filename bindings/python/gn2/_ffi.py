@@ -177,7 +177,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
         (c_char_p, c_char_p, Model, Config, POINTER(ScoreWriter)),
     ),
     (
-        "gn2_score_writer_add",
+        "gn2_score_writer_add_outputs",
         STATUS,
         (ScoreWriter, c_int64, POINTER(Score), c_size_t),
     ),

@@ -54,14 +54,17 @@ class ScoreWriter(Owner):
         super().__init__(handle, lib.gn2_score_writer_free)
         self._tagger = Tagger(model, options, threads=1)  # knows the outputs' shapes
 
-    def add(self, scores: Scores | Mapping[str, Any], count: int | None = None) -> None:
+    def add(
+        self, scores: Scores | Mapping[str, Any] | Any, count: int | None = None
+    ) -> None:
         """Appends the scores of the next jets, in file order.
 
         Args:
             scores: what a tagger found, or arrays by name of the output, as
                 :meth:`Tagger.tag` takes names: (B, …) of jets; of constituents
                 (B, slots, …), or (N, …) of the valid ones alone. The same outputs in
-                every call.
+                every call. One array alone, (B, classes), is the probabilities of the
+                jets.
             count: number of jets B, where no output of jets tells it.
 
         Discriminants that are not given are computed from the probabilities.
@@ -69,6 +72,8 @@ class ScoreWriter(Owner):
         if isinstance(scores, Scores):
             count = len(scores)
             scores = self._outputs_of(scores)
+        elif not isinstance(scores, Mapping):
+            scores = {self._tagger._flavour or "jets.probabilities": scores}
         c = (_ffi.Score * max(1, len(scores)))()
         keep = [self._fill(slot, name, scores[name]) for slot, name in zip(c, scores)]
         jets = [slot.rows for slot in c if (slot.output or b"").startswith(b"jets.")]
@@ -76,7 +81,7 @@ class ScoreWriter(Owner):
             raise InvalidArgument("no output of the jets: count is wanted")
         with self._guard as handle:
             number = jets[0] if count is None else count
-            lib.gn2_score_writer_add(handle, number, c, len(scores))
+            lib.gn2_score_writer_add_outputs(handle, number, c, len(scores))
         del keep
 
     def _outputs_of(self, scores: Scores) -> dict[str, Any]:
