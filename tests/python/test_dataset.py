@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches from arrays and files; score files."""
 
-import ctypes
+from functools import partial
 
 import numpy as np
 import pytest
 from conftest import SMALL, Sample
 
 import gn2
+from gn2 import _ffi
 
 
 def arrays(model, jets=50, seed=3):
@@ -203,12 +204,13 @@ def test_probabilities_alone_are_scores(shared, tmp_path):
         with gn2.ScoreWriter(tmp_path / name, path, model) as writer:
             writer.add(given)
     writer = gn2.ScoreWriter(tmp_path / "short", path, model)
-    short = ctypes.CDLL(gn2.library_path).gn2_score_writer_add
-    short.argtypes = [ctypes.c_void_p, ctypes.c_int64] + [ctypes.c_void_p] * 4
     with writer._guard as handle:
-        assert short(handle, len(p), p.ctypes.data, None, None, None) == 0
-        assert short(handle, len(p), None, None, None, None) != 0
-        assert short(handle, -1, p.ctypes.data, None, None, None) != 0
+        short = partial(_ffi.lib.gn2_score_writer_add, handle)
+        short(len(p), p.ctypes.data, None, None, None)
+        with pytest.raises(gn2.InvalidArgument, match="no scores"):
+            short(len(p), None, None, None, None)
+        with pytest.raises(gn2.InvalidArgument, match="count = -1"):
+            short(-1, p.ctypes.data, None, None, None)
     writer.finish()
     assert (jets_of(tmp_path / "array") == jets_of(tmp_path / "named")).all()
     assert (jets_of(tmp_path / "short") == jets_of(tmp_path / "named")).all()

@@ -181,6 +181,11 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
         STATUS,
         (ScoreWriter, c_int64, POINTER(Score), c_size_t),
     ),
+    (
+        "gn2_score_writer_add",
+        STATUS,
+        (ScoreWriter, c_int64, c_void_p, c_void_p, c_void_p, c_void_p),
+    ),
     ("gn2_score_writer_close", STATUS, (ScoreWriter,)),
     ("gn2_score_writer_free", None, (ScoreWriter,)),
     # trainer.h
