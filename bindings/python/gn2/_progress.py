@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -59,3 +61,19 @@ class Bar:
         if self._bar is not None:
             self._bar.refresh()
             self._bar.close()
+
+
+@contextmanager
+def counter(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback of (done, total): tqdm's bar on a terminal, nothing in a log file."""
+    tqdm = _tqdm() if sys.stderr.isatty() else None
+    if tqdm is None:
+        yield lambda _done, _total: None
+        return
+    with tqdm(unit=unit, dynamic_ncols=True, leave=False) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield tell

@@ -25,6 +25,7 @@ COMMANDS = (
     ("fit", "train a tagger on HDF5 files", "gn2.cli.fit"),
     ("tag", "write the scores of a tagger to an HDF5 file", "gn2.cli.tag"),
     ("evaluate", "losses, AUC and rejections of models", "gn2.cli.evaluate"),
+    ("importance", "what a model loses without an input", "gn2.cli.importance"),
     ("plot", "pictures and report.html of a run", "gn2.cli.plot"),
     ("inspect", "what is in a model, checkpoint or HDF5 file", "gn2.cli.inspect"),
     (

@@ -66,6 +66,20 @@ def output(path: str, force: bool) -> str:
     return path
 
 
+def natural(word: str) -> int:
+    """Type of an argument: a whole number from 0."""
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{word}' is not a whole number from 0")
+    return int(word)
+
+
+def positive(word: str) -> int:
+    """Type of an argument: a whole number from 1."""
+    if not natural(word):
+        raise argparse.ArgumentTypeError("0 is too small: at least 1")
+    return int(word)
+
+
 def force(parser: argparse.ArgumentParser) -> None:
     """Adds --force."""
     parser.add_argument("-f", "--force", action="store_true", help="overwrite")

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much worse a model gets when one input means nothing: its values are dealt anew
+among all jets, or all constituents, all else stays (permutation importance). Of two
+inputs that say the same, both look unimportant. Needs jets with labels.
+
+    gn2 importance run/best.gn2 -d jets_test.h5
+    gn2 importance run/best.gn2 -d jets_test.h5 -o importance   # .csv and .png
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import sys
+from typing import Any
+
+from .. import Dataset, Model
+from .._progress import counter
+from ..metrics.importance import Importances, importance
+from . import common
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    common.options(parser)
+    parser.add_argument("model", help="a .gn2 file")
+    parser.add_argument(
+        "-d",
+        "--data",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="HDF5 file with labelled jets; several times for several",
+    )
+    parser.add_argument(
+        "-n",
+        "--jets",
+        type=common.natural,
+        default=10_000,
+        metavar="N",
+        help="look at the first N (10000), to whole batches; 0: all",
+    )
+    parser.add_argument(
+        "-r",
+        "--repeats",
+        type=common.positive,
+        default=3,
+        metavar="N",
+        help="deals an input (3); their spread is the error",
+    )
+    parser.add_argument(
+        "--seed", type=common.natural, default=1, help="of the deals (1)"
+    )
+    parser.add_argument(
+        "-o", "--out", metavar="NAME", help="write NAME.csv and NAME.png"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object an input")
+    common.threads(parser)
+    common.force(parser)
+
+
+def _rows(found: Importances) -> list[dict[str, Any]]:
+    rows = []
+    for one in found.inputs:
+        row: dict[str, Any] = {"object": one.object, "input": one.input}
+        for name in found.nominal:
+            change = one.change(found.nominal, name)
+            row[name], row[f"{name}_error"] = change
+        rows.append(row)
+    return rows
+
+
+def _json(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _print(found: Importances) -> None:
+    shown = [
+        name
+        for name in found.nominal
+        if name.startswith("loss") or (name[:3] == "rej" and name.endswith("_77"))
+    ]
+    width = {name: max(len(name), 18) + 2 for name in shown}
+    names = [f"{one.object}.{one.input}" for one in found.inputs]
+    first = max(map(len, [*names, "as it is"])) + 2
+    print(f"{'change of':{first}}" + "".join(f"{n:>{width[n]}}" for n in shown))
+    words = "".join(f"{found.nominal[n]:>{width[n]}.5g}" for n in shown)
+    print(f"{'as it is':{first}}{words}")
+    for name, one in zip(names, found.inputs):
+        changes = (one.change(found.nominal, figure) for figure in shown)
+        cells = (
+            f"{c.value:+.3g}" + (f" +- {c.error:.1g}" if found.repeats > 1 else "")
+            for c in changes
+        )
+        line = "".join(f"{cell:>{width[n]}}" for cell, n in zip(cells, shown))
+        print(f"{name:{first}}{line}")
+
+
+def _write(found: Importances, args: argparse.Namespace, names: list[str]) -> None:
+    table, picture = names
+    rows = _rows(found)
+    temporary = f"{table}.tmp{os.getpid()}"
+    try:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, table)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+    plots = common.need("gn2.plots.importance", "matplotlib", "--out")
+    style = common.need("gn2.plots.style", "matplotlib", "--out")
+    style.save(plots.importance(found, name=os.path.basename(args.model)), picture)
+
+
+def run(args: argparse.Namespace) -> int:
+    names = [f"{args.out}.csv", f"{args.out}.png"] if args.out else []
+    for name in names:
+        common.output(name, args.force)
+    if names:
+        common.need("matplotlib", "matplotlib", "--out")
+    model = Model.load(args.model)
+    config = model.config
+    config["data.sampling"] = "sequential"
+    common.apply(config, args.settings)
+    with Dataset(args.data, config) as data, counter("input") as progress:
+        found = importance(
+            model,
+            data,
+            jets=args.jets,
+            repeats=args.repeats,
+            seed=args.seed,
+            threads=args.threads,
+            progress=progress,
+        )
+    if args.json:
+        for row in _rows(found):
+            print(json.dumps({name: _json(value) for name, value in row.items()}))
+    else:
+        _print(found)
+    if names:
+        _write(found, args, names)
+        print(f"wrote {' and '.join(names)}", file=sys.stderr)
+    return 0
