@@ -16,7 +16,7 @@ INPUTS = ("pt_btagJes", "eta_btagJes")
 
 
 def sample(jets=400, seed=5, constant=False):
-    """The flavour is the sign of eta; pT is noise, and so is d0, unless it is constant."""
+    """The flavour is the sign of eta; pT is noise, d0 too, or it is constant."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(jets, 2)).astype("f4")
     tracks = rng.normal(size=(3 * jets, 1)).astype("f4")
