@@ -190,11 +190,20 @@ GN2_API gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index
  * | tracks.attention (pooling weight) | N | 1 | float |
  * | tracks.vertex (smallest member's slot index within the jet) | N | 1 | int32_t |
  * | pairs.logits | E | 1 | float |
+ * | jets.D_b_gradient, tracks.D_b_gradient, … (∂D/∂input) | B, N | inputs | float |
  * | jets.NAME, tracks.NAME of a regression | B, N | targets | float |
  * | jets.NAME_stddev, tracks.NAME_stddev | B, N | targets | float |
  *
  * There is a jets.D_b, D_c, D_tau where the model has the classes bjets, cjets,
  * taujets, and one for every key discriminant.D_….signal of the model or tagger.
+ *
+ * Each discriminant has gradients by the inputs of the jets and of every constituent
+ * type, in the model's order and the inputs' units (1/MeV, …); jets.gradient and
+ * tracks.gradient are those of the first. A jet's input enters with each of its
+ * constituents, its gradient is their sum. That of a value that was replaced because it
+ * is not finite is 0. They cost a pass in float32 forth and back for each discriminant
+ * asked for, and the first call that asks makes a second packed network; both are not
+ * in gn2_tagger_workspace_size().
  *
  * A regression called NAME gives its predictions in the units of the targets, a
  * `gaussian_regression` the means and, as NAME_stddev, the standard deviations.

@@ -288,15 +288,43 @@ const gn2_discriminant_rule *gn2_discriminant_find(const gn2_discriminants *all,
     return NULL;
 }
 
-float gn2_discriminant_value(const float *p, int64_t classes, int64_t signal,
-                             const double *fraction, int32_t form)
+/* Σ f_k p_k over the classes that are not the signal. */
+static double weighted_others(const float *p, int64_t classes, int64_t signal,
+                              const double *fraction)
 {
     double others = 0;
     for (int64_t k = 0; k < classes; k++)
         if (k != signal) others += fraction[k] * (double)p[k];
+    return others;
+}
+
+float gn2_discriminant_value(const float *p, int64_t classes, int64_t signal,
+                             const double *fraction, int32_t form)
+{
+    const double others = weighted_others(p, classes, signal, fraction);
     if (isnan(others) || isnan(p[signal])) return NAN; /* fmax() would hide it */
     const double top = fmax((double)p[signal], (double)FLT_MIN);
     const double bottom = fmax(others, (double)FLT_MIN);
     const double ratio = top / bottom;
     return (float)(form == GN2_FORM_LOG ? log(ratio) : fmin(ratio, (double)FLT_MAX));
+}
+
+/* d log p_s/dz_j = δ_sj − p_j, d log Σ f p/dz_j = f_j p_j/Σ f p − p_j; 0 where the
+ * value counts as FLT_MIN. */
+void gn2_discriminant_gradient(const float *p, int64_t classes,
+                               const gn2_discriminant_rule *rule, float *out)
+{
+    const double others = weighted_others(p, classes, rule->signal, rule->fraction);
+    const int top = p[rule->signal] > FLT_MIN, bottom = others > (double)FLT_MIN;
+    double factor = 1;
+    if (rule->form != GN2_FORM_LOG)
+        factor = (double)gn2_discriminant_value(p, classes, rule->signal,
+                                                rule->fraction, rule->form);
+    for (int64_t j = 0; j < classes; j++) {
+        const double own = j == rule->signal, pj = (double)p[j];
+        const double weight = j == rule->signal ? 0 : rule->fraction[j];
+        const double up = top ? own - pj : 0;
+        const double down = bottom ? weight * pj / others - pj : 0;
+        out[j] = (float)(factor * (up - down));
+    }
 }

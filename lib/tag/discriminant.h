@@ -46,4 +46,8 @@ gn2_status gn2_fractions_check(const char *name, const double *fraction,
 float gn2_discriminant_value(const float *p, int64_t classes, int64_t signal,
                              const double *fraction, int32_t form);
 
+/* dD/dz_j of the jet's logits z, by the probabilities p that they make. */
+void gn2_discriminant_gradient(const float *p, int64_t classes,
+                               const gn2_discriminant_rule *rule, float *out);
+
 #endif

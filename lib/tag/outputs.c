@@ -46,6 +46,27 @@ static gn2_status add_object(gn2_tag_outputs *all, int object)
     return add(all, &like, prefix, "attention", "");
 }
 
+/* OBJECT.D_b_gradient by the inputs; that of the first one is OBJECT.gradient too. */
+static gn2_status add_gradients(gn2_tag_outputs *all, int object)
+{
+    const char *prefix = gn2_model_object_name(all->model, object);
+    gn2_tag_output like = {
+        .object = object,
+        .rows = object ? GN2_ROWS_CONSTITUENTS : GN2_ROWS_JETS,
+        .columns = gn2_model_object_inputs(all->model, object),
+        .task = all->model->h.flavour,
+        .write = gn2_write_gradient,
+    };
+    for (size_t i = 0; i < all->rules->count; i++) {
+        like.item = (int)i;
+        GN2_TRY(add(all, &like, prefix, all->rules->rule[i].name, "_gradient"));
+        if (i > 0) continue;
+        gn2_tag_output *first = &all->item[all->count - 1];
+        snprintf(first->alias, sizeof first->alias, "%s.gradient", prefix);
+    }
+    return GN2_OK;
+}
+
 /* MODEL_Db for D_b. */
 static void name_discriminant(const gn2_tag_outputs *all, const gn2_tag_output *output,
                               int64_t column, gn2_text *out_name)
@@ -175,6 +196,8 @@ gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
     if (h->flavour >= 0) GN2_TRY(add_discriminants(all));
     for (int object = 0; object <= h->sequence_count; object++)
         GN2_TRY(add_object(all, object));
+    for (int object = 0; h->flavour >= 0 && object <= h->sequence_count; object++)
+        GN2_TRY(add_gradients(all, object));
     return GN2_OK;
 }
 
@@ -315,11 +338,22 @@ void gn2_tag_blank_outputs(const gn2_tag_call *call)
     }
 }
 
+void gn2_tag_write_gradients(const gn2_tag_call *call, const gn2_pass_f32 *pass,
+                             int rule)
+{
+    for (size_t i = 0; i < call->count; i++) {
+        gn2_tag_writing w = writing_of(call, i);
+        w.pass = pass;
+        if (w.output->write == gn2_write_gradient && w.output->item == rule)
+            gn2_write_gradient(&w);
+    }
+}
+
 void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass)
 {
     for (size_t i = 0; i < call->count; i++) {
         gn2_tag_writing w = writing_of(call, i);
         w.pass = pass;
-        w.output->write(&w);
+        if (w.output->write != gn2_write_gradient) w.output->write(&w);
     }
 }

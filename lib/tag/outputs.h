@@ -24,6 +24,7 @@ typedef struct gn2_tag_call {
     size_t count;
     gn2_batch_f32 batch;
     unsigned tasks;          /* heads that are needed */
+    int gradients;           /* of a discriminant are wanted */
     _Atomic int64_t bad_jet; /* first whose results are not finite; else the count */
 } gn2_tag_call;
 
@@ -78,6 +79,9 @@ gn2_status gn2_tag_check_outputs(gn2_tag_call *call);
 void gn2_tag_blank_outputs(const gn2_tag_call *call);
 /* Writes what a pass has found. */
 void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass);
+/* Writes the gradients of a discriminant, of a pass that went back. */
+void gn2_tag_write_gradients(const gn2_tag_call *call, const gn2_pass_f32 *pass,
+                             int rule);
 
 /* ---- writers ---- */
 
@@ -85,6 +89,7 @@ void gn2_write_logits(const gn2_tag_writing *w);       /* of the task */
 void gn2_write_softmax(const gn2_tag_writing *w);      /* of them */
 void gn2_write_values(const gn2_tag_writing *w);       /* as the kind says */
 void gn2_write_discriminant(const gn2_tag_writing *w); /* item: of the rules */
+void gn2_write_gradient(const gn2_tag_writing *w);     /* of it; see gradient.h */
 void gn2_write_pooled(const gn2_tag_writing *w);
 void gn2_write_tokens(const gn2_tag_writing *w);
 void gn2_write_attention(const gn2_tag_writing *w);

@@ -32,6 +32,7 @@ static void free_spaces(gn2_tagger *t)
     gn2_free(t->space);
     t->space = NULL;
     t->capacity = (gn2_capacity){0};
+    gn2_tag_gradients_clear(&t->gradients);
 }
 
 static gn2_status set_workers(gn2_tagger *t, int32_t workers)
@@ -129,7 +130,7 @@ int gn2_tag_plan(const gn2_tagger *t, int64_t max_jets, int64_t max_tracks,
 
 size_t gn2_tag_memory(const gn2_tagger *t)
 {
-    size_t bytes = 0;
+    size_t bytes = gn2_tag_gradients_memory(&t->gradients);
     for (int32_t i = 0; i < t->workers; i++)
         if (t->space[i]) bytes += t->space[i]->bytes;
     return bytes;
@@ -239,6 +240,7 @@ static void run_chunk(void *context, int64_t index, int32_t worker)
     const int64_t bad = gn2_first_not_finite(&pass, call->tasks);
     if (bad >= 0) note_bad_jet(call, pass.chunk.first + bad);
     gn2_tag_write_outputs(call, &pass);
+    if (call->gradients) gn2_tag_run_gradients(&t->gradients, call, &pass, worker);
 }
 
 /* Tokens of a chunk: all lanes get work, none more than fits. */
@@ -277,6 +279,10 @@ gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *ou
     gn2_batch_measure_f32(t->net->h, &call.batch, &longest, &tokens);
     GN2_TRY(ensure_spaces(t, jets->count, longest));
     GN2_TRY(ensure_chunks(t, jets->count));
+    call.gradients = gn2_tag_wants_gradients(&call);
+    if (call.gradients)
+        GN2_TRY(gn2_tag_gradients_prepare(&t->gradients, t->model, &t->product,
+                                          &t->capacity, t->workers));
     const int64_t chunks =
         gn2_batch_cut_f32(t->net->h, &call.batch, &start, jets->count,
                           chunk_size(t, tokens), t->chunks, jets->count);

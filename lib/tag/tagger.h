@@ -6,6 +6,7 @@
 #include "net/jets.h"
 #include "net/model.h"
 #include "tag/discriminant.h"
+#include "tag/gradient.h"
 #include "tag/outputs.h"
 #include "util/threads.h"
 #include "util/use.h"
@@ -29,6 +30,7 @@ struct gn2_tagger {
     size_t chunk_capacity;
     gn2_discriminants discriminants;
     gn2_tag_outputs outputs; /* what it can be asked for */
+    gn2_tag_gradients gradients;
 };
 
 gn2_status gn2_tag_new(const gn2_model *model, const gn2_config *config,

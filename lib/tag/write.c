@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writers of outputs: rows of a pass to where the caller wants them. */
+#include <math.h>
 #include <string.h>
 
 #include "net/tasks.h"
@@ -103,6 +104,55 @@ void gn2_write_attention(const gn2_tag_writing *w)
     const gn2_space_f32 *s = w->pass->space;
     const int64_t *token = s->row_token[w->output->object - 1];
     for (int64_t r = 0; r < row_count(w); r++) *row_at(w, r) = s->pool.alpha[token[r]];
+}
+
+/* ---- gradients by the inputs ---- */
+
+/* Input `column` of an object as the caller gave it; row of its data. */
+static float raw_input(const gn2_rows_f32 *rows, int64_t row, int64_t column)
+{
+    return rows->data[row * rows->ld + (rows->column ? rows->column[column] : column)];
+}
+
+static void write_jet_gradient(const gn2_tag_writing *w, int64_t b)
+{
+    const gn2_pass_f32 *pass = w->pass;
+    const gn2_hparams *h = pass->net->h;
+    float *out = row_at(w, b);
+    for (int64_t i = 0; i < w->output->columns; i++) {
+        double sum = 0;
+        for (int k = 0; k < h->sequence_count; k++) {
+            const int64_t *offset = pass->space->row_offset[k];
+            for (int64_t r = offset[b]; r < offset[b + 1]; r++)
+                sum += (double)pass->space->x_in[k][r * h->init[k].size[0] + i];
+        }
+        const float x = raw_input(&pass->batch->jet, pass->chunk.first + b, i);
+        out[i] = isfinite(x) ? (float)(sum / (double)pass->net->std[0][i]) : 0;
+    }
+}
+
+static void write_own_gradient(const gn2_tag_writing *w, int k, int64_t r)
+{
+    const gn2_pass_f32 *pass = w->pass;
+    const int64_t first = pass->net->h->jet_inputs, columns = w->output->columns;
+    const float *d = pass->space->x_in[k] + r * (first + columns) + first;
+    const float *std = pass->net->std[k] + first;
+    const int64_t row = gn2_pass_row_f32(pass, k, r);
+    float *out = row_at(w, r);
+    for (int64_t i = 0; i < columns; i++) {
+        const float x = raw_input(&pass->batch->sequence[k], row, i);
+        out[i] = isfinite(x) ? d[i] / std[i] : 0;
+    }
+}
+
+void gn2_write_gradient(const gn2_tag_writing *w)
+{
+    const int object = w->output->object;
+    for (int64_t r = 0; r < row_count(w); r++)
+        if (object == 0)
+            write_jet_gradient(w, r);
+        else
+            write_own_gradient(w, object - 1, r);
 }
 
 /* ---- vertices ---- */

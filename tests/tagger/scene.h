@@ -92,6 +92,7 @@ void input_free(input *in);
 /* ---- results ---- */
 
 #define OUTPUTS 12
+#define GRADIENTS 6 /* listed behind them: D_b, D_c, D_tau by the inputs */
 enum {
     P,
     LOGITS,

@@ -145,7 +145,7 @@ void outputs_have_types_and_rows()
     gn2::Model model(small());
     gn2::Tagger tagger(model);
     const gn2::Jets jets = a.jets();
-    EXPECT(tagger.outputs().size() == 12);
+    EXPECT(tagger.outputs().size() == 18);
     EXPECT(std::string(tagger.output_info("pairs.logits").object) == "tracks");
     EXPECT(tagger.run("jets.embedding", jets).size() == 8 * JETS);
     EXPECT(tagger.run("tracks.origin", jets).size() == 6 * 8);

@@ -59,11 +59,11 @@ static void test_outputs_describe_themselves(void **state)
     sample *jets = sample_new(5, NULL, 3);
     input *in = input_new(jets, NULL, 5, (layout){.slots = 40});
     gn2_output_info info = {.struct_size = sizeof info};
-    assert_int_equal(gn2_tagger_output_count(tagger), OUTPUTS);
+    assert_int_equal(gn2_tagger_output_count(tagger), OUTPUTS + GRADIENTS);
     assert_int_equal(gn2_tagger_output_count(NULL), 0);
     for (size_t i = 0; i < OUTPUTS; i++) check_described(tagger, i, in);
-    must_refuse(GN2_ERR_INVALID_ARG, "12 outputs",
-                gn2_tagger_output_info(tagger, OUTPUTS, &info));
+    must_refuse(GN2_ERR_INVALID_ARG, "18 outputs",
+                gn2_tagger_output_info(tagger, OUTPUTS + GRADIENTS, &info));
     input_free(in);
     sample_free(jets);
     gn2_tagger_free(tagger);

@@ -145,7 +145,8 @@ class Tagger(Owner):
                 mm, rad, 1/MeV. None: no jet has any.
             valid: (B, slots) of 0 and 1, for padded tracks; None: all count.
             outputs: further outputs: "origin", "vertex", "embedding", "pairs",
-                "attention", "logits", "D_b", the name of a task, or any key of
+                "attention", "logits", "D_b", "gradient" (of D_b by the inputs of the
+                jets; "tracks.gradient"), the name of a task, or any key of
                 :attr:`outputs`. Rows are those of the input: (N, …) ragged,
                 (B, slots, …) padded; pairs are (E,), ordered pairs of valid
                 constituents, jet by jet. Where none are given, a model that does not
@@ -255,6 +256,7 @@ class Tagger(Owner):
                 number = ctypes.c_int32()
                 key = text(full, "output")
                 lib.gn2_tagger_output(handle, key, ctypes.byref(number))
+                full = list(listed)[number.value]  # by another name of the same
             found = self._outputs[name] = listed[full]
         return found
 
