@@ -309,3 +309,15 @@ def test_random_multiplicities_in_all_layouts(model):
         assert (a.probabilities == b.probabilities).all()
         assert (a.origin == b.origin[valid]).all()
         assert (a.vertex == b.vertex[valid]).all()
+
+
+def test_gradients_have_the_shapes_of_the_inputs(tagger):
+    sample = Sample(tagger.model.inputs, [2, 0, 3])
+    asked = ["D_b_gradient", "tracks.D_b_gradient", "tracks.gradient"]
+    scores = tagger.tag(sample.jets, sample.ragged, outputs=asked)
+    plain = tagger.tag(sample.jets, sample.ragged)
+    assert scores["D_b_gradient"].shape == sample.jets.shape
+    assert scores["tracks.D_b_gradient"].shape == sample.tracks.shape
+    assert (scores["tracks.gradient"] == scores["tracks.D_b_gradient"]).all()
+    assert np.abs(scores["tracks.gradient"]).max() > 0
+    assert (scores.probabilities == plain.probabilities).all()

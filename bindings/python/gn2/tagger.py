@@ -145,8 +145,8 @@ class Tagger(Owner):
                 mm, rad, 1/MeV. None: no jet has any.
             valid: (B, slots) of 0 and 1, for padded tracks; None: all count.
             outputs: further outputs: "origin", "vertex", "embedding", "pairs",
-                "attention", "logits", "D_b", "gradient" (of D_b by the inputs of the
-                jets; "tracks.gradient"), the name of a task, or any key of
+                "attention", "logits", "D_b", "D_b_gradient" (by the inputs of the
+                jets; "tracks.D_b_gradient"), the name of a task, or any key of
                 :attr:`outputs`. Rows are those of the input: (N, …) ragged,
                 (B, slots, …) padded; pairs are (E,), ordered pairs of valid
                 constituents, jet by jet. Where none are given, a model that does not
