@@ -121,7 +121,7 @@ def main():
         return 0
     print(
         f"{path.name} differs from the library's table: run "
-        "tests/src/config_doc.py --update"
+        f"python3 tests/src/config_doc.py --update {' '.join(words)}".rstrip()
     )
     return 1
 
