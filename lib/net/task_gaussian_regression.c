@@ -6,7 +6,7 @@
  *   d m = (m − s)/v,  d raw = ½ (1/v − (m − s)²/v²) sigmoid(raw)
  * The bound of v is no bound of its gradient, as in torch's GaussianNLLLoss: else a
  * variance below it would stay there.
- * outputs: m and √v in the target's own units
+ * outputs: m and √v in the target's own units; salt's √softplus has no bound
  */
 #include <math.h>
 

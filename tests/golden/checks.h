@@ -12,6 +12,7 @@ void golden_check_mup_absolute(golden_report *report);
 void golden_check_train(golden_report *report);
 void golden_check_onecycle(golden_report *report);
 void golden_check_vertex(golden_report *report);
+void golden_check_heads(golden_report *report);
 
 /* Parts of them: outputs, losses, gradients where the file has some; one of the
  * runs of a mup file. */

@@ -31,6 +31,7 @@ static const struct {
     {"train", golden_check_train},
     {"onecycle", golden_check_onecycle},
     {"vertex_cc", golden_check_vertex},
+    {"heads", golden_check_heads},
 };
 
 static int check_file(const char *path)

@@ -27,6 +27,8 @@ static const char *const forms[] = {"sp", "mup", "mup_absolute"};
 static const char *const optimisers[] = {"adamw", "sgd"};
 static const char *const norms[] = {"pre", "post", "none"};
 
+#define COUNT(table) (int)(sizeof(table) / sizeof *(table))
+
 #define PRE "model.final_norm_pos = pre\n"
 #define ONE_LAYER "model.num_layers = 1\n"
 #define FORM "model.parametrization = %s\n"
@@ -211,17 +213,19 @@ static void check_decay(const char *lines, int inverse)
 static void decay_is_the_same_for_all_tensors_or_as_it_is(void **state)
 {
     static const char *const scalings[] = {"none", "inverse"};
+    const int all = COUNT(forms) * COUNT(optimisers) * COUNT(norms);
     (void)state;
-    for (int i = 0; i < 3 * 2 * 3 * 2; i++) {
+    for (int i = 0; i < 2 * all; i++) {
+        const int norm = i / (COUNT(forms) * COUNT(optimisers)) % COUNT(norms);
         char lines[512];
-        snprintf(lines, sizeof lines,
-                 ONE_LAYER FORM "optim.name = %s\nmodel.final_norm_pos = %s\n"
-                                "optim.decay_scaling = %s\n" SIZES
-                                "model.base_width = 24\n"
-                                "model.encoder = %s\nmodel.num_registers = 1\n",
-                 forms[i % 3], optimisers[i / 3 % 2], norms[i / 6 % 3],
-                 scalings[i / 18], 40, 5, i % 5 ? "current" : "legacy");
-        check_decay(lines, i / 18);
+        snprintf(
+            lines, sizeof lines,
+            ONE_LAYER FORM "optim.name = %s\nmodel.final_norm_pos = %s\n"
+                           "optim.decay_scaling = %s\n" SIZES "model.base_width = 24\n"
+                           "model.encoder = %s\nmodel.num_registers = 1\n",
+            forms[i % COUNT(forms)], optimisers[i / COUNT(forms) % COUNT(optimisers)],
+            norms[norm], scalings[i / all], 40, 5, i % 5 ? "current" : "legacy");
+        check_decay(lines, i / all);
     }
 }
 
@@ -243,7 +247,7 @@ static int64_t zeros_of(const testmodel *m, const char *name, int64_t first,
 static void zero_starts_are_exactly_zero(void **state)
 {
     (void)state;
-    for (int i = 1; i < 3; i++) {
+    for (int i = 1; i < COUNT(forms); i++) {
         testmodel *m = create(PRE ZEROS FORM SIZES, forms[i], 32, 4);
         const char *qkv = "encoder.layers.3.attn.fn.in_proj_weight";
         const int64_t w = 32, out = m->h.out_dim;
@@ -307,7 +311,7 @@ static void a_zero_read_out_needs_no_norm_behind_it(void **state)
 {
     gn2_hparams h;
     (void)state;
-    for (int i = 1; i < 3; i++) {
+    for (int i = 1; i < COUNT(forms); i++) {
         char lines[256];
         snprintf(lines, sizeof lines, FORM "model.zero_readout = yes\n", forms[i]);
         check_refused(lines,
@@ -329,6 +333,9 @@ static void the_words_of_the_keys_are_the_tables(void **state)
         strcat(words, p->name);
     }
     assert_string_equal(words, gn2_config_find_row("model.parametrization")->choices);
+    for (int i = 0; i < COUNT(forms); i++) /* and of the table of this file */
+        assert_string_equal(gn2_parametrizations[i].name, forms[i]);
+    assert_null(gn2_parametrizations[COUNT(forms)].name);
     for (int i = 0; gn2_task_kinds_f32[i]; i++)
         assert_non_null(strstr(kinds, gn2_task_kinds_f32[i]->name));
 }

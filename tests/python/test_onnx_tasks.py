@@ -171,6 +171,29 @@ def test_some_of_the_tasks(tmp_path):
             assert np.array_equal(back[name], model[was]), name
 
 
+def test_tensors_without_a_node_are_refused(tmp_path, monkeypatch):
+    """A layer that only the library has must not be left out in silence."""
+    model = models.random_model(models.VALUES)
+    more = {**model.state_dict(), "encoder.layers.0.attn.gain": np.ones(16)}
+    monkeypatch.setattr(gn2.Model, "state_dict", lambda self: more)
+    with pytest.raises(gn2.Unsupported, match="encoder.layers.0.attn.gain"):
+        exporter.export(model, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_factors_of_the_forward_pass_are_those_of_the_file(tmp_path, monkeypatch):
+    """And not what the parametrisation would make of its sizes today."""
+    model = models.random_model(models.VALUES)
+    own, factors = model.metadata, {"scale.attention": "0.625", "scale.readout": "3"}
+    monkeypatch.setattr(gn2.Model, "metadata", lambda _, k: factors.get(k) or own(k))
+    exporter.export(model, tmp_path / "x.onnx")
+    graph = onnx.load(tmp_path / "x.onnx").graph
+    scale = next(t for t in graph.initializer if t.name == "attention.scale")
+    assert onnx.numpy_helper.to_array(scale) == 0.625
+    read = next(n for n in graph.node if "encoder.read" in n.output)
+    assert [a.f for a in read.attribute if a.name == "alpha"] == [3.0]
+
+
 @pytest.mark.parametrize(
     ("options", "arguments", "message"),
     [

@@ -21,6 +21,22 @@ def kind(request):
     return models.random_model(models.MODELS[request.param])
 
 
+def test_kinds_are_those_of_the_library():
+    """Both ways: a kind of lib/net/tasks.c is in gn2/tasks.py, with its figures."""
+    options = {"model.tasks": ["x"], "task.x.kind": "nothing"}
+    with pytest.raises(gn2.InvalidArgument) as refused:
+        gn2.Model(options)
+    known = re.findall(r"[a-z_]+", str(refused.value).rpartition("one of")[2])
+    assert sorted(known) == sorted(tasks.KINDS)
+    assert sorted(tasks.FIGURES) == sorted(tasks.KINDS)
+
+
+def test_other_kinds_are_not_taken_for_one_of_these():
+    config = {"model.tasks": ["x"], "task.x.kind": "ranking"}
+    with pytest.raises(gn2.Unsupported, match="task.x.kind = ranking: .*regression"):
+        tasks.read(config)
+
+
 def test_tasks_are_as_the_options_say():
     found = gn2.Model({**models.SMALL, **models.MORE}).tasks
     assert list(found) == models.MORE["model.tasks"]

@@ -68,7 +68,8 @@ def rows(library):
 
 
 def number(value):
-    return repr(int(value)) if value == int(value) else repr(value)
+    whole = value == int(value) and abs(value) < 1e16  # up to there repr has no e
+    return repr(int(value)) if whole else repr(value)
 
 
 def limits(info):
@@ -120,7 +121,7 @@ def main():
         return 0
     print(
         f"{path.name} differs from the library's table: run "
-        "tests/src/config_doc.py --update"
+        f"python3 tests/src/config_doc.py --update {' '.join(words)}".rstrip()
     )
     return 1
 

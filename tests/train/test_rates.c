@@ -120,25 +120,26 @@ static int32_t role_of(const char *name)
     return GN2_ROLE_FINITE;
 }
 
-/* The relative form, table 8 of Tensor Programs V, by role. */
-static double relative(const gn2_param_info *p, int sgd)
+/* The relative form, table 8 of Tensor Programs V, by role. plain: updates are
+ * proportional to the gradient. */
+static double relative(const gn2_param_info *p, int plain)
 {
     static const double m = WIDTH / BASE;
-    const double adamw[] = {[GN2_ROLE_FINITE] = 1,
-                            [GN2_ROLE_INPUT] = 1,
-                            [GN2_ROLE_HIDDEN] = 1 / m,
-                            [GN2_ROLE_OUTPUT] = 1,
-                            [GN2_ROLE_BIAS] = 1};
-    const double plain[] = {[GN2_ROLE_FINITE] = 1,
-                            [GN2_ROLE_INPUT] = m,
-                            [GN2_ROLE_HIDDEN] = 1,
-                            [GN2_ROLE_OUTPUT] = m,
-                            [GN2_ROLE_BIAS] = m};
-    return (sgd ? plain : adamw)[role_of(p->name)];
+    const double adaptive[] = {[GN2_ROLE_FINITE] = 1,
+                               [GN2_ROLE_INPUT] = 1,
+                               [GN2_ROLE_HIDDEN] = 1 / m,
+                               [GN2_ROLE_OUTPUT] = 1,
+                               [GN2_ROLE_BIAS] = 1};
+    const double gradient[] = {[GN2_ROLE_FINITE] = 1,
+                               [GN2_ROLE_INPUT] = m,
+                               [GN2_ROLE_HIDDEN] = 1,
+                               [GN2_ROLE_OUTPUT] = m,
+                               [GN2_ROLE_BIAS] = m};
+    return (plain ? gradient : adaptive)[role_of(p->name)];
 }
 
 /* The absolute form, table 3, from the shape: (outputs, inputs), or (outputs). */
-static double absolute(const gn2_param_info *p, int sgd)
+static double absolute(const gn2_param_info *p, int plain)
 {
     const double in = (double)p->shape[1];
     const int registers = strcmp(p->name, "encoder.registers") == 0;
@@ -147,33 +148,39 @@ static double absolute(const gn2_param_info *p, int sgd)
     case GN2_ROLE_OUTPUT:
         return 1 / in;
     case GN2_ROLE_HIDDEN:
-        return sgd ? 1 : 1 / in;
+        return plain ? 1 : 1 / in;
     case GN2_ROLE_INPUT:
     case GN2_ROLE_BIAS:
-        return sgd ? out : 1;
+        return plain ? out : 1;
     default:
         return 1;
     }
 }
 
-static double standard(const gn2_param_info *p, int sgd)
+static double standard(const gn2_param_info *p, int plain)
 {
     (void)p;
-    (void)sgd;
+    (void)plain;
     return 1;
 }
 
 static const struct form {
     const char *name;
-    double (*multiplier)(const gn2_param_info *p, int sgd);
+    double (*multiplier)(const gn2_param_info *p, int plain);
 } forms[] = {{"sp", standard}, {"mup", relative}, {"mup_absolute", absolute}};
+
+static const struct optimiser {
+    const char *name;
+    int plain; /* GN2_UPDATE_GRADIENT */
+} optimisers[] = {{"adamw", 0}, {"sgd", 1}};
 
 /* ---- a run ---- */
 
 typedef struct run {
     const char *schedule;
     const struct form *form;
-    int sgd, sign; /* optimiser, instrument */
+    const struct optimiser *optimiser;
+    int sign; /* the instrument */
     gn2_config *config;
     gn2_model *model; /* before the step */
     gn2_trainer *trainer;
@@ -209,10 +216,9 @@ static void set_run(const run *r)
 {
     gn2_config *c = r->config;
     set_network(c, r->sign ? "1" : "0");
-    SET(c, {"model.parametrization", r->form->name},
-        {"optim.name", r->sgd ? "sgd" : "adamw"}, {"optim.decay_scaling", "none"},
-        {"optim.weight_decay", r->sign ? "0" : "1"}, {"optim.beta2", "0"},
-        {"optim.eps", SIGN_EPS}, {"schedule.name", r->schedule},
+    SET(c, {"model.parametrization", r->form->name}, {"optim.name", r->optimiser->name},
+        {"optim.decay_scaling", "none"}, {"optim.weight_decay", r->sign ? "0" : "1"},
+        {"optim.beta2", "0"}, {"optim.eps", SIGN_EPS}, {"schedule.name", r->schedule},
         {"schedule.steps", "8"}, {"schedule.initial", "2e-3"}, {"schedule.max", "1e-2"},
         {"schedule.end", "4e-3"}, {"schedule.pct_start", "0.5"},
         {"schedule.decay_share", "0.25"}, {"schedule.beta1_max", "0"},
@@ -270,8 +276,8 @@ static void check_decay(const run *r, const gn2_param_info *info, double rate,
     for (int64_t i = 0; i < info->count; i++)
         if (!moved_right(before[i], after[i], -rate * (double)before[i]))
             fail_msg("%s %s %s: %s moved from %.9g to %.9g at rate %g", r->form->name,
-                     r->sgd ? "sgd" : "adamw", r->schedule, info->name,
-                     (double)before[i], (double)after[i], rate);
+                     r->optimiser->name, r->schedule, info->name, (double)before[i],
+                     (double)after[i], rate);
 }
 
 static void check_sign(const run *r, const gn2_param_info *info, double rate,
@@ -297,7 +303,7 @@ static void check_tensor(const run *r, const gn2_model *after, size_t index, dou
     static float x[MOST_WEIGHTS], y[MOST_WEIGHTS];
     const gn2_param_info info = info_of(r->model, index);
     const size_t count = (size_t)info.count;
-    const double wanted = r->form->multiplier(&info, r->sgd);
+    const double wanted = r->form->multiplier(&info, r->optimiser->plain);
     if (fabs(info.lr_mult / wanted - 1) > 1e-15 || info.wd_mult != 1)
         fail_msg("%s: multiplier %.17g, not %.17g", info.name, info.lr_mult, wanted);
     assert_int_equal(0, gn2_model_param_get(r->model, info.name, x, count));
@@ -331,21 +337,42 @@ static void check_run(run r)
 static const char *const schedules[] = {"onecycle", "cosine", "constant", "linear",
                                         "wsd"};
 
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
 static void tensors_decay_at_their_rates(void **state)
 {
     (void)state;
-    for (int s = 0; s < 5; s++)
-        for (int f = 0; f < 3; f++)
-            for (int sgd = 0; sgd < 2; sgd++)
-                check_run((run){schedules[s], &forms[f], .sgd = sgd, .sign = 0});
+    for (size_t s = 0; s < COUNT(schedules); s++)
+        for (size_t f = 0; f < COUNT(forms); f++)
+            for (size_t o = 0; o < COUNT(optimisers); o++)
+                check_run((run){schedules[s], &forms[f], &optimisers[o], .sign = 0});
 }
 
 static void steps_of_adamw_are_of_their_rates(void **state)
 {
     (void)state;
-    for (int s = 0; s < 5; s++)
-        for (int f = 0; f < 3; f++)
-            check_run((run){schedules[s], &forms[f], .sgd = 0, .sign = 1});
+    for (size_t s = 0; s < COUNT(schedules); s++)
+        for (size_t f = 0; f < COUNT(forms); f++)
+            check_run((run){schedules[s], &forms[f], &optimisers[0], .sign = 1});
+}
+
+/* A row that is missing here would be a row that nothing checks. */
+static void every_word_of_the_keys_is_checked(void **state)
+{
+    static const char *const keys[] = {"model.parametrization", "optim.name",
+                                       "schedule.name"};
+    const size_t counts[] = {COUNT(forms), COUNT(optimisers), COUNT(schedules)};
+    (void)state;
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        gn2_config_info info = {.struct_size = sizeof info};
+        size_t row = 0, words = 1;
+        do assert_int_equal(0, gn2_config_describe(row++, &info));
+        while (strcmp(info.key, keys[i]) != 0);
+        for (const char *c = info.choices; *c; c++) words += *c == '|';
+        if (words != counts[i])
+            fail_msg("%s: %s are %zu, checked are %zu", keys[i], info.choices, words,
+                     counts[i]);
+    }
 }
 
 int main(void)
@@ -353,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensors_decay_at_their_rates),
         cmocka_unit_test(steps_of_adamw_are_of_their_rates),
+        cmocka_unit_test(every_word_of_the_keys_is_checked),
     };
     return cmocka_run_group_tests(tests, fill_batch, NULL);
 }

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from .errors import Unsupported
+
 CLASSIFICATION, VERTEXING = "classification", "vertexing"
 REGRESSION, GAUSSIAN = "regression", "gaussian_regression"
 KINDS = (CLASSIFICATION, VERTEXING, REGRESSION, GAUSSIAN)
@@ -213,6 +215,10 @@ def _read(config: Any, name: str, number: int, has_flavour: bool) -> Task:
         return config.get(f"task.{name}.{option}", default)
 
     kind, where = str(get("kind")), str(get("object", JETS))
+    if kind not in KINDS:
+        raise Unsupported(
+            f"task.{name}.kind = {kind}: this package knows {', '.join(KINDS)}"
+        )
     first = kind == CLASSIFICATION and where == JETS and not has_flavour
     return Task(
         name,

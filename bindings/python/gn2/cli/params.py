@@ -13,8 +13,8 @@ lr ×        its learning rate is that of the schedule times this
 decay ×     its weight decay is optim.weight_decay times this
 forward ×   factor of its output in the forward pass
 
-lr × and decay × depend on the optimiser: of a new model those of adamw and of sgd are
-shown, of a file those stored in it, which are of the optimiser it was made for.
+lr × and decay × depend on the optimiser: of a new model those of every optimiser
+are shown, of a file those stored in it, which are of the optimiser it was made for.
 The last line has the factor of q·k in the attention and of the encoder's read-out.
 """
 
@@ -23,11 +23,11 @@ from __future__ import annotations
 import argparse
 
 from .. import Config, Model
+from ..config import keys
 from ..model import Param
 from . import common
 from .common import Failure
 
-OPTIMISERS = ("adamw", "sgd")
 #: (name in the csv, head of the table) of what no optimiser changes
 FIXED = (
     ("tensor", "tensor"),
@@ -54,7 +54,8 @@ def _models(args: argparse.Namespace) -> dict[str, Model]:
     """A model each optimiser."""
     if not args.model:
         config = common.apply(Config(args.config), args.settings)
-        return {name: Model({**config, "optim.name": name}) for name in OPTIMISERS}
+        optimisers = keys()["optim.name"].choices
+        return {name: Model({**config, "optim.name": name}) for name in optimisers}
     if args.settings or args.config:
         raise Failure("options describe a new model; give a file or options, not both")
     model = Model.load(args.model)

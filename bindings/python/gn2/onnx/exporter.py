@@ -83,6 +83,7 @@ def export(
 
     Raises:
         InvalidArgument: a task the model lacks, a name that means nothing.
+        Unsupported: a tensor that the graph has no node for.
         LibraryError: the package ``onnx`` is missing.
     """
     onnx = require_onnx()

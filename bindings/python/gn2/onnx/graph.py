@@ -7,13 +7,12 @@ H heads, d head_dim, h hidden. No Loop, no If: all shapes follow from the inputs
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, Unsupported
 from ..model import Model
 from ..tasks import GAUSSIAN, VERTEXING, Task
 
@@ -34,7 +33,10 @@ class Graph:
         self.onnx = onnx
         self.config: Any = model.config
         self.weights = model.state_dict()
-        self.mult = {name: p.forward_mult for name, p in model.params.items()}
+        # the model's own, not what the parametrisation's formulas say today
+        self.attention = float(model.metadata("scale.attention"))
+        self.readout = float(model.metadata("scale.readout"))
+        self.used: set[str] = set()  # names of weights
         self.nodes: list[Any] = []
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
@@ -59,7 +61,17 @@ class Graph:
         return self.constant("i64." + "x".join(map(str, values)), values, np.int64)
 
     def weight(self, name: str) -> str:
+        self.used.add(name)
         return self.constant("model." + name, self.weights[name])
+
+    def check_used(self, tasks: tuple[str, ...]) -> None:
+        """Fails if a tensor of the trunk or of these tasks has no place here."""
+        heads = tuple(task.prefix for task in self.tasks.values())
+        wanted = tuple(self.tasks[name].prefix for name in tasks)
+        for name in self.weights:
+            other = name.startswith(heads) and not name.startswith(wanted)
+            if name not in self.used and not other:
+                raise Unsupported(f"tensor {name!r} has no part in an ONNX file")
 
     def linear(self, x: str, name: str, out: str, alpha: float = 1.0) -> str:
         """(rows, in) → (rows, out); ``alpha`` multiplies x."""
@@ -169,6 +181,7 @@ def build(model: Model, tasks: tuple[str, ...], squarings: int) -> Graph:
             _regression(g, encoded, task)
         else:
             _classes(g, encoded, task)
+    g.check_used(tasks)
     return g
 
 
@@ -251,7 +264,7 @@ def _encoder(g: Graph, x: str) -> str:
         x = g.layer_norm(x, "encoder.final_norm", "encoder.normed", w)
     name = "encoder.final_linear" if legacy else "encoder.out_proj"
     # the read-out multiplier of muP, kept out of the weights: they stay what they were
-    x = g.linear(x, name, "encoder.read", g.mult[f"{name}.weight"])
+    x = g.linear(x, name, "encoder.read", g.readout)
     return g.layer_norm(x, "", "encoded", out) if norm == "post" else x
 
 
@@ -289,7 +302,7 @@ def _attention(g: Graph, y: str, at: str) -> str:
     for name, part in zip("qkv", _qkv(g, y, at)):
         cut = g.add("Reshape", [part, g.ints(0, heads, w // heads)], f"{at}{name}.cut")
         split[name] = g.add("Transpose", [cut], f"{at}{name}.heads", perm=order[name])
-    scale = g.constant("attention.scale", attention_scale(g.config))
+    scale = g.constant("attention.scale", g.attention)
     scores = g.add("MatMul", [split["q"], split["k"]], at + "products")
     scores = g.add("Mul", [scores, scale], at + "scores")
     if g.mask:
@@ -298,15 +311,6 @@ def _attention(g: Graph, y: str, at: str) -> str:
     mixed = g.add("MatMul", [p, split["v"]], at + "mixed")
     back = g.add("Transpose", [mixed], at + "back", perm=[1, 0, 2])
     return g.add("Reshape", [back, g.ints(0, w)], at + "attended")
-
-
-def attention_scale(config: Any) -> float:
-    """Factor of q·k, as the library has it: 1/√d; muP: ∝ 1/d, the same at its base."""
-    w, heads = int(config["model.embed_dim"]), int(config["model.num_heads"])
-    d = w / heads
-    base = int(config["model.base_width"]) / (int(config["model.base_heads"]) or heads)
-    scales = {"mup": 1 / math.sqrt(base) * (base / d), "mup_absolute": 1 / d}
-    return scales.get(str(config["model.parametrization"]), 1 / math.sqrt(d))
 
 
 def _pool(g: Graph, x: str) -> str:
