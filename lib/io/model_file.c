@@ -315,12 +315,17 @@ static gn2_status check_shape(const gn2_container *c, const gn2_tensor *t)
                     gn2_container_origin(c), t->name, file, model);
 }
 
-/* Everything the config asks for is there, and nothing else. */
+/* Everything the config asks for is there, and nothing else: names come once, so
+ * counting is enough, and only a file that is refused is searched. */
 static gn2_status check_tensors(const gn2_container *c, const gn2_params *params)
 {
+    const size_t count = gn2_container_tensor_count(c);
+    size_t own = 0;
     for (size_t i = 0; i < params->count; i++)
         GN2_TRY(check_shape(c, &params->tensor[i]));
-    for (size_t i = 0; i < gn2_container_tensor_count(c); i++) {
+    for (size_t i = 0; i < count; i++)
+        own += !starts_with(gn2_container_tensor_info(c, i)->name, TRAINER_PREFIX);
+    for (size_t i = 0; i < count && own != params->count; i++) {
         const char *name = gn2_container_tensor_info(c, i)->name;
         if (!gn2_params_find(params, name) && !starts_with(name, TRAINER_PREFIX))
             return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' is not of this model",

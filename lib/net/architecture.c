@@ -7,6 +7,7 @@
 #include "net/tasks.h"
 #include "optim/optimizer.h"
 #include "util/error.h"
+#include "util/index.h"
 #include "util/str.h"
 
 static int choice(const gn2_config *c, const char *key, const char *const *words)
@@ -43,17 +44,22 @@ static gn2_status read_dense(const gn2_config *c, const char *key, int64_t in,
     return GN2_OK;
 }
 
+static gn2_status add_unique(gn2_index *names, const char *name, const char *key)
+{
+    if (gn2_index_find(names, name))
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: '%s' occurs twice", key, name);
+    return gn2_index_add(names, name, names) ? GN2_OK : gn2_fail_memory();
+}
+
 static gn2_status check_unique(const gn2_config *c, const char *key)
 {
+    gn2_index names = {0};
+    gn2_status status = GN2_OK;
     const size_t count = gn2_config_list_count(c, key);
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < i; j++) {
-            const char *name = gn2_config_list_item(c, key, i);
-            if (strcmp(name, gn2_config_list_item(c, key, j)) == 0)
-                return gn2_fail(GN2_ERR_INVALID_ARG, "%s: '%s' occurs twice", key,
-                                name);
-        }
-    return GN2_OK;
+    for (size_t i = 0; i < count && status == GN2_OK; i++)
+        status = add_unique(&names, gn2_config_list_item(c, key, i), key);
+    gn2_index_clear(&names);
+    return status;
 }
 
 /* ---- inputs and encoder ---- */

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "config/config.h"
 #include "config/table.h"
@@ -298,6 +299,27 @@ static void a_bad_line_is_named_and_nothing_is_taken(void **state)
     gn2_free(after);
 }
 
+/* Written from z to a, and copied: shifting what is there would move 5e9 slots. */
+static void many_named_keys_cost_no_more_each(void **state)
+{
+    enum { KEYS = 100000 };
+    gn2_config *c = *state, *copy;
+    gn2_text text = {0};
+    const clock_t start = clock();
+    for (int i = KEYS; i > 0; i--)
+        gn2_text_format(&text, "provenance.k%06d = %d\n", i, i);
+    assert_ok(gn2_config_from_text(c, "lines", text.data, text.length));
+    assert_ok(gn2_config_clone(c, &copy));
+    assert_int_equal(gn2_config_slot_count(copy), gn2_config_table_size + KEYS);
+    assert_string_equal(gn2_config_str(copy, "provenance.k000077"), "77");
+    const char *key, *value;
+    gn2_config_slot_at(copy, gn2_config_table_size, &key, &value);
+    assert_string_equal(key, "provenance.k000001");
+    gn2_config_delete(copy);
+    gn2_free(text.data);
+    assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_config, free_config)
@@ -314,6 +336,7 @@ int main(void)
         TEST(keys_can_be_chosen),
         TEST(comments_and_line_ends_are_read),
         TEST(a_bad_line_is_named_and_nothing_is_taken),
+        TEST(many_named_keys_cost_no_more_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
