@@ -71,17 +71,6 @@ static gn2_status read_floats(const gn2_model *model, int object, const char *fo
     return GN2_OK;
 }
 
-static gn2_status check_std(const gn2_model *model, int object)
-{
-    for (int64_t i = 0; i < gn2_model_object_inputs(model, object); i++)
-        if (!(model->norm[object].std[i] > 0))
-            return gn2_fail(GN2_ERR_INVALID_ARG,
-                            "norm.%s.std of '%s' is 0 in single precision",
-                            gn2_model_object_name(model, object),
-                            gn2_model_object_input(model, object, (size_t)i));
-    return GN2_OK;
-}
-
 /* Inputs whose normalised size is within GN2_NORMALISED_MAX; never NaN or Inf. */
 static gn2_status set_limits(gn2_object_norm *norm, int64_t inputs)
 {
@@ -104,7 +93,6 @@ static gn2_status read_norms(gn2_model *model)
         GN2_TRY(read_floats(model, i, "norm.%s.mean", 0, &norm->mean));
         GN2_TRY(read_floats(model, i, "norm.%s.std", 1, &norm->std));
         GN2_TRY(read_floats(model, i, "input.defaults.%s", 0, &norm->fallback));
-        GN2_TRY(check_std(model, i));
         GN2_TRY(set_limits(norm, gn2_model_object_inputs(model, i)));
     }
     return GN2_OK;
