@@ -349,6 +349,11 @@ const char *gn2_config_str(const gn2_config *c, const char *key)
     return found->value.text;
 }
 
+int gn2_config_says(const gn2_config *c, const char *key, const char *word)
+{
+    return strcmp(gn2_config_str(c, key), word) == 0;
+}
+
 size_t gn2_config_list_count(const gn2_config *c, const char *key)
 {
     const slot *found = known_slot(c, key);

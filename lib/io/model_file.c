@@ -186,9 +186,9 @@ static gn2_status put_configs(const gn2_model *model, gn2_container_writer *writ
 static gn2_status put_scales(const gn2_hparams *h, gn2_container_writer *writer)
 {
     char number[32];
-    gn2_format_f64(h->attn_scale, number);
+    gn2_format_f64(h->block.attention.scale, number);
     GN2_TRY(gn2_container_add_vital(writer, GN2_SCALE_ATTENTION, number));
-    gn2_format_f64(h->readout_mult, number);
+    gn2_format_f64(h->readout.mult, number);
     return gn2_container_add_vital(writer, GN2_SCALE_READOUT, number);
 }
 

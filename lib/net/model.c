@@ -11,8 +11,8 @@
 
 void gn2_model_set_scales(gn2_model *model, double attention, double readout)
 {
-    model->h.attn_scale = attention;
-    model->h.readout_mult = readout;
+    model->h.block.attention.scale = attention;
+    model->h.readout.mult = readout;
     gn2_format_f64(attention, model->attention_text);
     gn2_format_f64(readout, model->readout_text);
 }
@@ -102,7 +102,7 @@ static gn2_status build(gn2_model *model, const gn2_config *config)
 {
     GN2_TRY(gn2_config_clone(config, &model->config));
     GN2_TRY(gn2_hparams_read(model->config, &model->h));
-    gn2_model_set_scales(model, model->h.attn_scale, model->h.readout_mult);
+    gn2_model_set_scales(model, model->h.block.attention.scale, model->h.readout.mult);
     GN2_TRY(read_norms(model));
     GN2_TRY(gn2_params_create(&model->h, &model->params));
     model->weights = gn2_alloc((size_t)model->params->total, sizeof(float));

@@ -13,7 +13,7 @@ MAY_INCLUDE = {
     "util": [],
     "config": ["util"],
     "kernels": ["util"],
-    "layers": ["util", "kernels"],
+    "layers": ["util", "config", "kernels"],
     "optim": ["util", "config", "kernels"],
     "net": ["util", "config", "kernels", "layers", "optim"],
     "io": CORE,
