@@ -139,11 +139,15 @@ gn2_status gn2_config_get_f64_list(const gn2_config *config, const char *key,
 const char *gn2_config_key_name(const gn2_config *config, size_t index)
 {
     const char *key, *text;
-    for (size_t i = 0; config && i < gn2_config_slot_count(config); i++) {
+    if (!config) return NULL;
+    for (size_t i = 0; i < gn2_config_table_size; i++) {
         gn2_config_slot_at(config, i, &key, &text);
         if (!strchr(key, '*') && index-- == 0) return key;
     }
-    return NULL;
+    const size_t named = gn2_config_slot_count(config) - gn2_config_table_size;
+    if (index >= named) return NULL;
+    gn2_config_slot_at(config, gn2_config_table_size + index, &key, &text);
+    return key;
 }
 
 size_t gn2_config_count(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The option object. Slots 0 … rows−1 belong to the rows of the table (a wildcard
- * row's slot keeps its default), behind them come the keys set for wildcards,
- * sorted by name, so that equal configs write equal text.
+ * The option object: a slot for every row of the table (a wildcard row's keeps its
+ * default), then the keys set for wildcards, sorted by name, so that equal configs
+ * write equal text. A file may bring any number of those: they are in an index.
  */
 #include "config/config.h"
 
@@ -14,6 +14,7 @@
 #include "config/value.h"
 #include "util/alloc.h"
 #include "util/error.h"
+#include "util/index.h"
 
 typedef struct slot {
     char *key; /* of a wildcard; NULL: the row's own */
@@ -22,8 +23,8 @@ typedef struct slot {
 } slot;
 
 struct gn2_config {
-    slot *slots;
-    size_t count, capacity;
+    slot *rows;      /* gn2_config_table_size of them */
+    gn2_index named; /* slots of keys set for wildcards */
 };
 
 static const char *slot_key(const slot *s)
@@ -31,28 +32,23 @@ static const char *slot_key(const slot *s)
     return s->key ? s->key : s->row->key;
 }
 
-/* ---- making and copying ---- */
-
-static gn2_status reserve(gn2_config *c, size_t count)
+static const slot *slot_number(const gn2_config *c, size_t index)
 {
-    if (count <= c->capacity) return GN2_OK;
-    void *block = c->slots;
-    if (!gn2_grow(&block, c->count, 2 * count, sizeof *c->slots))
-        return gn2_fail_memory();
-    c->slots = block;
-    c->capacity = 2 * count;
-    return GN2_OK;
+    if (index < gn2_config_table_size) return &c->rows[index];
+    return gn2_index_at(&c->named, index - gn2_config_table_size);
 }
+
+/* ---- making and copying ---- */
 
 static gn2_status fill_defaults(gn2_config *c)
 {
-    GN2_TRY(reserve(c, gn2_config_table_size));
+    c->rows = gn2_alloc(gn2_config_table_size, sizeof *c->rows);
+    if (!c->rows) return gn2_fail_memory();
     for (size_t i = 0; i < gn2_config_table_size; i++) {
         const gn2_config_key *row = &gn2_config_table[i];
-        c->slots[i].row = row;
-        GN2_TRY(gn2_config_value_read(row, row->key, row->default_text,
-                                      &c->slots[i].value));
-        c->count = i + 1;
+        c->rows[i].row = row;
+        GN2_TRY(
+            gn2_config_value_read(row, row->key, row->default_text, &c->rows[i].value));
     }
     return GN2_OK;
 }
@@ -72,10 +68,10 @@ gn2_status gn2_config_new(gn2_config **out_config)
 
 static gn2_status put_all(gn2_config *to, const gn2_config *from)
 {
-    for (size_t i = 0; i < from->count; i++) {
-        const char *key = slot_key(&from->slots[i]);
-        if (strchr(key, '*')) continue;
-        GN2_TRY(gn2_config_put_text(to, key, from->slots[i].value.text));
+    for (size_t i = 0; i < gn2_config_slot_count(from); i++) {
+        const char *key, *text;
+        gn2_config_slot_at(from, i, &key, &text);
+        if (!strchr(key, '*')) GN2_TRY(gn2_config_put_text(to, key, text));
     }
     return GN2_OK;
 }
@@ -90,14 +86,22 @@ gn2_status gn2_config_clone(const gn2_config *config, gn2_config **out_config)
     return status;
 }
 
+static void free_named(slot *s)
+{
+    gn2_config_value_clear(&s->value);
+    gn2_free(s->key);
+    gn2_free(s);
+}
+
 void gn2_config_delete(gn2_config *config)
 {
     if (!config) return;
-    for (size_t i = 0; i < config->count; i++) {
-        gn2_free(config->slots[i].key);
-        gn2_config_value_clear(&config->slots[i].value);
-    }
-    gn2_free(config->slots);
+    for (size_t i = 0; config->rows && i < gn2_config_table_size; i++)
+        gn2_config_value_clear(&config->rows[i].value);
+    for (size_t i = 0; i < config->named.count; i++)
+        free_named(gn2_index_at(&config->named, i));
+    gn2_index_clear(&config->named);
+    gn2_free(config->rows);
     gn2_free(config);
 }
 
@@ -110,22 +114,13 @@ void gn2_config_swap(gn2_config *a, gn2_config *b)
 
 /* ---- finding a slot ---- */
 
-/* First slot behind the table's whose key is not less than `key`. */
-static size_t wildcard_place(const gn2_config *c, const char *key)
-{
-    size_t i = gn2_config_table_size;
-    while (i < c->count && strcmp(c->slots[i].key, key) < 0) i++;
-    return i;
-}
-
 static gn2_status find_slot(const gn2_config *c, const char *key, const slot **out)
 {
     const gn2_config_key *row = gn2_config_find_row(key);
+    *out = NULL;
     if (!row) return gn2_config_fail_unknown(key);
-    *out = &c->slots[row - gn2_config_table];
-    if (!strchr(row->key, '*')) return GN2_OK;
-    const size_t place = wildcard_place(c, key);
-    if (place < c->count && !strcmp(c->slots[place].key, key)) *out = &c->slots[place];
+    const slot *named = strchr(row->key, '*') ? gn2_index_find(&c->named, key) : NULL;
+    *out = named ? named : &c->rows[row - gn2_config_table];
     return GN2_OK;
 }
 
@@ -146,31 +141,18 @@ int gn2_config_has(const char *key)
 
 /* ---- setting ---- */
 
-/* Opens a slot for the key of a wildcard; takes over the value. */
-static gn2_status insert_slot(gn2_config *c, size_t place, const gn2_config_key *row,
-                              const char *key)
+/* The slot of a key set for a wildcard, made if it is new; NULL: no memory. */
+static slot *named_slot(gn2_config *c, const gn2_config_key *row, const char *key)
 {
-    GN2_TRY(reserve(c, c->count + 1));
-    char *own_key = gn2_strdup(key);
-    if (!own_key) return gn2_fail_memory();
-    memmove(&c->slots[place + 1], &c->slots[place],
-            (c->count - place) * sizeof *c->slots);
-    c->slots[place] = (slot){.key = own_key, .row = row};
-    c->count++;
-    return GN2_OK;
-}
-
-static gn2_status slot_to_set(gn2_config *c, const gn2_config_key *row, const char *key,
-                              slot **out)
-{
-    size_t place = (size_t)(row - gn2_config_table);
-    if (strchr(row->key, '*')) {
-        place = wildcard_place(c, key);
-        if (place == c->count || strcmp(c->slots[place].key, key) != 0)
-            GN2_TRY(insert_slot(c, place, row, key));
-    }
-    *out = &c->slots[place];
-    return GN2_OK;
+    slot *s = gn2_index_find(&c->named, key);
+    if (s) return s;
+    s = gn2_alloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->row = row;
+    s->key = gn2_strdup(key);
+    if (s->key && gn2_index_add(&c->named, s->key, s)) return s;
+    free_named(s);
+    return NULL;
 }
 
 gn2_status gn2_config_put_text(gn2_config *c, const char *key, const char *text)
@@ -179,11 +161,11 @@ gn2_status gn2_config_put_text(gn2_config *c, const char *key, const char *text)
     if (!row) return gn2_config_fail_unknown(key);
     gn2_config_value value;
     GN2_TRY(gn2_config_value_read(row, key, text, &value));
-    slot *target;
-    const gn2_status status = slot_to_set(c, row, key, &target);
-    if (status != GN2_OK) {
+    slot *target = &c->rows[row - gn2_config_table];
+    if (strchr(row->key, '*')) target = named_slot(c, row, key);
+    if (!target) {
         gn2_config_value_clear(&value);
-        return status;
+        return gn2_fail_memory();
     }
     gn2_config_value_clear(&target->value);
     target->value = value;
@@ -367,6 +349,11 @@ const char *gn2_config_str(const gn2_config *c, const char *key)
     return found->value.text;
 }
 
+int gn2_config_says(const gn2_config *c, const char *key, const char *word)
+{
+    return strcmp(gn2_config_str(c, key), word) == 0;
+}
+
 size_t gn2_config_list_count(const gn2_config *c, const char *key)
 {
     const slot *found = known_slot(c, key);
@@ -402,12 +389,13 @@ const char *gn2_config_key_of(char out_key[128], const char *format, const char 
 
 size_t gn2_config_slot_count(const gn2_config *c)
 {
-    return c->count;
+    return gn2_config_table_size + c->named.count;
 }
 
 void gn2_config_slot_at(const gn2_config *c, size_t index, const char **out_key,
                         const char **out_text)
 {
-    *out_key = slot_key(&c->slots[index]);
-    *out_text = c->slots[index].value.text;
+    const slot *s = slot_number(c, index);
+    *out_key = slot_key(s);
+    *out_text = s->value.text;
 }

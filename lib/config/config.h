@@ -47,6 +47,8 @@ gn2_status gn2_config_read_text(const gn2_config *c, const char *key, const char
 int64_t gn2_config_i64(const gn2_config *c, const char *key);
 double gn2_config_f64(const gn2_config *c, const char *key);
 const char *gn2_config_str(const gn2_config *c, const char *key);
+/* Whether a string is this word. */
+int gn2_config_says(const gn2_config *c, const char *key, const char *word);
 size_t gn2_config_list_count(const gn2_config *c, const char *key);
 const char *gn2_config_list_item(const gn2_config *c, const char *key, size_t i);
 double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i);

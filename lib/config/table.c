@@ -6,9 +6,13 @@
 #include <math.h>
 
 #define ANY -HUGE_VAL, HUGE_VAL, NULL
-#define AT_LEAST(least) (least), HUGE_VAL, NULL
 #define RANGE(least, most) (least), (most), NULL
 #define CHOICE(words) -HUGE_VAL, HUGE_VAL, words
+
+/* What a float holds, with a bound that reads well; and as a divisor. */
+#define SINGLE RANGE(-3.4e38, 3.4e38)
+#define SINGLE_UP RANGE(0, 3.4e38)
+#define SINGLE_STD RANGE(1.2e-38, 3.4e38)
 
 #define ORIGINS "Pileup,Fake,Primary,FromB,FromBC,FromC,FromTau,OtherSecondary"
 #define TRACK_INPUTS                                                                 \
@@ -91,23 +95,23 @@ const gn2_config_key gn2_config_table[] = {
      "jets, or the constituent type the task belongs to"},
     {"task.*.hidden", GN2_TYPE_F64_LIST, "128,64,32", RANGE(1, 65536),
      "hidden sizes of the task's head"},
-    {"task.*.weight", GN2_TYPE_F64, "1", AT_LEAST(0), "weight of the task's loss"},
+    {"task.*.weight", GN2_TYPE_F64, "1", SINGLE_UP, "weight of the task's loss"},
     {"task.*.label", GN2_TYPE_STR, "", ANY,
      "field with the label: class of a classification, vertex of a vertexing"},
     {"task.*.sample_weight", GN2_TYPE_STR, "", ANY,
      "field with the weight of each jet or constituent in the loss; empty = 1"},
     {"task.*.classes", GN2_TYPE_STR_LIST, "", ANY,
      "classification: names of the classes in the order of the labels"},
-    {"task.*.class_weights", GN2_TYPE_F64_LIST, "", AT_LEAST(0),
+    {"task.*.class_weights", GN2_TYPE_F64_LIST, "", SINGLE_UP,
      "classification: weight of each class in the loss; empty = 1"},
     {"task.*.targets", GN2_TYPE_STR_LIST, "", ANY,
      "regressions: fields with the targets; NaN = none"},
     {"task.*.loss", GN2_TYPE_STR, "mse", CHOICE("mse|l1|huber"),
      "regression: loss of a scaled target, as torch's MSELoss, L1Loss, HuberLoss"},
-    {"task.*.target_mean", GN2_TYPE_F64_LIST, "", ANY,
+    {"task.*.target_mean", GN2_TYPE_F64_LIST, "", SINGLE,
      "regressions: mean of each target, taken off before training and added to the "
      "output; empty = 0"},
-    {"task.*.target_std", GN2_TYPE_F64_LIST, "", RANGE(1e-300, 1e300),
+    {"task.*.target_std", GN2_TYPE_F64_LIST, "", SINGLE_STD,
      "regressions: standard deviation of each target, which it is divided by and the "
      "output multiplied; empty = 1"},
     {"task.*.target_denominators", GN2_TYPE_STR_LIST, "", ANY,
@@ -126,7 +130,7 @@ const gn2_config_key gn2_config_table[] = {
      "jet field with the class; flavour_label indexes the classes, "
      "HadronConeExclTruthLabelID is translated (5, 4, 0, 15)"},
     {"task.track_origin.kind", GN2_TYPE_STR, "classification", ANY, "kind of the task"},
-    {"task.track_origin.weight", GN2_TYPE_F64, "0.5", AT_LEAST(0),
+    {"task.track_origin.weight", GN2_TYPE_F64, "0.5", SINGLE_UP,
      "weight of the origin loss"},
     {"task.track_origin.classes", GN2_TYPE_STR_LIST, ORIGINS, ANY,
      "names of the origins"},
@@ -135,7 +139,7 @@ const gn2_config_key gn2_config_table[] = {
     {"task.track_origin.label", GN2_TYPE_STR, "ftagTruthOriginLabel", ANY,
      "constituent field with the origin"},
     {"task.track_vertexing.kind", GN2_TYPE_STR, "vertexing", ANY, "kind of the task"},
-    {"task.track_vertexing.weight", GN2_TYPE_F64, "1.5", AT_LEAST(0),
+    {"task.track_vertexing.weight", GN2_TYPE_F64, "1.5", SINGLE_UP,
      "weight of the vertexing loss"},
     {"task.track_vertexing.object", GN2_TYPE_STR, "tracks", ANY,
      "constituent type the task belongs to"},
@@ -143,13 +147,13 @@ const gn2_config_key gn2_config_table[] = {
      "constituent field with the vertex"},
 
     /* normalisation and input policy */
-    {"norm.*.mean", GN2_TYPE_F64_LIST, "", ANY,
+    {"norm.*.mean", GN2_TYPE_F64_LIST, "", SINGLE,
      "mean of each input of an object; empty = 0"},
-    {"norm.*.std", GN2_TYPE_F64_LIST, "", RANGE(1e-300, 1e300),
+    {"norm.*.std", GN2_TYPE_F64_LIST, "", SINGLE_STD,
      "standard deviation of each input of an object; empty = 1"},
     {"input.non_finite", GN2_TYPE_STR, "error", CHOICE("error|default"),
      "NaN or Inf in an input: error, or replace it by input.defaults"},
-    {"input.defaults.*", GN2_TYPE_F64_LIST, "", ANY,
+    {"input.defaults.*", GN2_TYPE_F64_LIST, "", SINGLE,
      "replacement for non-finite inputs of an object; empty = 0"},
     {"input.unit_check", GN2_TYPE_STR, "warn", CHOICE("warn|error|off"),
      "when the mean jet pt of a call is 1000 times off the stored mean"},
@@ -203,7 +207,7 @@ const gn2_config_key gn2_config_table[] = {
      "all multipliers fixed when the model is made"},
     {"optim.beta2", GN2_TYPE_F64, "0.999", RANGE(0, 0.9999999), "AdamW β2"},
     {"optim.eps", GN2_TYPE_F64, "1e-8", RANGE(0, 1), "AdamW ε"},
-    {"optim.clip_norm", GN2_TYPE_F64, "0", AT_LEAST(0),
+    {"optim.clip_norm", GN2_TYPE_F64, "0", SINGLE_UP,
      "largest L2 norm of the gradient; 0 = no clipping"},
     {"schedule.name", GN2_TYPE_STR, "onecycle",
      CHOICE("onecycle|cosine|constant|linear|wsd"),

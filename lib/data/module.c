@@ -3,13 +3,15 @@
 
 #include <pthread.h>
 
+#include "util/alloc.h"
 #include "util/error.h"
 #include "util/module.h"
 
 static const gn2_module hdf5 = {.title = "HDF5 module",
                                 .file = "gn2-hdf5.so",
                                 .symbol = GN2_HDF5_MODULE_SYMBOL,
-                                .version = GN2_H5_VERSION};
+                                .version = GN2_H5_VERSION,
+                                .memory = (size_t)32 << 20};
 
 /* HDF5 has one state a process, so one lock for all of us. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -23,8 +25,12 @@ int gn2_h5_present(void)
 static gn2_status load_locked(void)
 {
     char error[GN2_ERROR_SIZE];
-    if (!module) module = gn2_module_open(&hdf5, error);
-    return module ? GN2_OK : gn2_fail(GN2_ERR_UNSUPPORTED, "%s", error);
+    const void *table;
+    if (module) return GN2_OK;
+    const gn2_status status = gn2_module_open(&hdf5, &table, error);
+    if (status != GN2_OK) return gn2_fail(status, "%s", error);
+    module = table;
+    return GN2_OK;
 }
 
 gn2_status gn2_h5_load(void)
@@ -35,8 +41,16 @@ gn2_status gn2_h5_load(void)
     return status;
 }
 
+/* HDF5 does not survive some of its allocations failing. */
+#define MEMORY_OF_A_CALL ((size_t)16 << 20)
+
 /* One call under the lock, its message made ours. */
-#define CALL(function, ...)                                               \
+#define CALL(function, ...)                                                  \
+    do {                                                                     \
+        if (!gn2_memory_at_hand(MEMORY_OF_A_CALL)) return gn2_fail_memory(); \
+        CLOSE(function, __VA_ARGS__);                                        \
+    } while (0)
+#define CLOSE(function, ...)                                              \
     do {                                                                  \
         char error[GN2_H5_ERROR_SIZE] = "";                               \
         GN2_TRY(gn2_h5_load());                                           \
@@ -107,11 +121,11 @@ gn2_status gn2_h5_strings_write(gn2_h5_file *file, gn2_h5_table *table,
 gn2_status gn2_h5_table_close(gn2_h5_table *table)
 {
     if (!table) return GN2_OK;
-    CALL(table_close, table);
+    CLOSE(table_close, table);
 }
 
 gn2_status gn2_h5_file_close(gn2_h5_file *file)
 {
     if (!file) return GN2_OK;
-    CALL(file_close, file);
+    CLOSE(file_close, file);
 }

@@ -8,6 +8,7 @@
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/index.h"
 #include "util/str.h"
 
 /* Weights are nearly random bytes: higher levels cost time and win 1 %. */
@@ -22,7 +23,7 @@ struct gn2_container_writer {
     gn2_text header; /* lines of the user's keys */
     gn2_text vital;  /* comma-separated keys */
     bytes records;
-    char **names; /* of the tensors */
+    gn2_index keys, names; /* of the header and of the tensors, owned */
     uint32_t tensors;
 };
 
@@ -32,11 +33,25 @@ gn2_status gn2_container_writer_create(gn2_container_writer **out_writer)
     return *out_writer ? GN2_OK : gn2_fail_memory();
 }
 
+static void free_names(gn2_index *names)
+{
+    for (size_t i = 0; i < names->count; i++) gn2_free(gn2_index_at(names, i));
+    gn2_index_clear(names);
+}
+
+static gn2_status keep_name(gn2_index *names, const char *name)
+{
+    char *copy = gn2_strdup(name);
+    if (copy && gn2_index_add(names, copy, copy)) return GN2_OK;
+    gn2_free(copy);
+    return gn2_fail_memory();
+}
+
 void gn2_container_writer_free(gn2_container_writer *writer)
 {
     if (!writer) return;
-    for (uint32_t i = 0; i < writer->tensors; i++) gn2_free(writer->names[i]);
-    gn2_free(writer->names);
+    free_names(&writer->keys);
+    free_names(&writer->names);
     gn2_free(writer->header.data);
     gn2_free(writer->vital.data);
     gn2_free(writer->records.data);
@@ -44,18 +59,6 @@ void gn2_container_writer_free(gn2_container_writer *writer)
 }
 
 /* ---- header ---- */
-
-/* Does a line `key = …` exist already? */
-static int has_key(const gn2_text *header, const char *key)
-{
-    const size_t length = strlen(key);
-    const char *line = header->data;
-    while (line && *line) {
-        if (!strncmp(line, key, length) && !strncmp(line + length, " = ", 3)) return 1;
-        line = strchr(line, '\n') + 1;
-    }
-    return 0;
-}
 
 static gn2_status check_pair(const gn2_container_writer *writer, const char *key,
                              const char *value)
@@ -65,7 +68,7 @@ static gn2_status check_pair(const gn2_container_writer *writer, const char *key
     if (!gn2_is_value(value))
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "header key '%s': control character in the value", key);
-    if (has_key(&writer->header, key))
+    if (gn2_index_find(&writer->keys, key))
         return gn2_fail(GN2_ERR_INVALID_ARG, "header key '%s' is there already", key);
     return GN2_OK;
 }
@@ -74,6 +77,7 @@ gn2_status gn2_container_add_header(gn2_container_writer *writer, const char *ke
                                     const char *value)
 {
     GN2_TRY(check_pair(writer, key, value));
+    GN2_TRY(keep_name(&writer->keys, key));
     gn2_text_add(&writer->header, key);
     gn2_text_add(&writer->header, " = ");
     gn2_text_add(&writer->header, value);
@@ -118,25 +122,10 @@ static gn2_status check_tensor(const gn2_container_writer *writer,
     if (writer->tensors == GN2_CONTAINER_MAX_TENSORS)
         return gn2_fail(GN2_ERR_INVALID_ARG, "tensor '%s': more than %u tensors",
                         info->name, GN2_CONTAINER_MAX_TENSORS);
-    for (uint32_t i = 0; i < writer->tensors; i++)
-        if (!strcmp(writer->names[i], info->name))
-            return gn2_fail(GN2_ERR_INVALID_ARG, "tensor '%s' is there already",
-                            info->name);
+    if (gn2_index_find(&writer->names, info->name))
+        return gn2_fail(GN2_ERR_INVALID_ARG, "tensor '%s' is there already",
+                        info->name);
     return GN2_OK;
-}
-
-static gn2_status keep_name(gn2_container_writer *writer, const char *name)
-{
-    const uint32_t count = writer->tensors;
-    if ((count & (count - 1)) == 0) { /* grows at powers of two */
-        void *block = writer->names;
-        if (!gn2_grow(&block, count, count ? 2 * (size_t)count : 1,
-                      sizeof *writer->names))
-            return gn2_fail_memory();
-        writer->names = block;
-    }
-    writer->names[count] = gn2_strdup(name);
-    return writer->names[count] ? GN2_OK : gn2_fail_memory();
 }
 
 /* Everything of a record that stands before its stored bytes; returns its size. */
@@ -174,7 +163,7 @@ gn2_status gn2_container_add_tensor(gn2_container_writer *writer,
     const void *source = raw > 0 ? data : "";
     if (compress2(record + head, &stored, source, (uLong)raw, DEFLATE_LEVEL) != Z_OK)
         return gn2_fail_memory();
-    GN2_TRY(keep_name(writer, info->name));
+    GN2_TRY(keep_name(&writer->names, info->name));
     gn2_set_u64(record + GN2_RECORD_RAW, raw);
     gn2_set_u64(record + GN2_RECORD_STORED, stored);
     gn2_set_u32(record + GN2_RECORD_RAW_CRC, gn2_crc32(source, (size_t)raw));

@@ -2,6 +2,7 @@
 /* Models to and from .gn2 containers; keys and rules: doc/format.md. */
 #include "io/model_file.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -121,10 +122,16 @@ static int read_role(const char *line, int32_t *out)
     return 0;
 }
 
+/* A factor or width that the library computes with in single precision. */
+static int parse_factor(const char *text, double *out)
+{
+    return gn2_parse_f64(text, out) && *out >= 0 && *out <= (double)FLT_MAX;
+}
+
 static int read_number(const char *line, const char *name, double *out)
 {
     char word[32];
-    return find_word(line, name, word) && gn2_parse_f64(word, out) && isfinite(*out);
+    return find_word(line, name, word) && parse_factor(word, out);
 }
 
 static gn2_status get_param(const gn2_container *c, gn2_tensor *t)
@@ -139,7 +146,8 @@ static gn2_status get_param(const gn2_container *c, gn2_tensor *t)
         memcpy((char *)t + fields[i].offset, &value, sizeof value);
     }
     if (good) return GN2_OK;
-    return gn2_fail(GN2_ERR_FORMAT, "%s: header key '%s' is missing or incomplete",
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "%s: header key '%s' is missing, incomplete or out of range",
                     gn2_container_origin(c), key);
 }
 
@@ -178,9 +186,9 @@ static gn2_status put_configs(const gn2_model *model, gn2_container_writer *writ
 static gn2_status put_scales(const gn2_hparams *h, gn2_container_writer *writer)
 {
     char number[32];
-    gn2_format_f64(h->attn_scale, number);
+    gn2_format_f64(h->block.attention.scale, number);
     GN2_TRY(gn2_container_add_vital(writer, GN2_SCALE_ATTENTION, number));
-    gn2_format_f64(h->readout_mult, number);
+    gn2_format_f64(h->readout.mult, number);
     return gn2_container_add_vital(writer, GN2_SCALE_READOUT, number);
 }
 
@@ -315,12 +323,17 @@ static gn2_status check_shape(const gn2_container *c, const gn2_tensor *t)
                     gn2_container_origin(c), t->name, file, model);
 }
 
-/* Everything the config asks for is there, and nothing else. */
+/* Everything the config asks for is there, and nothing else: names come once, so
+ * counting is enough, and only a file that is refused is searched. */
 static gn2_status check_tensors(const gn2_container *c, const gn2_params *params)
 {
+    const size_t count = gn2_container_tensor_count(c);
+    size_t own = 0;
     for (size_t i = 0; i < params->count; i++)
         GN2_TRY(check_shape(c, &params->tensor[i]));
-    for (size_t i = 0; i < gn2_container_tensor_count(c); i++) {
+    for (size_t i = 0; i < count; i++)
+        own += !starts_with(gn2_container_tensor_info(c, i)->name, TRAINER_PREFIX);
+    for (size_t i = 0; i < count && own != params->count; i++) {
         const char *name = gn2_container_tensor_info(c, i)->name;
         if (!gn2_params_find(params, name) && !starts_with(name, TRAINER_PREFIX))
             return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' is not of this model",
@@ -359,8 +372,9 @@ static gn2_status get_tensor(const gn2_container *c, const gn2_tensor *t,
 static gn2_status get_scale(const gn2_container *c, const char *key, double *out)
 {
     const char *text = gn2_container_header(c, key);
-    if (text && gn2_parse_f64(text, out) && isfinite(*out)) return GN2_OK;
-    return gn2_fail(GN2_ERR_FORMAT, "%s: header key '%s' is missing or no number",
+    if (text && parse_factor(text, out)) return GN2_OK;
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "%s: header key '%s' is missing or no number from 0 to 3.4e38",
                     gn2_container_origin(c), key);
 }
 

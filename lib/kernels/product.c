@@ -98,9 +98,14 @@ static gn2_status create_instead(gn2_product_f32 *p)
     return p->ops->create(p);
 }
 
+/* oneDNN does not look whether it got the memory for the code it writes, 256 kB and
+ * more for each of up to 32 primitives. */
+#define ONEDNN_MEMORY ((size_t)32 << 20)
+
 static gn2_status create_onednn(gn2_product_f32 *p)
 {
     GN2_TRY(gn2_onednn_ops(&p->ops));
+    if (!gn2_memory_at_hand(ONEDNN_MEMORY)) return gn2_fail_memory();
     GN2_TRY(p->ops->create(p));
     int agree = 1;
     if (!p->is_gradient) GN2_TRY(gn2_product_rows_agree(p, &agree));

@@ -12,6 +12,30 @@
 
 #include <math.h>
 
+/* ---- options ---- */
+
+#ifndef GN2_REAL_DOUBLE
+gn2_status gn2_block_read(const gn2_config *c, gn2_block_shape *out)
+{
+    gn2_block_shape s = {
+        .width = gn2_config_i64(c, "model.embed_dim"),
+        .hidden = gn2_config_i64(c, "model.ffn_hidden"),
+        .attention.heads = gn2_config_i64(c, "model.num_heads"),
+        .norm_eps = gn2_config_f64(c, "model.norm_eps"),
+        .dropout = gn2_config_f64(c, "model.dropout_ffn"),
+        .affine = gn2_config_says(c, "model.encoder", "legacy"),
+    };
+    if (s.hidden == 0) s.hidden = 2 * s.width;
+    if (s.width % s.attention.heads)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "model.num_heads = %lld: must divide model.embed_dim = %lld",
+                        (long long)s.attention.heads, (long long)s.width);
+    s.attention.head_dim = s.width / s.attention.heads;
+    *out = s;
+    return GN2_OK;
+}
+#endif
+
 /* ---- parameters ---- */
 
 static void declare_qkv(gn2_declaration *d, R(gn2_block) *b)

@@ -3,11 +3,13 @@
 #ifndef GN2_LAYERS_BLOCK_H
 #define GN2_LAYERS_BLOCK_H
 
+#include "config/config.h"
 #include "layers/attention.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
 
-/* What all blocks of a network have in common. */
+/* What all blocks of a network have in common. The parametrisation sets the scale of
+ * the attention and zero_query. */
 typedef struct gn2_block_shape {
     int64_t width, hidden; /* E, of the feed-forward M */
     gn2_attention attention;
@@ -39,6 +41,8 @@ typedef struct R(gn2_block_grads) {
     real *scratch;            /* of the attention */
 } R(gn2_block_grads);
 
+/* The options of a block; GN2_ERR_INVALID_ARG where they do not go together. */
+gn2_status gn2_block_read(const gn2_config *c, gn2_block_shape *out);
 /* block->shape, number and place are set by the caller. */
 void R(gn2_block_declare)(gn2_declaration *d, R(gn2_block) *block);
 void R(gn2_block_each)(R(gn2_block) *block, R(gn2_linear_fn) fn, void *user);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What all layers share. A layer is one file: it declares its parameters, lists its
- * linear maps, carves its working memory, runs forward and backward side by side, and
- * says what it costs and what there is to look at. Layers know tensors, not GN2; they
- * never allocate or fail once a plan is made.
+ * What all layers share. A layer is one file: it reads its options, declares its
+ * parameters, lists its linear maps, carves its working memory, runs forward and
+ * backward side by side, and says what it costs and what there is to look at. Layers
+ * know tensors, not GN2; they never allocate or fail once a plan is made.
  *
  * Dimension letters, used everywhere:
  *   B jets      N packed constituent rows   T tokens (constituents + registers)

@@ -9,6 +9,22 @@
 
 #include <string.h>
 
+#ifndef GN2_REAL_DOUBLE
+void gn2_readout_read(const gn2_config *c, gn2_readout_shape *out)
+{
+    const char *key = "model.final_norm_pos";
+    *out = (gn2_readout_shape){
+        .in = gn2_config_i64(c, "model.embed_dim"),
+        .out = gn2_config_i64(c, "model.out_dim"),
+        .norm = gn2_config_says(c, key, "post")  ? GN2_FINAL_POST
+                : gn2_config_says(c, key, "pre") ? GN2_FINAL_PRE
+                                                 : GN2_FINAL_NONE,
+        .norm_eps = gn2_config_f64(c, "model.norm_eps"),
+        .affine = gn2_config_says(c, "model.encoder", "legacy"),
+    };
+}
+#endif
+
 void R(gn2_readout_declare)(gn2_declaration *d, R(gn2_readout) *r)
 {
     const gn2_readout_shape *shape = &r->shape;

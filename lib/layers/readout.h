@@ -3,6 +3,7 @@
 #ifndef GN2_LAYERS_READOUT_H
 #define GN2_LAYERS_READOUT_H
 
+#include "config/config.h"
 #include "layers/linear.h"
 #include "layers/norm.h"
 
@@ -12,6 +13,7 @@ typedef enum gn2_final_norm {
     GN2_FINAL_NONE = 2
 } gn2_final_norm;
 
+/* The parametrisation sets mult and zero_start. */
 typedef struct gn2_readout_shape {
     int64_t in, out; /* E, o */
     gn2_final_norm norm;
@@ -34,6 +36,7 @@ typedef struct R(gn2_readout_space) {
     real *d_z0;   /* (T, o) */
 } R(gn2_readout_space);
 
+void gn2_readout_read(const gn2_config *c, gn2_readout_shape *out);
 /* readout->shape is set by the caller. */
 void R(gn2_readout_declare)(gn2_declaration *d, R(gn2_readout) *readout);
 void R(gn2_readout_carve)(gn2_carver *c, const gn2_readout_shape *shape,

@@ -7,20 +7,8 @@
 #include "net/tasks.h"
 #include "optim/optimizer.h"
 #include "util/error.h"
+#include "util/index.h"
 #include "util/str.h"
-
-static int choice(const gn2_config *c, const char *key, const char *const *words)
-{
-    const char *value = gn2_config_str(c, key);
-    int i = 0;
-    while (words[i] && strcmp(words[i], value) != 0) i++;
-    return i;
-}
-
-static int says(const gn2_config *c, const char *key, const char *word)
-{
-    return strcmp(gn2_config_str(c, key), word) == 0;
-}
 
 /* Hidden sizes of a key between `in` and `out`. */
 static gn2_status read_dense(const gn2_config *c, const char *key, int64_t in,
@@ -43,17 +31,22 @@ static gn2_status read_dense(const gn2_config *c, const char *key, int64_t in,
     return GN2_OK;
 }
 
+static gn2_status add_unique(gn2_index *names, const char *name, const char *key)
+{
+    if (gn2_index_find(names, name))
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: '%s' occurs twice", key, name);
+    return gn2_index_add(names, name, names) ? GN2_OK : gn2_fail_memory();
+}
+
 static gn2_status check_unique(const gn2_config *c, const char *key)
 {
+    gn2_index names = {0};
+    gn2_status status = GN2_OK;
     const size_t count = gn2_config_list_count(c, key);
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < i; j++) {
-            const char *name = gn2_config_list_item(c, key, i);
-            if (strcmp(name, gn2_config_list_item(c, key, j)) == 0)
-                return gn2_fail(GN2_ERR_INVALID_ARG, "%s: '%s' occurs twice", key,
-                                name);
-        }
-    return GN2_OK;
+    for (size_t i = 0; i < count && status == GN2_OK; i++)
+        status = add_unique(&names, gn2_config_list_item(c, key, i), key);
+    gn2_index_clear(&names);
+    return status;
 }
 
 /* ---- inputs and encoder ---- */
@@ -91,28 +84,17 @@ static gn2_status read_inputs(const gn2_config *c, gn2_hparams *h)
 
 static gn2_status read_encoder(const gn2_config *c, gn2_hparams *h)
 {
-    static const char *const norms[] = {"post", "pre", "none", NULL};
-    h->embed_dim = gn2_config_i64(c, "model.embed_dim");
+    GN2_TRY(gn2_block_read(c, &h->block));
+    gn2_readout_read(c, &h->readout);
+    h->embed_dim = h->block.width;
+    h->out_dim = h->readout.out;
     h->num_layers = gn2_config_i64(c, "model.num_layers");
-    h->num_heads = gn2_config_i64(c, "model.num_heads");
-    h->ffn_hidden = gn2_config_i64(c, "model.ffn_hidden");
-    h->out_dim = gn2_config_i64(c, "model.out_dim");
     h->num_registers = gn2_config_i64(c, "model.num_registers");
-    h->norm_eps = gn2_config_f64(c, "model.norm_eps");
-    h->legacy = says(c, "model.encoder", "legacy");
-    h->final_norm = (gn2_final_norm)choice(c, "model.final_norm_pos", norms);
     h->dropout_init = gn2_config_f64(c, "model.dropout_init");
-    h->dropout_ffn = gn2_config_f64(c, "model.dropout_ffn");
     h->dropout_heads = gn2_config_f64(c, "model.dropout_heads");
-    h->torch_init = says(c, "model.init", "torch");
+    h->torch_init = gn2_config_says(c, "model.init", "torch");
     h->seed = (uint64_t)gn2_config_i64(c, "model.seed");
-    h->replace_non_finite = says(c, "input.non_finite", "default");
-    if (h->ffn_hidden == 0) h->ffn_hidden = 2 * h->embed_dim;
-    if (h->embed_dim % h->num_heads)
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "model.num_heads = %lld: must divide model.embed_dim = %lld",
-                        (long long)h->num_heads, (long long)h->embed_dim);
-    h->head_dim = h->embed_dim / h->num_heads;
+    h->replace_non_finite = gn2_config_says(c, "input.non_finite", "default");
     return GN2_OK;
 }
 
@@ -123,7 +105,7 @@ static gn2_status read_base_head_dim(const gn2_config *c, const gn2_hparams *h,
                                      double *out)
 {
     const int64_t given = gn2_config_i64(c, "model.base_heads");
-    *out = (double)h->base_width / (double)(given ? given : h->num_heads);
+    *out = (double)h->base_width / (double)(given ? given : h->block.attention.heads);
     if (given == 0 || h->base_width % given == 0) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "model.base_heads = %lld: must divide model.base_width = %lld",
@@ -133,10 +115,10 @@ static gn2_status read_base_head_dim(const gn2_config *c, const gn2_hparams *h,
 static gn2_status read_zero_start(const gn2_config *c, gn2_hparams *h)
 {
     const int grows = gn2_parametrizations[h->parametrization].grows;
-    h->zero_readout = grows && says(c, "model.zero_readout", "yes");
-    h->zero_query = grows && says(c, "model.zero_query", "yes");
-    h->plain_decay = says(c, "optim.decay_scaling", "none");
-    if (h->zero_readout && h->final_norm == GN2_FINAL_POST)
+    h->readout.zero_start = grows && gn2_config_says(c, "model.zero_readout", "yes");
+    h->block.zero_query = grows && gn2_config_says(c, "model.zero_query", "yes");
+    h->plain_decay = gn2_config_says(c, "optim.decay_scaling", "none");
+    if (h->readout.zero_start && h->readout.norm == GN2_FINAL_POST)
         return gn2_fail(
             GN2_ERR_INVALID_ARG,
             "model.zero_readout = yes: the norm behind it (model.final_norm_pos = "

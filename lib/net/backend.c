@@ -39,18 +39,23 @@ static int find_word(const word *words, size_t count, const char *text)
  * it can be loaded; `compute.isa = reference` still means the reference, whose results
  * are the same on all machines.
  */
-static gn2_backend automatic(gn2_isa found, const char *isa)
+static gn2_status automatic(gn2_isa found, const char *isa, gn2_backend *out)
 {
-    const int others = found == GN2_ISA_REFERENCE && strcmp(isa, "reference") != 0;
-    return others && gn2_onednn_usable() ? GN2_BACKEND_ONEDNN : GN2_BACKEND_AUTO;
+    *out = GN2_BACKEND_AUTO;
+    if (found != GN2_ISA_REFERENCE || strcmp(isa, "reference") == 0) return GN2_OK;
+    const gn2_status status = gn2_onednn_find();
+    if (status == GN2_ERR_NO_MEMORY) return gn2_fail_memory();
+    if (status == GN2_OK) *out = GN2_BACKEND_ONEDNN;
+    return GN2_OK;
 }
 
 static gn2_status read_gemm(const char *gemm, gn2_product_options *out)
 {
     out->backend = (gn2_backend)find_word(gemms, sizeof gemms / sizeof *gemms, gemm);
-    if (out->backend != GN2_BACKEND_ONEDNN || gn2_onednn_load() == GN2_OK)
-        return GN2_OK;
-    return gn2_fail(GN2_ERR_UNSUPPORTED, "compute.gemm = onednn: %s", gn2_error_text());
+    if (out->backend != GN2_BACKEND_ONEDNN) return GN2_OK;
+    const gn2_status status = gn2_onednn_load();
+    if (status == GN2_OK) return GN2_OK;
+    return gn2_fail(status, "compute.gemm = onednn: %s", gn2_error_text());
 }
 
 gn2_status gn2_compute_read_on(gn2_isa found, const gn2_config *config,
@@ -64,8 +69,8 @@ gn2_status gn2_compute_read_on(gn2_isa found, const gn2_config *config,
                         isa, gn2_isa_name(found));
     *out = (gn2_product_options){.cap = cap};
     GN2_TRY(read_gemm(gn2_config_str(config, "compute.gemm"), out));
-    if (out->backend == GN2_BACKEND_AUTO) out->backend = automatic(found, isa);
-    return GN2_OK;
+    if (out->backend != GN2_BACKEND_AUTO) return GN2_OK;
+    return automatic(found, isa, &out->backend);
 }
 
 gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out)
@@ -81,12 +86,14 @@ const char *gn2_compute_auto_name(void)
 
 /* bf16 by what is asked for already: own kernels or fewer instructions rule it out.
  * oneDNN is loaded, and asked, only where the processor has at least `least`. */
-static gn2_bf16 usable_bf16(const gn2_product_options *options, gn2_bf16 least)
+static gn2_status usable_bf16(const gn2_product_options *options, gn2_bf16 least,
+                              gn2_bf16 *out_have)
 {
     const int possible = options->cap == GN2_ISA_AVX512 &&
                          options->backend != GN2_BACKEND_OWN &&
                          gn2_bf16_detect() >= least;
-    return possible ? gn2_onednn_bf16() : GN2_BF16_NONE;
+    *out_have = GN2_BF16_NONE;
+    return possible ? gn2_onednn_bf16(out_have) : GN2_OK;
 }
 
 /* auto: AVX-512 alone multiplies bf16 at half the speed of f32 (doc/performance.md). */
@@ -96,7 +103,9 @@ static gn2_status read_arithmetic(const gn2_config *config, const char *key,
     const char *wanted = gn2_config_str(config, key);
     if (strcmp(wanted, "f32") == 0) return GN2_OK;
     const gn2_bf16 least = strcmp(wanted, "bf16") ? GN2_BF16_AMX : GN2_BF16_AVX512;
-    if (usable_bf16(out, least) >= least)
+    gn2_bf16 have;
+    GN2_TRY(usable_bf16(out, least, &have));
+    if (have >= least)
         out->arithmetic = GN2_ARITHMETIC_BF16;
     else if (least == GN2_BF16_AVX512)
         return gn2_fail(

@@ -50,8 +50,10 @@ static void index_jets(R(gn2_pass) *pass)
     }
 }
 
+/* Of an object without inputs there need not be any rows in memory. */
 static void copy_columns(real *to, const real *from, const int32_t *column, int64_t n)
 {
+    if (n == 0) return;
     if (!column) {
         memcpy(to, from, (size_t)n * sizeof(real));
         return;
@@ -67,10 +69,12 @@ static void gather(R(gn2_pass) *pass, int k)
     const int64_t first = h->jet_inputs, cols = h->init[k].size[0];
     real *x = pass->space->x_in[k];
     for (int64_t b = 0; b < pass->chunk.jets; b++) {
-        const real *features = jet->data + (pass->chunk.first + b) * jet->ld;
+        const real *features =
+            first ? jet->data + (pass->chunk.first + b) * jet->ld : NULL;
         const int64_t end = pass->space->row_offset[k][b + 1];
         for (int64_t r = pass->space->row_offset[k][b]; r < end; r++) {
-            const real *row = own->data + R(gn2_pass_row)(pass, k, r) * own->ld;
+            const real *row =
+                cols > first ? own->data + R(gn2_pass_row)(pass, k, r) * own->ld : NULL;
             copy_columns(x + r * cols, features, jet->column, first);
             copy_columns(x + r * cols + first, row, own->column, cols - first);
         }

@@ -120,10 +120,8 @@ const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) *pass, char text[96])
 #ifndef GN2_REAL_DOUBLE
 gn2_price gn2_net_price(const gn2_hparams *h)
 {
-    const gn2_block_shape block = gn2_hparams_block(h);
-    const gn2_readout_shape readout = gn2_hparams_readout(h);
-    gn2_price p = {.token = h->num_layers * gn2_block_cost(&block) +
-                            gn2_readout_cost(&readout) +
+    gn2_price p = {.token = h->num_layers * gn2_block_cost(&h->block) +
+                            gn2_readout_cost(&h->readout) +
                             gn2_dense_cost(&h->init[0], 0)};
     for (int k = 0; k < h->task_count; k++) {
         const gn2_task *task = &h->task[k];

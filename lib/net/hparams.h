@@ -53,26 +53,21 @@ typedef struct gn2_hparams {
     int32_t sequence_count;
     int64_t sequence_inputs[GN2_MAX_SEQUENCES];
     gn2_dense init[GN2_MAX_SEQUENCES]; /* size[0] = jet + sequence inputs */
-    int64_t embed_dim, num_layers, num_heads, head_dim, ffn_hidden, out_dim;
-    int64_t num_registers;
-    int legacy; /* TransformerEncoder of GN2v01 */
-    gn2_final_norm final_norm;
-    double norm_eps;
+    int64_t embed_dim, num_layers, out_dim, num_registers;
+    gn2_block_shape block; /* of every layer */
+    gn2_readout_shape readout;
     int32_t task_count;
     gn2_task task[GN2_MAX_TASKS];
     int32_t flavour; /* task that classifies jets into model.classes, −1: none */
     int32_t pairs;   /* the task over pairs, −1: none */
     int64_t classes; /* of model.classes */
-    double dropout_init, dropout_ffn, dropout_heads;
+    double dropout_init, dropout_heads;
     int parametrization; /* row of the table (net/parametrization.h) */
     int64_t base_width;
-    double attn_scale;   /* factor of q·k */
-    double readout_mult; /* factor of the out projection's input */
     int torch_init;
-    int zero_readout, zero_query; /* only with mup */
-    int plain_decay;              /* wd_mult 1 whatever lr_mult */
-    int replace_non_finite;       /* inputs: by the defaults, instead of an error */
-    gn2_update_rule rule;         /* whose multipliers the parameter table shows */
+    int plain_decay;        /* wd_mult 1 whatever lr_mult */
+    int replace_non_finite; /* inputs: by the defaults, instead of an error */
+    gn2_update_rule rule;   /* whose multipliers the parameter table shows */
     uint64_t seed;
 } gn2_hparams;
 
@@ -84,8 +79,5 @@ gn2_status gn2_hparams_tasks(const gn2_config *config, gn2_hparams *out);
 
 /* Number of a task, −1 if there is none of that name. */
 int gn2_hparams_task(const gn2_hparams *h, const char *name);
-/* What the layers need to know of it. */
-gn2_block_shape gn2_hparams_block(const gn2_hparams *h);
-gn2_readout_shape gn2_hparams_readout(const gn2_hparams *h);
 
 #endif

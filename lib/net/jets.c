@@ -211,7 +211,7 @@ static gn2_status check_values(const reader *r, const gn2_batch_f32 *batch)
         GN2_TRY(check_row(r, &row));
     }
     for (int s = 0; s < r->model->h.sequence_count; s++)
-        for (int64_t b = 0; b < batch->jets; b++)
+        for (int64_t b = 0; b < batch->jets && r->model->h.sequence_inputs[s]; b++)
             GN2_TRY(check_constituents(r, &batch->sequence[s], s, b));
     return GN2_OK;
 }

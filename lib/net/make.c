@@ -47,7 +47,7 @@ void R(gn2_net_declare)(R(gn2_net) *net, gn2_declaration *d)
     declare_trunk(net, d);
     /* Behind a readout of zeros every ReLU of the heads would stand at 0, where its
      * gradient is 0 as well: without biases nothing would ever move. */
-    if (h->zero_readout) d->biased = 1;
+    if (h->readout.zero_start) d->biased = 1;
     for (int k = 0; k < h->task_count; k++) {
         gn2_declare_prefix(d, "tasks.%d.net.net.", k);
         R(gn2_head_declare)(d, &net->head[k], &h->task[k], h->dropout_heads > 0);
@@ -130,15 +130,14 @@ gn2_status R(gn2_net_new)(const gn2_hparams *h, R(gn2_net) **out_net)
     R(gn2_net) *net = gn2_alloc(1, sizeof *net);
     if (!net) return gn2_fail_memory();
     net->h = h;
-    net->block_shape = gn2_hparams_block(h);
-    net->readout.shape = gn2_hparams_readout(h);
+    net->readout.shape = h->readout;
     net->block = gn2_alloc((size_t)h->num_layers, sizeof *net->block);
     if (!net->block) {
         gn2_free(net);
         return gn2_fail_memory();
     }
     for (int64_t i = 0; i < h->num_layers; i++) {
-        net->block[i].shape = net->block_shape;
+        net->block[i].shape = h->block;
         net->block[i].number = i;
         net->block[i].place = GN2_PLACE_LAYER + 2 * (uint64_t)i;
     }

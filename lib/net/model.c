@@ -11,8 +11,8 @@
 
 void gn2_model_set_scales(gn2_model *model, double attention, double readout)
 {
-    model->h.attn_scale = attention;
-    model->h.readout_mult = readout;
+    model->h.block.attention.scale = attention;
+    model->h.readout.mult = readout;
     gn2_format_f64(attention, model->attention_text);
     gn2_format_f64(readout, model->readout_text);
 }
@@ -71,17 +71,6 @@ static gn2_status read_floats(const gn2_model *model, int object, const char *fo
     return GN2_OK;
 }
 
-static gn2_status check_std(const gn2_model *model, int object)
-{
-    for (int64_t i = 0; i < gn2_model_object_inputs(model, object); i++)
-        if (!(model->norm[object].std[i] > 0))
-            return gn2_fail(GN2_ERR_INVALID_ARG,
-                            "norm.%s.std of '%s' is 0 in single precision",
-                            gn2_model_object_name(model, object),
-                            gn2_model_object_input(model, object, (size_t)i));
-    return GN2_OK;
-}
-
 /* Inputs whose normalised size is within GN2_NORMALISED_MAX; never NaN or Inf. */
 static gn2_status set_limits(gn2_object_norm *norm, int64_t inputs)
 {
@@ -104,7 +93,6 @@ static gn2_status read_norms(gn2_model *model)
         GN2_TRY(read_floats(model, i, "norm.%s.mean", 0, &norm->mean));
         GN2_TRY(read_floats(model, i, "norm.%s.std", 1, &norm->std));
         GN2_TRY(read_floats(model, i, "input.defaults.%s", 0, &norm->fallback));
-        GN2_TRY(check_std(model, i));
         GN2_TRY(set_limits(norm, gn2_model_object_inputs(model, i)));
     }
     return GN2_OK;
@@ -114,7 +102,7 @@ static gn2_status build(gn2_model *model, const gn2_config *config)
 {
     GN2_TRY(gn2_config_clone(config, &model->config));
     GN2_TRY(gn2_hparams_read(model->config, &model->h));
-    gn2_model_set_scales(model, model->h.attn_scale, model->h.readout_mult);
+    gn2_model_set_scales(model, model->h.block.attention.scale, model->h.readout.mult);
     GN2_TRY(read_norms(model));
     GN2_TRY(gn2_params_create(&model->h, &model->params));
     model->weights = gn2_alloc((size_t)model->params->total, sizeof(float));

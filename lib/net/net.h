@@ -36,8 +36,7 @@ typedef struct R(gn2_net) {
     real *mean[GN2_MAX_SEQUENCES], *std[GN2_MAX_SEQUENCES]; /* jet, then own inputs */
     real *fallback[GN2_MAX_SEQUENCES];                      /* for non-finite inputs */
     int replace_non_finite;
-    int64_t registers; /* in the arena, −1: none */
-    gn2_block_shape block_shape;
+    int64_t registers;   /* in the arena, −1: none */
     R(gn2_block) *block; /* (L) */
     R(gn2_readout) readout;
     R(gn2_pool) pool;

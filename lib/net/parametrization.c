@@ -18,8 +18,8 @@ static double width_ratio(const gn2_hparams *h)
 static void sp_forward(gn2_hparams *h, double base_head_dim)
 {
     (void)base_head_dim;
-    h->attn_scale = 1 / sqrt((double)h->head_dim);
-    h->readout_mult = 1;
+    h->block.attention.scale = 1 / sqrt((double)h->block.attention.head_dim);
+    h->readout.mult = 1;
 }
 
 static void sp_tensor(const gn2_hparams *h, gn2_tensor *t)
@@ -35,10 +35,11 @@ static void sp_tensor(const gn2_hparams *h, gn2_tensor *t)
  * be it that the width is or that heads were added. */
 static void mup_forward(gn2_hparams *h, double base_head_dim)
 {
-    h->attn_scale = 1 / sqrt(base_head_dim) * (base_head_dim / (double)h->head_dim);
-    h->readout_mult = 1;
-    if (h->final_norm != GN2_FINAL_POST)
-        h->readout_mult = (double)h->base_width / (double)h->embed_dim;
+    h->block.attention.scale =
+        1 / sqrt(base_head_dim) * (base_head_dim / (double)h->block.attention.head_dim);
+    h->readout.mult = 1;
+    if (h->readout.norm != GN2_FINAL_POST)
+        h->readout.mult = (double)h->base_width / (double)h->embed_dim;
 }
 
 static void mup_tensor(const gn2_hparams *h, gn2_tensor *t)
@@ -63,8 +64,8 @@ static void mup_tensor(const gn2_hparams *h, gn2_tensor *t)
 static void absolute_forward(gn2_hparams *h, double base_head_dim)
 {
     (void)base_head_dim;
-    h->attn_scale = 1 / (double)h->head_dim;
-    h->readout_mult = 1;
+    h->block.attention.scale = 1 / (double)h->block.attention.head_dim;
+    h->readout.mult = 1;
 }
 
 static void absolute_tensor(const gn2_hparams *h, gn2_tensor *t)

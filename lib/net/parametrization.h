@@ -5,7 +5,8 @@
 
 #include "net/hparams.h"
 
-/* Sets attn_scale and readout_mult; base_head_dim: size of a head at base_width. */
+/* Sets the factors of attention and readout; base_head_dim: size of a head at
+ * base_width. */
 typedef void (*gn2_forward_rule)(gn2_hparams *h, double base_head_dim);
 /* Sets multipliers of a tensor whose role is known, and may change its start. */
 typedef void (*gn2_tensor_rule)(const gn2_hparams *h, gn2_tensor *t);

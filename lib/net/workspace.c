@@ -50,7 +50,7 @@ static void carve_blocks(gn2_carver *c, const R(gn2_net) *net, R(gn2_space) *s)
             *l = s->layer[0];
             continue;
         }
-        R(gn2_block_carve)(c, &net->block_shape, l);
+        R(gn2_block_carve)(c, &net->h->block, l);
         l->x = R(gn2_carve)(c, c->tokens, w);
         l->x_mid = c->keep ? R(gn2_carve)(c, c->tokens, w) : l->x;
     }
@@ -61,7 +61,7 @@ static void carve_blocks(gn2_carver *c, const R(gn2_net) *net, R(gn2_space) *s)
 static void carve_gradients(gn2_carver *c, const R(gn2_net) *net, R(gn2_space) *s)
 {
     const int64_t o = net->h->out_dim;
-    R(gn2_block_carve_grads)(c, &net->block_shape, &s->grads);
+    R(gn2_block_carve_grads)(c, &net->h->block, &s->grads);
     s->d_z = R(gn2_carve)(c, c->tokens, o);
     s->d_rows = R(gn2_carve)(c, c->tokens, o);
     s->d_pooled = R(gn2_carve)(c, c->jets, o);

@@ -50,7 +50,7 @@ static gn2_status make_params(gn2_trainer *t)
     if (t->h.rule == t->model->h.rule)
         memcpy(t->params->tensor, from->tensor, from->count * sizeof *from->tensor);
     t->h.dropout_init = gn2_config_f64(t->config, "model.dropout_init");
-    t->h.dropout_ffn = gn2_config_f64(t->config, "model.dropout_ffn");
+    t->h.block.dropout = gn2_config_f64(t->config, "model.dropout_ffn");
     t->h.dropout_heads = gn2_config_f64(t->config, "model.dropout_heads");
     return GN2_OK;
 }
@@ -119,7 +119,7 @@ static gn2_status fill_snapshot(const gn2_trainer *t, gn2_model *model)
     const gn2_model *from = t->model;
     char steps[32];
     model->h = from->h;
-    gn2_model_set_scales(model, from->h.attn_scale, from->h.readout_mult);
+    gn2_model_set_scales(model, from->h.block.attention.scale, from->h.readout.mult);
     memcpy(model->params->tensor, from->params->tensor,
            from->params->count * sizeof *from->params->tensor);
     memcpy(model->weights, t->engine->weights,

@@ -14,6 +14,10 @@
 void *gn2_alloc(size_t count, size_t size);
 void gn2_free(void *block);
 
+/* Whether so many bytes could be had now. Asked before code of others is called that
+ * ends the process where it cannot have its memory. */
+int gn2_memory_at_hand(size_t bytes);
+
 /* Grows `*block` from old_count to new_count elements, keeping the old ones and
  * zeroing the rest; on failure returns 0 and leaves the block alone. */
 int gn2_grow(void **block, size_t old_count, size_t new_count, size_t size);

@@ -3,12 +3,14 @@
 #include "util/module.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "util/alloc.h"
 #include "util/threads.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -76,28 +78,32 @@ static void find_places(const gn2_module *module, places *p)
 static void *open_file(const char *path)
 {
     gn2_affinity before = gn2_affinity_take();
+    errno = 0;
     void *handle = dlopen(path, OPEN_FLAGS);
     gn2_affinity_restore(&before);
     return handle;
 }
 
-static const void *table_of(const gn2_module *module, const char *path, void *handle,
-                            char error[GN2_ERROR_SIZE])
+static gn2_status table_of(const gn2_module *module, const char *path, void *handle,
+                           const void **out_table, char error[GN2_ERROR_SIZE])
 {
     void *(*entry)(void);
     void *symbol = dlsym(handle, module->symbol);
     if (!symbol) {
         snprintf(error, GN2_ERROR_SIZE, "'%s' is not libgn2's %s", path, module->title);
-        return NULL;
+        return GN2_ERR_UNSUPPORTED;
     }
     memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast for this */
     const void *table = entry();
     uint32_t version;
     memcpy(&version, table, sizeof version);
-    if (version == module->version) return table;
+    if (version == module->version) {
+        *out_table = table;
+        return GN2_OK;
+    }
     snprintf(error, GN2_ERROR_SIZE, "%s '%s' has version %u, this library needs %u",
              module->title, path, version, module->version);
-    return NULL;
+    return GN2_ERR_UNSUPPORTED;
 }
 
 /* Adds to a message that has room. */
@@ -107,18 +113,30 @@ static void append(char error[GN2_ERROR_SIZE], const char *before, const char *t
     snprintf(error + length, GN2_ERROR_SIZE - length, "%s%s", before, text);
 }
 
-const void *gn2_module_open(const gn2_module *module, char error[GN2_ERROR_SIZE])
+static gn2_status no_memory(const gn2_module *module, char error[GN2_ERROR_SIZE])
+{
+    snprintf(error, GN2_ERROR_SIZE, "out of memory while the %s was loaded",
+             module->title);
+    return GN2_ERR_NO_MEMORY;
+}
+
+gn2_status gn2_module_open(const gn2_module *module, const void **out_table,
+                           char error[GN2_ERROR_SIZE])
 {
     places p;
     find_places(module, &p);
+    /* the loader and the constructors of libraries may end the process without */
+    if (!gn2_memory_at_hand(module->memory)) return no_memory(module, error);
     snprintf(error, GN2_ERROR_SIZE, "%s not found", module->title);
     for (int i = 0; i < p.count; i++) {
         void *handle = open_file(p.path[i]);
-        if (handle) return table_of(module, p.path[i], handle, error);
+        if (handle) return table_of(module, p.path[i], handle, out_table, error);
+        const int failed = errno; /* dlerror() says it in a language of its own */
         const char *why = dlerror();
+        if (failed == ENOMEM) return no_memory(module, error);
         append(error, i ? "; " : ": ", why ? why : p.path[i]);
     }
-    return NULL;
+    return GN2_ERR_UNSUPPORTED;
 }
 
 int gn2_module_present(const gn2_module *module)

@@ -18,6 +18,7 @@ typedef struct gn2_module {
     const char *file;   /* "gn2-hdf5.so" */
     const char *symbol; /* void *symbol(void) gives the table of calls */
     uint32_t version;   /* what the first word of the table, a uint32_t, must be */
+    size_t memory;      /* bytes that it and its libraries take, generously */
 } gn2_module;
 
 /* Folder of installed modules; from the build (module_home.c). */
@@ -26,10 +27,12 @@ extern const char *const gn2_module_home;
 /* Whether the module's file is there; loads nothing. */
 int gn2_module_present(const gn2_module *module);
 
-/* The module's table, or NULL and in `error` what was tried. Neither the program's
+/* The module's table. GN2_ERR_UNSUPPORTED, and in `error` what was tried;
+ * GN2_ERR_NO_MEMORY, which another time may be different. Neither the program's
  * symbols nor the thread's processors change: the module's libraries are bound among
  * themselves, and the affinity that an OpenMP runtime sets while it is loaded is taken
  * back. Not remembered here: the caller asks once, or again. */
-const void *gn2_module_open(const gn2_module *module, char error[GN2_ERROR_SIZE]);
+gn2_status gn2_module_open(const gn2_module *module, const void **out_table,
+                           char error[GN2_ERROR_SIZE]);
 
 #endif

@@ -89,7 +89,7 @@ static double head_flop(const gn2_hparams *h, const gn2_task *task, double n)
 
 double bench_jet_flop(const gn2_hparams *h, double n, unsigned tasks)
 {
-    const double w = (double)h->embed_dim, f = (double)h->ffn_hidden;
+    const double w = (double)h->embed_dim, f = (double)h->block.hidden;
     const double t = n + (double)h->num_registers, layers = (double)h->num_layers;
     double sum = n * dense_flop(&h->init[0], 0);
     sum += layers * (t * (8 * w * w + 4 * w * f) + 4 * w * t * t);

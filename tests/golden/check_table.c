@@ -150,13 +150,14 @@ static const char *const optimisers[] = {"adamw", "sgd"};
 
 static void check_constants(golden_report *r, const testmodel *model)
 {
-    golden_line(
-        r, "", "attn_scale",
-        fabs(model->h.attn_scale / golden_number(r->file, "/", "attn_scale") - 1),
-        TABLE_SHARE);
+    golden_line(r, "", "attn_scale",
+                fabs(model->h.block.attention.scale /
+                         golden_number(r->file, "/", "attn_scale") -
+                     1),
+                TABLE_SHARE);
     golden_line(
         r, "", "readout_mult",
-        fabs(model->h.readout_mult / golden_number(r->file, "/", "readout_mult") - 1),
+        fabs(model->h.readout.mult / golden_number(r->file, "/", "readout_mult") - 1),
         TABLE_SHARE);
 }
 

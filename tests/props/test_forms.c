@@ -82,11 +82,11 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
     t->model = testmodel_create(lines);
     copy_table(t->model->params, &t->rest, 0);
     gn2_tensor *readout = copy_table(t->model->params, &t->readout, 1);
-    const double m = 1 / t->model->h.readout_mult;
+    const double m = 1 / t->model->h.readout.mult;
     gn2_optim_options own = *optim;
     need_true(m != 1 && readout->forward_mult == 1 / m, "a multiplier");
     if (by) {
-        t->model->h.readout_mult = 1;
+        t->model->h.readout.mult = 1;
         for (int64_t i = 0; i < readout->count; i++)
             t->model->weights[readout->offset + i] /= m;
         readout->lr_mult *= by->rate;

@@ -66,7 +66,7 @@ static double scale_of(const char *form, int width, int heads, int base_width,
     snprintf(lines, sizeof lines, FORM SIZES BASE, form, width, heads, base_width,
              base_heads);
     need_ok(read_lines(lines, &h), lines);
-    return h.attn_scale;
+    return h.block.attention.scale;
 }
 
 /* ---- the attention ---- */
@@ -186,7 +186,7 @@ static void absolute_is_relative_to_width_one(void **state)
                                 optimiser, "mup", w, 8, 1, 1);
         testmodel *abs = create(ONE_LAYER PRE "optim.name = %s\n" FORM SIZES, optimiser,
                                 "mup_absolute", w, 8);
-        assert_true(rel->h.attn_scale == abs->h.attn_scale);
+        assert_true(rel->h.block.attention.scale == abs->h.block.attention.scale);
         assert_int_equal(rel->params->count, abs->params->count);
         for (size_t k = 0; k < rel->params->count; k++)
             check_tensor(&rel->h, &rel->params->tensor[k], &abs->params->tensor[k]);

@@ -13,7 +13,7 @@ MAY_INCLUDE = {
     "util": [],
     "config": ["util"],
     "kernels": ["util"],
-    "layers": ["util", "kernels"],
+    "layers": ["util", "config", "kernels"],
     "optim": ["util", "config", "kernels"],
     "net": ["util", "config", "kernels", "layers", "optim"],
     "io": CORE,
@@ -24,7 +24,7 @@ MAY_INCLUDE = {
 }
 
 # header: (files that may include it, why)
-DNNL_FILES = r"lib/kernels/onednn/\w+\.[ch]"
+DNNL_FILES = r"lib/kernels/onednn/\w+\.(c|h|cpp)"
 CONFINED = {
     r"hdf5(_hl)?\.h|H5\w*\.h|lzf\.h|liblzf/.*|lz4.*\.h": (
         r"lib/data/hdf5/\w+\.[ch]",

@@ -69,7 +69,7 @@ def rows(library):
 
 def number(value):
     whole = value == int(value) and abs(value) < 1e16  # up to there repr has no e
-    return repr(int(value)) if whole else repr(value)
+    return repr(int(value)) if whole else repr(value).replace("e+", "e")
 
 
 def limits(info):

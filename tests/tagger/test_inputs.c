@@ -373,6 +373,39 @@ static void test_wrong_units_may_be_an_error(void **state)
     teardown(&f);
 }
 
+/* ---- objects without inputs ---- */
+
+/* A model that reads nothing of one object, and jets that have no memory for it. */
+static void check_no_inputs(const char *object, int of_jets)
+{
+    static const char *const parts[][2] = {
+        {"inputs.", ""}, {"norm.", ".mean"}, {"norm.", ".std"}};
+    gn2_config *config = small_config();
+    must(gn2_config_set_text(config, "input.unit_check", "off"));
+    for (int i = 0; i < 3; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s%s%s", parts[i][0], object, parts[i][1]);
+        must(gn2_config_set_text(config, key, ""));
+    }
+    fixture f = setup_with(model_of(config), 20, (layout){0});
+    if (of_jets)
+        f.in->jets.features = NULL;
+    else
+        f.in->sequence.data = NULL;
+    result *again = result_of(f.tagger, f.in);
+    assert_same_jets(f.in, f.scores, f.in, again);
+    result_free(again);
+    teardown(&f);
+}
+
+/* Where undefined behaviour is looked for: nothing is added to NULL. */
+static void test_an_object_without_inputs_needs_no_memory(void **state)
+{
+    (void)state;
+    check_no_inputs("jets", 1);
+    check_no_inputs("tracks", 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_non_finite_may_be_replaced),
         cmocka_unit_test(test_wrong_units_are_told_once),
         cmocka_unit_test(test_wrong_units_may_be_an_error),
+        cmocka_unit_test(test_an_object_without_inputs_needs_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,12 +51,12 @@ static void input_rate(gn2_model *m)
 
 static void readout_scale(gn2_model *m)
 {
-    m->h.readout_mult = 1;
+    m->h.readout.mult = 1;
 }
 
 static void attention_scale(gn2_model *m)
 {
-    m->h.attn_scale = 1 / sqrt((double)m->h.head_dim);
+    m->h.block.attention.scale = 1 / sqrt((double)m->h.block.attention.head_dim);
 }
 
 /* ---- sizes ---- */

@@ -76,6 +76,15 @@ static void arena_overflow_saturates(void **state)
     assert_null(gn2_alloc(plan.used, 1));
 }
 
+static void asking_for_memory_takes_none(void **state)
+{
+    (void)state;
+    assert_true(gn2_memory_at_hand(0));
+    assert_true(gn2_memory_at_hand(1));
+    for (int i = 0; i < 10000; i++) assert_true(gn2_memory_at_hand((size_t)1 << 30));
+    assert_false(gn2_memory_at_hand(SIZE_MAX / 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -84,6 +93,7 @@ int main(void)
         cmocka_unit_test(growing_keeps_the_old_elements),
         cmocka_unit_test(arena_counts_what_it_carves),
         cmocka_unit_test(arena_overflow_saturates),
+        cmocka_unit_test(asking_for_memory_takes_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

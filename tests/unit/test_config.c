@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <math.h>
+#include <time.h>
 
 #include "config/config.h"
 #include "config/table.h"
@@ -72,7 +73,7 @@ static void values_come_back(void **state)
     assert_ok(gn2_config_put_str(c, "train.checkpoint", "a = b # c, d"));
     assert_ok(gn2_config_read_str(c, "train.checkpoint", &text));
     assert_string_equal(text, "a = b # c, d");
-    const double numbers[3] = {1.0 / 3, -0.0, 1e300};
+    const double numbers[3] = {1.0 / 3, -0.0, 1e38};
     assert_ok(gn2_config_put_f64_list(c, "norm.jets.mean", numbers, 3));
     assert_status(GN2_ERR_INVALID_ARG,
                   gn2_config_read_f64_list(c, "norm.jets.mean", list, 2));
@@ -121,7 +122,7 @@ static const struct {
     {"optim.name", "adamw|sgd", GN2_ERR_INVALID_ARG, {"adamw|sgd", "not one of"}},
     {"optim.name", "", GN2_ERR_INVALID_ARG, {"''", "adamw|sgd"}},
     {"task.x.pair_weights", "some", GN2_ERR_INVALID_ARG, {"'some'", "not one of"}},
-    {"norm.jets.std", "1,0,1", GN2_ERR_INVALID_ARG, {"norm.jets.std", "1e-300"}},
+    {"norm.jets.std", "1,0,1", GN2_ERR_INVALID_ARG, {"norm.jets.std", "1.2e-38"}},
     {"model.classes", "a,,b", GN2_ERR_INVALID_ARG, {"item 1", "empty"}},
     {"model.classes", "a,b,", GN2_ERR_INVALID_ARG, {"item 2", "empty"}},
     {"model.name", "a\nb", GN2_ERR_INVALID_ARG, {"model.name", "0x0a"}},
@@ -298,6 +299,46 @@ static void a_bad_line_is_named_and_nothing_is_taken(void **state)
     gn2_free(after);
 }
 
+/* Written from z to a, and copied: shifting what is there would move 5e9 slots. */
+static void many_named_keys_cost_no_more_each(void **state)
+{
+    enum { KEYS = 100000 };
+    gn2_config *c = *state, *copy;
+    gn2_text text = {0};
+    const clock_t start = clock();
+    for (int i = KEYS; i > 0; i--)
+        gn2_text_format(&text, "provenance.k%06d = %d\n", i, i);
+    assert_ok(gn2_config_from_text(c, "lines", text.data, text.length));
+    assert_ok(gn2_config_clone(c, &copy));
+    assert_int_equal(gn2_config_slot_count(copy), gn2_config_table_size + KEYS);
+    assert_string_equal(gn2_config_str(copy, "provenance.k000077"), "77");
+    const char *key, *value;
+    gn2_config_slot_at(copy, gn2_config_table_size, &key, &value);
+    assert_string_equal(key, "provenance.k000001");
+    gn2_config_delete(copy);
+    gn2_free(text.data);
+    assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
+}
+
+/* What arithmetic in single precision would make 0 or Inf of is no value. */
+static void reals_are_what_a_float_holds(void **state)
+{
+    static const char *const cases[][2] = {
+        {"norm.tracks.std", "1,1e-40"},    {"norm.tracks.std", "1e39"},
+        {"norm.tracks.mean", "0,1e39"},    {"norm.tracks.mean", "-1e300"},
+        {"input.defaults.jets", "1e39"},   {"task.a.weight", "1e39"},
+        {"task.a.class_weights", "1e300"}, {"task.a.target_std", "1e-300"},
+        {"task.a.target_mean", "1e39"},    {"optim.clip_norm", "1e200"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_status(GN2_ERR_INVALID_ARG,
+                      gn2_config_put_text(*state, cases[i][0], cases[i][1]));
+        assert_message(cases[i][0]);
+        assert_message("value");
+    }
+    assert_ok(gn2_config_put_text(*state, "norm.tracks.std", "1.2e-38,3.4e38"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_config, free_config)
@@ -314,6 +355,8 @@ int main(void)
         TEST(keys_can_be_chosen),
         TEST(comments_and_line_ends_are_read),
         TEST(a_bad_line_is_named_and_nothing_is_taken),
+        TEST(many_named_keys_cost_no_more_each),
+        TEST(reals_are_what_a_float_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

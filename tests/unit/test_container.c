@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/container.h"
@@ -366,6 +367,33 @@ static void files_are_saved_and_opened(void **state)
     assert_null(c);
 }
 
+/* Names are found by halving, by the writer and the reader: looking through all that
+ * are there would compare 5e9 of these. */
+static void many_names_cost_no_more_each(void **state)
+{
+    enum { KEYS = 100000, TENSORS = 60000 };
+    built *b = *state;
+    char name[32];
+    const clock_t start = clock();
+    for (int i = KEYS; i > 0; i--) {
+        snprintf(name, sizeof name, "a.%d", i);
+        assert_ok(gn2_container_add_header(b->writer, name, "b"));
+    }
+    for (int i = 0; i < TENSORS; i++) {
+        snprintf(name, sizeof name, "tensor.with.a.number.%d", i);
+        add_u8(b, name, "t");
+    }
+    assert_status(GN2_ERR_INVALID_ARG,
+                  gn2_container_add_header(b->writer, "a.77", "c"));
+    finish(b);
+    gn2_container *c;
+    assert_ok(gn2_container_open(b->data, b->size, "x.gn2", &c));
+    assert_int_equal(gn2_container_header_count(c), KEYS + 2);
+    assert_string_equal(gn2_container_header(c, "a.77"), "b");
+    gn2_container_close(c);
+    assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, clean)
@@ -384,6 +412,7 @@ int main(void)
         TEST(inflation_is_bounded),
         TEST(damaged_elements_are_found),
         TEST(files_are_saved_and_opened),
+        TEST(many_names_cost_no_more_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

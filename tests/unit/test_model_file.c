@@ -71,8 +71,9 @@ static void assert_same_tensors(const gn2_model *a, const gn2_model *b)
         assert_memory_equal(a->weights + x->offset, b->weights + y->offset,
                             (size_t)x->count * sizeof(float));
     }
-    assert_memory_equal(&a->h.attn_scale, &b->h.attn_scale, sizeof(double));
-    assert_memory_equal(&a->h.readout_mult, &b->h.readout_mult, sizeof(double));
+    assert_memory_equal(&a->h.block.attention.scale, &b->h.block.attention.scale,
+                        sizeof(double));
+    assert_memory_equal(&a->h.readout.mult, &b->h.readout.mult, sizeof(double));
 }
 
 /* Bytes of a model's file, and the same for a writer in the middle of a forgery. */
@@ -267,6 +268,11 @@ static void keys_that_do_not_fit_are_named(void **state)
         {{.key = "norm.tracks.std", .value = "1,2"}, GN2_ERR_FORMAT, "norm.tracks.std"},
         {{.key = "scale.attention"}, GN2_ERR_FORMAT, "scale.attention"},
         {{.key = "scale.readout", .value = "inf"}, GN2_ERR_FORMAT, "scale.readout"},
+        {{.key = "scale.readout", .value = "-1"}, GN2_ERR_FORMAT, "from 0 to 3.4e38"},
+        {{.key = "scale.attention", .value = "1e39"},
+         GN2_ERR_FORMAT,
+         "scale.attention"},
+        {{.key = "norm.tracks.std", .value = "1,1e-40,1"}, GN2_ERR_FORMAT, "1.2e-38"},
         {{.key = "param.encoder.out_proj.weight"},
          GN2_ERR_FORMAT,
          "param.encoder.out_proj.weight"},
@@ -383,7 +389,7 @@ static void files_of_every_version_load(void **state)
         assert_string_equal(gn2_model_object_input(model, 1, 2), "qOverP");
         assert_true(model->norm[1].std[1] == 2.5f);
         assert_true(gn2_config_f64(model->config, "discriminant.D_b.f_c") == 0.07);
-        assert_true(model->h.attn_scale == 0.5); /* four heads of size 4 */
+        assert_true(model->h.block.attention.scale == 0.5); /* four heads of size 4 */
         /* keys that are younger than the file */
         assert_int_equal(gn2_config_i64(model->config, "model.base_heads"), 0);
         if (weights_crc(model) != kept_files[i].weights_crc)

@@ -16,9 +16,12 @@ typedef struct gn2_hdf5_guard {
 void gn2_hdf5_enter(gn2_hdf5_guard *guard);
 void gn2_hdf5_leave(const gn2_hdf5_guard *guard);
 
-/* Fills `error`, HDF5's innermost reason appended if it has one. */
+/* Fills `error`, HDF5's innermost reason appended if it has one. Where HDF5 had no
+ * memory this is GN2_ERR_NO_MEMORY, whatever was asked for. */
 gn2_status gn2_hdf5_fail(char *error, gn2_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 gn2_status gn2_hdf5_no_memory(char *error);
+/* Whether HDF5 ran short of memory in this call, even if it said that all was well. */
+int gn2_hdf5_ran_short(void);
 
 #endif

@@ -126,20 +126,22 @@ static gn2_status load_table(gn2_h5_table *table, hid_t file, char *error)
     }
     describe_fields(table);
     describe_shape(table);
+    if (gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
     const gn2_status status = check_table(table, error);
     if (status == GN2_OK) enlarge_cache(table, file);
     return status;
 }
 
-/* The stored type of a dataset of records, or −1 with `error` filled. */
-static hid_t record_type(hid_t dataset, const char *path, const char *name, char *error)
+/* The stored type of a dataset of records. */
+static gn2_status record_type(hid_t dataset, const char *path, const char *name,
+                              hid_t *out_type, char *error)
 {
     const hid_t type = H5Dget_type(dataset);
-    if (type >= 0 && H5Tget_class(type) == H5T_COMPOUND) return type;
+    *out_type = type;
+    if (type >= 0 && H5Tget_class(type) == H5T_COMPOUND) return GN2_OK;
     if (type >= 0) H5Tclose(type);
-    gn2_hdf5_fail(error, GN2_ERR_FORMAT, "'%s': dataset '%s' has no named fields", path,
-                  name);
-    return -1;
+    return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+                         "'%s': dataset '%s' has no named fields", path, name);
 }
 
 gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
@@ -148,22 +150,25 @@ gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table
     *out = NULL;
     const hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
     if (dataset < 0) {
-        H5Eclear2(H5E_DEFAULT);
         return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND, "'%s': no dataset '%s'",
                              file->path, name);
     }
-    const hid_t type = record_type(dataset, file->path, name, error);
-    gn2_h5_table *table = NULL;
-    if (type >= 0)
-        table = gn2_hdf5_table_new(file->path, name, (size_t)H5Tget_nmembers(type));
-    if (!table) {
-        if (type >= 0) H5Tclose(type);
+    hid_t type;
+    gn2_status status = record_type(dataset, file->path, name, &type, error);
+    if (status != GN2_OK) {
         H5Dclose(dataset);
-        return type >= 0 ? gn2_hdf5_no_memory(error) : GN2_ERR_FORMAT;
+        return status;
+    }
+    gn2_h5_table *table =
+        gn2_hdf5_table_new(file->path, name, (size_t)H5Tget_nmembers(type));
+    if (!table) {
+        H5Tclose(type);
+        H5Dclose(dataset);
+        return gn2_hdf5_no_memory(error);
     }
     table->dataset = dataset;
     table->file_type = type;
-    const gn2_status status = load_table(table, file->id, error);
+    status = load_table(table, file->id, error);
     if (status == GN2_OK) {
         *out = table;
         return GN2_OK;

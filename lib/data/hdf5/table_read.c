@@ -91,7 +91,7 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     table->only =
         only >= 0 && table->fields[only].size == 1 ? table->fields[only].offset : -1;
     table->info.record = (int64_t)H5Tget_size(table->memory_type);
-    return GN2_OK;
+    return gn2_hdf5_ran_short() ? gn2_hdf5_no_memory(error) : GN2_OK;
 }
 
 gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,

@@ -22,12 +22,7 @@
 /* ---- the engine, threads, failures ---- */
 
 static dnnl_engine_t engine; /* kept for the life of the process */
-static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
-
-static void make_engine(void)
-{
-    if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) engine = NULL;
-}
+static pthread_mutex_t engine_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static gn2_status check(dnnl_status_t status, const gn2_product_f32 *p,
                         const char *what)
@@ -39,6 +34,15 @@ static gn2_status check(dnnl_status_t status, const gn2_product_f32 *p,
                     "oneDNN %d.%d.%d, product %lld -> %lld: %s (status %d)", v->major,
                     v->minor, v->patch, (long long)p->k, (long long)p->n, what,
                     (int)status);
+}
+
+static gn2_status need_engine(const gn2_product_f32 *p)
+{
+    dnnl_status_t s = dnnl_success;
+    pthread_mutex_lock(&engine_mutex);
+    if (!engine) s = gn2_dnnl_make_engine(&engine);
+    pthread_mutex_unlock(&engine_mutex);
+    return check(s, p, "engine");
 }
 
 /* ---- making primitives ---- */
@@ -53,25 +57,6 @@ static int64_t least_rows(const gn2_product_f32 *p)
     return p->arithmetic == GN2_ARITHMETIC_BF16 ? BF16_ROWS : 1;
 }
 
-static gn2_status make_attr(const gn2_product_f32 *p, int mode,
-                            dnnl_primitive_attr_t *out_attr)
-{
-    dnnl_post_ops_t ops = NULL;
-    dnnl_status_t s = dnnl_primitive_attr_create(out_attr);
-    /* Strict: an environment variable could allow lower precision. */
-    if (!s) s = dnnl_primitive_attr_set_fpmath_mode(*out_attr, dnnl_fpmath_mode_strict);
-    if (!s)
-        s = dnnl_primitive_attr_set_scratchpad_mode(*out_attr,
-                                                    dnnl_scratchpad_mode_user);
-    if (!s && mode == ACCUMULATE) {
-        s = dnnl_post_ops_create(&ops);
-        if (!s) s = append_sum(ops);
-        if (!s) s = dnnl_primitive_attr_set_post_ops(*out_attr, ops);
-        if (ops) dnnl_post_ops_destroy(ops);
-    }
-    return check(s, p, "attributes");
-}
-
 /* Keeps what the primitive wants of scratch and, the first time, of B's layout. */
 static dnnl_status_t keep_layouts(const gn2_product_f32 *p, bucket *b, int mode,
                                   dnnl_primitive_desc_t pd)
@@ -80,11 +65,11 @@ static dnnl_status_t keep_layouts(const gn2_product_f32 *p, bucket *b, int mode,
     desc_ref pad = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
     const size_t bytes = dnnl_memory_desc_get_size(pad);
     if (bytes > d->pad_bytes) d->pad_bytes = bytes;
-    const dnnl_status_t s = desc_copy(&b->pad[mode], pad);
+    const dnnl_status_t s = gn2_dnnl_copy_desc(&b->pad[mode], pad);
     if (s || p->is_gradient || d->count > 1 || mode != OVERWRITE) return s;
     desc_free(&d->weights);
-    return desc_copy(&d->weights,
-                     dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
+    return gn2_dnnl_copy_desc(
+        &d->weights, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
 }
 
 static gn2_status make_primitive(const gn2_product_f32 *p, bucket *b, int mode)
@@ -95,10 +80,11 @@ static gn2_status make_primitive(const gn2_product_f32 *p, bucket *b, int mode)
     const matmul_parts parts = {&b->src, p->is_gradient ? &b->rhs : &d->weights,
                                 p->is_gradient ? NULL : &d->bias, &b->dst};
     gn2_status status;
-    GN2_TRY_GOTO(make_attr(p, mode, &attr));
-    GN2_TRY_GOTO(check(matmul_desc_make(&pd, &parts, attr, engine), p, "description"));
+    GN2_TRY_GOTO(check(gn2_dnnl_make_attr(&attr, mode == ACCUMULATE), p, "attributes"));
+    GN2_TRY_GOTO(
+        check(gn2_dnnl_make_matmul(&pd, &parts, attr, engine), p, "description"));
     GN2_TRY_GOTO(check(keep_layouts(p, b, mode, pd), p, "layouts"));
-    GN2_TRY_GOTO(check(dnnl_primitive_create(&b->run[mode], pd), p, "primitive"));
+    GN2_TRY_GOTO(check(gn2_dnnl_make_primitive(&b->run[mode], pd), p, "primitive"));
 fail:
     if (pd) dnnl_primitive_desc_destroy(pd);
     if (attr) dnnl_primitive_attr_destroy(attr);
@@ -114,9 +100,9 @@ static dnnl_status_t make_shapes(const gn2_product_f32 *p, bucket *b)
     const matrix_shape gradient[] = {{k, m, 1, k, t}, {k, n, n, 1, dnnl_f32}};
     const matrix_shape *s = p->is_gradient ? gradient : forward;
     const matrix_shape rhs = {m, n, n, 1, t};
-    dnnl_status_t status = desc_make(&b->src, &s[0]);
-    if (!status) status = desc_make(&b->dst, &s[1]);
-    if (!status && p->is_gradient) status = desc_make(&b->rhs, &rhs);
+    dnnl_status_t status = gn2_dnnl_make_desc(&b->src, &s[0]);
+    if (!status) status = gn2_dnnl_make_desc(&b->dst, &s[1]);
+    if (!status && p->is_gradient) status = gn2_dnnl_make_desc(&b->rhs, &rhs);
     return status;
 }
 
@@ -148,26 +134,25 @@ static gn2_status make_packed(gn2_product_f32 *p)
     const size_t packed = dnnl_memory_desc_get_size(desc_of(&d->weights));
     const size_t tight = (size_t)p->k * (size_t)p->n * sizeof(float);
     p->packed = gn2_alloc(packed, 1);
-    d->packed_bytes = (int64_t)packed;
     d->tight_data = gn2_alloc(tight, 1);
     d->no_bias = gn2_alloc((size_t)p->n, sizeof(float));
     if (!p->packed || !d->tight_data || !d->no_bias) return gn2_fail_memory();
     p->bytes = sizeof *d + packed + tight + (size_t)p->n * sizeof(float);
-    GN2_TRY(check(
-        dnnl_memory_create(&d->packed_memory, desc_of(&d->weights), engine, p->packed),
-        p, "packed matrix"));
-    return check(
-        dnnl_memory_create(&d->tight_memory, desc_of(&d->tight), engine, d->tight_data),
-        p, "matrix");
+    GN2_TRY(check(gn2_dnnl_make_memory(&d->packed_memory, desc_of(&d->weights), engine,
+                                       p->packed),
+                  p, "packed matrix"));
+    return check(gn2_dnnl_make_memory(&d->tight_memory, desc_of(&d->tight), engine,
+                                      d->tight_data),
+                 p, "matrix");
 }
 
 static gn2_status make_reorder(const gn2_product_f32 *p)
 {
     dnnl_state *d = p->data;
     dnnl_primitive_desc_t pd = NULL;
-    dnnl_status_t s = dnnl_reorder_primitive_desc_create(
-        &pd, desc_of(&d->tight), engine, desc_of(&d->weights), engine, NULL);
-    if (!s) s = dnnl_primitive_create(&d->reorder, pd);
+    dnnl_status_t s =
+        gn2_dnnl_make_reorder(&pd, desc_of(&d->tight), desc_of(&d->weights), engine);
+    if (!s) s = gn2_dnnl_make_primitive(&d->reorder, pd);
     if (pd) dnnl_primitive_desc_destroy(pd);
     return check(s, p, "reorder");
 }
@@ -178,9 +163,9 @@ static gn2_status make_forward(gn2_product_f32 *p)
     const matrix_shape any = {p->k, p->n, 0, 0, factor_type(p)};
     const matrix_shape tight = {p->k, p->n, p->n, 1, dnnl_f32};
     const matrix_shape bias = {1, p->n, p->n, 1, dnnl_f32};
-    GN2_TRY(check(desc_make(&d->weights, &any), p, "shape of B"));
-    GN2_TRY(check(desc_make(&d->tight, &tight), p, "shape of B"));
-    GN2_TRY(check(desc_make(&d->bias, &bias), p, "shape of the bias"));
+    GN2_TRY(check(gn2_dnnl_make_desc(&d->weights, &any), p, "shape of B"));
+    GN2_TRY(check(gn2_dnnl_make_desc(&d->tight, &tight), p, "shape of B"));
+    GN2_TRY(check(gn2_dnnl_make_desc(&d->bias, &bias), p, "shape of the bias"));
     GN2_TRY(make_buckets(p));
     GN2_TRY(make_packed(p));
     return make_reorder(p);
@@ -188,8 +173,7 @@ static gn2_status make_forward(gn2_product_f32 *p)
 
 gn2_status gn2_dnnl_create(gn2_product_f32 *p)
 {
-    pthread_once(&engine_once, make_engine);
-    if (!engine) return gn2_fail(GN2_ERR_INTERNAL, "oneDNN gave no CPU engine");
+    GN2_TRY(need_engine(p));
     p->data = gn2_alloc(1, sizeof(dnnl_state));
     if (!p->data) return gn2_fail_memory();
     p->bytes = sizeof(dnnl_state);
@@ -239,12 +223,11 @@ void gn2_dnnl_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transpo
                                     {DNNL_ARG_TO, d->packed_memory}};
     dnnl_stream_t stream = NULL;
     const int threads = gn2_dnnl_one_thread();
-    dnnl_status_t s = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
-    if (!s) s = dnnl_primitive_execute(d->reorder, stream, 2, args);
-    if (!s) s = dnnl_stream_wait(stream);
+    dnnl_status_t s = gn2_dnnl_make_stream(&stream, engine);
+    if (!s) s = gn2_dnnl_execute(d->reorder, stream, 2, args);
     if (stream) dnnl_stream_destroy(stream);
     gn2_dnnl_restore_threads(threads);
-    if (s) gn2_dnnl_spoil(p->packed, d->packed_bytes / (int64_t)sizeof(float));
+    d->unpacked = s != dnnl_success;
 }
 
 /* ---- lanes ---- */
@@ -258,7 +241,7 @@ size_t gn2_dnnl_scratch(const gn2_product_f32 *p)
 
 static dnnl_status_t empty_memory(dnnl_memory_t *out, const dnnl_memory_desc_t *shape)
 {
-    return dnnl_memory_create(out, desc_of(shape), engine, DNNL_MEMORY_NONE);
+    return gn2_dnnl_make_memory(out, desc_of(shape), engine, DNNL_MEMORY_NONE);
 }
 
 static dnnl_status_t open_bucket(const gn2_product_f32 *p, const bucket *b,
@@ -298,8 +281,7 @@ gn2_status gn2_dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
     const dnnl_state *d = p->data;
     dnnl_lane *lane = gn2_alloc(1, sizeof *lane);
     if (!lane) return gn2_fail_memory();
-    dnnl_status_t s =
-        dnnl_stream_create(&lane->stream, engine, dnnl_stream_default_flags);
+    dnnl_status_t s = gn2_dnnl_make_stream(&lane->stream, engine);
     if (!s && !p->is_gradient) s = empty_memory(&lane->bias, &d->bias);
     for (int i = 0; i < d->count && !s; i++)
         s = open_bucket(p, &d->buckets[i], &lane->buckets[i]);

@@ -7,7 +7,7 @@
 
 /* One run of one bucket on tight matrices, of bf16 where the product is. */
 typedef struct gn2_dnnl_piece {
-    const dnnl_state *d;
+    const gn2_product_f32 *p;
     const gn2_lane_view_f32 *lane;
     int index, mode;
     const void *src, *rhs; /* rhs NULL: packed B */
@@ -15,10 +15,8 @@ typedef struct gn2_dnnl_piece {
     float *dst;
 } gn2_dnnl_piece;
 
-dnnl_status_t gn2_dnnl_run_piece(const gn2_dnnl_piece *x);
-
-/* Fills with NaN: what oneDNN failed to compute must not look like a result. */
-void gn2_dnnl_spoil(float *c, int64_t count);
+/* Where oneDNN fails, having had no memory, plain loops multiply. */
+void gn2_dnnl_run_piece(const gn2_dnnl_piece *x);
 
 /* Copies rows between matrices of different strides. */
 void gn2_dnnl_copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_from,

@@ -74,7 +74,7 @@ static void run_rows(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane, in
     const staging s = staging_of(p, lane);
     const int64_t rows = d->buckets[index].rows, n = p->n;
     const int direct = x->ldc == n && x->m == rows;
-    const gn2_dnnl_piece one = {.d = d,
+    const gn2_dnnl_piece one = {.p = p,
                                 .lane = lane,
                                 .index = index,
                                 .src = s.a,
@@ -84,7 +84,7 @@ static void run_rows(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane, in
     round_rows(d->convert, s.a, x->a, x->lda, x->m, rows, p->k);
     if (x->residual && x->residual != one.dst)
         gn2_dnnl_copy_rows(one.dst, n, x->residual, x->ldc, x->m, n);
-    if (gn2_dnnl_run_piece(&one)) gn2_dnnl_spoil(one.dst, x->m * n);
+    gn2_dnnl_run_piece(&one);
     if (x->flags & GN2_MUL_RELU) gn2_dnnl_relu(one.dst, x->m * n);
     if (!direct) gn2_dnnl_copy_rows(x->c, x->ldc, s.c, n, x->m, n);
 }
@@ -122,7 +122,7 @@ static void add_rows(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane, in
     const dnnl_state *d = p->data;
     const staging s = staging_of(p, lane);
     const int64_t rows = d->buckets[index].rows;
-    const gn2_dnnl_piece one = {.d = d,
+    const gn2_dnnl_piece one = {.p = p,
                                 .lane = lane,
                                 .index = index,
                                 .mode = ACCUMULATE,
@@ -131,7 +131,7 @@ static void add_rows(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane, in
                                 .dst = x->c};
     round_rows(d->convert, s.a, x->a, x->lda, x->m, rows, p->k);
     round_rows(d->convert, s.b, x->b, x->ldb, x->m, rows, p->n);
-    if (gn2_dnnl_run_piece(&one)) gn2_dnnl_spoil(x->c, p->k * p->n);
+    gn2_dnnl_run_piece(&one);
 }
 
 void gn2_dnnl_bf16_run_tn(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,

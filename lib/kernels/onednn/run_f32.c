@@ -19,14 +19,14 @@ static void run_tight(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane,
     for (int i = 0; x.m > 0; i += x.m < d->buckets[i].rows) {
         const int64_t rows = d->buckets[i].rows;
         if (x.m < rows) continue;
-        const gn2_dnnl_piece one = {.d = d,
+        const gn2_dnnl_piece one = {.p = p,
                                     .lane = lane,
                                     .index = i,
                                     .src = x.a,
                                     .bias = x.bias,
                                     .dst = x.c,
                                     .mode = x.residual ? ACCUMULATE : OVERWRITE};
-        if (gn2_dnnl_run_piece(&one)) gn2_dnnl_spoil(x.c, rows * p->n);
+        gn2_dnnl_run_piece(&one);
         if (x.flags & GN2_MUL_RELU) gn2_dnnl_relu(x.c, rows * p->n);
         x.a += rows * p->k;
         x.c += rows * p->n;
@@ -70,14 +70,14 @@ static void run_tn_tight(const gn2_product_f32 *p, const gn2_lane_view_f32 *lane
     for (int i = 0; x.m > 0; i += x.m < d->buckets[i].rows) {
         const int64_t rows = d->buckets[i].rows;
         if (x.m < rows) continue;
-        const gn2_dnnl_piece one = {.d = d,
+        const gn2_dnnl_piece one = {.p = p,
                                     .lane = lane,
                                     .index = i,
                                     .mode = ACCUMULATE,
                                     .src = x.a,
                                     .rhs = x.b,
                                     .dst = x.c};
-        if (gn2_dnnl_run_piece(&one)) gn2_dnnl_spoil(x.c, p->k * p->n);
+        gn2_dnnl_run_piece(&one);
         x.a += rows * p->k;
         x.b += rows * p->n;
         x.m -= rows;

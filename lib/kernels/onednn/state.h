@@ -27,7 +27,7 @@ typedef struct dnnl_state {
     bucket buckets[MAX_BUCKETS];
     int count;
     size_t pad_bytes;
-    int64_t packed_bytes;
+    int unpacked; /* the last packing failed: B is in tight_data only */
     dnnl_memory_desc_t weights, bias, tight; /* B packed; (1, n); B row-major */
     dnnl_memory_t packed_memory, tight_memory;
     dnnl_primitive_t reorder;
