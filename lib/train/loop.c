@@ -244,8 +244,9 @@ static gn2_status go(run *r, gn2_dataset *train)
     while (!finished(r) || is_epoch_open(r)) {
         GN2_TRY(train_epoch(r));
         GN2_TRY(end_epoch(r));
-        GN2_TRY(stop_if_asked(r));
+        if (!finished(r)) GN2_TRY(stop_if_asked(r));
     }
+    atomic_store(&r->trainer->stop, 0); /* there is nothing left to stop */
     return GN2_OK;
 }
 

@@ -126,6 +126,26 @@ static void a_validation_is_stopped_between_batches(void **state)
     close_session(&s);
 }
 
+static int32_t ask_after_the_last(void *user, const gn2_progress *progress)
+{
+    gn2_trainer *t = user;
+    if (progress->event == GN2_EVENT_EPOCH && progress->epoch == 3)
+        atomic_store(&t->stop, 1);
+    return 0;
+}
+
+/* There is nothing to go on with, so it is no stopped run; nor is the next one. */
+static void a_stop_asked_for_too_late_is_none(void **state)
+{
+    session s = open_session();
+    gn2_metrics metrics;
+    (void)state;
+    assert_ok(fit(&s, ask_after_the_last, s.trainer));
+    assert_int_equal(gn2_train_steps(s.trainer), 40);
+    assert_ok(gn2_train_evaluate(s.trainer, s.dataset, &metrics));
+    close_session(&s);
+}
+
 /* ---- early stopping ---- */
 
 /* Rates so small that no loss is smaller than the first but by rounding. */
@@ -229,6 +249,7 @@ int main(void)
         cmocka_unit_test(other_batches_are_refused),
         cmocka_unit_test(a_stopped_validation_is_made_up_for),
         cmocka_unit_test(a_validation_is_stopped_between_batches),
+        cmocka_unit_test(a_stop_asked_for_too_late_is_none),
         cmocka_unit_test(a_run_ends_when_nothing_gets_better),
         cmocka_unit_test(impossible_states_are_refused),
         cmocka_unit_test(an_update_that_is_not_finite_is_no_success),
