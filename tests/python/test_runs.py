@@ -161,6 +161,28 @@ def test_the_config_of_a_warm_start_is_the_models(done, tmp_path):
                 assert config[key] == model.config[key], key
 
 
+def test_what_fits_of_a_model_is_taken_over(done, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = [w for w in fit(out, "train.epochs=1") if not w.startswith("model.")]
+    words += ["schedule.max=0", "schedule.initial=0", "schedule.end=0"]
+    words += ["-m", str(done / "model.gn2"), "--finetune"]
+    words += ["model.tasks=jets_classification,r", "task.r.kind=regression"]
+    words += ["task.r.targets=eta_btagJes", "task.jets_classification.hidden=4"]
+    words += ["task.jets_classification.class_weights="]
+    assert main(words) == 0
+    said = capsys.readouterr().err
+    old, new = weights(done / "model.gn2"), weights(out / "model.gn2")
+    for name in new:
+        taken = name in old and old[name].shape == new[name].shape
+        assert taken == (f" {name}" not in said.replace(",", " "))
+        assert not taken or (old[name] == new[name]).all()
+    a, b = (gn2.Model.load(p / "model.gn2").config for p in (done, out))
+    assert a["norm.tracks.mean"] == b["norm.tracks.mean"]
+    assert len(b["task.jets_classification.class_weights"]) == 4
+    assert main(fit(tmp_path / "no", "--finetune")) == 1
+    assert "-m" in capsys.readouterr().err
+
+
 def test_a_run_that_cannot_begin_leaves_the_old_one(done, tmp_path):
     out = tmp_path / "run"
     assert main(fit(out, "train.epochs=1")) == 0

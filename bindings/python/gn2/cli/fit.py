@@ -14,6 +14,11 @@ every module and tensor gets a row with the fields of gn2.Probe: size, change si
 start, dead units, gradient, update. It does not change the run. It sets
 train.probe_updates=yes unless an option says otherwise.
 
+-m FILE starts with a model, which settles all of its own options. With --finetune they
+may be others: tensors of the same name and shape are taken over, the rest start at
+random; the model's normalisation and class weights stay unless they are set anew
+(empty: made of the data).
+
     gn2 fit jets_train.h5 -v jets_val.h5 -o run model.embed_dim=64 train.epochs=10
     gn2 fit --resume -o run
 """
@@ -57,6 +62,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-r", "--resume", action="store_true", help="go on with the run in OUT"
     )
+    parser.add_argument(
+        "--finetune",
+        action="store_true",
+        help="with -m: take the tensors that fit; its options may be changed",
+    )
     common.force(parser)
     parser.add_argument(
         "--probe",
@@ -82,6 +92,7 @@ class Fit:
             "train": list(args.train),
             "val": list(args.val),
             "model": args.model,
+            "finetune": args.finetune,
             "probe": args.probe,
             "version": __version__,
             "features": features(),
@@ -100,23 +111,32 @@ class Fit:
     def _create(self) -> None:
         if not self.facts["train"]:
             raise Failure("no training files given; see gn2 fit --help")
+        if self.args.finetune and not self.args.model:
+            raise Failure("--finetune needs a model to start with: -m FILE")
         self.run.refuse(self.args.force)
         start = Model.load(self.args.model) if self.args.model else None
         self.config = start.config if start else Config()
         self._ask()
         if start is not None:
-            resume.check_start(start.config, self.config)
-            for key in start.config:  # a file of -c may tell of another
-                if key.startswith("provenance."):
-                    self.config[key] = start.config[key]
+            resume.keep_provenance(start.config, self.config)
+            if not self.args.finetune:
+                resume.check_start(start.config, self.config)
         self._open_data()
-        if start is None:
-            self.train.setup(self.config)
-            self._say_given()
+        model = self._start(start)
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
-        self.trainer = Trainer(start or Model(self.config), self.config)
+        self.trainer = Trainer(model, self.config)
         self.run.create(self.args.force)
         self._note()
+
+    def _start(self, given: Model | None) -> Model:
+        if given is not None and not self.args.finetune:
+            return given
+        self.train.setup(self.config)
+        self._say_given()
+        model = Model(self.config)
+        if given is not None:
+            print(f"gn2: {resume.take_over(given, model)}", file=sys.stderr)
+        return model
 
     def _note(self) -> None:
         """What the run is, in its folder."""
@@ -125,7 +145,8 @@ class Fit:
 
     def _ask(self) -> None:
         """What the user wants, over what there is."""
-        resume.check_used([key for key, _ in self.settings], self.args.model)
+        settled = None if self.args.finetune else self.args.model
+        resume.check_used([key for key, _ in self.settings], settled)
         self._keep_updates()
         if self.args.config:
             self.config.load(self.args.config)
@@ -139,8 +160,9 @@ class Fit:
             print(say, file=sys.stderr)
 
     def _reopen(self) -> None:
-        if self.args.force:
-            raise Failure("--resume and --force contradict each other")
+        if self.args.force or self.args.finetune:
+            word = "--force" if self.args.force else "--finetune"
+            raise Failure(f"--resume and {word} contradict each other")
         self.run.check()
         self.run.lock.take()
         old = self.run.read()
@@ -150,13 +172,13 @@ class Fit:
                 f"the run in '{self.args.out}' began with the model "
                 f"{old.get('model')}, not {self.args.model}"
             )
-        for name in ("train", "val", "model", "probe"):
+        for name in ("train", "val", "model", "probe", "finetune"):
             self.facts[name] = self.facts[name] or old.get(name)
         before = Config(self.run["config.txt"])
         self.config = before.copy()
         self._ask()
-        for key in ("train.checkpoint", "provenance.data"):
-            self.config[key] = before[key]  # its own, whatever a file of -c says
+        self.config["train.checkpoint"] = before["train.checkpoint"]
+        resume.keep_provenance(before, self.config)
         resume.check_resume(before, self.config, self.args.out)
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
         self._open_data()
@@ -165,7 +187,7 @@ class Fit:
 
     def _start_again(self) -> Model:
         """The start of a run that is resumed; only a probe asks for its weights."""
-        if self.facts["probe"] and self.facts["model"]:
+        if self.facts["probe"] and self.facts["model"] and not self.facts["finetune"]:
             return Model.load(self.facts["model"])
         return Model(self.config)
 

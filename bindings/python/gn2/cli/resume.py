@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 
-from .. import Config
+from .. import Config, Model
 from ..trainer import fixed_by_model
 from .common import Failure
 
@@ -87,6 +87,26 @@ def check_start(model: Config, asked: Config) -> None:
             f"options that the model of -m fixes: {'; '.join(wrong)}. "
             "Leave them out, or train without -m"
         )
+
+
+def keep_provenance(own: Config, config: Config) -> None:
+    """What a file of options tells of the origin of another run is not for this one."""
+    for key in (*own, *config):
+        if key.startswith("provenance.") and "*" not in key:
+            config[key] = own.get(key, "")
+
+
+def take_over(old: Model, new: Model) -> str:
+    """Copies the tensors of the same name and shape; says which do not fit."""
+    fit = [n for n, p in new.params.items() if n in old.params]
+    fit = [n for n in fit if old.params[n].shape == new.params[n].shape]
+    for name in fit:
+        new[name] = old[name]
+    if not fit:
+        raise Failure("no tensor of the model of -m fits the one that is asked for")
+    text = f"{len(fit)} of {len(new.params)} tensors are those of the model of -m"
+    rest = [name for name in new.params if name not in fit]
+    return text + (f"; at random: {', '.join(rest)}" if rest else "")
 
 
 def check_used(keys: Iterable[str], model: str | None) -> None:
