@@ -183,6 +183,12 @@ def test_one_dataset_for_both():
     ]
 
 
+def test_a_callback_that_wants_the_dataset_is_told_so():
+    trainer, data = gn2.Trainer(gn2.Model(MODEL)), dataset()
+    with pytest.raises(gn2.BusyError, match="the call that this one lies in"):
+        trainer.fit(data, progress=False, callback=lambda _: data.reset())
+
+
 @pytest.mark.parametrize(
     "key, value",
     [
