@@ -122,7 +122,10 @@ GN2_API gn2_status gn2_dataset_info_get(const gn2_dataset *dataset,
  * Puts what the data says into a config, ready for gn2_model_create(): class
  * names, normalisation and class weights (from salt's YAML files if
  * `data.norm_dict`, `data.class_dict` name them, else computed over the dataset)
- * and `provenance.data`.
+ * and `provenance.data`. What the config has already goes before data and files:
+ * `norm.OBJECT.mean`, `norm.OBJECT.std` and `task.NAME.class_weights` that are not
+ * empty are kept, and `provenance.given` names them. So a config that another dataset
+ * was asked for keeps that one's; set them empty ("") to have them made anew.
  * @param[in,out] config unchanged on failure
  * @return as gn2_dataset_next(); GN2_ERR_NOT_FOUND (a file, or a name in one);
  *   GN2_ERR_INVALID_ARG. @since 0.1

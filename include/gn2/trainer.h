@@ -110,6 +110,9 @@ typedef struct gn2_progress {
 
 #define GN2_EVENT_STEP 1  /**< after a step */
 #define GN2_EVENT_EPOCH 2 /**< after an epoch and its validation */
+/** The last of a run that ends by `train.early_stopping`, behind GN2_EVENT_EPOCH and
+ *  with its values. */
+#define GN2_EVENT_EARLY_STOP 3
 
 /**
  * Called on the thread that called gn2_trainer_fit(), between steps. It may save a
@@ -130,8 +133,11 @@ typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
  *   `optim.name`, …; doc/format.md) and defaults for the rest, whatever config the
  * model was made with: the same before and after it was saved
  * @param[out] out_trainer freed by gn2_trainer_free(); NULL on failure
- * @return GN2_OK, GN2_ERR_INVALID_ARG, GN2_ERR_NO_MEMORY, GN2_ERR_UNSUPPORTED
- *   (precision not available here). @since 0.1
+ * @return GN2_OK; GN2_ERR_INVALID_ARG, also where `config` sets what the model fixes
+ *   (`model.*` but dropout, `inputs.*`, `norm.*`, `task.*`, `input.*`, `discriminant.*`
+ *   but signal and fractions, `optim.decay_scaling`) to neither the model's value nor
+ * the default; GN2_ERR_NO_MEMORY; GN2_ERR_UNSUPPORTED (precision not available here).
+ *   @since 0.1
  */
 GN2_API gn2_status gn2_trainer_create(const gn2_model *model, const gn2_config *config,
                                       gn2_trainer **out_trainer);
@@ -147,8 +153,10 @@ GN2_API void gn2_trainer_free(gn2_trainer *trainer);
  * @return GN2_OK; GN2_ERR_INVALID_ARG (label out of range, named);
  *   GN2_ERR_NUMERIC: an input (or one more than 1e12 standard deviations from its
  *   mean), the loss or a gradient is not finite: the message
- *   names the place, the weights are unchanged; GN2_ERR_STATE after the last
- *   step of the schedule; GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
+ *   names the place, the weights are unchanged. Also when the update leaves weights or
+ *   moments that are not finite (the tensor is named): then steps, snapshots and
+ *   checkpoints get GN2_ERR_STATE until a checkpoint is loaded; GN2_ERR_STATE after the
+ *   last step of the schedule; GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
                                     const gn2_labels *labels,
@@ -156,24 +164,35 @@ GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
 
 /**
  * Trains for `train.epochs` epochs, from where the trainer stands (a checkpoint
- * goes on in the middle of an epoch), and evaluates `val` after each.
+ * goes on in the middle of an epoch, or with its validation), and evaluates `val` after
+ * each. With `train.early_stopping` it ends after so many validations in turn without a
+ * smaller loss; the weights are then the last ones, not the best.
  * With `train.checkpoint` a checkpoint is written every
- * `train.checkpoint_steps` steps and after every epoch.
+ * `train.checkpoint_steps` steps, and after every epoch before and behind its
+ * validation.
+ *
+ * Inputs, constituent types, classes and targets of a dataset are found by name: their
+ * order may be another than the model's, and there may be more of them. Only classes
+ * that the model lacks are refused.
  * @param[in] train   batches; reset by the call
- * @param[in] val     validation data, or NULL
+ * @param[in] val     validation data, which may be `train`, or NULL
  * @param[in] fn,user progress callback, or NULL
  * @return GN2_OK; GN2_ERR_CANCELLED when stopped, a state to go on from;
- *   GN2_ERR_BUSY when the trainer or a dataset is in use; else as gn2_trainer_step()
- *   and gn2_dataset_next(). @since 0.1
+ *   GN2_ERR_STATE when no step is left to do; GN2_ERR_INVALID_ARG when a dataset lacks
+ *   what the model needs (both lists are named), or when a run that goes on gets
+ * batches of another size or number; GN2_ERR_BUSY when the trainer or a dataset is in
+ * use; else as gn2_trainer_step() and gn2_dataset_next(). @since 0.1
  */
 GN2_API gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train,
                                    gn2_dataset *val, gn2_progress_fn fn, void *user);
 
 /**
- * Losses and metrics of the present weights on a dataset (without dropout).
+ * Losses and metrics of the present weights on a dataset (without dropout), which is
+ * matched by name as in gn2_trainer_fit().
  * @param[in,out] out_metrics struct_size set by the caller
  * @return as gn2_dataset_next(); GN2_ERR_INVALID_ARG (no flavour labels, no batch, a
- *   label out of range); GN2_ERR_NUMERIC also when the loss is not finite. @since 0.1
+ *   label out of range, an input or class that is missing); GN2_ERR_NUMERIC also when
+ * the loss is not finite; GN2_ERR_CANCELLED when stopped. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
                                         gn2_metrics *out_metrics);
@@ -187,7 +206,11 @@ GN2_API gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer,
 
 /**
  * Goes back to a checkpoint of the same architecture, to the bit. On failure the
- * trainer is unchanged. @return as gn2_model_load(); GN2_ERR_BUSY. @since 0.1
+ * trainer is unchanged. What it holds is checked: finite numbers, second moments of 0
+ * or more, a position that a run can reach.
+ * @return as gn2_model_load(); GN2_ERR_INVALID_ARG (another optimiser, or another
+ *   `train.shards`, `train.chunk_tokens`, `train.seed` asked for than it was made
+ * with); GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path);
 
@@ -196,7 +219,8 @@ GN2_API gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char 
 GN2_API gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer,
                                         gn2_model **out_model);
 
-/** Asks gn2_trainer_fit() to stop after the step under way.
+/** Asks gn2_trainer_fit() to stop after the step, or the batch of the validation, under
+ * way, and gn2_trainer_evaluate() after the batch.
  * @thread Any thread, and signal handlers. @since 0.1 */
 GN2_API void gn2_trainer_request_stop(gn2_trainer *trainer);
 

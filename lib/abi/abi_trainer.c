@@ -81,12 +81,14 @@ static int32_t tell(void *user, const gn2_progress *progress)
     return answer;
 }
 
+/* One dataset may be both: it is gone back to an epoch's start each time. */
 static gn2_status fit_held(watched *w, gn2_dataset *train, gn2_dataset *val)
 {
-    if (val) GN2_TRY(gn2_use_take(gn2_dataset_use(val), "gn2_trainer_fit"));
+    gn2_use *other = val && val != train ? gn2_dataset_use(val) : NULL;
+    if (other) GN2_TRY(gn2_use_take(other, "gn2_trainer_fit"));
     const gn2_status status =
         gn2_train_fit(w->trainer, train, val, w->fn ? tell : NULL, w);
-    if (val) gn2_use_give_back(gn2_dataset_use(val));
+    if (other) gn2_use_give_back(other);
     return status;
 }
 
@@ -101,7 +103,6 @@ gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset
 {
     GN2_REQUIRE(trainer);
     GN2_REQUIRE(train);
-    GN2_CHECK(train != val, "%s: train and val are the same object", __func__);
     watched w = {trainer, fn, user};
     GN2_TRY_HELD(&trainer->use, fit_data(&w, train, val));
     return GN2_OK;

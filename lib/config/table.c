@@ -181,6 +181,9 @@ const gn2_config_key gn2_config_table[] = {
 
     /* training */
     {"train.epochs", GN2_TYPE_I64, "10", RANGE(1, 1000000), "passes over the data"},
+    {"train.early_stopping", GN2_TYPE_I64, "0", RANGE(0, 1000000),
+     "validations in turn without a smaller loss after which a run ends; 0 = it does "
+     "not; the model of the smallest loss is best.gn2 of a run directory"},
     {"train.threads", GN2_TYPE_I64, "0", RANGE(0, 4096),
      "threads; 0 = processors this process may use"},
     {"train.shards", GN2_TYPE_I64, "8", RANGE(1, 1024),
@@ -245,9 +248,11 @@ const gn2_config_key gn2_config_table[] = {
     {"data.prefetch", GN2_TYPE_I64, "4", RANGE(0, 1000),
      "batches read ahead by a thread of its own; 0 = no thread"},
     {"data.norm_dict", GN2_TYPE_STR, "", ANY,
-     "salt's norm_dict.yaml; empty = computed from the data"},
+     "salt's norm_dict.yaml; empty = computed from the data; norm.* that are set stay"},
     {"data.class_dict", GN2_TYPE_STR, "", ANY,
-     "salt's class_dict.yaml; empty = computed from the data"},
+     "salt's class_dict.yaml; empty = computed from the data; task.*.class_weights "
+     "that "
+     "are set stay"},
     {"data.class_weights", GN2_TYPE_STR, "yes", CHOICE("yes|no"),
      "whether gn2_dataset_setup() fills the class weights of the losses"},
     {"data.dataset.*", GN2_TYPE_STR, "", ANY,
@@ -282,7 +287,8 @@ const gn2_config_key gn2_config_table[] = {
 
     /* where a model comes from, filled by the library */
     {"provenance.*", GN2_TYPE_STR, "", ANY,
-     "origin of a model: library, data, jets, seed, steps, created"},
+     "origin of a model: library, data, jets, given, seed, steps, created; given: keys "
+     "that were set before the data was asked for them"},
 };
 
 const size_t gn2_config_table_size =

@@ -82,13 +82,23 @@ void gn2_dataset_free_impl(gn2_dataset *d)
     gn2_free(d);
 }
 
+const gn2_schema *gn2_dataset_schema(const gn2_dataset *d)
+{
+    return &d->schema;
+}
+
+int gn2_dataset_has_label(const gn2_dataset *d, int32_t label)
+{
+    return d->source->shape.label[label].columns != 0;
+}
+
 /* Of the task into model.classes; without one, of every task. */
 static int has_labels(const gn2_dataset *d)
 {
     for (int k = 0; k < d->schema.h.task_count; k++) {
         const int32_t label = gn2_schema_label(&d->schema, k);
         const int wanted = d->schema.h.flavour < 0 || d->schema.h.flavour == k;
-        if (wanted && !d->source->shape.label[label].columns) return 0;
+        if (wanted && !gn2_dataset_has_label(d, label)) return 0;
     }
     return 1;
 }

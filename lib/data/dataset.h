@@ -8,6 +8,8 @@
 #include "config/config.h"
 #include "util/use.h"
 
+struct gn2_schema;
+
 /* config NULL: defaults. See dataset.h of the public headers for each. */
 gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
                                  const gn2_config *config, gn2_dataset **out_dataset);
@@ -16,6 +18,10 @@ gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *label
 /* Taken by the functions of the interface for the length of a call. */
 gn2_use *gn2_dataset_use(gn2_dataset *dataset);
 void gn2_dataset_free_impl(gn2_dataset *dataset);
+/* What it was opened for: names of its inputs, labels and classes. */
+const struct gn2_schema *gn2_dataset_schema(const gn2_dataset *dataset);
+/* Is label number `label` of the schema in the data? */
+int gn2_dataset_has_label(const gn2_dataset *dataset, int32_t label);
 void gn2_dataset_info_impl(const gn2_dataset *dataset, gn2_dataset_info *out_info);
 gn2_status gn2_dataset_setup_impl(gn2_dataset *dataset, gn2_config *config);
 /* out_labels may be NULL. */

@@ -45,9 +45,12 @@ static gn2_status read_norm(const gn2_yaml *yaml, const gn2_object *object,
         if (node < 0)
             return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': '%s' has no entry '%s'",
                             yaml->path, object->dataset, object->inputs[i]);
-        GN2_TRY(read_part(yaml, node, "mean", &mean[i]));
-        GN2_TRY(read_part(yaml, node, "std", &std[i]));
-        if (!(std[i] > 0))
+        double m, s;
+        GN2_TRY(read_part(yaml, node, "mean", &m));
+        GN2_TRY(read_part(yaml, node, "std", &s));
+        if (mean) mean[i] = m;
+        if (std) std[i] = s;
+        if (!(s > 0))
             return gn2_fail(GN2_ERR_FORMAT,
                             "'%s', line %d: std of '%s' must be positive", yaml->path,
                             yaml->node[node].line, object->inputs[i]);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gn2_dataset_setup(): normalisation, class weights, class names and provenance
- * into a config, from salt's dicts or computed as UPP does.
+ * into a config, from salt's dicts or computed as UPP does. What the config has
+ * already is kept, and not looked for.
  */
 #include <math.h>
 #include <string.h>
@@ -16,9 +17,10 @@
 
 /* What will be written; arrays sized by the schema. */
 typedef struct findings {
-    double *mean[1 + GN2_MAX_PARTS], *std[1 + GN2_MAX_PARTS];
-    double *weights[GN2_MAX_LABELS]; /* of its classes; NULL: not wanted */
+    double *mean[1 + GN2_MAX_PARTS], *std[1 + GN2_MAX_PARTS]; /* NULL: given */
+    double *weights[GN2_MAX_LABELS]; /* of its classes; NULL: not wanted, or given */
     char *provenance;
+    gn2_text given; /* keys that are kept, comma between */
 } findings;
 
 static void clear(findings *f)
@@ -29,25 +31,84 @@ static void clear(findings *f)
     }
     for (int32_t k = 0; k < GN2_MAX_LABELS; k++) gn2_free(f->weights[k]);
     gn2_free(f->provenance);
+    gn2_free(f->given.data);
 }
 
-static gn2_status make(const gn2_dataset *d, findings *f)
+/* Has the config a list of `count` numbers already? Then it is noted. */
+static gn2_status note_given(const gn2_config *config, const char *key, size_t count,
+                             findings *f, int *out_given)
+{
+    const size_t has = gn2_config_list_count(config, key);
+    *out_given = has > 0;
+    if (has == 0) return GN2_OK;
+    if (has != count)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s has %zu values, %zu are needed; empty, it is made of the "
+                        "data",
+                        key, has, count);
+    if (f->given.length) gn2_text_add(&f->given, ",");
+    gn2_text_add(&f->given, key);
+    return f->given.failed ? gn2_fail_memory() : GN2_OK;
+}
+
+/* Room for what a key is to get, unless it has something. */
+static gn2_status make_room(const gn2_config *config, const char *key, size_t count,
+                            findings *f, double **out)
+{
+    int given;
+    GN2_TRY(note_given(config, key, count, f, &given));
+    if (given) return GN2_OK;
+    *out = gn2_alloc(count, sizeof **out);
+    return *out ? GN2_OK : gn2_fail_memory();
+}
+
+static const char *weights_key(const gn2_schema *s, int32_t k, char key[128])
+{
+    return gn2_config_key_of(key, "task.%s.class_weights",
+                             s->h.task[s->label[k].task].name);
+}
+
+static gn2_status make_norm(const gn2_object *object, const gn2_config *config,
+                            findings *f, int32_t o)
+{
+    char key[128];
+    gn2_config_key_of(key, "norm.%s.mean", object->name);
+    GN2_TRY(make_room(config, key, object->input_count, f, &f->mean[o]));
+    gn2_config_key_of(key, "norm.%s.std", object->name);
+    return make_room(config, key, object->input_count, f, &f->std[o]);
+}
+
+/* A config that was set up by data without them may have class weights of its own. */
+static gn2_status make_weights(const gn2_dataset *d, const gn2_config *config,
+                               findings *f, int32_t k)
+{
+    const gn2_label_column *label = &d->schema.label[k];
+    const int wanted =
+        strcmp(gn2_config_str(d->config, "data.class_weights"), "yes") == 0;
+    const size_t count = (size_t)label->most + 1;
+    char key[128];
+    int given;
+    if (!label->classes_key[0]) return GN2_OK;
+    weights_key(&d->schema, k, key);
+    if (wanted && label->columns)
+        return make_room(config, key, count, f, &f->weights[k]);
+    return note_given(config, key, count, f, &given);
+}
+
+static gn2_status make(const gn2_dataset *d, const gn2_config *config, findings *f)
 {
     const gn2_schema *s = &d->schema;
-    const int weights =
-        strcmp(gn2_config_str(d->config, "data.class_weights"), "yes") == 0;
-    for (int32_t o = 0; o < s->object_count; o++) {
-        f->mean[o] = gn2_alloc(s->object[o].input_count, sizeof(double));
-        f->std[o] = gn2_alloc(s->object[o].input_count, sizeof(double));
-        if (!f->mean[o] || !f->std[o]) return gn2_fail_memory();
-    }
-    for (int32_t k = 0; k < s->label_count && weights; k++) {
-        const gn2_label_column *label = &s->label[k];
-        if (!label->classes_key[0] || !label->columns) continue;
-        f->weights[k] = gn2_alloc((size_t)label->most + 1, sizeof *f->weights[k]);
-        if (!f->weights[k]) return gn2_fail_memory();
-    }
+    for (int32_t o = 0; o < s->object_count; o++)
+        GN2_TRY(make_norm(&s->object[o], config, f, o));
+    for (int32_t k = 0; k < s->label_count; k++) GN2_TRY(make_weights(d, config, f, k));
     return GN2_OK;
+}
+
+static int wants_norm(const findings *f)
+{
+    for (int32_t o = 0; o <= GN2_MAX_PARTS; o++)
+        if (f->mean[o] || f->std[o]) return 1;
+    return 0;
 }
 
 static int wants_weights(const findings *f)
@@ -65,7 +126,8 @@ static gn2_status norm_from_stats(const gn2_schema *schema, const gn2_stats *sta
     for (int32_t o = 0; o < schema->object_count; o++) {
         const gn2_object *object = &schema->object[o];
         for (size_t i = 0; i < object->input_count; i++) {
-            f->mean[o][i] = stats->input[o][i].mean;
+            if (f->mean[o]) f->mean[o][i] = stats->input[o][i].mean;
+            if (!f->std[o]) continue;
             f->std[o][i] = gn2_moments_std(&stats->input[o][i]);
             if (f->std[o][i] > 0) continue;
             return gn2_fail(GN2_ERR_NUMERIC,
@@ -125,8 +187,10 @@ static gn2_status weights_from_stats(const gn2_dataset *d, const gn2_stats *stat
 
 static gn2_status norm_from_dict(const gn2_dataset *d, const char *path, findings *f)
 {
-    for (int32_t o = 0; o < d->schema.object_count; o++)
+    for (int32_t o = 0; o < d->schema.object_count; o++) {
+        if (!f->mean[o] && !f->std[o]) continue;
         GN2_TRY(gn2_norm_dict_read(path, &d->schema.object[o], f->mean[o], f->std[o]));
+    }
     return GN2_OK;
 }
 
@@ -177,11 +241,12 @@ static gn2_status find(const gn2_dataset *d, findings *f)
     const char *classes = gn2_config_str(d->config, "data.class_dict");
     if (norm[0]) GN2_TRY(norm_from_dict(d, norm, f));
     if (classes[0]) GN2_TRY(weights_from_dict(d, classes, f));
-    if (norm[0] && (classes[0] || !wants_weights(f))) return GN2_OK;
+    const int of_norm = !norm[0] && wants_norm(f);
+    if (!of_norm && (classes[0] || !wants_weights(f))) return GN2_OK;
     gn2_stats stats;
     GN2_TRY(collect(d, &stats));
     gn2_status status = GN2_OK;
-    if (!norm[0]) status = norm_from_stats(&d->schema, &stats, f);
+    if (of_norm) status = norm_from_stats(&d->schema, &stats, f);
     if (status == GN2_OK && !classes[0]) status = weights_from_stats(d, &stats, f);
     gn2_stats_clear(&stats);
     return status;
@@ -209,6 +274,26 @@ static gn2_status find_provenance(const gn2_dataset *d, findings *f)
     return failed ? gn2_fail_memory() : GN2_OK;
 }
 
+/* Classes that were set and are not the dataset's would be overwritten. */
+static gn2_status check_classes(const gn2_dataset *d, const gn2_config *config)
+{
+    gn2_config *defaults;
+    const char *ours, *theirs, *usual;
+    GN2_TRY(gn2_config_new(&defaults));
+    gn2_status status;
+    GN2_TRY_GOTO(gn2_config_read_text(d->config, "model.classes", &ours));
+    GN2_TRY_GOTO(gn2_config_read_text(config, "model.classes", &theirs));
+    GN2_TRY_GOTO(gn2_config_read_text(defaults, "model.classes", &usual));
+    if (strcmp(ours, theirs) != 0 && strcmp(theirs, usual) != 0)
+        status = gn2_fail(GN2_ERR_INVALID_ARG,
+                          "model.classes is '%.80s', the dataset was opened with "
+                          "'%.80s': open it with the same",
+                          theirs, ours);
+fail:
+    gn2_config_delete(defaults);
+    return status;
+}
+
 /* The inputs a config names must be those the dataset reads. */
 static gn2_status check_inputs(const gn2_dataset *d, const gn2_config *config)
 {
@@ -227,15 +312,21 @@ static gn2_status check_inputs(const gn2_dataset *d, const gn2_config *config)
     return GN2_OK;
 }
 
+static gn2_status put_list(gn2_config *config, const char *key, const double *values,
+                           size_t count)
+{
+    return values ? gn2_config_put_f64_list(config, key, values, count) : GN2_OK;
+}
+
 static gn2_status put_norm(const gn2_dataset *d, const findings *f, gn2_config *config)
 {
     char key[128];
     for (int32_t o = 0; o < d->schema.object_count; o++) {
         const gn2_object *object = &d->schema.object[o];
         gn2_config_key_of(key, "norm.%s.mean", object->name);
-        GN2_TRY(gn2_config_put_f64_list(config, key, f->mean[o], object->input_count));
+        GN2_TRY(put_list(config, key, f->mean[o], object->input_count));
         gn2_config_key_of(key, "norm.%s.std", object->name);
-        GN2_TRY(gn2_config_put_f64_list(config, key, f->std[o], object->input_count));
+        GN2_TRY(put_list(config, key, f->std[o], object->input_count));
     }
     return GN2_OK;
 }
@@ -248,9 +339,7 @@ static gn2_status put_weights(const gn2_dataset *d, const findings *f,
     for (int32_t k = 0; k < s->label_count; k++) {
         char key[128];
         if (!f->weights[k]) continue;
-        gn2_config_key_of(key, "task.%s.class_weights",
-                          s->h.task[s->label[k].task].name);
-        GN2_TRY(gn2_config_put_f64_list(config, key, f->weights[k],
+        GN2_TRY(gn2_config_put_f64_list(config, weights_key(s, k, key), f->weights[k],
                                         (size_t)s->label[k].most + 1));
     }
     return GN2_OK;
@@ -271,6 +360,8 @@ static gn2_status put(const gn2_dataset *d, const findings *f, gn2_config *confi
     GN2_TRY(put_norm(d, f, config));
     GN2_TRY(put_weights(d, f, config));
     GN2_TRY(gn2_config_put_str(config, "provenance.data", f->provenance));
+    if (f->given.length)
+        GN2_TRY(gn2_config_put_str(config, "provenance.given", f->given.data));
     return gn2_config_put_str(config, "provenance.jets", jets);
 }
 
@@ -291,7 +382,8 @@ gn2_status gn2_dataset_setup_impl(gn2_dataset *d, gn2_config *config)
     if (d->reader) gn2_reader_stop(d->reader);
     gn2_status status;
     GN2_TRY_GOTO(check_inputs(d, config));
-    GN2_TRY_GOTO(make(d, &f));
+    GN2_TRY_GOTO(check_classes(d, config));
+    GN2_TRY_GOTO(make(d, config, &f));
     GN2_TRY_GOTO(find(d, &f));
     GN2_TRY_GOTO(find_provenance(d, &f));
     status = apply(d, &f, config);

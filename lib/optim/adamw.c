@@ -42,6 +42,7 @@ const R(gn2_optimizer_kind) R(gn2_adamw) = {
     .name = "adamw",
     .rule = GN2_UPDATE_ADAPTIVE,
     .moment = {"m", "v"},
+    .positive = {0, 1},
     .read = read,
     .begin = begin,
     .update = update,

@@ -33,6 +33,8 @@ typedef struct R(gn2_optimizer) {
     const R(gn2_optimizer_kind) *kind; /* of options.name */
     real *moment[GN2_MAX_MOMENTS];     /* arenas; NULL after the kind's last */
     int64_t steps;                     /* updates done */
+    unsigned char *bad;                /* (pieces) which the last update spoilt */
+    int broken; /* an update left weights or moments that are not finite */
 } R(gn2_optimizer);
 
 /* What one update works on. */
@@ -48,6 +50,8 @@ typedef struct R(gn2_update) {
 gn2_status R(gn2_optimizer_create)(R(gn2_optimizer) *o);
 void R(gn2_optimizer_destroy)(R(gn2_optimizer) *o);
 size_t R(gn2_optimizer_bytes)(const R(gn2_optimizer) *o);
+/* Sets `broken` where what it leaves is not finite: there is no way back but other
+ * weights and moments. */
 void R(gn2_optimizer_step)(R(gn2_optimizer) *o, const R(gn2_update) *update,
                            gn2_pool *pool);
 

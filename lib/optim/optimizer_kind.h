@@ -46,6 +46,7 @@ typedef struct R(gn2_optimizer_kind) {
     const char *name; /* optim.name */
     gn2_update_rule rule;
     const char *moment[GN2_MAX_MOMENTS + 1]; /* names in a checkpoint, NULL */
+    int positive[GN2_MAX_MOMENTS];           /* a moment of squares: never negative */
     /* Its own keys of `optim.*`. */
     void (*read)(const gn2_config *config, gn2_optim_options *out);
     void (*begin)(R(gn2_optim_step) *step); /* NULL: nothing to make */

@@ -52,7 +52,9 @@ typedef struct rates {
     double lr, beta1;
 } rates;
 
-/* torch OneCycleLR, two cosine phases; keeps torch's negative e1. */
+/* torch OneCycleLR, two cosine phases; keeps torch's negative e1. Where e1 is 0 torch
+ * divides by zero: the only step of that warm-up is its end, at `max`, as it is in the
+ * limit of torch's own e1 < 0. */
 static rates onecycle(const gn2_schedule *s, double k)
 {
     double p;
@@ -61,15 +63,6 @@ static rates onecycle(const gn2_schedule *s, double k)
                        cosine(s->beta1_max, s->beta1_min, p)};
     p = descent(s, k, warm_end(s));
     return (rates){cosine(s->max, s->end, p), cosine(s->beta1_min, s->beta1_max, p)};
-}
-
-static gn2_status check_onecycle(const gn2_schedule *s)
-{
-    if (warm_end(s) != 0) return GN2_OK;
-    return gn2_fail(GN2_ERR_INVALID_ARG,
-                    "schedule.pct_start %g of %lld steps: a warm-up of exactly one "
-                    "step is undefined in a onecycle schedule",
-                    s->pct_start, (long long)s->steps);
 }
 
 /* Linear warm-up; without one `max` at step 0; cosine down to `end`. */
@@ -111,12 +104,11 @@ static rates wsd(const gn2_schedule *s, double k)
 struct gn2_schedule_kind {
     const char *name;
     rates (*at)(const gn2_schedule *s, double k);
-    int endless;                                /* needs no number of steps */
-    gn2_status (*check)(const gn2_schedule *s); /* NULL: nothing of its own */
+    int endless; /* needs no number of steps */
 };
 
 static const gn2_schedule_kind kinds[] = {
-    {.name = "onecycle", .at = onecycle, .check = check_onecycle},
+    {.name = "onecycle", .at = onecycle},
     {.name = "cosine", .at = warm_cosine},
     {.name = "constant", .at = constant, .endless = 1},
     {.name = "linear", .at = linear},
@@ -155,12 +147,10 @@ void gn2_schedule_read(const gn2_config *config, gn2_schedule *out)
 
 gn2_status gn2_schedule_check(const gn2_schedule *s)
 {
-    if (s->kind->endless) return GN2_OK;
-    if (s->steps < 1)
-        return gn2_fail(GN2_ERR_STATE,
-                        "schedule.steps is not set: the %s schedule needs its length",
-                        s->kind->name);
-    return s->kind->check ? s->kind->check(s) : GN2_OK;
+    if (s->kind->endless || s->steps >= 1) return GN2_OK;
+    return gn2_fail(GN2_ERR_STATE,
+                    "schedule.steps is not set: the %s schedule needs its length",
+                    s->kind->name);
 }
 
 int64_t gn2_schedule_length(const gn2_schedule *s)

@@ -29,8 +29,7 @@ const gn2_schedule_kind *gn2_schedule_find(const char *name);
 /* Keys `schedule.*`; `steps` may still be 0. Nothing is checked. */
 void gn2_schedule_read(const gn2_config *config, gn2_schedule *out);
 
-/* Can rates be asked for? GN2_ERR_STATE without steps, GN2_ERR_INVALID_ARG where
- * the warm-up is exactly one step (torch divides by zero there). */
+/* Can rates be asked for? GN2_ERR_STATE without steps. */
 gn2_status gn2_schedule_check(const gn2_schedule *s);
 
 /* Steps there are rates for; INT64_MAX if endless. */

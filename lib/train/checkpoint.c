@@ -5,6 +5,7 @@
  * (shards, chunks, dropout seed). Rates and lengths are the trainer's own config's,
  * so a run can be made longer. Keys: doc/format.md.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@
 #define OPTIMIZER_KEY PREFIX "optimizer"
 /* In its place in older files: 0 for adamw, 1 for sgd. */
 #define OLD_OPTIMIZER_KEY PREFIX "sgd"
-#define NAME_SIZE 160 /* prefix and a tensor's name */
+#define BEST_KEY PREFIX "best_loss" /* not there: no validation yet */
+#define NAME_SIZE 160               /* prefix and a tensor's name */
 
 /* ---- numbers of a checkpoint ---- */
 
@@ -27,18 +29,28 @@ typedef enum state_id {
     STATE_SHARDS,
     STATE_CHUNK,
     STATE_SEED,
+    STATE_BATCH_SIZE,
+    STATE_BATCHES,
+    STATE_WAITED,
     STATE_COUNT
 } state_id;
 
-static const char *const state_keys[STATE_COUNT] = {
-    PREFIX "step",   PREFIX "schedule_steps", PREFIX "epoch", PREFIX "batch",
-    PREFIX "shards", PREFIX "chunk_tokens",   PREFIX "seed",
-};
-
-/* Bounds of the keys of the config they come from; epoch and batch: of counts. */
-static const int64_t state_max[STATE_COUNT] = {
-    INT64_C(1) << 53, INT64_C(1) << 53, INT64_C(1) << 53, INT64_C(1) << 53, 1024,
-    1048576,          INT64_C(1) << 53,
+/* Bounds are those of the keys of the config they come from; of counts, 2^53. */
+static const struct {
+    const char *key;
+    int64_t least, most;
+    int recent; /* older files lack it: 0, not known */
+} state_row[STATE_COUNT] = {
+    [STATE_STEP] = {PREFIX "step", 0, INT64_C(1) << 53, 0},
+    [STATE_STEPS] = {PREFIX "schedule_steps", 0, INT64_C(1) << 53, 0},
+    [STATE_EPOCH] = {PREFIX "epoch", 0, INT64_C(1) << 53, 0},
+    [STATE_BATCH] = {PREFIX "batch", 0, INT64_C(1) << 53, 0},
+    [STATE_SHARDS] = {PREFIX "shards", 1, 1024, 0},
+    [STATE_CHUNK] = {PREFIX "chunk_tokens", 16, 1048576, 0},
+    [STATE_SEED] = {PREFIX "seed", 0, INT64_C(1) << 53, 0},
+    [STATE_BATCH_SIZE] = {PREFIX "batch_size", 0, 100000000, 1},
+    [STATE_BATCHES] = {PREFIX "batches", 0, INT64_C(1) << 53, 1},
+    [STATE_WAITED] = {PREFIX "waited", 0, INT64_C(1) << 53, 1},
 };
 
 typedef int64_t state[STATE_COUNT];
@@ -53,6 +65,9 @@ static void get_state(const gn2_trainer *t, state out)
     out[STATE_SHARDS] = o->shards;
     out[STATE_CHUNK] = o->chunk_tokens;
     out[STATE_SEED] = (int64_t)o->seed;
+    out[STATE_BATCH_SIZE] = t->batch_size;
+    out[STATE_BATCHES] = t->batches;
+    out[STATE_WAITED] = t->waited;
 }
 
 /* ---- writing ---- */
@@ -79,17 +94,27 @@ static gn2_status put_moment(const gn2_trainer *t, const char *moment,
     return GN2_OK;
 }
 
+static gn2_status put_best(const gn2_trainer *t, gn2_container_writer *writer)
+{
+    char text[32];
+    if (!isfinite(t->best_loss)) return GN2_OK;
+    gn2_format_f64(t->best_loss, text);
+    return gn2_container_add_header(writer, BEST_KEY, text);
+}
+
 static gn2_status put_all(const gn2_trainer *t, gn2_container_writer *writer)
 {
     state s;
+    GN2_TRY(gn2_train_check_whole(t));
     get_state(t, s);
     GN2_TRY(
         gn2_model_file_put(t->model, t->engine->weights, GN2_KIND_CHECKPOINT, writer));
     for (int i = 0; i < STATE_COUNT; i++) {
         char text[32];
         snprintf(text, sizeof text, "%lld", (long long)s[i]);
-        GN2_TRY(gn2_container_add_header(writer, state_keys[i], text));
+        GN2_TRY(gn2_container_add_header(writer, state_row[i].key, text));
     }
+    GN2_TRY(put_best(t, writer));
     const gn2_optimizer_f32 *o = &t->engine->optimizer;
     GN2_TRY(gn2_container_add_header(writer, OPTIMIZER_KEY, o->kind->name));
     for (int i = 0; o->kind->moment[i]; i++)
@@ -114,23 +139,57 @@ typedef struct loader {
     const gn2_container *file;
     gn2_model *model; /* of the file */
     state state;
+    double best_loss;
     gn2_engine_f32 *engine; /* new */
 } loader;
 
+static gn2_status fail_value(const loader *l, const char *key, const char *text)
+{
+    return gn2_fail(GN2_ERR_FORMAT, "%s: %s = '%.40s' is not possible",
+                    gn2_container_origin(l->file), key, text);
+}
+
+static gn2_status read_number(loader *l, int i)
+{
+    const char *key = state_row[i].key, *text = gn2_container_header(l->file, key);
+    l->state[i] = 0;
+    if (!text && state_row[i].recent) return GN2_OK;
+    if (!text)
+        return gn2_fail(GN2_ERR_FORMAT, "%s: not a checkpoint: no '%s'",
+                        gn2_container_origin(l->file), key);
+    if (gn2_parse_i64(text, &l->state[i]) && l->state[i] >= state_row[i].least &&
+        l->state[i] <= state_row[i].most)
+        return GN2_OK;
+    return fail_value(l, key, text);
+}
+
+static gn2_status read_best(loader *l)
+{
+    const char *text = gn2_container_header(l->file, BEST_KEY);
+    l->best_loss = HUGE_VAL;
+    if (!text || (gn2_parse_f64(text, &l->best_loss) && isfinite(l->best_loss)))
+        return GN2_OK;
+    return fail_value(l, BEST_KEY, text);
+}
+
+/* Every batch of the present epoch was a step, and every epoch had one. */
+static gn2_status check_position(const loader *l)
+{
+    const int64_t step = l->state[STATE_STEP], epoch = l->state[STATE_EPOCH],
+                  batch = l->state[STATE_BATCH], batches = l->state[STATE_BATCHES];
+    if (epoch + batch <= step && (batches == 0 || batch <= batches)) return GN2_OK;
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "%s: epoch %lld, batch %lld of %lld after %lld steps is not "
+                    "possible",
+                    gn2_container_origin(l->file), (long long)epoch, (long long)batch,
+                    (long long)batches, (long long)step);
+}
+
 static gn2_status read_state(loader *l)
 {
-    for (int i = 0; i < STATE_COUNT; i++) {
-        const char *text = gn2_container_header(l->file, state_keys[i]);
-        if (!text)
-            return gn2_fail(GN2_ERR_FORMAT, "%s: not a checkpoint: no '%s'",
-                            gn2_container_origin(l->file), state_keys[i]);
-        const int64_t least = i == STATE_SHARDS ? 1 : i == STATE_CHUNK ? 16 : 0;
-        if (!gn2_parse_i64(text, &l->state[i]) || l->state[i] < least ||
-            l->state[i] > state_max[i])
-            return gn2_fail(GN2_ERR_FORMAT, "%s: %s = '%.40s' is not possible",
-                            gn2_container_origin(l->file), state_keys[i], text);
-    }
-    return GN2_OK;
+    for (int i = 0; i < STATE_COUNT; i++) GN2_TRY(read_number(l, i));
+    GN2_TRY(read_best(l));
+    return check_position(l);
 }
 
 static gn2_status check_tensors(const loader *l)
@@ -225,20 +284,32 @@ static gn2_status check_same(const loader *l)
     return check_optimizer(l);
 }
 
-static gn2_status read_moment(const loader *l, const char *moment, const gn2_tensor *t,
-                              float *out)
+static int has_negative(const float *x, int64_t count)
 {
+    int found = 0;
+    for (int64_t i = 0; i < count; i++) found |= x[i] < 0;
+    return found;
+}
+
+/* Moment k of a tensor. */
+static gn2_status read_moment(const loader *l, int k, const gn2_tensor *t, float *out)
+{
+    const gn2_optimizer_kind_f32 *kind = l->engine->optimizer.kind;
     char name[NAME_SIZE];
     size_t index;
-    const gn2_tensor_info needs = moment_info(t, moment, name);
+    const gn2_tensor_info needs = moment_info(t, kind->moment[k], name);
     GN2_TRY(gn2_container_find(l->file, name, &index));
     const gn2_tensor_info *has = gn2_container_tensor_info(l->file, index);
     if (has->dtype != needs.dtype || has->rank != 1 || has->shape[0] != needs.shape[0])
         return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has a wrong size",
                         gn2_container_origin(l->file), name);
     GN2_TRY(gn2_container_read(l->file, index, out, (size_t)t->count * sizeof *out));
-    if (l->engine->net->kernels->all_finite(out, t->count)) return GN2_OK;
-    return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has NaN or Inf",
+    if (!l->engine->net->kernels->all_finite(out, t->count))
+        return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has NaN or Inf",
+                        gn2_container_origin(l->file), name);
+    if (!kind->positive[k] || !has_negative(out, t->count)) return GN2_OK;
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "%s: tensor '%s' has values below 0, but it is a mean of squares",
                     gn2_container_origin(l->file), name);
 }
 
@@ -249,7 +320,7 @@ static gn2_status read_moments(const loader *l)
     for (size_t i = 0; i < params->count; i++) {
         const gn2_tensor *t = &params->tensor[i];
         for (int k = 0; o->kind->moment[k]; k++)
-            GN2_TRY(read_moment(l, o->kind->moment[k], t, o->moment[k] + t->offset));
+            GN2_TRY(read_moment(l, k, t, o->moment[k] + t->offset));
     }
     return GN2_OK;
 }
@@ -268,11 +339,38 @@ static gn2_status build_core(loader *l)
     return GN2_OK;
 }
 
+/* What fixes the bits is the file's; asked for otherwise, it would be ignored. */
+static gn2_status check_bits(const loader *l, const gn2_config *defaults)
+{
+    static const struct {
+        const char *key;
+        state_id id;
+    } rows[] = {{"train.shards", STATE_SHARDS},
+                {"train.chunk_tokens", STATE_CHUNK},
+                {"train.seed", STATE_SEED}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const int64_t ours = gn2_config_i64(l->trainer->config, rows[i].key);
+        const int64_t theirs = l->state[rows[i].id];
+        if (ours == theirs || ours == gn2_config_i64(defaults, rows[i].key)) continue;
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s: %s = %lld, the trainer was made with %lld: a run goes on "
+                        "with what it began with",
+                        gn2_container_origin(l->file), rows[i].key, (long long)theirs,
+                        (long long)ours);
+    }
+    return GN2_OK;
+}
+
 static gn2_status load(loader *l)
 {
+    gn2_config *defaults = NULL;
     GN2_TRY(gn2_model_file_get(l->file, &l->model));
     GN2_TRY(read_state(l));
     GN2_TRY(check_same(l));
+    GN2_TRY(gn2_config_new(&defaults));
+    const gn2_status status = check_bits(l, defaults);
+    gn2_config_delete(defaults);
+    GN2_TRY(status);
     return build_core(l);
 }
 
@@ -283,6 +381,10 @@ static void adopt(gn2_trainer *t, loader *l)
     t->engine = l->engine;
     t->epoch = l->state[STATE_EPOCH];
     t->batch = l->state[STATE_BATCH];
+    t->batch_size = l->state[STATE_BATCH_SIZE];
+    t->batches = l->state[STATE_BATCHES];
+    t->waited = l->state[STATE_WAITED];
+    t->best_loss = l->best_loss;
     if (gn2_config_i64(t->config, "schedule.steps") == 0)
         t->schedule.steps = l->state[STATE_STEPS];
 }

@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "net/labels.h"
 #include "tag/discriminant.h"
+#include "train/bind.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
 #include "util/alloc.h"
@@ -24,6 +25,7 @@ typedef struct sample {
 
 typedef struct evaluation {
     gn2_trainer *trainer;
+    gn2_bound bound;
     gn2_discriminants discriminants;
     int64_t classes;
     double *sums; /* (jets, tasks, GN2_MAX_SUMS) of the batch */
@@ -37,10 +39,12 @@ typedef struct evaluation {
     gn2_losses losses;           /* summed over batches */
 } evaluation;
 
-static gn2_status begin(evaluation *e, gn2_trainer *trainer)
+static gn2_status begin(evaluation *e, gn2_trainer *trainer, gn2_dataset *dataset)
 {
     *e = (evaluation){.trainer = trainer, .classes = trainer->h.classes};
-    GN2_TRY(gn2_discriminants_read(trainer->model->config, NULL, &e->discriminants));
+    GN2_TRY(gn2_bound_make(trainer->model, dataset, &e->bound));
+    GN2_TRY(gn2_discriminants_read(trainer->model->config, trainer->config,
+                                   &e->discriminants));
     if (trainer->h.flavour < 0) e->discriminants.count = 0;
     e->sample =
         gn2_alloc(e->discriminants.count * (size_t)e->classes, sizeof *e->sample);
@@ -63,6 +67,7 @@ static void end(evaluation *e)
     const int64_t samples = (int64_t)e->discriminants.count * e->classes;
     for (int64_t i = 0; e->sample && i < samples; i++)
         gn2_free(e->sample[i].scores.value);
+    gn2_bound_clear(&e->bound);
     gn2_free(e->sample);
     gn2_free(e->sums);
     gn2_free(e->value);
@@ -173,7 +178,7 @@ static gn2_status evaluate_batch(evaluation *e, const gn2_jets *jets,
     gn2_batch_labels mine;
     gn2_batch_f32 batch;
     GN2_TRY(read_labels(e, labels, &mine));
-    GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, &batch));
+    GN2_TRY(gn2_input_read(&t->input, t->model, &e->bound.columns, jets, &batch));
     GN2_TRY(gn2_labels_check_f32(&t->h, &batch, &mine));
     GN2_TRY(reserve(&e->value, &e->value_capacity, 0,
                     jets->count * (int64_t)e->discriminants.count));
@@ -189,13 +194,22 @@ static gn2_status evaluate_batch(evaluation *e, const gn2_jets *jets,
     return GN2_OK;
 }
 
-static gn2_status evaluate_all(evaluation *e, gn2_dataset *dataset)
+static gn2_status stop_if_asked(const evaluation *e)
+{
+    if (!atomic_exchange(&e->trainer->stop, 0)) return GN2_OK;
+    return gn2_fail(GN2_ERR_CANCELLED,
+                    "stopped on request after %lld jets of an evaluation",
+                    (long long)e->jets);
+}
+
+static gn2_status evaluate_all(evaluation *e)
 {
     gn2_jets jets;
     gn2_labels labels;
-    GN2_TRY(gn2_dataset_reset_impl(dataset, 0, 0));
+    GN2_TRY(gn2_dataset_reset_impl(e->bound.dataset, 0, 0));
     for (;;) {
-        GN2_TRY(gn2_dataset_next_impl(dataset, &jets, &labels));
+        GN2_TRY(stop_if_asked(e));
+        GN2_TRY(gn2_bound_next(&e->bound, &jets, &labels));
         if (jets.count == 0) break;
         GN2_TRY(evaluate_batch(e, &jets, &labels));
     }
@@ -306,8 +320,8 @@ gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
                               gn2_metrics *out_metrics)
 {
     evaluation e;
-    gn2_status status = begin(&e, t);
-    if (status == GN2_OK) status = evaluate_all(&e, dataset);
+    gn2_status status = begin(&e, t, dataset);
+    if (status == GN2_OK) status = evaluate_all(&e);
     if (status == GN2_OK) status = fill(&e, out_metrics);
     end(&e);
     return status;

@@ -3,17 +3,20 @@
  * Whole runs: epochs over a dataset, validation, checkpoints, progress. The position
  * (epoch, batch) lies in the trainer, so a run goes on where it was left.
  */
+#include <math.h>
 #include <time.h>
 
-#include "data/dataset.h"
+#include "train/bind.h"
 #include "train/trainer.h"
 
 typedef struct run {
     gn2_trainer *trainer;
-    gn2_dataset *train, *val;
+    gn2_dataset *val;
+    gn2_bound train;
     gn2_progress_fn fn;
     void *user;
     int64_t epochs, steps, batches; /* planned; batches of an epoch */
+    int64_t patience;               /* validations without a better one; 0: any */
     double start;
     gn2_step_stats stats;   /* of the last step */
     const char *checkpoint; /* NULL: none */
@@ -27,37 +30,118 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static gn2_status begin(run *r)
+/* Refused at once, not after a whole epoch. */
+static gn2_status check_validation(const run *r)
+{
+    gn2_dataset_info info = {.struct_size = sizeof info};
+    gn2_bound bound;
+    if (!r->val && r->patience)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "train.early_stopping = %lld needs validation data",
+                        (long long)r->patience);
+    if (!r->val) return GN2_OK;
+    gn2_dataset_info_impl(r->val, &info);
+    if (!info.has_labels)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "the validation data has no labels");
+    if (info.batch_count == 0)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "the validation data has no jets");
+    const gn2_status status = gn2_bound_make(r->trainer->model, r->val, &bound);
+    gn2_bound_clear(&bound);
+    return status;
+}
+
+/* Where a run stands is counted in batches: they must be what they were. */
+static gn2_status check_batches(const run *r, const gn2_dataset_info *info)
+{
+    const gn2_trainer *t = r->trainer;
+    if (info->batch_count == 0)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "the training data has no jets");
+    if (t->epoch == 0 && t->batch == 0) return GN2_OK;
+    if (t->batch_size && t->batch_size != info->batch_size)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "data.batch_size is %lld, the run that is to go on has batches "
+                        "of %lld jets: open the dataset with that",
+                        (long long)info->batch_size, (long long)t->batch_size);
+    if (!t->batches || t->batches == info->batch_count) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "an epoch of the dataset has %lld batches, of the run that is to "
+                    "go on %lld: give it the same jets (data.max_jets, files)",
+                    (long long)info->batch_count, (long long)t->batches);
+}
+
+static void plan(run *r, const gn2_dataset_info *info)
 {
     gn2_trainer *t = r->trainer;
-    gn2_dataset_info info = {.struct_size = sizeof info};
-    const char *path = gn2_config_str(t->config, "train.checkpoint");
-    if (r->val) {
-        gn2_dataset_info_impl(r->val, &info);
-        if (!info.has_labels) /* not after a whole epoch */
-            return gn2_fail(GN2_ERR_INVALID_ARG, "the validation data has no labels");
-    }
-    gn2_dataset_info_impl(r->train, &info);
-    r->start = now();
-    r->batches = info.batch_count;
-    r->epochs = gn2_config_i64(t->config, "train.epochs");
-    r->checkpoint = *path ? path : NULL;
-    r->checkpoint_steps = gn2_config_i64(t->config, "train.checkpoint_steps");
+    r->batches = info->batch_count;
+    t->batches = info->batch_count;
+    t->batch_size = info->batch_size;
     if (gn2_config_i64(t->config, "schedule.steps") == 0)
         t->schedule.steps = r->epochs * r->batches;
     r->steps = r->epochs * r->batches;
     const int64_t length = gn2_schedule_length(&t->schedule);
     if (length < r->steps) r->steps = length;
-    r->stats.struct_size = (uint32_t)sizeof r->stats;
-    r->stats.step = gn2_train_steps(t);
-    return gn2_schedule_check(&t->schedule);
+}
+
+static int is_out_of_steps(const run *r)
+{
+    const gn2_trainer *t = r->trainer;
+    return gn2_train_steps(t) >= gn2_schedule_length(&t->schedule);
+}
+
+static int is_out_of_patience(const run *r)
+{
+    return r->patience && r->trainer->waited >= r->patience;
 }
 
 static int finished(const run *r)
 {
+    return r->trainer->epoch >= r->epochs || is_out_of_steps(r) ||
+           is_out_of_patience(r);
+}
+
+/* All its batches are done, but not what comes at its end. */
+static int is_epoch_open(const run *r)
+{
     const gn2_trainer *t = r->trainer;
-    return t->epoch >= r->epochs ||
-           gn2_train_steps(t) >= gn2_schedule_length(&t->schedule);
+    return t->epoch < r->epochs && t->batch > 0 &&
+           (t->batch >= r->batches || is_out_of_steps(r));
+}
+
+static gn2_status check_work(const run *r)
+{
+    const gn2_trainer *t = r->trainer;
+    if (!finished(r) || is_epoch_open(r)) return GN2_OK;
+    if (is_out_of_patience(r))
+        return gn2_fail(GN2_ERR_STATE,
+                        "no step is left: the run ended after %lld validations without "
+                        "a better one (train.early_stopping)",
+                        (long long)t->waited);
+    return gn2_fail(GN2_ERR_STATE,
+                    "no step is left: %lld of %lld epochs (train.epochs) and %lld of "
+                    "%lld steps (schedule.steps) are done",
+                    (long long)t->epoch, (long long)r->epochs,
+                    (long long)gn2_train_steps(t), (long long)r->steps);
+}
+
+static gn2_status begin(run *r, gn2_dataset *train)
+{
+    gn2_trainer *t = r->trainer;
+    gn2_dataset_info info = {.struct_size = sizeof info};
+    const char *path = gn2_config_str(t->config, "train.checkpoint");
+    r->start = now();
+    r->epochs = gn2_config_i64(t->config, "train.epochs");
+    r->patience = gn2_config_i64(t->config, "train.early_stopping");
+    r->checkpoint = *path ? path : NULL;
+    r->checkpoint_steps = gn2_config_i64(t->config, "train.checkpoint_steps");
+    GN2_TRY(check_validation(r));
+    GN2_TRY(gn2_bound_make(t->model, train, &r->train));
+    gn2_dataset_info_impl(train, &info);
+    GN2_TRY(check_batches(r, &info));
+    plan(r, &info);
+    r->stats.struct_size = (uint32_t)sizeof r->stats;
+    r->stats.step = gn2_train_steps(t);
+    GN2_TRY(gn2_schedule_check(&t->schedule));
+    return check_work(r);
 }
 
 static gn2_status tell(const run *r, int32_t event, const gn2_metrics *validation)
@@ -67,7 +151,7 @@ static gn2_status tell(const run *r, int32_t event, const gn2_metrics *validatio
     const gn2_progress progress = {
         .struct_size = (uint32_t)sizeof progress,
         .event = event,
-        .epoch = event == GN2_EVENT_EPOCH ? t->epoch - 1 : t->epoch,
+        .epoch = event == GN2_EVENT_STEP ? t->epoch : t->epoch - 1,
         .epochs = r->epochs,
         .step = gn2_train_steps(t),
         .steps = r->steps,
@@ -89,7 +173,7 @@ static gn2_status save(const run *r)
 static gn2_status one_step(run *r, const gn2_jets *jets, const gn2_labels *labels)
 {
     gn2_trainer *t = r->trainer;
-    GN2_TRY(gn2_train_step(t, jets, labels, &r->stats));
+    GN2_TRY(gn2_train_step_bound(t, jets, labels, &r->train.columns, &r->stats));
     t->batch++;
     const int64_t every = r->checkpoint_steps;
     if (every && gn2_train_steps(t) % every == 0) GN2_TRY(save(r));
@@ -107,11 +191,11 @@ static gn2_status stop_if_asked(const run *r)
 static gn2_status train_epoch(run *r)
 {
     gn2_trainer *t = r->trainer;
-    GN2_TRY(gn2_dataset_reset_impl(r->train, t->epoch, t->batch));
+    GN2_TRY(gn2_dataset_reset_impl(r->train.dataset, t->epoch, t->batch));
     while (t->batch < r->batches && !finished(r)) {
         gn2_jets jets;
         gn2_labels labels;
-        GN2_TRY(gn2_dataset_next_impl(r->train, &jets, &labels));
+        GN2_TRY(gn2_bound_next(&r->train, &jets, &labels));
         if (jets.count == 0) break;
         GN2_TRY(one_step(r, &jets, &labels));
         GN2_TRY(stop_if_asked(r));
@@ -119,27 +203,58 @@ static gn2_status train_epoch(run *r)
     return GN2_OK;
 }
 
-/* Saved before the validation, which may take long and be killed. */
+static void note_loss(gn2_trainer *t, double loss)
+{
+    t->waited++;
+    if (!isfinite(loss) || loss >= t->best_loss) return;
+    t->best_loss = loss;
+    t->waited = 0;
+}
+
+static gn2_status tell_epoch(const run *r, const gn2_metrics *metrics)
+{
+    GN2_TRY(tell(r, GN2_EVENT_EPOCH, metrics));
+    return is_out_of_patience(r) ? tell(r, GN2_EVENT_EARLY_STOP, metrics) : GN2_OK;
+}
+
+/* Saved before the validation, which may take long, be stopped or killed: a run goes on
+ * with it. And behind it, since it says whether the run goes on. */
 static gn2_status end_epoch(run *r)
 {
     gn2_trainer *t = r->trainer;
     gn2_metrics metrics = {0};
+    if (r->val) {
+        GN2_TRY(save(r));
+        GN2_TRY(gn2_train_evaluate(t, r->val, &metrics));
+        note_loss(t, metrics.loss);
+    }
     t->epoch++;
     t->batch = 0;
-    GN2_TRY(save(r));
-    if (r->val) GN2_TRY(gn2_train_evaluate(t, r->val, &metrics));
-    return tell(r, GN2_EVENT_EPOCH, r->val ? &metrics : NULL);
+    if (!r->val) {
+        GN2_TRY(save(r));
+        return tell_epoch(r, NULL);
+    }
+    GN2_TRY(tell_epoch(r, &metrics));
+    return save(r);
+}
+
+static gn2_status go(run *r, gn2_dataset *train)
+{
+    GN2_TRY(begin(r, train));
+    while (!finished(r) || is_epoch_open(r)) {
+        GN2_TRY(train_epoch(r));
+        GN2_TRY(end_epoch(r));
+        if (!finished(r)) GN2_TRY(stop_if_asked(r));
+    }
+    atomic_store(&r->trainer->stop, 0); /* there is nothing left to stop */
+    return GN2_OK;
 }
 
 gn2_status gn2_train_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *val,
                          gn2_progress_fn fn, void *user)
 {
-    run r = {.trainer = trainer, .train = train, .val = val, .fn = fn, .user = user};
-    GN2_TRY(begin(&r));
-    while (!finished(&r)) {
-        GN2_TRY(train_epoch(&r));
-        GN2_TRY(end_epoch(&r));
-        GN2_TRY(stop_if_asked(&r));
-    }
-    return GN2_OK;
+    run r = {.trainer = trainer, .val = val, .fn = fn, .user = user};
+    const gn2_status status = go(&r, train);
+    gn2_bound_clear(&r.train);
+    return status;
 }

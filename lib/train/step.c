@@ -15,13 +15,48 @@ static gn2_status check_schedule(const gn2_trainer *t)
 }
 
 static gn2_status read_batch(gn2_trainer *t, const gn2_jets *jets,
-                             const gn2_batch_labels *labels, gn2_batch_f32 *out)
+                             const gn2_batch_labels *labels, const gn2_binding *binding,
+                             gn2_batch_f32 *out)
 {
     if (jets->count == 0)
         return gn2_fail(GN2_ERR_INVALID_ARG, "a step needs jets: count = 0");
     GN2_TRY(gn2_labels_complete_f32(&t->h, labels));
-    GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, out));
+    GN2_TRY(gn2_input_read(&t->input, t->model, binding, jets, out));
     return gn2_labels_check_f32(&t->h, out, labels);
+}
+
+gn2_status gn2_train_check_whole(const gn2_trainer *t)
+{
+    if (!t->engine->optimizer.broken) return GN2_OK;
+    return gn2_fail(GN2_ERR_STATE,
+                    "step %lld left weights that are not finite: load a checkpoint of "
+                    "an earlier step",
+                    (long long)gn2_train_steps(t));
+}
+
+/* First tensor that an update left with values that are not finite. */
+static gn2_status blame_update(const gn2_trainer *t)
+{
+    const gn2_engine_f32 *e = t->engine;
+    const gn2_optimizer_f32 *o = &e->optimizer;
+    for (size_t i = 0; i < t->params->count; i++) {
+        const gn2_tensor *tensor = &t->params->tensor[i];
+        const char *what = NULL;
+        if (!e->net->kernels->all_finite(e->weights + tensor->offset, tensor->count))
+            what = "weights";
+        for (int k = 0; !what && o->kind->moment[k]; k++)
+            if (!e->net->kernels->all_finite(o->moment[k] + tensor->offset,
+                                             tensor->count))
+                what = "moments";
+        if (what)
+            return gn2_fail(GN2_ERR_NUMERIC,
+                            "step %lld: %s of tensor '%s' are not finite after the "
+                            "update (|gradient| = %g); load a checkpoint of an earlier "
+                            "step, take a smaller schedule.max or set optim.clip_norm",
+                            (long long)gn2_train_steps(t), what, tensor->name,
+                            e->gradient_norm);
+    }
+    return GN2_OK;
 }
 
 static void fill_stats(gn2_trainer *t, int64_t jets, gn2_step_stats *out)
@@ -39,20 +74,29 @@ static void fill_stats(gn2_trainer *t, int64_t jets, gn2_step_stats *out)
     out->gradient_norm = t->engine->gradient_norm;
 }
 
-gn2_status gn2_train_step(gn2_trainer *t, const gn2_jets *jets,
-                          const gn2_labels *labels, gn2_step_stats *out_stats)
+gn2_status gn2_train_step_bound(gn2_trainer *t, const gn2_jets *jets,
+                                const gn2_labels *labels, const gn2_binding *binding,
+                                gn2_step_stats *out_stats)
 {
     gn2_batch_labels mine;
     gn2_batch_f32 batch;
     gn2_step_stats stats = {0};
+    GN2_TRY(gn2_train_check_whole(t));
     GN2_TRY(check_schedule(t));
     GN2_TRY(gn2_labels_by_task(&t->h, labels, &mine));
-    GN2_TRY(read_batch(t, jets, &mine, &batch));
+    GN2_TRY(read_batch(t, jets, &mine, binding, &batch));
     GN2_TRY(gn2_engine_gradient_f32(t->engine, &batch, &mine));
     gn2_schedule_at(&t->schedule, gn2_train_steps(t), &stats.learning_rate,
                     &stats.beta1);
     gn2_engine_update_f32(t->engine, stats.learning_rate, stats.beta1);
+    if (t->engine->optimizer.broken) GN2_TRY(blame_update(t));
     fill_stats(t, jets->count, &stats);
     if (out_stats) *out_stats = stats;
     return GN2_OK;
+}
+
+gn2_status gn2_train_step(gn2_trainer *t, const gn2_jets *jets,
+                          const gn2_labels *labels, gn2_step_stats *out_stats)
+{
+    return gn2_train_step_bound(t, jets, labels, NULL, out_stats);
 }

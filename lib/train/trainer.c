@@ -2,6 +2,7 @@
 /* Making a trainer from a model and a config, and models from a trainer. */
 #include "train/trainer.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "net/backend.h"
@@ -63,10 +64,70 @@ static gn2_status make_pool(gn2_trainer *t)
     return gn2_pool_create((int32_t)min64(threads, shards), &t->pool);
 }
 
+/* ---- options that a model fixes ---- */
+
+static int begins_with_one_of(const char *key, const char *const *prefixes)
+{
+    for (; *prefixes; prefixes++)
+        if (strncmp(key, *prefixes, strlen(*prefixes)) == 0) return 1;
+    return 0;
+}
+
+/* Is the key read from the model, whatever the trainer's config says? A discriminant's
+ * own two keys are of use to an evaluation. */
+static int is_fixed(const char *key)
+{
+    static const char *const fixed[] = {"model.",
+                                        "inputs.",
+                                        "norm.",
+                                        "task.",
+                                        "input.",
+                                        "discriminant.",
+                                        "optim.decay_scaling",
+                                        NULL};
+    static const char *const loose[] = {"model.dropout_", NULL};
+    const char *end = strrchr(key, '.');
+    const int own = strncmp(key, "discriminant.", 13) == 0 &&
+                    (strcmp(end, ".signal") == 0 || strcmp(end, ".fractions") == 0);
+    return begins_with_one_of(key, fixed) && !begins_with_one_of(key, loose) && !own;
+}
+
+/* What is set to neither the model's value nor the default was meant to do something.
+ * A config knows no more of what was set. */
+static gn2_status check_key(const gn2_trainer *t, const gn2_config *defaults,
+                            const char *key, const char *text)
+{
+    const char *usual, *own;
+    GN2_TRY(gn2_config_read_text(defaults, key, &usual));
+    GN2_TRY(gn2_config_read_text(t->model->config, key, &own));
+    if (strcmp(text, usual) == 0 || strcmp(text, own) == 0) return GN2_OK;
+    return gn2_fail(
+        GN2_ERR_INVALID_ARG,
+        "%s = '%.80s', but the model was made with '%.80s', which a trainer "
+        "cannot change: make another model",
+        key, text, own);
+}
+
+static gn2_status check_fixed(const gn2_trainer *t)
+{
+    gn2_config *defaults;
+    gn2_status status = GN2_OK;
+    GN2_TRY(gn2_config_new(&defaults));
+    for (size_t i = 0; status == GN2_OK && i < gn2_config_slot_count(t->config); i++) {
+        const char *key, *text;
+        gn2_config_slot_at(t->config, i, &key, &text);
+        if (!strchr(key, '*') && is_fixed(key))
+            status = check_key(t, defaults, key, text);
+    }
+    gn2_config_delete(defaults);
+    return status;
+}
+
 static gn2_status build(gn2_trainer *t, const gn2_config *config)
 {
     gn2_engine_options options;
     GN2_TRY(gn2_config_clone(config, &t->config));
+    GN2_TRY(check_fixed(t));
     GN2_TRY(make_params(t));
     GN2_TRY(make_pool(t));
     gn2_schedule_read(t->config, &t->schedule);
@@ -83,6 +144,7 @@ gn2_status gn2_train_new(const gn2_model *model, const gn2_config *config,
     gn2_trainer *t = gn2_alloc(1, sizeof *t);
     if (!t) return gn2_fail_memory();
     t->model = gn2_model_share(model);
+    t->best_loss = HUGE_VAL;
     atomic_init(&t->stop, 0);
     atomic_store(&t->model->shared, 1);
     const gn2_status status = build(t, config);
@@ -131,6 +193,7 @@ static gn2_status fill_snapshot(const gn2_trainer *t, gn2_model *model)
 gn2_status gn2_train_snapshot(const gn2_trainer *t, gn2_model **out_model)
 {
     gn2_model *model = NULL;
+    GN2_TRY(gn2_train_check_whole(t));
     GN2_TRY(gn2_model_new(t->model->config, &model));
     const gn2_status status = fill_snapshot(t, model);
     if (status == GN2_OK)

@@ -28,6 +28,10 @@ struct gn2_trainer {
     double step_losses[GN2_MAX_TASKS]; /* of the last step */
     gn2_figures figures;               /* of the last evaluation */
     int64_t epoch, batch;              /* of the next step of gn2_train_fit() */
+    int64_t batch_size, batches;       /* jets a batch and batches an epoch of the run;
+                                        * 0: not known */
+    double best_loss;                  /* least of the validations; HUGE_VAL: none */
+    int64_t waited;                    /* validations since then */
     atomic_int stop;
 };
 
@@ -40,6 +44,10 @@ gn2_status gn2_train_snapshot(const gn2_trainer *trainer, gn2_model **out_model)
 /* Fills every field of *out_stats; NULL if not wanted. */
 gn2_status gn2_train_step(gn2_trainer *trainer, const gn2_jets *jets,
                           const gn2_labels *labels, gn2_step_stats *out_stats);
+/* The same of columns that stand as the binding says; NULL: in the model's order. */
+gn2_status gn2_train_step_bound(gn2_trainer *trainer, const gn2_jets *jets,
+                                const gn2_labels *labels, const gn2_binding *binding,
+                                gn2_step_stats *out_stats);
 gn2_status gn2_train_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *val,
                          gn2_progress_fn fn, void *user);
 gn2_status gn2_train_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
@@ -54,6 +62,9 @@ static inline int64_t gn2_train_steps(const gn2_trainer *trainer)
 {
     return trainer->engine->optimizer.steps;
 }
+
+/* GN2_ERR_STATE after an update that left weights or moments that are not finite. */
+gn2_status gn2_train_check_whole(const gn2_trainer *trainer);
 
 /* Options of a engine as the trainer's config has them. */
 gn2_status gn2_train_engine_options(const gn2_trainer *trainer,

@@ -209,12 +209,68 @@ static void weights_follow_the_files_order(void **state)
         assert_true(gn2_config_f64_item(config,
                                         "task.jets_classification.class_weights",
                                         i) == want[i]);
+    MUST(gn2_config_put_text(config, "task.jets_classification.class_weights", ""));
     case_write_text(dict, "jets: {flavour_label: [1, 2, 3]}\n");
     FAILS(set_up_small(&j, config), GN2_ERR_FORMAT, "class_dict.yaml", "line 1", "3",
           "4 classes");
     case_write_text(dict, "jets:\n  other: [1, 2, 3]\n");
     FAILS(set_up_small(&j, config), GN2_ERR_NOT_FOUND, "class_dict.yaml",
           "flavour_label");
+    gn2_config_delete(config);
+    case_jets_free(&j);
+}
+
+static double weight_of(const gn2_config *config, size_t i)
+{
+    return gn2_config_f64_item(config, "task.jets_classification.class_weights", i);
+}
+
+/* With the data, and with dicts: what was set is kept and named, the rest is found. */
+static void what_is_given_is_kept(void **state)
+{
+    (void)state;
+    case_jets j = small_jets();
+    const char *norm = case_file("given.yaml");
+    case_write_text(norm, "jets:\n  pt_btagJes: {mean: 1, std: 2}\n"
+                          "  eta_btagJes: {mean: 3, std: 4}\n"
+                          "tracks:\n  d0: {mean: 5, std: 6}\n"
+                          "  z0SinTheta: {mean: 7, std: 8}\n");
+    gn2_config *plain = CONFIG(SMALL_INPUTS);
+    MUST(set_up_small(&j, plain));
+    assert_string_equal(gn2_config_str(plain, "provenance.given"), "");
+    for (int dicts = 0; dicts < 2; dicts++) {
+        gn2_config *config = CONFIG(SMALL_INPUTS, "norm.jets.mean", "7,8",
+                                    "task.jets_classification.class_weights", "1,5,1,1",
+                                    "data.norm_dict", dicts ? norm : "");
+        MUST(set_up_small(&j, config));
+        assert_true(gn2_config_f64_item(config, "norm.jets.mean", 1) == 8);
+        assert_true(weight_of(config, 1) == 5);
+        assert_string_equal(gn2_config_str(config, "provenance.given"),
+                            "norm.jets.mean,task.jets_classification.class_weights");
+        const double std = gn2_config_f64_item(config, "norm.jets.std", 0);
+        assert_true(std ==
+                    (dicts ? 2 : gn2_config_f64_item(plain, "norm.jets.std", 0)));
+        assert_int_equal(
+            gn2_config_list_count(config, "task.track_origin.class_weights"), 8);
+        gn2_config_delete(config);
+    }
+    gn2_config_delete(plain);
+    case_jets_free(&j);
+}
+
+static void what_is_given_must_fit(void **state)
+{
+    (void)state;
+    case_jets j = small_jets();
+    gn2_config *config = CONFIG(SMALL_INPUTS, "norm.jets.mean", "7");
+    FAILS(set_up_small(&j, config), GN2_ERR_INVALID_ARG, "norm.jets.mean", "1 values");
+    gn2_config_delete(config);
+    config = CONFIG(SMALL_INPUTS);
+    case_jets_write(&j, case_file("small.h5"));
+    gn2_dataset *data = case_open(case_file("small.h5"), config);
+    MUST(gn2_config_put_text(config, "model.classes", "taujets,ujets,cjets,bjets"));
+    FAILS(gn2_dataset_setup_impl(data, config), GN2_ERR_INVALID_ARG, "model.classes");
+    gn2_dataset_free_impl(data);
     gn2_config_delete(config);
     case_jets_free(&j);
 }
@@ -265,6 +321,8 @@ int main(void)
         cmocka_unit_test(what_has_no_weight_is_named),
         cmocka_unit_test(a_variable_that_does_not_vary_is_named),
         cmocka_unit_test(weights_follow_the_files_order),
+        cmocka_unit_test(what_is_given_is_kept),
+        cmocka_unit_test(what_is_given_must_fit),
         cmocka_unit_test(norm_dicts_with_gaps_are_refused),
         cmocka_unit_test(other_inputs_than_opened_are_refused),
     };

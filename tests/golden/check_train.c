@@ -59,6 +59,15 @@ static void check_rates(golden_report *r, const char *group, const gn2_schedule 
     }
 }
 
+/* Where torch divides by zero, ours begins at the largest rate and ends at the last. */
+static double off_ends(const gn2_schedule *s)
+{
+    double first, last, beta1;
+    gn2_schedule_at(s, 0, &first, &beta1);
+    gn2_schedule_at(s, s->steps - 1, &last, &beta1);
+    return fabs(first / s->max - 1) + (s->steps > 1 ? fabs(last / s->end - 1) : 0);
+}
+
 void golden_check_onecycle(golden_report *r)
 {
     golden_text cases = golden_members(r->file, "/");
@@ -67,10 +76,11 @@ void golden_check_onecycle(golden_report *r)
         const char *group = cases.item[i];
         const gn2_schedule s = read_schedule(r->file, group);
         golden_string(r->file, group, "status", status);
-        const int fails = gn2_schedule_check(&s) != GN2_OK;
-        snprintf(path, sizeof path, "%s refused as torch does", group);
-        golden_line(r, "", path, fails != (strcmp(status, "ok") != 0), 0);
-        if (fails) continue;
+        if (strcmp(status, "ok") != 0) {
+            snprintf(path, sizeof path, "%s, which torch refuses", group);
+            golden_line(r, "f64", path, off_ends(&s), SCHEDULE_SHARE);
+            continue;
+        }
         snprintf(path, sizeof path, "%s/step", group);
         golden_array steps = golden_read(r->file, path);
         need_true(steps.count > 0, path);

@@ -7,24 +7,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "data/dataset.h"
 #include "io/model_file.h"
-#include "toy.h"
+#include "session.h"
 #include "util/alloc.h"
 #include "util/file.h"
 
-#define JETS 100 /* ten batches of ten: four epochs are 40 steps */
-
 static char folder[] = "/tmp/gn2_checkpoint_XXXXXX";
 static char path[64], other[64];
-
-static const char *const options[] = {"model.dropout_ffn=0.1",
-                                      "train.epochs=4",
-                                      "data.batch_size=10",
-                                      "schedule.steps=0",
-                                      "optim.clip_norm=1",
-                                      "data.prefetch=0",
-                                      NULL};
 
 static int make_folder(void **state)
 {
@@ -41,58 +30,6 @@ static int remove_folder(void **state)
     unlink(path);
     unlink(other);
     return rmdir(folder);
-}
-
-typedef struct session {
-    gn2_config *config;
-    gn2_trainer *trainer;
-    toy *data;
-    gn2_dataset *dataset;
-} session;
-
-static session open_session(void)
-{
-    session s = {.config = toy_config(options), .data = toy_create(JETS, 21)};
-    s.trainer = toy_trainer(s.config);
-    assert_ok(
-        gn2_dataset_arrays_impl(&s.data->jets, &s.data->labels, s.config, &s.dataset));
-    return s;
-}
-
-static void close_session(session *s)
-{
-    gn2_dataset_free_impl(s->dataset);
-    gn2_train_delete(s->trainer);
-    gn2_config_delete(s->config);
-    toy_free(s->data);
-}
-
-static gn2_status fit(session *s, gn2_progress_fn fn, void *user)
-{
-    return gn2_train_fit(s->trainer, s->dataset, NULL, fn, user);
-}
-
-/* The run nobody interrupts. */
-static session whole_run(void)
-{
-    session s = open_session();
-    assert_ok(fit(&s, NULL, NULL));
-    assert_int_equal(gn2_train_steps(s.trainer), 40);
-    return s;
-}
-
-static void assert_same_state(const gn2_trainer *a, const gn2_trainer *b)
-{
-    const size_t bytes = (size_t)a->params->total * sizeof(float);
-    assert_same_weights(a, b);
-    assert_memory_equal(a->engine->optimizer.moment[0], b->engine->optimizer.moment[0],
-                        bytes);
-    assert_memory_equal(a->engine->optimizer.moment[1], b->engine->optimizer.moment[1],
-                        bytes);
-    assert_int_equal(gn2_train_steps(a), gn2_train_steps(b));
-    assert_int_equal(a->schedule.steps, b->schedule.steps);
-    assert_int_equal(a->epoch, b->epoch);
-    assert_int_equal(a->batch, b->batch);
 }
 
 /* Saves at a step and stops, as a user's callback may. */
@@ -201,25 +138,58 @@ static void a_stop_request_leaves_a_checkpoint(void **state)
 
 /* ---- what fixes the bits is in the file ---- */
 
+static const struct {
+    const char *key;
+    int64_t value;
+} of_the_bits[] = {{"train.shards", 3}, {"train.seed", 99}, {"train.chunk_tokens", 31}};
+#define BITS (sizeof of_the_bits / sizeof of_the_bits[0])
+
+/* A trainer of these of the keys above, by bit; the config keeps them. */
+static void remake(session *s, unsigned which)
+{
+    gn2_train_delete(s->trainer);
+    for (size_t i = 0; i < BITS; i++)
+        if (which >> i & 1)
+            assert_ok(gn2_config_put_i64(s->config, of_the_bits[i].key,
+                                         of_the_bits[i].value));
+    s->trainer = toy_trainer(s->config);
+}
+
 static void shards_and_seed_are_the_checkpoints(void **state)
 {
-    session whole = whole_run(), first = open_session();
-    stopper s = {first.trainer, 15};
+    session whole = open_session(), first = open_session(), second = open_session();
     (void)state;
+    remake(&whole, ~0u);
+    assert_ok(fit(&whole, NULL, NULL));
+    remake(&first, ~0u);
+    stopper s = {first.trainer, 15};
     assert_status(GN2_ERR_CANCELLED, fit(&first, save_and_stop, &s));
-    session second = open_session();
-    gn2_train_delete(second.trainer);
-    assert_ok(gn2_config_put_i64(second.config, "train.shards", 3));
-    assert_ok(gn2_config_put_i64(second.config, "train.seed", 99));
-    assert_ok(gn2_config_put_i64(second.config, "train.chunk_tokens", 31));
     assert_ok(gn2_config_put_i64(second.config, "train.threads", 3));
-    second.trainer = toy_trainer(second.config);
+    assert_ok(gn2_config_put_i64(second.config, "train.chunk_tokens", 512));
+    remake(&second, 0); /* all three of the table's defaults */
     assert_ok(gn2_train_load(second.trainer, path));
     assert_ok(fit(&second, NULL, NULL));
     assert_same_state(whole.trainer, second.trainer);
     close_session(&whole);
     close_session(&first);
     close_session(&second);
+}
+
+/* Asked for otherwise than the run began, they are not silently the run's. */
+static void other_shards_or_seeds_are_refused(void **state)
+{
+    session first = open_session();
+    stopper s = {first.trainer, 15};
+    (void)state;
+    assert_status(GN2_ERR_CANCELLED, fit(&first, save_and_stop, &s));
+    for (size_t i = 0; i < BITS; i++) {
+        session second = open_session();
+        remake(&second, 1u << i);
+        assert_status(GN2_ERR_INVALID_ARG, gn2_train_load(second.trainer, path));
+        assert_message(of_the_bits[i].key);
+        close_session(&second);
+    }
+    close_session(&first);
 }
 
 static void a_checkpoint_is_a_model_file(void **state)
@@ -381,6 +351,7 @@ int main(void)
         cmocka_unit_test(a_killed_run_goes_on_to_the_bit),
         cmocka_unit_test(a_stop_request_leaves_a_checkpoint),
         cmocka_unit_test(shards_and_seed_are_the_checkpoints),
+        cmocka_unit_test(other_shards_or_seeds_are_refused),
         cmocka_unit_test(a_checkpoint_is_a_model_file),
         cmocka_unit_test(checkpoints_of_older_libraries_load),
         cmocka_unit_test(other_architectures_are_refused_by_name),

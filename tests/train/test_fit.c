@@ -90,7 +90,9 @@ static void progress_is_told_step_by_step(void **state)
     assert_int_equal(r.steps, 12);
     assert_int_equal(r.epochs, 3);
     assert_true(r.last_loss < r.first_loss);
-    assert_ok(gn2_train_fit(f.trainer, f.train_set, f.val_set, take_notes, &r));
+    assert_status(GN2_ERR_STATE,
+                  gn2_train_fit(f.trainer, f.train_set, f.val_set, take_notes, &r));
+    assert_message("3 of 3 epochs");
     assert_int_equal(r.steps, 12); /* nothing is left to do */
     teardown(&f);
 }

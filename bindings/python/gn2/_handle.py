@@ -18,7 +18,7 @@ Self = TypeVar("Self", bound="Owner")
 
 class Guard:
     """``with owner._guard as handle``: the handle, or an exception when the object is
-    closed or in use by another thread."""
+    closed or in use: by another thread, or by a call that this one is a callback of."""
 
     __slots__ = ("lock", "handle", "kind")
 
@@ -28,8 +28,8 @@ class Guard:
     def __enter__(self) -> Any:
         if not self.lock.acquire(False):
             raise BusyError(
-                f"this {self.kind} is in use by another thread; "
-                f"give each thread a {self.kind} of its own"
+                f"this {self.kind} is in use, by another thread or by the call that "
+                f"this one lies in; give each a {self.kind} of its own"
             )
         if self.handle is None:
             self.lock.release()

@@ -44,7 +44,7 @@ class Bar:
         if self._bar is None:
             self._bar = self._tqdm(
                 total=progress.steps,
-                initial=progress.step - 1,
+                initial=progress.step - (progress.event == "step"),
                 unit="step",
                 dynamic_ncols=True,
             )

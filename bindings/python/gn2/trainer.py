@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,10 +14,11 @@ from . import _ffi
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._progress import Bar
+from ._signals import Signals
 from ._views import JetsView, LabelsView
-from .config import ConfigLike, as_config
+from .config import Config, ConfigLike, as_config
 from .dataset import Dataset
-from .errors import Cancelled, StateError
+from .errors import Cancelled, InvalidArgument, StateError
 from .model import Model
 from .training_stats import (
     History,
@@ -33,36 +33,6 @@ from .training_stats import (
 )
 
 Callback = Callable[[Progress], Any]
-
-
-class _Signals:
-    """Ctrl-C and SIGTERM stop a fit after the step under way; whoever handles them is
-    told when the state is safe. Only where a Python handler is set, and in the main
-    thread, the only one Python gives signals to."""
-
-    def __init__(self, handle: Any) -> None:
-        self.handle = handle
-        self.old: dict[int, Any] = {}
-        self.caught: int | None = None
-
-    def __enter__(self) -> _Signals:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if callable(signal.getsignal(number)):
-                    self.old[number] = signal.signal(number, self._note)
-        return self
-
-    def _note(self, number: int, _frame: Any) -> None:
-        self.caught = number
-        lib.gn2_trainer_request_stop(self.handle)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.old.items():
-            signal.signal(number, handler)
-
-    def deliver(self) -> None:
-        if self.caught is not None:
-            self.old[self.caught](self.caught, None)
 
 
 class _Run:
@@ -87,12 +57,41 @@ class _Run:
     def _told(self, progress: Progress) -> bool:
         if progress.event == "step":
             self.history.steps.append(progress.stats)
+        elif progress.event == "early stop":
+            self.history.early = True
         elif progress.validation is not None:
             self.history.validation.append(progress.validation)
         for callback in self.callbacks:
             if callback(progress):
                 self.asked = True
         return self.asked
+
+
+#: beginnings of keys that a trainer reads from the model, not from its config
+_FIXED = ("model.", "inputs.", "norm.", "task.", "input.", "discriminant.")
+
+
+def fixed_by_model(key: str) -> bool:
+    """Is an option settled when a model is made, so that a trainer cannot change it?
+    What defines a discriminant is of use to :meth:`Trainer.evaluate`."""
+    own = key.startswith("discriminant.") and key.endswith((".signal", ".fractions"))
+    if own or key.startswith("model.dropout_"):
+        return False
+    return key.startswith(_FIXED) or key == "optim.decay_scaling"
+
+
+def check_fixed(config: Config, model: Config) -> None:
+    """Refuses options that a model fixes to something else, for they would do nothing.
+
+    Raises:
+        InvalidArgument: with the key and both values.
+    """
+    for key, value in config.items():
+        if fixed_by_model(key) and value != model[key]:
+            raise InvalidArgument(
+                f"{key} = {value!r}, but the model was made with {model[key]!r}, which "
+                "a training cannot change"
+            )
 
 
 class Trainer(Owner):
@@ -105,6 +104,10 @@ class Trainer(Owner):
         model: a :class:`Model` or the path of a ``.gn2`` file: start of the weights.
         config: ``optim.*``, ``schedule.*``, ``train.*``, ``model.dropout_*``; a mapping
             is laid over the model's.
+
+    Raises:
+        InvalidArgument: an option that the model fixes (``model.*``, ``inputs.*``,
+            ``norm.*``, ``task.*``, …) is set to something else.
     """
 
     def __init__(
@@ -112,7 +115,10 @@ class Trainer(Owner):
     ) -> None:
         if not isinstance(model, Model):
             model = Model.load(model)
-        self.config = as_config(config, base=model.config).copy()
+        own = model.config
+        self.config = as_config(config, base=own).copy()
+        if not isinstance(config, Config):
+            check_fixed(self.config, own)
         with model._guard as m, self.config._guard as c:
             handle = make(_ffi.Trainer, lib.gn2_trainer_create, m, c)
         super().__init__(handle, lib.gn2_trainer_free)
@@ -187,7 +193,8 @@ class Trainer(Owner):
         """Trains for ``train.epochs`` epochs from where the trainer stands.
 
         Args:
-            train, val: batches; ``val`` is evaluated after each epoch.
+            train, val: batches; ``val`` is evaluated after each epoch. Inputs, classes
+                and targets are found by name. One dataset may be both.
             progress: a bar in terminal or notebook (by tqdm, if installed).
             callback: called after every step and epoch with a :class:`Progress`; it may
                 save a checkpoint, take a snapshot and call :meth:`probe`; a true
@@ -200,20 +207,25 @@ class Trainer(Owner):
             the :class:`History`, also kept as :attr:`history`.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C, when the step is finished and the
-                checkpoint written; call fit() again to go on.
+            KeyboardInterrupt: after Ctrl-C, when the step, or a batch of the
+                validation, is finished and the checkpoint written; call fit() again
+                to go on.
+            StateError: no step is left to do.
+            InvalidArgument: a dataset lacks inputs or classes of the model, or a run
+                that goes on gets batches of another size or number.
         """
         callbacks = [callback] if callable(callback) else list(callback)
         if checkpoint is not None:
             callbacks.insert(0, self._saver(checkpoint))
-        with self._guard as handle, train._guard as t, _optional(val) as v:
+        other = None if val is train else val
+        with self._guard as handle, train._guard as t, _optional(other) as v:
             self._outside_fit("fit")
             bar = Bar() if progress else None
             run = _Run([*([bar] if bar else []), *callbacks], list(self.tasks))
             self.history = run.history
             self._fitting = True
             try:
-                self._run(handle, t, v, run, checkpoint)
+                self._run(handle, t, t if val is train else v, run, checkpoint)
             finally:
                 self._fitting = False
                 if bar:
@@ -221,8 +233,7 @@ class Trainer(Owner):
         return run.history
 
     def _run(self, handle: Any, train: Any, val: Any, run: _Run, path: Any) -> None:
-        signals = _Signals(handle)
-        with signals:
+        with self._stopped_by_signals(handle) as signals:
             try:
                 lib.gn2_trainer_fit(handle, train, val, run.c, None)
             except Cancelled:
@@ -233,6 +244,9 @@ class Trainer(Owner):
         if run.failure is not None:
             raise run.failure
 
+    def _stopped_by_signals(self, handle: Any) -> Signals:
+        return Signals(lambda: lib.gn2_trainer_request_stop(handle))
+
     def _saver(self, path: str | os.PathLike[str]) -> Callback:
         def save(progress: Progress) -> None:
             if progress.event == "epoch":
@@ -241,18 +255,33 @@ class Trainer(Owner):
         return save
 
     def request_stop(self) -> None:
-        """Asks a running fit() to stop after the step under way. From any thread."""
+        """Asks a running fit() or evaluate() to stop after the batch under way. From
+        any thread."""
         with self._life:
             if self.closed:
                 raise StateError("this Trainer is closed")
             lib.gn2_trainer_request_stop(self._guard.handle)
 
     def evaluate(self, dataset: Dataset) -> Metrics:
-        """Losses and metrics of the present weights on a dataset."""
+        """Losses and metrics of the present weights on a dataset, whose inputs, classes
+        and targets are found by name.
+
+        Raises:
+            InvalidArgument: the dataset lacks inputs or classes of the model.
+            KeyboardInterrupt, Cancelled: after Ctrl-C, :meth:`request_stop`.
+        """
         c = _ffi.Metrics()
+        stopped: Cancelled | None = None
         with self._guard as handle, dataset._guard as d:
             self._outside_fit("evaluate")
-            lib.gn2_trainer_evaluate(handle, d, ctypes.byref(c))
+            with self._stopped_by_signals(handle) as signals:
+                try:
+                    lib.gn2_trainer_evaluate(handle, d, ctypes.byref(c))
+                except Cancelled as problem:
+                    stopped = problem
+        signals.deliver()
+        if stopped is not None:
+            raise stopped
         return metrics_of(c, list(self.tasks))
 
     def probe(self, jets: Any, tracks: Any = None, *, valid: Any = None) -> list[Probe]:

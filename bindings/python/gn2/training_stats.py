@@ -159,14 +159,17 @@ class Metrics(NamedTuple):
 class Progress(NamedTuple):
     """Where a run stands; what callbacks of :meth:`Trainer.fit` get."""
 
-    event: str  #: "step", or "epoch" after an epoch and its validation
+    #: "step"; "epoch" after an epoch and its validation; "early stop" behind the last
+    #: of them where ``train.early_stopping`` ends the run
+    event: str
     epoch: int  #: current epoch, from 0
     epochs: int  #: epochs planned
     step: int  #: steps done in the run
     steps: int  #: steps planned in the run
     seconds: float  #: since fit() was called
     stats: StepStats  #: the last step
-    validation: Metrics | None  #: at "epoch", None without validation data
+    #: at "epoch" and "early stop", None without validation data
+    validation: Metrics | None
 
 
 class Probe(NamedTuple):
@@ -195,7 +198,8 @@ class History:
     def __init__(self) -> None:
         self.steps: list[StepStats] = []
         self.validation: list[Metrics] = []
-        self.stopped = False  #: whether it ended before its last step
+        self.stopped = False  #: whether it was stopped before its last step
+        self.early = False  #: whether ``train.early_stopping`` ended it
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         """A figure of every step, e.g. ``history["loss"]``, or with ``val_`` before its
@@ -254,9 +258,16 @@ def probe_of(c: _ffi.ProbeStats) -> Probe:
     return Probe("module" if module else "tensor", c.name.decode(), *numbers)
 
 
+_EVENTS = {
+    _ffi.CONSTANTS["GN2_EVENT_STEP"]: "step",
+    _ffi.CONSTANTS["GN2_EVENT_EPOCH"]: "epoch",
+    _ffi.CONSTANTS["GN2_EVENT_EARLY_STOP"]: "early stop",
+}
+
+
 def progress_of(c: _ffi.Progress, names: Sequence[str]) -> Progress:
     return Progress(
-        "epoch" if c.event == _ffi.CONSTANTS["GN2_EVENT_EPOCH"] else "step",
+        _EVENTS[c.event],
         c.epoch,
         c.epochs,
         c.step,

@@ -4,13 +4,20 @@
 Everything goes into a run directory: config.txt, run.json, metrics.csv, metrics.log,
 checkpoint.gn2, best.gn2 (least validation loss) and model.gn2 (at the end). One line of
 name=value words an epoch goes to stdout, the progress bar to stderr. Ctrl-C and SIGTERM
-stop after the step under way and leave a checkpoint; --resume goes on, to the bit.
+stop after the step under way and leave a checkpoint; --resume goes on, to the bit, with
+the options the run has. train.threads, train.checkpoint_steps and data.prefetch may
+change, and train.epochs where schedule.steps is set. A folder has one fit at a time.
 
 --probe 0,1,10 writes probe.csv: at these steps (0 = before the first) the first batch
 of the validation files, else of the training files, is sent through the network, and
 every module and tensor gets a row with the fields of gn2.Probe: size, change since the
 start, dead units, gradient, update. It does not change the run. It sets
 train.probe_updates=yes unless an option says otherwise.
+
+-m FILE starts with a model, which settles all of its own options. With --finetune they
+may be others: tensors of the same name and shape are taken over, the rest start at
+random; the model's normalisation and class weights stay unless they are set anew
+(empty: made of the data).
 
     gn2 fit jets_train.h5 -v jets_val.h5 -o run model.embed_dim=64 train.epochs=10
     gn2 fit --resume -o run
@@ -24,8 +31,9 @@ import sys
 from typing import Any
 
 from .. import Config, Dataset, Error, Model, Trainer, __version__, features
+from ..errors import StateError
 from ..training_stats import Progress
-from . import common, probing
+from . import common, probing, resume
 from .common import Failure, Terminated
 from .rundir import Recorder, RunDirectory
 
@@ -54,6 +62,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-r", "--resume", action="store_true", help="go on with the run in OUT"
     )
+    parser.add_argument(
+        "--finetune",
+        action="store_true",
+        help="with -m: take the tensors that fit; its options may be changed",
+    )
     common.force(parser)
     parser.add_argument(
         "--probe",
@@ -79,45 +92,94 @@ class Fit:
             "train": list(args.train),
             "val": list(args.val),
             "model": args.model,
+            "finetune": args.finetune,
             "probe": args.probe,
             "version": __version__,
             "features": features(),
             "state": "running",
         }
-        if args.resume:
-            self._reopen()
-        else:
-            self._create()
+        self.unfinished = False  #: all its steps may be done, but not what follows
+        try:
+            if args.resume:
+                self._reopen()
+            else:
+                self._create()
+        except BaseException:
+            self.run.lock.release()
+            raise
 
     def _create(self) -> None:
         if not self.facts["train"]:
             raise Failure("no training files given; see gn2 fit --help")
+        if self.args.finetune and not self.args.model:
+            raise Failure("--finetune needs a model to start with: -m FILE")
         self.run.refuse(self.args.force)
         start = Model.load(self.args.model) if self.args.model else None
         self.config = start.config if start else Config()
+        self._ask()
+        if start is not None:
+            resume.keep_provenance(start.config, self.config)
+            if not self.args.finetune:
+                resume.check_start(start.config, self.config)
+        self._open_data()
+        model = self._start(start)
+        self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
+        self.trainer = Trainer(model, self.config)
+        self.run.create(self.args.force)
+        self._note()
+
+    def _start(self, given: Model | None) -> Model:
+        if given is not None and not self.args.finetune:
+            return given
+        self.train.setup(self.config)
+        self._say_given()
+        model = Model(self.config)
+        if given is not None:
+            print(f"gn2: {resume.take_over(given, model)}", file=sys.stderr)
+        return model
+
+    def _note(self) -> None:
+        """What the run is, in its folder."""
+        self.config.save(self.run["config.txt"])
+        self.run.write(self.facts)
+
+    def _ask(self) -> None:
+        """What the user wants, over what there is."""
+        settled = None if self.args.finetune else self.args.model
+        resume.check_used([key for key, _ in self.settings], settled)
         self._keep_updates()
         if self.args.config:
             self.config.load(self.args.config)
         common.apply(self.config, self.settings)
-        self._open_data()
-        if start is None:
-            self.train.setup(self.config)
-        self.run.create()
-        self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
-        self.config.save(self.run["config.txt"])
-        self.run.write(self.facts)
-        self.trainer = Trainer(start or Model(self.config), self.config)
+        resume.check_objects([key for key, _ in self.settings], self.config)
+
+    def _say_given(self) -> None:
+        given = self.config["provenance.given"]
+        if given:
+            say = f"gn2: as given, not made of the data: {given}"
+            print(say, file=sys.stderr)
 
     def _reopen(self) -> None:
-        if self.args.force:
-            raise Failure("--resume and --force contradict each other")
+        if self.args.force or self.args.finetune:
+            word = "--force" if self.args.force else "--finetune"
+            raise Failure(f"--resume and {word} contradict each other")
         self.run.check()
+        self.run.lock.take()
         old = self.run.read()
-        for name in ("train", "val", "model", "probe"):
+        self.unfinished = old.get("state") != "done"
+        if self.args.model not in (None, old.get("model")):
+            raise Failure(
+                f"the run in '{self.args.out}' began with the model "
+                f"{old.get('model')}, not {self.args.model}"
+            )
+        for name in ("train", "val", "model", "probe", "finetune"):
             self.facts[name] = self.facts[name] or old.get(name)
-        self.config = Config(self.run["config.txt"])
-        self._keep_updates()
-        common.apply(self.config, self.settings)
+        before = Config(self.run["config.txt"])
+        self.config = before.copy()
+        self._ask()
+        self.config["train.checkpoint"] = before["train.checkpoint"]
+        resume.keep_provenance(before, self.config)
+        resume.check_resume(before, self.config, self.args.out)
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
         self._open_data()
         self.trainer = Trainer(self._start_again(), self.config)
@@ -125,7 +187,7 @@ class Fit:
 
     def _start_again(self) -> Model:
         """The start of a run that is resumed; only a probe asks for its weights."""
-        if self.facts["probe"] and self.facts["model"]:
+        if self.facts["probe"] and self.facts["model"] and not self.facts["finetune"]:
             return Model.load(self.facts["model"])
         return Model(self.config)
 
@@ -160,22 +222,37 @@ class Fit:
 
         def keep_best(progress: Progress) -> None:
             found = progress.validation
+            if progress.event == "early stop":
+                print(f"gn2: {_early(progress, self.config)}", file=sys.stderr)
             if progress.event == "epoch" and found is not None:
                 if found.loss < recorder.best and math.isfinite(found.loss):
                     recorder.best = found.loss
                     self.trainer.snapshot().save(self.run["best.gn2"])
 
+        def note_going_on(_progress: Progress) -> None:
+            if self.args.resume and not recorder.started:
+                self._note()
+
+        probers = [prober] if prober else []
         try:
             self.trainer.fit(
                 self.train,
                 self.val,
                 progress=not self.args.quiet,
-                callback=[recorder, *([prober] if prober else []), keep_best],
+                callback=[note_going_on, recorder, *probers, keep_best],
             )
         except (KeyboardInterrupt, Terminated):
             self._finish("stopped")
             say = f"gn2: stopped; `gn2 fit --resume -o {self.args.out}` goes on"
             print(say, file=sys.stderr)
+            raise
+        except StateError:
+            # stopped between its last step and its model
+            if not self.unfinished or recorder.started:
+                raise
+        except Error:
+            if recorder.started or not self.args.resume:
+                self._finish("failed")
             raise
         finally:
             recorder.close()
@@ -207,8 +284,20 @@ def _report(path: str) -> None:
         print(f"gn2: no report ({problem})", file=sys.stderr)
 
 
+def _early(progress: Progress, config: Config) -> str:
+    return (
+        f"{config['train.early_stopping']} validations without a smaller loss "
+        f"(train.early_stopping): ended after epoch {progress.epoch}, step "
+        f"{progress.step}; best.gn2 is the best model"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
-    status = Fit(args).go()
-    if not args.no_report:
-        _report(args.out)
+    fit = Fit(args)
+    try:
+        status = fit.go()
+        if not args.no_report:
+            _report(args.out)
+    finally:
+        fit.run.lock.release()
     return status

@@ -2,13 +2,14 @@
 """A run directory: what is written during a fit, and read to go on with it.
 
 config.txt      every option, resolved
-run.json        files, start, version, state ("running", "stopped", "done")
+run.json        files, start, version, state ("running", "stopped", "failed", "done")
 metrics.csv     a row a step and a row an epoch (column "event")
 metrics.log     name=value lines with time, one an epoch, finite values only
 probe.csv       a row a module and a tensor, at the steps of --probe
 checkpoint.gn2  to go on from, to the bit
 best.gn2        model with the least validation loss
 model.gn2       model at the end
+lock            while a fit is at work: which process
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ..model import Model
 from ..scores import rules_of
 from ..training_stats import Metrics, Progress, StepStats
 from .common import Failure
+from .lock import FolderLock
 
 FILES = (
     "config.txt",
@@ -39,6 +41,7 @@ FILES = (
     "checkpoint.gn2",
     "best.gn2",
     "model.gn2",
+    "report.html",
 )
 
 
@@ -66,6 +69,7 @@ class RunDirectory:
 
     def __init__(self, path: str) -> None:
         self.path = pathlib.Path(path)
+        self.lock = FolderLock(self.path)
 
     def __getitem__(self, name: str) -> str:
         return str(self.path / name)
@@ -75,7 +79,9 @@ class RunDirectory:
         return [name for name in FILES if (self.path / name).exists()]
 
     def refuse(self, force: bool) -> None:
-        """Refuses to overwrite an earlier run unless asked to."""
+        """Refuses to overwrite an earlier run unless asked to, and one under way
+        whatever is asked."""
+        self.lock.check()
         there = self.there()
         if there and not force:
             raise Failure(
@@ -83,9 +89,11 @@ class RunDirectory:
                 "--resume goes on with it, --force starts over"
             )
 
-    def create(self) -> None:
-        """Makes the directory, or empties it of an earlier run."""
+    def create(self, force: bool) -> None:
+        """Makes the directory, or empties it of an earlier run, and locks it."""
         self.path.mkdir(parents=True, exist_ok=True)
+        self.lock.take()
+        self.refuse(force)
         for name in self.there():
             (self.path / name).unlink()
 
@@ -116,12 +124,17 @@ def done_before(progress: Progress) -> int:
     return progress.step - (progress.event == "step")
 
 
-def kept_rows(path: str, done: int, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of an earlier run up to step `done`; later ones are done again."""
+def kept_rows(
+    path: str, done: int, columns: Sequence[str], first: str = "step"
+) -> list[dict[str, str]]:
+    """Rows of an earlier run up to step `done`; later ones are done again. So is the
+    end of the epoch where it is the `first` event to come."""
     if not os.path.exists(path):
         return []
     with open(path, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if int(row["step"] or 0) <= done]
+    if first != "step":
+        rows = [r for r in rows if r.get("event") != first or int(r["step"]) < done]
     return [{name: row.get(name, "") for name in columns} for row in rows]
 
 
@@ -151,23 +164,31 @@ class Recorder:
         self._rows: csv.DictWriter[str] | None = None
         self._csv: TextIO | None = None
 
-    def _open(self, done: int) -> csv.DictWriter[str]:
-        """At the first event, after `done` steps."""
-        kept = self._kept(done) if self._resumed else []
+    def _open(self, progress: Progress) -> csv.DictWriter[str]:
+        """At the first event."""
+        kept = self._kept(progress) if self._resumed else []
         self._csv = open(self.run["metrics.csv"], "w", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._csv, self.columns, restval="")
         self._rows.writeheader()
         self._rows.writerows(kept)
         return self._rows
 
-    def _kept(self, done: int) -> list[dict[str, str]]:
-        rows = kept_rows(self.run["metrics.csv"], done, self.columns)
+    def _kept(self, progress: Progress) -> list[dict[str, str]]:
+        done = done_before(progress)
+        rows = kept_rows(self.run["metrics.csv"], done, self.columns, progress.event)
         losses = [float(row["val_loss"]) for row in rows if row["val_loss"]]
         self.best = min(losses, default=math.inf)
         return rows
 
+    @property
+    def started(self) -> bool:
+        """Did anything happen in this fit?"""
+        return self._rows is not None
+
     def __call__(self, progress: Progress) -> None:
-        rows = self._rows or self._open(done_before(progress))
+        if progress.event == "early stop":
+            return
+        rows = self._rows or self._open(progress)
         row: dict[str, Any] = {
             "event": progress.event,
             "epoch": progress.epoch,

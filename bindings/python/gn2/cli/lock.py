@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process at a time in a folder: a file `lock` that says who is at work.
+
+The lock is flock()'s, which ends with the process, however that ends. Where the file
+system has none, the process named in the file must be alive, or be on another machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import socket
+from typing import Any
+
+from .common import Failure
+
+NAME = "lock"
+_WITHOUT = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+
+
+class _Held(Exception):
+    """By another process."""
+
+
+class FolderLock:
+    """The lock of a folder; :meth:`take` and :meth:`release`."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.path = folder / NAME
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Takes the lock; refuses where another process has it, and names that."""
+        while self._file is None:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                self._lock(file)
+            except _Held:
+                who = self._who(file)
+                os.close(file)
+                raise Failure(self._taken(who)) from None
+            except BaseException:
+                os.close(file)
+                raise
+            if self._is_present(file):
+                self._file = file
+            else:  # whoever had it was about to take the file away
+                os.close(file)
+        self._sign()
+
+    def check(self) -> None:
+        """Refuses where another process has the lock, without taking it."""
+        if self._file is None and self.path.exists():
+            self.take()
+            self.release()
+
+    def _lock(self, file: int) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            if problem.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise _Held from None
+            if problem.errno not in _WITHOUT:
+                raise
+            if _is_alive(self._who(file)):
+                raise _Held from None
+
+    def _is_present(self, file: int) -> bool:
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(os.fstat(file), there)
+
+    def _sign(self) -> None:
+        assert self._file is not None
+        now = datetime.datetime.now(datetime.timezone.utc)
+        mine = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, json.dumps(mine).encode() + b"\n", 0)
+
+    @staticmethod
+    def _who(file: int) -> dict[str, Any]:
+        try:
+            found = json.loads(os.pread(file, 4096, 0))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _taken(self, who: dict[str, Any]) -> str:
+        text = f"'{self.path.parent}' is being written by another gn2 fit"
+        if who:
+            text += f": process {who.get('pid')} on {who.get('host')}"
+            text += f", since {who.get('since')}"
+        return f"{text} ('{self.path}'); wait for its end, or take another folder"
+
+    def release(self) -> None:
+        """Gives the lock back and takes the file away."""
+        if self._file is not None:
+            self.path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
+
+
+def _is_alive(who: dict[str, Any]) -> bool:
+    """May the process of a lock's file still run? One of another machine may."""
+    pid = who.get("pid")
+    if not isinstance(pid, int) or pid == os.getpid():
+        return False
+    if who.get("host") != socket.gethostname():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be asked of a training that goes on, or that begins with a model.
+
+A run that goes on gives the same bits as one that was not stopped, so an option may
+change only if it does not change them: MAY_CHANGE, and ``train.epochs`` where the
+schedule does not depend on it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+
+from .. import Config, Model
+from ..trainer import fixed_by_model
+from .common import Failure
+
+#: threads, intervals, files: all that a run that goes on may be told
+MAY_CHANGE = (
+    "train.threads",
+    "train.checkpoint_steps",
+    "train.probe_updates",
+    "data.prefetch",
+)
+#: beginnings of keys that a training does not read: other commands do
+UNUSED = ("tagger.", "scores.")
+#: what the library finds out
+FILLED = ("library", "data", "jets", "given", "steps")
+#: what tells how normalisation and class weights are made, which a model has already
+SETUP = ("data.norm_dict", "data.class_dict", "data.class_weights", "data.norm_jets")
+
+#: keys of an object, jets or a constituent type
+OF_OBJECTS = (
+    "inputs.*",
+    "norm.*.mean",
+    "norm.*.std",
+    "input.defaults.*",
+    "data.dataset.*",
+)
+
+
+def shown(config: Config, key: str) -> str:
+    """A value as it is written on the command line."""
+    value = config[key]
+    items = value if isinstance(value, list) else [value]
+    return ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in items)
+
+
+def changed(old: Config, new: Config) -> list[str]:
+    """Keys whose values differ."""
+    keys = dict.fromkeys([*old, *new])
+    return [key for key in keys if old.get(key) != new.get(key)]
+
+
+def _depends_on_epochs(config: Config) -> bool:
+    return config["schedule.steps"] == 0 and config["schedule.name"] != "constant"
+
+
+def _difference(key: str, old: Config, new: Config) -> str:
+    text = f"{key} is {shown(old, key)}, not {shown(new, key)}"
+    if key == "train.epochs":
+        text += " (the schedule's length with it, since schedule.steps is 0)"
+    return text
+
+
+def check_resume(old: Config, new: Config, folder: str) -> None:
+    """Refuses changes that would not give the run that was begun."""
+    free = MAY_CHANGE if _depends_on_epochs(old) else (*MAY_CHANGE, "train.epochs")
+    wrong = [_difference(k, old, new) for k in changed(old, new) if k not in free]
+    if wrong:
+        raise Failure(
+            f"the run in '{folder}' cannot go on with other options: "
+            f"{'; '.join(wrong)}. These may change: {', '.join(free)}. "
+            "A new run may begin with its weights: -m"
+        )
+
+
+def check_start(model: Config, asked: Config) -> None:
+    """Refuses options that a model to start with has settled otherwise."""
+    wrong = [
+        f"{key} is {shown(model, key)}, not {shown(asked, key)}"
+        for key in changed(model, asked)
+        if fixed_by_model(key) or key.startswith("discriminant.")
+    ]
+    if wrong:
+        raise Failure(
+            f"options that the model of -m fixes: {'; '.join(wrong)}. "
+            "Leave them out, or train without -m"
+        )
+
+
+def keep_provenance(own: Config, config: Config) -> None:
+    """What a file of options tells of the origin of another run is not for this one."""
+    for key in (*own, *config):
+        if key.startswith("provenance.") and "*" not in key:
+            config[key] = own.get(key, "")
+
+
+def take_over(old: Model, new: Model) -> str:
+    """Copies the tensors of the same name and shape; says which do not fit."""
+    fit = [n for n, p in new.params.items() if n in old.params]
+    fit = [n for n in fit if old.params[n].shape == new.params[n].shape]
+    for name in fit:
+        new[name] = old[name]
+    if not fit:
+        raise Failure("no tensor of the model of -m fits the one that is asked for")
+    text = f"{len(fit)} of {len(new.params)} tensors are those of the model of -m"
+    rest = [name for name in new.params if name not in fit]
+    return text + (f"; at random: {', '.join(rest)}" if rest else "")
+
+
+def check_used(keys: Iterable[str], model: str | None) -> None:
+    """Refuses options on the command line that a training does not read, or not one
+    that begins with a model."""
+    for key in keys:
+        if key == "train.checkpoint":
+            raise Failure(
+                f"{key}: a run keeps its checkpoint in its folder, checkpoint.gn2"
+            )
+        if key.startswith(UNUSED):
+            raise Failure(f"{key}: gn2 fit does not use it")
+        if key in [f"provenance.{name}" for name in FILLED]:
+            raise Failure(f"{key}: the library fills it in")
+        if model is not None and key in SETUP:
+            raise Failure(f"{key}: the model of -m has normalisation and class weights")
+
+
+def check_objects(keys: Iterable[str], config: Config) -> None:
+    """Refuses options of constituents that the model does not have."""
+    types = shown(config, "model.constituents")
+    for key in keys:
+        if any(fnmatch.fnmatchcase(key, pattern) for pattern in OF_OBJECTS):
+            name = key.removesuffix(".mean").removesuffix(".std").rpartition(".")[2]
+            if name not in ("jets", *types.split(",")):
+                raise Failure(
+                    f"{key}: there are no {name}; model.constituents: {types}"
+                )
