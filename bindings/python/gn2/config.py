@@ -14,6 +14,7 @@ import numpy as np
 
 from . import _ffi
 from ._ffi import lib, names, text
+from ._foreign import unmasked
 from ._handle import Owner, make, path_bytes
 from .errors import NotFound
 
@@ -209,6 +210,7 @@ def _set_strs(handle: Any, key: bytes, value: Any) -> None:
 
 
 def _set_floats(handle: Any, key: bytes, value: Any) -> None:
+    value = unmasked(value, key.decode())
     numbers = np.ascontiguousarray(value, dtype=np.float64).reshape(-1)
     lib.gn2_config_set_f64_list(handle, key, numbers.ctypes.data, numbers.size)
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _ffi
 from ._ffi import lib, text
+from ._foreign import unmasked
 from ._handle import Owner, make, path_bytes
 from .config import Config, ConfigLike, as_config
 from .errors import ShapeError
@@ -204,6 +205,7 @@ class Model(Owner):
             ShapeError, NumericError: wrong shape; NaN or Inf.
         """
         key = text(name, "tensor")
+        values = unmasked(values, f"tensor '{name}'")
         array = np.ascontiguousarray(values, dtype=np.float32)
         wanted = self._shape(name)
         if name in self.params and array.shape != wanted:

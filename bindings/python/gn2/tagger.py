@@ -131,8 +131,9 @@ class Tagger(Owner):
 
         Args:
             jets: (B, F) array in the order of ``model.inputs["jets"]``; or by name: a
-                structured array (B,), mapping of columns, data frame or awkward
-                array. Extra columns are ignored, known aliases accepted. MeV.
+                structured array (B,), mapping of columns, data frame, Arrow table or
+                awkward array, one row a jet. Extra columns are ignored, known aliases
+                accepted. MeV.
             tracks: one of
 
                 - ``(values, offsets)``, jet b owning rows offsets[b] … offsets[b+1]-1
@@ -143,7 +144,9 @@ class Tagger(Owner):
                 - ``{name: one of these}`` for models with several constituent types.
 
                 mm, rad, 1/MeV. None: no jet has any.
-            valid: (B, slots) of 0 and 1, for padded tracks; None: all count.
+            valid: (B, slots) of 0 and 1, for padded tracks; None: all count. A track
+                that is masked (``numpy.ma``) is padding as well; other masked values
+                are refused.
             outputs: further outputs: "origin", "vertex", "embedding", "pairs",
                 "attention", "logits", "D_b", "D_b_gradient" (by the inputs of the
                 jets; "tracks.D_b_gradient"), the name of a task, or any key of
