@@ -164,7 +164,11 @@ class Config(Owner):
 
     def copy(self) -> Config:
         """A config of its own with the same values."""
-        return Config(self)
+        with self._guard as handle:
+            return Config._adopt(make(_ffi.Config, lib.gn2_config_copy, handle))
+
+    def __reduce__(self) -> Any:
+        return type(self), (dict(self.items()),)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Reads ``key = value`` lines over the present values, all or nothing."""

@@ -16,7 +16,7 @@ from ._ffi import lib, names, text
 from ._handle import Owner, make
 from ._views import JetsView
 from .config import Config, ConfigLike, as_config
-from .errors import InvalidArgument
+from .errors import InvalidArgument, StateError
 from .model import Model
 from .scores import Names, Scores, discriminant_options
 
@@ -80,7 +80,8 @@ class Tagger(Owner):
         threads: threads to use; 0 = processors this process may use.
         strict: refuse input that would have to be copied or converted.
 
-    A jet's scores never depend on the other jets of the call, to the bit.
+    A jet's scores never depend on the other jets of the call, to the bit. Pickled, it
+    takes its model along, for multiprocessing, joblib or dask; a copy shares the model.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Tagger(Owner):
         super().__init__(handle, lib.gn2_tagger_free)
         self._listed = _list(handle)
         self.model = model
+        self._options = options.copy()
         flavour = model.flavour
         self._flavour = None if flavour is None else flavour.output()
         self._classes = len(model.classes) if flavour else 0
@@ -116,6 +118,14 @@ class Tagger(Owner):
         self._bound: dict[str, tuple[str, ...] | None] = {}
         self._outputs: dict[str, _Output] = {}
         self._run_flavour = lib.gn2_tagger_flavour
+
+    def __reduce__(self) -> Any:
+        if self.closed:
+            raise StateError("this Tagger is closed")
+        return _again, (type(self), self.model, self._options, self._strict)
+
+    def __deepcopy__(self, _memo: Any) -> Tagger:
+        return _again(*self.__reduce__()[1])  # a model in use never changes
 
     # ---- tagging ----
 
@@ -340,6 +350,10 @@ class Tagger(Owner):
 
     def __repr__(self) -> str:
         return "gn2.Tagger(closed)" if self.closed else f"gn2.Tagger({self.model!r})"
+
+
+def _again(kind: type[Tagger], model: Model, options: Config, strict: bool) -> Tagger:
+    return kind(model, options, strict=strict)
 
 
 def _discriminants(own: Config, more: Config) -> dict[str, Any]:
