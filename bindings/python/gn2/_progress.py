@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A progress bar: tqdm's where it is installed, else a line an epoch."""
+"""Progress: tqdm's bar in a terminal or notebook, else lines, as fit for a log file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def _shows_bars() -> bool:
+    """A bar redraws itself, which a file would keep every time."""
+    return "ipykernel" in sys.modules or sys.stderr.isatty()
+
+
 def _tqdm() -> Any:
+    if not _shows_bars():
+        return None
     try:
         from tqdm.auto import tqdm
     except ImportError:
