@@ -258,6 +258,51 @@ def test_a_discriminant_of_ones_own(run, tmp_path, capsys):
     assert (got["GN2_Dlight"] == want).all()
 
 
+def test_options_of_tag_take_effect(run, tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    out = tmp_path / "scores.h5"
+    words = ["tag", str(run / "best.gn2"), VAL, "-o", str(out), "-j", "1", "-f"]
+    words += ["discriminant.D_b.f_c=0.05", "discriminant.D_b.f_tau=0.3"]
+    words += ["discriminant.form=ratio", "model.name=Mine", "data.max_jets=150"]
+    assert main(words) == 0
+    with h5py.File(out) as file:
+        got = file["jets"][:]
+    p = np.stack([got[f"Mine_p{c}"] for c in ("b", "c", "u", "tau")], 1)
+    want = gn2.discriminant(p, 0, [0, 0.05, 0.65, 0.3], "ratio")
+    assert len(got) == 150 and (got["Mine_Db"] == want).all()
+    with h5py.File(VAL, locking=False) as file:
+        jets, tracks = file["jets"][:150], file["tracks"][:150]
+    assert (p == gn2.Tagger(run / "best.gn2").tag(jets, tracks).probabilities).all()
+
+
+@pytest.mark.parametrize("command", ["tag", "evaluate"])
+@pytest.mark.parametrize(
+    "setting", ["data.sampling=jets", "optim.eps=1e-3", "norm.jets.mean=1,2"]
+)
+def test_options_without_effect_are_refused(run, tmp_path, capsys, command, setting):
+    words = {"tag": [VAL, "-o", str(tmp_path / "s.h5")], "evaluate": ["-d", VAL]}
+    assert main([command, str(run / "best.gn2"), *words[command], setting]) == 1
+    assert "has no effect here" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_evaluate_with_other_fractions(run, capsys):
+    words = ["evaluate", str(run / "model.gn2"), "-d", VAL, "--json", "-j", "1"]
+    found = []
+    for more in (
+        [],
+        ["discriminant.D_b.f_c=0.9"],
+        ["task.jets_classification.weight=2"],
+    ):
+        assert main([*words, *more]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    base, fractions, weighted = found
+    assert fractions["loss"] == base["loss"]
+    assert fractions["auc_b_c"] != base["auc_b_c"]
+    assert weighted["loss"] > base["loss"]
+    assert weighted["auc_b_c"] == base["auc_b_c"]
+
+
 def test_evaluate(run, capsys):
     words = ["evaluate", str(run / "model.gn2"), "-d", VAL, "--json", "-j", "1"]
     assert main([*words, "data.batch_size=100"]) == 0

@@ -76,7 +76,9 @@ class Tagger(Owner):
 
     Args:
         model: a :class:`Model` or the path of a ``.gn2`` file.
-        config: options ``tagger.*``, ``input.*``; a mapping is laid over the model's.
+        config: options ``tagger.*``, ``discriminant.NAME.signal`` and ``.fractions``; a
+            mapping is laid over the model's. What the model decides, ``input.*`` and
+            other ``discriminant.*``, cannot be another there.
         threads: threads to use; 0 = processors this process may use.
         strict: refuse input that would have to be copied or converted.
 
@@ -95,6 +97,8 @@ class Tagger(Owner):
         if not isinstance(model, Model):
             model = Model.load(model)
         options = as_config(config, base=model.config)
+        if config is not None and not isinstance(config, Config):
+            _check_owned(model.config, options)
         if threads is not None:
             options = options.copy()
             options["tagger.threads"] = threads
@@ -350,6 +354,20 @@ class Tagger(Owner):
 
     def __repr__(self) -> str:
         return "gn2.Tagger(closed)" if self.closed else f"gn2.Tagger({self.model!r})"
+
+
+def _check_owned(own: Config, asked: Config) -> None:
+    """Refuses what is asked of the tagger, but decided by the model."""
+    for key, value in asked.items():
+        if not key.startswith(("discriminant.", "input.")):
+            continue
+        if key.endswith((".signal", ".fractions")) or own.get(key) == value:
+            continue
+        hint = "; set its .fractions" if ".f_" in key else ""
+        raise InvalidArgument(
+            f"{key} = {value}: a tagger takes it from the model, which says "
+            f"{own.get(key)}{hint}"
+        )
 
 
 def _again(kind: type[Tagger], model: Model, options: Config, strict: bool) -> Tagger:

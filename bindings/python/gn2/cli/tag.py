@@ -16,6 +16,20 @@ from .. import Config, Dataset, Model, ScoreWriter, Tagger
 from . import common
 
 
+#: options that have an effect
+TAKEN = (
+    *common.OF_THE_MODEL,
+    "model.name",
+    "data.batch_size",
+    "data.max_jets",
+    "data.prefetch",
+    "data.dataset.*",
+    "tagger.*",
+    "compute.*",
+    "scores.*",
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a .gn2 file")
     common.options(parser)
@@ -35,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     config["data.sampling"] = "sequential"
     config["tagger.threads"] = args.threads
     common.apply(config, args.settings)
+    common.check_taken(args.settings, TAKEN)
+    model = common.adapted(model, config, args.settings)
     if args.tracks:
         config["scores.write_tracks"] = "yes"
     start = time.perf_counter()
