@@ -4,6 +4,7 @@
 import csv
 import json
 import os
+import shutil
 import re
 import signal
 import subprocess
@@ -256,6 +257,32 @@ def test_a_discriminant_of_ones_own(run, tmp_path, capsys):
     p = np.stack([got[f"GN2_p{c}"] for c in ("b", "c", "u", "tau")], 1)
     want = gn2.discriminant(p, 2, [0.25, 0.5, 0, 0])
     assert (got["GN2_Dlight"] == want).all()
+
+
+def test_several_files_go_into_a_folder(run, tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    for name in ("b.h5", "a.h5"):
+        shutil.copy(VAL, tmp_path / name)
+    words = ["tag", str(run / "best.gn2"), "-j", "1", "data.max_jets=100", "-o"]
+    pattern, out = str(tmp_path / "?.h5"), tmp_path / "out" / "scores"
+    assert main([*words, str(out), pattern, VAL]) == 0
+    assert sorted(os.listdir(out)) == ["a.h5", "b.h5", os.path.basename(VAL)]
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert main([*words, str(tmp_path / "one.h5"), VAL]) == 0
+    with h5py.File(tmp_path / "one.h5") as one:
+        for name in os.listdir(out):
+            with h5py.File(out / name) as file:
+                assert (file["jets"][:] == one["jets"][:]).all()
+    capsys.readouterr()
+    for inputs, said in (
+        ([pattern], "exists; --force"),
+        ([str(tmp_path / "x*.h5")], "no file fits this pattern"),
+        ([VAL, VAL], "2 inputs are called"),
+    ):
+        assert main([*words, str(out), *inputs]) == 1
+        assert said in capsys.readouterr().err
+    assert main([*words, str(tmp_path), str(tmp_path / "a.h5"), "-f"]) == 1
+    assert "is the input itself" in capsys.readouterr().err
 
 
 def test_options_of_tag_take_effect(run, tmp_path, capsys):

@@ -84,3 +84,27 @@ def counter(unit: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.n)
 
         yield tell
+
+
+class Count:
+    """A bar over so many things, in a terminal or notebook; elsewhere nothing."""
+
+    def __init__(self, total: int, unit: str, title: str, quiet: bool = False) -> None:
+        tqdm = None if quiet else _tqdm()
+        self.done = 0
+        self._bar: Any = None
+        if tqdm is not None:
+            self._bar = tqdm(total=total, unit=unit, desc=title, dynamic_ncols=True)
+
+    def add(self, count: int) -> None:
+        """Notes that so many are done."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def __enter__(self) -> Count:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
