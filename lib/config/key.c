@@ -107,9 +107,11 @@ static int alike_by_segment(const char *a, const char *b)
     for (;;) {
         const size_t m = strcspn(a, "."), n = strcspn(b, ".");
         if (!alike(a, m, b, n)) return 0;
-        a += m, b += n;
+        a += m;
+        b += n;
         if (!*a || !*b) return *a == *b;
-        a++, b++;
+        a++;
+        b++;
     }
 }
 

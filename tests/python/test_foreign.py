@@ -370,3 +370,17 @@ def test_labels_of_padded_tracks_are_not_turned(model, sample):
         gn2.Dataset.from_arrays(
             sample.jets, data, {"origin": labels["origin"].T}, options
         )
+
+
+def test_masked_scores_are_not_written(tmp_path, model, sample):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "jets.h5"
+    fields = [*((n, "f4") for n in sample.track_names), ("valid", "?")]
+    with h5py.File(path, "w") as file:
+        file["jets"] = np.ones(6, [(n, "f4") for n in sample.jet_names])
+        file["tracks"] = np.ones((6, 2), fields)
+    p = np.full((6, 4), 0.25, np.float32)
+    with gn2.ScoreWriter(tmp_path / "s.h5", path, model) as writer:
+        with pytest.raises(gn2.InvalidArgument, match="masked"):
+            writer.add({"jets.probabilities": holed(p, 2, 1)})
+        writer.add({"jets.probabilities": p})
