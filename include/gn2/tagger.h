@@ -160,7 +160,8 @@ GN2_API size_t gn2_tagger_memory(const gn2_tagger *tagger);
  * @param[in] names  `count` column names; NULL (count 0): the model's order again
  * @param[in] count  number of names, and of columns of a row
  * @return GN2_OK; GN2_ERR_NOT_FOUND naming the object or input that is missing;
- *   GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
+ *   GN2_ERR_INVALID_ARG: two inputs would read one column, by alias, or the name of a
+ *   column that is read stands there twice; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
                                    const char *const *names, size_t count);

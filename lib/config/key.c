@@ -89,6 +89,39 @@ static size_t distance(const char *known, const char *key)
     return short_form < whole ? short_form : whole;
 }
 
+/* Are two segments alike: no more than half of the longer one apart? */
+static int alike(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    char x[OBJECT_LENGTH + 1], y[OBJECT_LENGTH + 1];
+    const size_t longer = a_length > b_length ? a_length : b_length;
+    if (longer > OBJECT_LENGTH) return 0;
+    snprintf(x, sizeof x, "%.*s", (int)a_length, a);
+    snprintf(y, sizeof y, "%.*s", (int)b_length, b);
+    return gn2_edit_distance(x, y) <= (longer + 1) / 2;
+}
+
+/* Are all segments alike? "train.lr_max" is no misspelt "inputs.lr_max", however few
+ * letters they differ in. */
+static int alike_by_segment(const char *a, const char *b)
+{
+    for (;;) {
+        const size_t m = strcspn(a, "."), n = strcspn(b, ".");
+        if (!alike(a, m, b, n)) return 0;
+        a += m;
+        b += n;
+        if (!*a || !*b) return *a == *b;
+        a++;
+        b++;
+    }
+}
+
+static int could_be(const char *known, const char *key)
+{
+    const char *tail = strchr(known, '.');
+    if (alike_by_segment(known, key) || gn2_edit_distance(known, key) <= 1) return 1;
+    return tail && alike_by_segment(tail + 1, key); /* without the first segment */
+}
+
 #undef gn2_config_fail_unknown /* what the analyzer is told instead */
 
 gn2_status gn2_config_fail_unknown(const char *key)
@@ -99,12 +132,12 @@ gn2_status gn2_config_fail_unknown(const char *key)
         char candidate[192];
         fill_star(gn2_config_table[i].key, key, candidate, sizeof candidate);
         const size_t edits = distance(candidate, key);
-        if (edits >= least) continue;
+        if (edits >= least || !could_be(candidate, key)) continue;
         least = edits;
         memcpy(nearest, candidate, sizeof nearest);
     }
     /* further than half the word away it would be a guess, not a suggestion */
-    if (least > strlen(key) / 2)
+    if (!nearest[0] || least > strlen(key) / 2)
         return gn2_fail(GN2_ERR_NOT_FOUND, "unknown key '%.200s'", key);
     return gn2_fail(GN2_ERR_NOT_FOUND, "unknown key '%.200s': did you mean '%s'?", key,
                     nearest);

@@ -40,11 +40,21 @@ static gn2_status find_field(field_list *list, const char *name, size_t *out_ind
     return GN2_OK;
 }
 
+/* Called first: what is marked before a field was read by another input. */
 static gn2_status mark_inputs(field_list *list)
 {
-    size_t ignored;
-    for (size_t i = 0; i < list->object->input_count; i++)
-        GN2_TRY(find_field(list, list->object->inputs[i], &ignored));
+    const gn2_object *object = list->object;
+    for (size_t i = 0; i < object->input_count; i++) {
+        const char *name = object->inputs[i];
+        const size_t k = gn2_alias_find(list->names, list->info->field_count, name);
+        if (k < list->info->field_count && list->wanted[k])
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "'%s': two inputs would read field '%s' of dataset '%s', "
+                            "one as '%s'",
+                            list->file->path, list->names[k], object->dataset, name);
+        size_t ignored;
+        GN2_TRY(find_field(list, name, &ignored));
+    }
     return GN2_OK;
 }
 

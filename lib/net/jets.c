@@ -20,6 +20,30 @@ static int64_t find_column(const char *name, const char *const *names, size_t co
     return -1;
 }
 
+/* Two inputs that read one column, by alias: one of them would be another's values. */
+static gn2_status check_shared(const gn2_model *model, int object,
+                               const int32_t *column, int64_t i)
+{
+    int64_t j = 0;
+    while (j < i && column[j] != column[i]) j++;
+    if (j == i) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "inputs '%s' and '%s' of '%s' would both read column %d",
+                    gn2_model_object_input(model, object, (size_t)j),
+                    gn2_model_object_input(model, object, (size_t)i),
+                    gn2_model_object_name(model, object), column[i]);
+}
+
+/* Which of two columns of one name is meant cannot be known. */
+static gn2_status check_once(const char *const *names, size_t count, int32_t column)
+{
+    for (size_t k = (size_t)column + 1; k < count; k++)
+        if (strcmp(names[k], names[column]) == 0)
+            return gn2_fail(GN2_ERR_INVALID_ARG, "columns %d and %zu are both '%s'",
+                            column, k, names[column]);
+    return GN2_OK;
+}
+
 gn2_status gn2_binding_set(gn2_binding *binding, const gn2_model *model, int object,
                            const char *const *names, size_t count)
 {
@@ -36,6 +60,12 @@ gn2_status gn2_binding_set(gn2_binding *binding, const gn2_model *model, int obj
                             name, gn2_model_object_name(model, object), count);
         }
         column[i] = (int32_t)k;
+        gn2_status status = check_shared(model, object, column, i);
+        if (status == GN2_OK) status = check_once(names, count, column[i]);
+        if (status != GN2_OK) {
+            gn2_free(column);
+            return status;
+        }
     }
     gn2_free(binding->column[object]);
     binding->column[object] = column;

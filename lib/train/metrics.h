@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Figures of merit from scores and labels; knows no model. */
+/* Figures of merit from scores and labels; knows no model. Of scores among which is a
+ * NaN every figure is NaN: sorted, it lies last. */
 #ifndef GN2_TRAIN_METRICS_H
 #define GN2_TRAIN_METRICS_H
 

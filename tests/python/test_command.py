@@ -4,6 +4,7 @@
 import csv
 import json
 import os
+import shutil
 import re
 import signal
 import subprocess
@@ -256,6 +257,77 @@ def test_a_discriminant_of_ones_own(run, tmp_path, capsys):
     p = np.stack([got[f"GN2_p{c}"] for c in ("b", "c", "u", "tau")], 1)
     want = gn2.discriminant(p, 2, [0.25, 0.5, 0, 0])
     assert (got["GN2_Dlight"] == want).all()
+
+
+def test_several_files_go_into_a_folder(run, tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    for name in ("b.h5", "a.h5"):
+        shutil.copy(VAL, tmp_path / name)
+    words = ["tag", str(run / "best.gn2"), "-j", "1", "data.max_jets=100", "-o"]
+    pattern, out = str(tmp_path / "?.h5"), tmp_path / "out" / "scores"
+    assert main([*words, str(out), pattern, VAL]) == 0
+    assert sorted(os.listdir(out)) == ["a.h5", "b.h5", os.path.basename(VAL)]
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert main([*words, str(tmp_path / "one.h5"), VAL]) == 0
+    with h5py.File(tmp_path / "one.h5") as one:
+        for name in os.listdir(out):
+            with h5py.File(out / name) as file:
+                assert (file["jets"][:] == one["jets"][:]).all()
+    capsys.readouterr()
+    for inputs, said in (
+        ([pattern], "exists; --force"),
+        ([str(tmp_path / "x*.h5")], "no file fits this pattern"),
+        ([VAL, VAL], "2 inputs are called"),
+    ):
+        assert main([*words, str(out), *inputs]) == 1
+        assert said in capsys.readouterr().err
+    assert main([*words, str(tmp_path), str(tmp_path / "a.h5"), "-f"]) == 1
+    assert "is the input itself" in capsys.readouterr().err
+
+
+def test_options_of_tag_take_effect(run, tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    out = tmp_path / "scores.h5"
+    words = ["tag", str(run / "best.gn2"), VAL, "-o", str(out), "-j", "1", "-f"]
+    words += ["discriminant.D_b.f_c=0.05", "discriminant.D_b.f_tau=0.3"]
+    words += ["discriminant.form=ratio", "model.name=Mine", "data.max_jets=150"]
+    assert main(words) == 0
+    with h5py.File(out) as file:
+        got = file["jets"][:]
+    p = np.stack([got[f"Mine_p{c}"] for c in ("b", "c", "u", "tau")], 1)
+    want = gn2.discriminant(p, 0, [0, 0.05, 0.65, 0.3], "ratio")
+    assert len(got) == 150 and (got["Mine_Db"] == want).all()
+    with h5py.File(VAL, locking=False) as file:
+        jets, tracks = file["jets"][:150], file["tracks"][:150]
+    assert (p == gn2.Tagger(run / "best.gn2").tag(jets, tracks).probabilities).all()
+
+
+@pytest.mark.parametrize("command", ["tag", "evaluate"])
+@pytest.mark.parametrize(
+    "setting", ["data.sampling=jets", "optim.eps=1e-3", "norm.jets.mean=1,2"]
+)
+def test_options_without_effect_are_refused(run, tmp_path, capsys, command, setting):
+    words = {"tag": [VAL, "-o", str(tmp_path / "s.h5")], "evaluate": ["-d", VAL]}
+    assert main([command, str(run / "best.gn2"), *words[command], setting]) == 1
+    assert "has no effect here" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_evaluate_with_other_fractions(run, capsys):
+    words = ["evaluate", str(run / "model.gn2"), "-d", VAL, "--json", "-j", "1"]
+    found = []
+    for more in (
+        [],
+        ["discriminant.D_b.f_c=0.9"],
+        ["task.jets_classification.weight=2"],
+    ):
+        assert main([*words, *more]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    base, fractions, weighted = found
+    assert fractions["loss"] == base["loss"]
+    assert fractions["auc_b_c"] != base["auc_b_c"]
+    assert weighted["loss"] > base["loss"]
+    assert weighted["auc_b_c"] == base["auc_b_c"]
 
 
 def test_evaluate(run, capsys):

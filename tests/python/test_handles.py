@@ -3,6 +3,7 @@
 
 import copy
 import gc
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -41,10 +42,67 @@ def test_objects_may_be_closed_in_any_order(sample):
         gn2.Tagger(model)
 
 
-@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_copies_are_refused(model, how):
-    with pytest.raises(TypeError, match="cannot be copied"):
-        how(model)
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda thing: pickle.loads(pickle.dumps(thing)),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_copies_are_equal_and_apart(model, sample, how):
+    config = gn2.Config({"model.embed_dim": 24, "discriminant.D_x.signal": "taujets"})
+    again = COPIES[how](config)
+    assert again.items() == config.items()
+    again["model.embed_dim"] = 32
+    assert config["model.embed_dim"] == 24
+    other = COPIES[how](model)
+    assert other.save_bytes() == model.save_bytes()
+    name = next(iter(model.params))
+    other[name] = np.zeros(model.params[name].shape)  # although a tagger uses the first
+    assert (model[name] != 0).any()
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_copies_of_a_tagger_give_its_scores(model, sample, how):
+    options = {"discriminant.D_x.signal": "taujets", "tagger.threads": 1}
+    tagger = gn2.Tagger(model, options, strict=True)
+    tagger.tag(sample.jets, (sample.records()[::-1].copy(), sample.offsets))  # bound
+    expected = tagger.tag(sample.jets, sample.ragged, outputs=["D_x", "origin"])
+    again = COPIES[how](tagger)
+    scores = COPIES[how](
+        again.tag(sample.jets, sample.ragged, outputs=["D_x", "origin"])
+    )
+    assert (scores.probabilities == expected.probabilities).all()
+    assert (scores["D_x"] == expected["D_x"]).all()
+    assert (scores.origin == expected.origin).all()
+    assert (scores.discriminant("D_x") == expected["D_x"]).all()
+    with pytest.raises(gn2.CopyRefused):
+        again.tag(sample.jets.astype(np.float64), sample.ragged)
+
+
+def test_processes_of_their_own_tag(model, sample):
+    tagger = gn2.Tagger(model, threads=1)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        scores = pool.apply(tagger.tag, (sample.jets, sample.ragged))
+    expected = tagger.tag(sample.jets, sample.ragged).probabilities
+    assert (scores.probabilities == expected).all()
+
+
+def test_what_cannot_be_copied_says_what_to_do(model, sample):
+    options = {"data.batch_size": 6}
+    dataset = gn2.Dataset.from_arrays(
+        sample.jets, sample.ragged, np.zeros(6, int), options
+    )
+    trainer = gn2.Trainer(model, {"schedule.steps": 1})
+    for thing, words in ((dataset, "paths"), (trainer, "where it is used")):
+        for how in COPIES.values():
+            with pytest.raises(TypeError, match=words):
+                how(thing)
+    tagger = gn2.Tagger(model)
+    tagger.close()
+    with pytest.raises(gn2.StateError, match="closed"):
+        pickle.dumps(tagger)
 
 
 def test_dropped_objects_free_their_memory():

@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
+import gn2
 from gn2 import errors, metrics
+from gn2.metrics import sample
 
 RNG = np.random.default_rng(5)
 # Values with ties: cuts and areas must count equal scores right.
@@ -35,6 +37,41 @@ def test_cut_without_signal_is_nan_and_bad_arguments_are_refused():
         metrics.cut_at([1, np.nan], 0.5)
     with pytest.raises(errors.ShapeError):
         metrics.cut_at([[1.0]], 0.5)
+
+
+P = np.full((4, 4), 0.25)
+LOST = {
+    "AUC": lambda x: metrics.auc(x[:, 0], [0.5]),
+    "AUC of a background": lambda x: metrics.auc([0.5], x[:, 0]),
+    "a cut": lambda x: metrics.cut_at(x[:, 0], 0.7),
+    "rejections": lambda x: metrics.rejections(x[:, 0], [0, 1, 0, 1], 0),
+    "cross entropy": lambda x: metrics.cross_entropy(x, [0, 1, 2, 3]),
+    "a calibration": lambda x: metrics.calibration(x[:, 0], [0, 1, 0, 1]),
+    "a sample": lambda x: sample.from_arrays(x, [0, 1, 2, 3]),
+    "a discriminant": lambda x: gn2.discriminant(x, 0, [0, 0.2, 0.8, 0]),
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_no_figure_is_made_of_what_is_not_known(what):
+    LOST[what](P)
+    with pytest.raises(errors.Error, match="(?i)NaN"):
+        LOST[what](np.where(np.arange(16).reshape(4, 4) == 8, np.nan, P))
+    with pytest.raises(errors.InvalidArgument, match="masked"):
+        LOST[what](np.ma.MaskedArray(P, mask=np.arange(16).reshape(4, 4) == 8))
+
+
+def test_classes_are_whole_numbers_or_none():
+    hidden = np.ma.MaskedArray([0, 1, 2], mask=[0, 1, 0])
+    assert (metrics.confusion(hidden, [0, 1, 2], 3) == np.diag([1, 0, 1])).all()
+    assert (metrics.confusion([0.0, 2.0], [0, 1], 3).sum(1) == [1, 0, 1]).all()
+    for bad in ([0, np.nan, 1], [0, 0.5, 1]):
+        with pytest.raises(errors.InvalidArgument, match="whole numbers"):
+            metrics.confusion(bad, [0, 1, 2], 3)
+    with pytest.raises(errors.InvalidArgument, match="no prediction"):
+        metrics.confusion([0, 1, 2], [0, -1, 2], 3)
+    with pytest.raises(errors.ShapeError):
+        metrics.confusion([0, 1, 2], [0], 3)
 
 
 def test_rejection_and_error_by_counting():

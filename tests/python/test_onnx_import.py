@@ -189,6 +189,81 @@ def test_damaged_files_end_in_an_exception(proto, tmp_path):
     assert refused > 100
 
 
+def _node(graph, kind):
+    return next(node for node in graph.node if node.op_type == kind)
+
+
+def _tensor(graph):
+    name = "model.pool_net.gate_nn.weight"
+    return next(t for t in graph.initializer if t.name == name)
+
+
+def _cut(kind, first):
+    return lambda graph: _node(graph, kind).input.__delitem__(slice(first, None))
+
+
+def _copy(**more):
+    return lambda graph: graph.node.add(op_type="Identity", **more)
+
+
+def _bytes(size):
+    return lambda g: setattr(_tensor(g), "raw_data", _tensor(g).raw_data[:size])
+
+
+def _type(number):
+    return lambda graph: setattr(_tensor(graph), "data_type", number)
+
+
+DAMAGES = {
+    "an input alone": (_cut("Gemm", 1), "Gemm: 1 inputs"),
+    "a product of nothing": (_cut("Gemm", 0), "Gemm: 0 inputs"),
+    "an empty name": (
+        lambda g: _node(g, "MatMul").input.__setitem__(1, ""),
+        "1 inputs",
+    ),
+    "two results": (lambda g: _node(g, "MatMul").output.append("y"), "2 outputs"),
+    "a copy to nowhere": (_copy(input=["x"]), "0 outputs"),
+    "a copy of two": (_copy(input=["x", "y"], output=["z"]), "Identity: 2 inputs"),
+    "half a number": (_bytes(-2), "gate_nn.weight.*part of one"),
+    "a number less": (_bytes(-4), r"gate_nn.weight.*for shape"),
+    "no numbers": (lambda g: _tensor(g).ClearField("raw_data"), "weight': 0 numbers"),
+    "another type": (_type(11), "DOUBLE for shape"),
+    "words": (_type(8), "type STRING"),
+    "an unknown type": (_type(77), "type 77"),
+    "a negative size": (lambda g: _tensor(g).dims.__setitem__(0, -1), "for shape"),
+    "a huge size": (lambda g: _tensor(g).dims.__setitem__(0, 1 << 40), "for shape"),
+    "many axes": (lambda g: _tensor(g).dims.extend([1] * 99), "for shape"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_parts_are_named(proto, tmp_path, damage):
+    edit, words = DAMAGES[damage]
+    edit(proto.graph)
+    (tmp_path / "y.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(gn2.FormatError, match=words):
+        importer.load(tmp_path / "y.onnx")
+
+
+@pytest.mark.parametrize(
+    "key", ["model.embed_dim", "model.init_hidden", "task.track_origin.hidden"]
+)
+def test_a_small_file_is_no_large_model(proto, tmp_path, key):
+    """Refused before its weights, terabytes of them, are made."""
+    config = json.loads(proto.metadata_props[0].value)
+    large = 65536 if key == "model.embed_dim" else [65536] * 8
+    config["config.yaml"].update({key: large, "model.num_layers": 200})
+    proto.metadata_props[0].value = json.dumps(config)
+    with pytest.raises(gn2.FormatError, match="weights, the file has"):
+        load(proto, tmp_path)
+
+
+def test_nested_metadata_is_refused(proto, tmp_path):
+    proto.metadata_props[0].value = '{"a":' * 100000
+    with pytest.raises(gn2.FormatError, match="not JSON"):
+        load(proto, tmp_path)
+
+
 def test_the_command_goes_round(tmp_path, capsys):
     """`gn2 export onnx` and `gn2 import onnx` give the same bytes again."""
     from gn2.cli import main

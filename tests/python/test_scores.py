@@ -160,3 +160,14 @@ def test_copies_keep_what_is_defined(tmp_path):
     for copy in (config.copy(), gn2.Config(tmp_path / "c.txt"), model.config):
         assert copy["discriminant.D_hbb.signal"] == "hbb"
         assert "discriminant.D_hbb.fractions" in list(copy)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"discriminant.D_b.f_c": 0.1}, {"input.non_finite": "default"}]
+)
+def test_what_the_model_decides_is_not_asked_of_a_tagger(model, asked):
+    with pytest.raises(gn2.InvalidArgument, match="takes it from the model"):
+        gn2.Tagger(model, asked)
+    key = next(iter(asked))
+    gn2.Tagger(model, {key: model.config[key]})  # what it is anyway
+    gn2.Tagger(gn2.Model({**model.config, **asked}), asked)

@@ -166,6 +166,17 @@ def test_conclusions_from_what_there_is(tmp_path, capsys):
     assert "9 runs, 3 of them kept" in capsys.readouterr().err
 
 
+def test_one_start_gives_no_intervals(tmp_path, capsys):
+    small = ["model.num_layers=1", "--rates=0.001,0.004,0.016,0.03"]
+    for name in ("lr", "transfer", "width"):
+        words = ["study", name, TRAIN, "-o", str(tmp_path), *TRAINING, *SIZES, *small]
+        assert main([*words, *FEW, "-j", "1"]) == 0
+        shown = capsys.readouterr().out
+        assert "one start" in shown and "nan" not in shown
+        assert "95 %" not in shown and "noise and" not in shown
+        assert "rises" not in shown and "falls" not in shown
+
+
 # ---- what is committed ----
 
 STORE = ROOT / "doc" / "studies"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gn2 import errors
-from gn2.study import fits
+from gn2.study import coordcheck, fits, lr
 from gn2.study.store import Store
 from gn2.study.task import Task, canonical, digest
 from gn2.study.worker import curve, smoothed
@@ -68,6 +68,24 @@ def test_the_interval_of_an_optimum_grows_with_the_scatter():
         assert found.low <= found.log2_rate <= found.high
         spans.append(found.high - found.low)
     assert spans[1] > 4 * spans[0] > 0
+
+
+def test_one_start_has_no_interval_and_no_verdict():
+    places = [fits.optimum(X, bowl(low, 0.01, starts=1)) for low in (-6.5, -7, -7.5)]
+    for place, low in zip(places, (-6.5, -7, -7.5)):
+        assert abs(place.log2_rate - low) < 0.5
+        assert np.isnan(place.low) and np.isnan(place.high)
+    value, *interval = fits.drift([64, 128, 256], places)
+    assert value < 0 and np.isnan(interval).all()
+    words = lr.drift_words(value, *interval)
+    assert "no interval from one start" in words and "95 %" not in words
+    assert "falls" not in words and "rises" not in words
+    line = fits.slope([1, 2, 3, 4], np.array([[1.0], [2.1], [2.9], [4]]))
+    assert line.value == pytest.approx(1, abs=0.05) and np.isnan(line.error)
+    of = coordcheck.Line("sp", "adamw", 1, 1, "m", "x", np.ones((4, 1)), line)
+    assert not coordcheck.moves(of) and not coordcheck.still(of)
+    lost = of._replace(slope=fits.Slope(np.nan, np.nan))
+    assert coordcheck.moves(lost) and not coordcheck.still(lost)
 
 
 def test_an_optimum_at_the_edge_stays_there():

@@ -260,14 +260,16 @@ def test_two_threads_at_once_raise(trainer, data):
     assert len(refused) == 1
 
 
-@pytest.mark.parametrize("library", ["tqdm", None])
-def test_the_bar(trainer, data, capsys, monkeypatch, library):
-    if library:
+@pytest.mark.parametrize("where", ["terminal", "file", "terminal without tqdm"])
+def test_the_bar(trainer, data, capsys, monkeypatch, where):
+    if where == "terminal":
         pytest.importorskip("tqdm")
-    else:
+    if where == "terminal without tqdm":
         monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: where != "file")
     trainer.fit(*data)
     shown = capsys.readouterr().err
+    assert ("\r" in shown) == (where == "terminal")
     assert (
         "epoch 3/3" in shown and f"{trainer.history.validation[-1].loss:.4f}" in shown
     )

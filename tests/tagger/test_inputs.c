@@ -139,6 +139,33 @@ static void test_missing_input_is_named(void **state)
     teardown(&f);
 }
 
+/* A column that two names stand for, or a name that two columns have, is refused. */
+static void test_a_column_belongs_to_one_input(void **state)
+{
+    (void)state;
+    fixture f = setup(20, (layout){0});
+    static const char *const twice[] = {"eta_btagJes", "pt_btagJes", "mass", "mass",
+                                        "eta_btagJes"};
+    must_refuse(GN2_ERR_INVALID_ARG, "columns 0 and 4 are both 'eta_btagJes'",
+                gn2_tagger_bind(f.tagger, "jets", twice, 5));
+    must(gn2_tagger_bind(f.tagger, "jets", twice, 4)); /* what is not read may */
+    static const char *const both[] = {"pt", "pt_btagJes"}, *const one[] = {"pt"};
+    gn2_config *config;
+    gn2_model *model;
+    gn2_tagger *tagger;
+    must(gn2_config_create(&config));
+    must(gn2_config_set_list(config, "inputs.jets", both, 2));
+    must(gn2_model_create(config, &model));
+    must(gn2_tagger_create(model, NULL, &tagger));
+    must(gn2_tagger_bind(tagger, "jets", both, 2));
+    must_refuse(GN2_ERR_INVALID_ARG, "'pt' and 'pt_btagJes'",
+                gn2_tagger_bind(tagger, "jets", one, 1));
+    gn2_tagger_free(tagger);
+    gn2_model_free(model);
+    gn2_config_free(config);
+    teardown(&f);
+}
+
 static void test_without_names_the_models_order_holds_again(void **state)
 {
     (void)state;
@@ -412,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_columns_by_name_in_any_order),
         cmocka_unit_test(test_own_name_goes_before_alias),
         cmocka_unit_test(test_missing_input_is_named),
+        cmocka_unit_test(test_a_column_belongs_to_one_input),
         cmocka_unit_test(test_without_names_the_models_order_holds_again),
         cmocka_unit_test(test_odd_jets_are_refused),
         cmocka_unit_test(test_odd_sequences_are_refused),

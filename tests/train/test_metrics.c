@@ -66,6 +66,21 @@ static void rejection_is_one_over_the_share_that_passes(void **state)
     assert_true(isnan(gn2_metric_rejection(&light, (double)NAN)));
 }
 
+static void figures_of_unknown_scores_are_unknown(void **state)
+{
+    const gn2_scores known = SCORES(1, 2, 3);
+    gn2_scores s = SCORES(2, (float)NAN, -1, (float)NAN, 5, 0);
+    (void)state;
+    gn2_scores_sort(&s);
+    const float want[] = {-1, 0, 2, 5};
+    assert_memory_equal(s.value, want, sizeof want);
+    assert_true(isnan(s.value[4]) && isnan(s.value[5]));
+    assert_true(isnan(gn2_metric_auc(&s, &known)));
+    assert_true(isnan(gn2_metric_auc(&known, &s)));
+    assert_true(isnan(gn2_metric_cut(&s, 0.7)));
+    assert_true(isnan(gn2_metric_rejection(&s, 1)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -75,6 +90,7 @@ int main(void)
         cmocka_unit_test(sorting_orders_scores),
         cmocka_unit_test(cuts_keep_at_least_the_efficiency),
         cmocka_unit_test(rejection_is_one_over_the_share_that_passes),
+        cmocka_unit_test(figures_of_unknown_scores_are_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

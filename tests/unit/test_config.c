@@ -166,8 +166,30 @@ static void wrong_values_are_named_and_change_nothing(void **state)
 
 static void no_guess_for_a_word_far_from_all_keys(void **state)
 {
-    assert_status(GN2_ERR_NOT_FOUND, gn2_config_put_text(*state, "zzzzzz", "1"));
-    assert_null(strstr(gn2_error_text(), "did you mean"));
+    /* the second would be inputs.lr_max, an object's, by letters alone */
+    static const char *const far[] = {"zzzzzz", "train.lr_max", "train.lr", "optim.lr",
+                                      "schedule.model.max"};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) {
+        assert_status(GN2_ERR_NOT_FOUND, gn2_config_put_text(*state, far[i], "1"));
+        if (strstr(gn2_error_text(), "did you mean")) fail_msg("%s", gn2_error_text());
+    }
+}
+
+static void a_guess_for_a_word_near_a_key(void **state)
+{
+    static const char *const near[][2] = {
+        {"modl.embed_dim", "'model.embed_dim'"},
+        {"model_embed_dim", "model.embed_dim"},
+        {"schedule.maxx", "'schedule.max'"},
+        {"num_layers", "'model.num_layers'"},
+        {"task.flow.lable", "'task.flow.label'"},
+        {"input.flows", "'inputs.flows'"},
+        {"discriminant.D_b.fc", "discriminant.D_b.f_c"},
+    };
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
+        assert_status(GN2_ERR_NOT_FOUND, gn2_config_put_text(*state, near[i][0], "1"));
+        if (!strstr(gn2_error_text(), near[i][1])) fail_msg("%s", gn2_error_text());
+    }
 }
 
 static void typed_setters_refuse_other_types(void **state)
@@ -349,6 +371,7 @@ int main(void)
         TEST(text_is_made_canonical),
         TEST(wrong_values_are_named_and_change_nothing),
         TEST(no_guess_for_a_word_far_from_all_keys),
+        TEST(a_guess_for_a_word_near_a_key),
         TEST(typed_setters_refuse_other_types),
         TEST(a_wildcard_holds_one_value_a_name),
         TEST(text_makes_an_equal_config),

@@ -3,25 +3,25 @@
 
 Two steps: recognise the form of the input (plain, structured, columns, ragged, padded,
 list, awkward), then describe it as address, stride and columns. Sizes are checked here,
-since the library cannot see how long an array is; values are checked there.
+since the library cannot see how long an array is; values are checked there. Masks of
+numpy.ma say which tracks are padding; a masked value elsewhere is refused.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._foreign import array_of, check_unique, columns_of, is_awkward, is_masked
+from ._foreign import mask_of, unmasked
 from ._names import resolve
 from .errors import CopyRefused, InvalidArgument, ShapeError
 
 F32 = np.dtype(np.float32)
 I64 = np.dtype(np.int64)
 _ndarray = np.ndarray
-# what a NULL-free pointer to nothing points to
-_NOTHING = np.zeros(1, np.float32)
 
 
 class Ragged(NamedTuple):
@@ -83,7 +83,8 @@ def address(array: Any) -> int:
     return int(array.ctypes.data)  # __array_interface__ spells out every field
 
 
-def _refuse(want: Wanted, why: str) -> None:
+def refuse(want: Wanted, why: str) -> None:
+    """In strict mode nothing is copied."""
     if want.strict:
         raise CopyRefused(
             f"{want.name}: {why}; strict mode does not copy. "
@@ -120,22 +121,25 @@ def plain(a: Any, want: Wanted, ndim: int) -> Table:
     """A table over a (…, F) array of numbers in the model's order."""
     _check_plain(a, want, ndim)
     if a.dtype != F32:
-        _refuse(want, f"dtype is {a.dtype}")
+        refuse(want, f"dtype is {a.dtype}")
         stride = None
     else:
         stride = _row_stride(a)
         if stride is None:
-            _refuse(want, "rows are not adjacent floats")
+            refuse(want, "rows are not adjacent floats")
     if stride is None:
         a, stride = to_float32(a, want), 0
     rows = len(a) if ndim == 2 else a.shape[0] * a.shape[1]
     return Table(address(a), stride, rows, None, a)
 
 
-def to_float32(a: Any, want: Wanted) -> Any:
+def to_float32(a: Any, want: Wanted, column: str = "") -> Any:
     """A copy as float32."""
     if a.dtype.kind not in "fiub":
-        raise InvalidArgument(f"{want.name}: cannot use dtype {a.dtype} as numbers")
+        of = f" of {column}" if column else ""
+        hint = "; are values missing or nested?" if a.dtype == object else ""
+        what = f"{want.name}: cannot use dtype {a.dtype}{of}"
+        raise InvalidArgument(f"{what} as numbers{hint}")
     with np.errstate(over="ignore"):  # Inf is refused later, with its place
         return np.ascontiguousarray(a, dtype=F32)
 
@@ -157,22 +161,9 @@ def _columns(dtype: Any, inputs: tuple[str, ...], what: str) -> tuple[str, ...]:
     return resolve(inputs, tuple(scalars), what)
 
 
-_LAYOUTS: dict[tuple[int, int], tuple[Any, Wanted, Layout | None]] = {}
-
-
+# by value: fields of a dtype may be renamed in place, which changes its hash
+@functools.lru_cache(maxsize=256)
 def _layout(dtype: Any, want: Wanted) -> Layout | None:
-    """Remembered by identity: to hash a dtype of twenty fields takes 5 µs. An entry
-    keeps its objects alive, so that their identities stay theirs."""
-    key = id(dtype), id(want)
-    entry = _LAYOUTS.get(key)
-    if entry is None:
-        if len(_LAYOUTS) >= 256:
-            _LAYOUTS.clear()
-        entry = _LAYOUTS[key] = dtype, want, _layout_of(dtype, want)
-    return entry[2]
-
-
-def _layout_of(dtype: Any, want: Wanted) -> Layout | None:
     columns = _columns(dtype, want.inputs, want.name)
     places = [dtype.fields[name] for name in columns]
     on_grid = all(kind == F32 and place % 4 == 0 for kind, place, *_ in places)
@@ -197,9 +188,23 @@ def structured(a: Any, want: Wanted) -> Table:
     if layout and a.flags.c_contiguous and start % 4 == 0:
         return Table(start + layout.start, layout.stride, a.size, layout.names, a)
     if a.size:
-        _refuse(want, "the inputs are not all float32, or not aligned")
+        refuse(want, "the inputs are not all float32, or not aligned")
+    return by_name(a, want)
+
+
+def by_name(a: Any, want: Wanted) -> Table:
+    """A table made of the fields of records."""
     columns = _columns(a.dtype, want.inputs, want.name)
     return stack([a[name] for name in columns], a.shape, want)
+
+
+def masked_rows(a: Any, want: Wanted) -> tuple[Any, Any]:
+    """Where all inputs of a masked array's rows are masked, and where only some."""
+    if a.dtype.names:
+        a = a[list(_columns(a.dtype, want.inputs, want.name))]
+    mask = mask_of(a)
+    every = mask.all(-1)
+    return every, mask.any(-1) & ~every
 
 
 def stack(columns: Any, shape: tuple[int, ...], want: Wanted) -> Table:
@@ -208,10 +213,7 @@ def stack(columns: Any, shape: tuple[int, ...], want: Wanted) -> Table:
     with np.errstate(over="ignore"):
         for i, column in enumerate(columns):
             if column.dtype.kind not in "fiub":
-                raise InvalidArgument(
-                    f"{want.name}: cannot use dtype {column.dtype} of "
-                    f"{want.inputs[i]} as numbers"
-                )
+                to_float32(column, want, want.inputs[i])
             if column.shape != shape:
                 raise ShapeError(
                     f"{want.name}: column of {want.inputs[i]} has shape "
@@ -223,61 +225,79 @@ def stack(columns: Any, shape: tuple[int, ...], want: Wanted) -> Table:
 
 
 def _named(columns: Any, want: Wanted) -> Table:
-    """A mapping or a data frame: one sequence of numbers a column."""
-    given = tuple(str(name) for name in columns.keys())
-    found = resolve(want.inputs, given, want.name)
-    arrays = [np.asarray(columns[name]) for name in found]
-    _refuse(want, "columns are apart")
-    if arrays[0].ndim == 0:
-        raise ShapeError(f"{want.name}: columns must be arrays, not numbers")
+    """A mapping, a data frame or an Arrow table: one sequence of numbers a column."""
+    found = resolve(want.inputs, columns.names, want.name)
+    check_unique(columns.names, found, want.name)
+    arrays = [columns.get(name, want.name) for name in found]
+    refuse(want, "columns are apart")
+    for name, array in zip(found, arrays):
+        if array.ndim != 1:
+            raise ShapeError(
+                f"{want.name}: column {name!r} has shape {array.shape}, must be "
+                "(rows), one number a row"
+            )
     return stack(arrays, arrays[0].shape, want)
 
 
 # ---- awkward arrays ----
 
 
-def _is_awkward(a: Any) -> bool:
-    return type(a).__module__.partition(".")[0] == "awkward"
-
-
-def _awkward_numbers(a: Any) -> Any:
-    import awkward
-
-    return awkward.to_numpy(a)
+def _check_depth(a: Any, want: Wanted, depth: int) -> None:
+    """Refuses what has an axis too many, as jets grouped by event have."""
+    fields = getattr(a, "fields", ())
+    found = max((a[name].ndim for name in fields if name in want.inputs), default=0)
+    excess = (found or a.ndim - (not fields)) - depth
+    if excess > 0:
+        raise ShapeError(
+            f"{want.name}: an awkward array of {excess} axes too many, as of jets "
+            "grouped by event; flatten jets and constituents alike, "
+            "awkward.flatten(array, axis=1), and group what comes out again: "
+            'awkward.unflatten(scores["b"], awkward.num(jets))'
+        )
 
 
 def _awkward_flat(a: Any, want: Wanted) -> Table:
-    import awkward
-
-    fields = awkward.fields(a)
+    fields = tuple(a.fields)
     if not fields:
-        return plain(np.asarray(_awkward_numbers(a)), want, 2)
-    found = resolve(want.inputs, tuple(fields), want.name)
-    _refuse(want, "columns of an awkward array are apart")
-    columns = [np.asarray(_awkward_numbers(a[name])) for name in found]
+        return plain(unmasked(a, want.name), want, 2)
+    found = resolve(want.inputs, fields, want.name)
+    refuse(want, "columns of an awkward array are apart")
+    columns = [unmasked(a[name], f"{want.name}: {name}") for name in found]
     return stack(columns, columns[0].shape, want)
 
 
-def _awkward_rows(a: Any, want: Wanted) -> Rows:
+def awkward_rows(a: Any, jets: int, want: Wanted) -> Rows:
+    """Constituents of an awkward array, jets × rows."""
     import awkward
 
-    counts = np.asarray(_awkward_numbers(awkward.num(a, axis=1)))
-    flat = awkward.flatten(a, axis=1)
-    table = _awkward_flat(flat, want)
-    return Rows(table, _offsets_of(counts), None, 0)
+    _check_depth(a, want, 2)
+    if a.ndim < 2:
+        raise ShapeError(
+            f"{want.name}: an awkward array of type {a.type} has no rows by jet"
+        )
+    counts = unmasked(awkward.num(a, axis=1), f"{want.name}: number of rows")
+    if len(counts) != jets:
+        raise ShapeError(f"{want.name}: {len(counts)} items for {jets} jets")
+    table = _awkward_flat(awkward.flatten(a, axis=1), want)
+    return Rows(table, offsets_of(counts), None, 0)
 
 
-# ---- any form ----
+# ---- rows of any form ----
 
 
 def flat(data: Any, want: Wanted, ndim: int = 2) -> Table:
     """A table over any form of rows: one row a jet, or a constituent."""
     if type(data) is not _ndarray:
-        if _is_awkward(data):
+        if is_awkward(data):
+            _check_depth(data, want, ndim - 1)
             return _awkward_flat(data, want)
-        if isinstance(data, Mapping) or hasattr(data, "columns"):
-            return _named(data, want)
-        data = np.asarray(data)
+        columns = columns_of(data)
+        if columns is not None:
+            return _named(columns, want)
+        data = array_of(data, want.name)
+        if data.dtype.names and is_masked(data):  # of the inputs alone
+            data = data[list(_columns(data.dtype, want.inputs, want.name))]
+        data = unmasked(data, want.name)
     if data.dtype.names:
         if data.ndim != ndim - 1:
             raise ShapeError(
@@ -288,103 +308,8 @@ def flat(data: Any, want: Wanted, ndim: int = 2) -> Table:
     return plain(data, want, ndim)
 
 
-def _offsets_of(counts: Any) -> Any:
+def offsets_of(counts: Any) -> Any:
+    """First rows of jets with so many rows."""
     offsets = np.zeros(len(counts) + 1, I64)
     np.cumsum(counts, out=offsets[1:])
     return offsets
-
-
-def _ragged(values: Any, offsets: Any, jets: int, want: Wanted) -> Rows:
-    if type(offsets) is not _ndarray or offsets.dtype != I64:
-        offsets = np.asarray(offsets)
-        if offsets.dtype.kind not in "iu":
-            raise InvalidArgument(
-                f"{want.name}: offsets must be integers, not {offsets.dtype}"
-            )
-        offsets = offsets.astype(I64)
-    if not (offsets.flags.c_contiguous and offsets.flags.aligned):
-        offsets = offsets.copy()
-    if offsets.shape != (jets + 1,):
-        raise ShapeError(
-            f"{want.name}: offsets of shape {offsets.shape}, must be ({jets + 1},) "
-            f"for {jets} jets"
-        )
-    table = flat(values, want)
-    if offsets[jets] != table.rows:
-        raise ShapeError(
-            f"{want.name}: offsets end at {offsets[jets]}, there are {table.rows} rows"
-        )
-    return Rows(table, offsets, None, 0)
-
-
-def _jagged(items: Any, jets: int, want: Wanted) -> Rows:
-    arrays = [np.asarray(item) for item in items]
-    if len(arrays) != jets:
-        raise ShapeError(f"{want.name}: {len(arrays)} items for {jets} jets")
-    offsets = _offsets_of([len(a) if a.ndim else 0 for a in arrays])
-    filled = [a for a in arrays if a.size]
-    if not filled:
-        return Rows(Table(address(_NOTHING), 0, 0, None, _NOTHING), offsets, None, 0)
-    _refuse(want, "a list is joined into one array")
-    return _ragged(np.concatenate(filled), offsets, jets, want)
-
-
-def _valid_of(valid: Any, shape: tuple[int, int], want: Wanted) -> Any:
-    valid = np.asarray(valid)
-    if valid.shape != shape:
-        raise ShapeError(f"{want.name}: valid of shape {valid.shape}, must be {shape}")
-    if valid.dtype == np.bool_ or valid.dtype == np.uint8:
-        return np.ascontiguousarray(valid).view(np.uint8)
-    return np.ascontiguousarray(valid != 0).view(np.uint8)
-
-
-def _padded(data: Any, valid: Any, jets: int, want: Wanted) -> Rows:
-    names = data.dtype.names
-    if data.ndim != (2 if names else 3):
-        raise ShapeError(
-            f"{want.name}: shape {data.shape}; give padded (B, slots, F) or structured "
-            "(B, slots), ragged (values, offsets), or a list of one array a jet"
-        )
-    if data.shape[0] != jets:
-        raise ShapeError(f"{want.name}: {data.shape[0]} rows for {jets} jets")
-    if valid is None and names and "valid" in names:
-        valid = data["valid"]
-    slots = data.shape[1]
-    if valid is not None:
-        valid = _valid_of(valid, (jets, slots), want)
-    if slots == 0:
-        return _no_rows(jets)
-    table = structured(data, want) if names else plain(data, want, 3)
-    return Rows(table, None, valid, slots)
-
-
-def _no_rows(jets: int) -> Rows:
-    nothing = Table(address(_NOTHING), 0, 0, None, _NOTHING)
-    return Rows(nothing, np.zeros(jets + 1, I64), None, 0)
-
-
-def constituents(data: Any, valid: Any, jets: int, want: Wanted) -> Rows:
-    """The constituents of ``jets`` jets, in any form."""
-    if data is None:
-        return _no_rows(jets)
-    if isinstance(data, tuple):
-        if len(data) != 2:
-            raise InvalidArgument(
-                f"{want.name}: a tuple must be (values, offsets); "
-                "one array a jet goes into a list"
-            )
-        if valid is not None:
-            raise InvalidArgument(f"{want.name}: valid goes with padded arrays only")
-        return _ragged(data[0], data[1], jets, want)
-    if _is_awkward(data):
-        return _awkward_rows(data, want)
-    if type(data) is not _ndarray and isinstance(data, (list, Mapping)):
-        if isinstance(data, list):
-            return _jagged(data, jets, want)
-        raise InvalidArgument(
-            f"{want.name}: give columns as ({{name: array}}, offsets)"
-        )
-    data = np.asarray(data)
-    if data.dtype == object:
-        return _jagged(list(data), jets, want)
-    return _padded(data, valid, jets, want)

@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from ._ffi import text
 from .errors import BusyError, StateError
@@ -43,8 +43,11 @@ class Guard:
 class Owner:
     """Base of the classes that own a C object.
 
-    A context manager; :meth:`close` may be called any number of times.
+    A context manager; :meth:`close` may be called any number of times. What cannot be
+    pickled says in ``HAND_OVER`` how another process gets its like.
     """
+
+    HAND_OVER = "make one where it is used"
 
     def __init__(self, handle: Any, free: Callable[[Any], None]) -> None:
         self._guard = Guard(handle, self._make_lock(), type(self).__name__)
@@ -75,9 +78,10 @@ class Owner:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> Any:
         # a copied handle would be freed twice
-        raise TypeError(f"a gn2.{type(self).__name__} cannot be copied or pickled")
+        name = type(self).__name__
+        raise TypeError(f"a gn2.{name} cannot be copied or pickled: {self.HAND_OVER}")
 
 
 def make(kind: type[Any], create: Callable[..., Any], *arguments: Any) -> Any:

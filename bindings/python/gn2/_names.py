@@ -11,7 +11,7 @@ from . import _ffi
 from ._ffi import lib, names
 from ._handle import make
 from .config import Config
-from .errors import NotFound
+from .errors import InvalidArgument, NotFound
 from .model import Model
 from .tasks import FLAVOUR_TASK
 
@@ -67,6 +67,7 @@ def resolve(
 
     Raises:
         NotFound: an input is missing; the message lists what is expected and given.
+        InvalidArgument: two inputs, or two names of one, would read one column.
     """
     if all(name in columns for name in inputs):
         return inputs
@@ -78,6 +79,8 @@ def resolve(
             name if name in columns else _column_of(resolver, inputs, name, columns)
             for name in inputs
         )
+    except InvalidArgument as problem:
+        raise InvalidArgument(f"{what}: {problem}") from None
     finally:
         resolver.close()
 
@@ -87,7 +90,7 @@ def _fail(
 ) -> None:
     def missing(name: str) -> bool:
         others = [other for other in inputs if other != name]
-        return not resolver.binds([*others, *columns])
+        return not resolver.binds(tuple(dict.fromkeys([*others, *columns])))
 
     lost = [name for name in inputs if name not in columns and missing(name)]
     raise NotFound(

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A progress bar: tqdm's where it is installed, else a line an epoch."""
+"""Progress: tqdm's bar in a terminal or notebook, else lines, as fit for a log file."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 
+def _shows_bars() -> bool:
+    """A bar redraws itself, which a file would keep every time."""
+    return "ipykernel" in sys.modules or sys.stderr.isatty()
+
+
 def _tqdm() -> Any:
+    if not _shows_bars():
+        return None
     try:
         from tqdm.auto import tqdm
     except ImportError:
@@ -63,17 +68,25 @@ class Bar:
             self._bar.close()
 
 
-@contextmanager
-def counter(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback of (done, total): tqdm's bar on a terminal, nothing in a log file."""
-    tqdm = _tqdm() if sys.stderr.isatty() else None
-    if tqdm is None:
-        yield lambda _done, _total: None
-        return
-    with tqdm(unit=unit, dynamic_ncols=True, leave=False) as bar:
+class Count:
+    """A bar over so many things, in a terminal or notebook; elsewhere nothing."""
 
-        def tell(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+    def __init__(self, total: int, unit: str, title: str, quiet: bool = False) -> None:
+        tqdm = None if quiet else _tqdm()
+        self.done = 0
+        self._bar: Any = None
+        if tqdm is not None:
+            self._bar = tqdm(total=total, unit=unit, desc=title, dynamic_ncols=True)
 
-        yield tell
+    def add(self, count: int) -> None:
+        """Notes that so many are done."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def __enter__(self) -> Count:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -11,9 +11,15 @@ from typing import Any
 import numpy as np
 
 from . import _ffi
-from ._arrays import Rows, Table, Wanted, address, constituents, flat
+from ._arrays import Rows, Table, Wanted, address, flat
+from ._constituents import constituents
+from ._foreign import array_of, filled, is_awkward, is_masked, joined, unmasked
 from .errors import InvalidArgument, NotFound, ShapeError
 from .tasks import WEIGHTS, Task, flavour_of
+
+
+# known without asking, which takes a microsecond
+_PLAIN = (np.ndarray, tuple, list)
 
 
 class JetsView:
@@ -43,7 +49,9 @@ class JetsView:
         view = self.c
         view.count, view.features, view.row_stride = count, table[0], table[1]
         objects = self.objects
-        if len(objects) == 1 and type(tracks) is not dict:
+        if len(objects) == 1 and (
+            type(tracks) in _PLAIN or not isinstance(tracks, Mapping)
+        ):
             name = objects[0]
             self.rows = [constituents(tracks, valid, count, want[name])]
         else:
@@ -72,12 +80,15 @@ class JetsView:
             raise InvalidArgument(
                 f"give the constituents as {{name: array}} of {self.objects}"
             )
-        unknown = [name for name in given if name not in self.objects]
-        if unknown:
-            raise NotFound(f"no constituents {unknown}; the model has {self.objects}")
         masks = valid if isinstance(valid, Mapping) else {}
-        if valid is not None and not masks:
-            masks = {name: valid for name in self.objects}
+        unknown = [name for name in (*given, *masks) if name not in self.objects]
+        if unknown:
+            raise NotFound(
+                f"no constituents {unknown}; the model has {self.objects}. Columns of "
+                "one type are given as ({name: array}, offsets)"
+            )
+        if valid is not None and not isinstance(valid, Mapping):
+            masks = {name: valid for name in given}
         return [
             constituents(given.get(name), masks.get(name), count, self.want[name])
             for name in self.objects
@@ -108,10 +119,11 @@ class LabelsView:
         known = ", ".join(task.label_name for task in self.tasks.values())
         raise NotFound(f"no labels '{name}'; known: {known}")
 
-    def _rows(self, task: Task, view: JetsView) -> int:
+    def _rows(self, task: Task, view: JetsView) -> Rows:
+        """What the labels are of; of jets, ragged rows without offsets."""
         if task.on_jets:
-            return view.jets.rows
-        return view.rows[self.objects.index(task.object)].table.rows
+            return Rows(view.jets, None, None, 1)
+        return view.rows[self.objects.index(task.object)]
 
     def fill(self, labels: Any, view: JetsView) -> None:
         """``labels``: of the first task, or a mapping by task."""
@@ -126,8 +138,11 @@ class LabelsView:
             task, weights = self._find(name)
             rows, real = self._rows(task, view), weights or task.regresses
             columns = 1 if weights else task.label_columns
-            make = _reals if real else _integers
-            array = make(value, rows * columns, name)
+            array = _joined(value, rows, name)
+            if weights:
+                array = unmasked(array, f"labels '{name}'")
+            _check_shape(array, rows, columns, name)
+            array = _reals(array, name) if real else _integers(array, name)
             full = (task.name + (WEIGHTS if weights else "")).encode()
             self.keep += [array, full]
             label = self._labels[i]
@@ -138,30 +153,57 @@ class LabelsView:
         self.c.labels = self._labels
 
 
-def _flat(value: Any) -> Any:
-    if isinstance(value, list) and value and np.ndim(value[0]):
-        value = np.concatenate(value)
-    return np.asarray(value)
+def _joined(value: Any, rows: Rows, what: str) -> Any:
+    """Labels as one array: a list of one array a jet, and jagged ones, are joined."""
+    what = f"labels '{what}'"
+    if rows.offsets is None or not _is_by_jet(value):
+        return array_of(value, what)
+    items = [array_of(item, what) for item in value]
+    counts = np.array([len(item) if item.ndim else 0 for item in items])
+    wanted = np.diff(rows.offsets)
+    if len(counts) != len(wanted):
+        raise ShapeError(f"{what}: {len(counts)} items for {len(wanted)} jets")
+    if (counts != wanted).any():
+        b = int(np.flatnonzero(counts != wanted)[0])
+        raise ShapeError(f"{what}: {counts[b]} of jet {b}, which has {wanted[b]} rows")
+    there = [item for item in items if item.size]
+    return joined(there) if there else np.zeros(0, np.int32)
 
 
-def _sized(array: Any, size: int, what: str) -> Any:
-    if array.size != size:
-        raise ShapeError(f"labels '{what}': {array.size} values for {size} rows")
-    return array
+def _is_by_jet(value: Any) -> bool:
+    if is_awkward(value):
+        return bool(value.ndim > 1)
+    return isinstance(value, list) and bool(value) and np.ndim(value[0]) > 0
 
 
-def _reals(value: Any, size: int, what: str) -> Any:
-    array = _sized(_flat(value), size, what)
+def _check_shape(array: Any, rows: Rows, columns: int, what: str) -> None:
+    count = rows.table.rows
+    if array.size != count * columns:
+        raise ShapeError(f"labels '{what}': {array.size} values for {count} rows")
+    leading: list[tuple[int, ...]] = [(count,), rows.shape]
+    allowed = [shape for of in leading for shape in (of, (*of, columns))]
+    if array.size and array.shape not in [(count * columns,), *allowed]:
+        raise ShapeError(
+            f"labels '{what}': shape {array.shape} for {count} rows, must be "
+            f"{leading[-1] if columns == 1 else (*leading[-1], columns)}"
+        )
+
+
+def _reals(array: Any, what: str) -> Any:
+    """float32; a masked one is NaN, which is none."""
     if array.dtype.kind not in "fiub" and array.size:
         raise InvalidArgument(f"labels '{what}' must be numbers, not {array.dtype}")
+    if is_masked(array):
+        array = array.astype(np.float32)
+    array = filled(array, np.nan if array.dtype.kind == "f" else 0, what)
     return np.ascontiguousarray(array, dtype=np.float32).reshape(-1)
 
 
-def _integers(value: Any, size: int, what: str) -> Any:
-    array = _flat(value)
+def _integers(array: Any, what: str) -> Any:
+    """int32; a masked one is -1, which is none."""
     if array.dtype.kind not in "iub" and array.size:
         raise InvalidArgument(f"labels '{what}' must be integers, not {array.dtype}")
-    _sized(array, size, what)
+    array = filled(array, -1, f"labels '{what}'")
     if array.size and array.dtype.itemsize > 4 or array.dtype == np.uint32:
         low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
         if low < -(2**31) or high >= 2**31:

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import _ffi
 from ._ffi import lib, names, text
+from ._foreign import unmasked
 from ._handle import Owner, make, path_bytes
 from .errors import NotFound
 
@@ -163,7 +164,11 @@ class Config(Owner):
 
     def copy(self) -> Config:
         """A config of its own with the same values."""
-        return Config(self)
+        with self._guard as handle:
+            return Config._adopt(make(_ffi.Config, lib.gn2_config_copy, handle))
+
+    def __reduce__(self) -> Any:
+        return type(self), (dict(self.items()),)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Reads ``key = value`` lines over the present values, all or nothing."""
@@ -209,6 +214,7 @@ def _set_strs(handle: Any, key: bytes, value: Any) -> None:
 
 
 def _set_floats(handle: Any, key: bytes, value: Any) -> None:
+    value = unmasked(value, key.decode())
     numbers = np.ascontiguousarray(value, dtype=np.float64).reshape(-1)
     lib.gn2_config_set_f64_list(handle, key, numbers.ctypes.data, numbers.size)
 

@@ -121,6 +121,8 @@ class Dataset(Owner):
     ``h5py.File(path, locking=False)``; h5py from PyPI brings its own and does not mind.
     """
 
+    HAND_OVER = "open it there, with the same paths and config"
+
     def __init__(self, paths: Paths, config: ConfigLike = None) -> None:
         one = isinstance(paths, (str, bytes, os.PathLike))
         files = [paths] if one else list(paths)  # type: ignore[arg-type]

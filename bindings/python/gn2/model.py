@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _ffi
 from ._ffi import lib, text
+from ._foreign import unmasked
 from ._handle import Owner, make, path_bytes
 from .config import Config, ConfigLike, as_config
 from .errors import ShapeError
@@ -56,7 +57,8 @@ class Model(Owner):
     """A network: architecture, weights, normalisation, names, provenance.
 
     Immutable once a :class:`Tagger` or :class:`Trainer` uses it; then any number of
-    threads may. Objects may be closed in any order.
+    threads may. Objects may be closed in any order. A copy, also one that is pickled,
+    is a model of its own that may be changed.
 
     Args:
         config: options of a model with random weights: a :class:`Config`, a mapping,
@@ -106,6 +108,23 @@ class Model(Owner):
         """Writes a ``.gn2`` file: the path holds the old file or the whole new one."""
         with self._guard as handle:
             lib.gn2_model_save(handle, path_bytes(path))
+
+    def save_bytes(self) -> bytes:
+        """The bytes of such a file, which :meth:`load` takes; equal for equal models.
+
+        What pickling a model stores.
+        """
+        size = ctypes.c_size_t()
+        with self._guard as handle:
+            lib.gn2_model_save_buffer(handle, None, 0, ctypes.byref(size))
+            data = np.empty(size.value, np.uint8)
+            lib.gn2_model_save_buffer(
+                handle, data.ctypes.data, data.size, ctypes.byref(size)
+            )
+        return data.tobytes()
+
+    def __reduce__(self) -> Any:
+        return type(self).load, (self.save_bytes(),)
 
     # ---- names ----
 
@@ -204,6 +223,7 @@ class Model(Owner):
             ShapeError, NumericError: wrong shape; NaN or Inf.
         """
         key = text(name, "tensor")
+        values = unmasked(values, f"tensor '{name}'")
         array = np.ascontiguousarray(values, dtype=np.float32)
         wanted = self._shape(name)
         if name in self.params and array.shape != wanted:

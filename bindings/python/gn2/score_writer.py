@@ -13,6 +13,7 @@ import numpy as np
 from . import _ffi
 from ._arrays import address
 from ._ffi import lib, text
+from ._foreign import unmasked
 from ._handle import Owner, make, path_bytes
 from .config import ConfigLike, as_config
 from .errors import InvalidArgument, ShapeError
@@ -94,7 +95,7 @@ class ScoreWriter(Owner):
     def _fill(self, slot: Any, name: str, values: Any) -> Any:
         """Points a struct at an array, which is returned to be kept alive."""
         output = self._tagger.describe(name)
-        array = np.ascontiguousarray(values, output.dtype)
+        array = np.ascontiguousarray(unmasked(values, name), output.dtype)
         flat = output.columns == 1 and array.shape[-1:] != (1,)
         if not flat and array.shape[-1:] != (output.columns,):
             raise ShapeError(f"{name} {array.shape}, must be (…, {output.columns})")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import address
 from ._ffi import lib, text
+from ._foreign import unmasked
 from .config import Config
 from .errors import InvalidArgument, NotFound
 from .tasks import FLAVOUR_TASK, Task, aliases, flavour_of
@@ -44,7 +45,7 @@ def discriminant(
     Returns:
         (B) float32, always finite: a zero counts as the smallest normal float.
     """
-    p = np.ascontiguousarray(probabilities, np.float32)
+    p = np.ascontiguousarray(unmasked(probabilities, "probabilities"), np.float32)
     weights = np.ascontiguousarray(fractions, np.float64)
     if p.ndim != 2 or weights.shape != p.shape[1:]:
         raise InvalidArgument(

@@ -16,7 +16,7 @@ from ._ffi import lib, names, text
 from ._handle import Owner, make
 from ._views import JetsView
 from .config import Config, ConfigLike, as_config
-from .errors import InvalidArgument
+from .errors import InvalidArgument, StateError
 from .model import Model
 from .scores import Names, Scores, discriminant_options
 
@@ -76,11 +76,14 @@ class Tagger(Owner):
 
     Args:
         model: a :class:`Model` or the path of a ``.gn2`` file.
-        config: options ``tagger.*``, ``input.*``; a mapping is laid over the model's.
+        config: options ``tagger.*``, ``discriminant.NAME.signal`` and ``.fractions``; a
+            mapping is laid over the model's. What the model decides, ``input.*`` and
+            other ``discriminant.*``, cannot be another there.
         threads: threads to use; 0 = processors this process may use.
         strict: refuse input that would have to be copied or converted.
 
-    A jet's scores never depend on the other jets of the call, to the bit.
+    A jet's scores never depend on the other jets of the call, to the bit. Pickled, it
+    takes its model along, for multiprocessing, joblib or dask; a copy shares the model.
     """
 
     def __init__(
@@ -94,6 +97,8 @@ class Tagger(Owner):
         if not isinstance(model, Model):
             model = Model.load(model)
         options = as_config(config, base=model.config)
+        if config is not None and not isinstance(config, Config):
+            _check_owned(model.config, options)
         if threads is not None:
             options = options.copy()
             options["tagger.threads"] = threads
@@ -102,6 +107,7 @@ class Tagger(Owner):
         super().__init__(handle, lib.gn2_tagger_free)
         self._listed = _list(handle)
         self.model = model
+        self._options = options.copy()
         flavour = model.flavour
         self._flavour = None if flavour is None else flavour.output()
         self._classes = len(model.classes) if flavour else 0
@@ -117,6 +123,14 @@ class Tagger(Owner):
         self._outputs: dict[str, _Output] = {}
         self._run_flavour = lib.gn2_tagger_flavour
 
+    def __reduce__(self) -> Any:
+        if self.closed:
+            raise StateError("this Tagger is closed")
+        return _again, (type(self), self.model, self._options, self._strict)
+
+    def __deepcopy__(self, _memo: Any) -> Tagger:
+        return _again(*self.__reduce__()[1])  # a model in use never changes
+
     # ---- tagging ----
 
     def tag(
@@ -131,8 +145,9 @@ class Tagger(Owner):
 
         Args:
             jets: (B, F) array in the order of ``model.inputs["jets"]``; or by name: a
-                structured array (B,), mapping of columns, data frame or awkward
-                array. Extra columns are ignored, known aliases accepted. MeV.
+                structured array (B,), mapping of columns, data frame, Arrow table or
+                awkward array, one row a jet. Extra columns are ignored, known aliases
+                accepted. MeV.
             tracks: one of
 
                 - ``(values, offsets)``, jet b owning rows offsets[b] … offsets[b+1]-1
@@ -143,7 +158,9 @@ class Tagger(Owner):
                 - ``{name: one of these}`` for models with several constituent types.
 
                 mm, rad, 1/MeV. None: no jet has any.
-            valid: (B, slots) of 0 and 1, for padded tracks; None: all count.
+            valid: (B, slots) of 0 and 1, for padded tracks; None: all count. A track
+                that is masked (``numpy.ma``) is padding as well; other masked values
+                are refused.
             outputs: further outputs: "origin", "vertex", "embedding", "pairs",
                 "attention", "logits", "D_b", "D_b_gradient" (by the inputs of the
                 jets; "tracks.D_b_gradient"), the name of a task, or any key of
@@ -337,6 +354,24 @@ class Tagger(Owner):
 
     def __repr__(self) -> str:
         return "gn2.Tagger(closed)" if self.closed else f"gn2.Tagger({self.model!r})"
+
+
+def _check_owned(own: Config, asked: Config) -> None:
+    """Refuses what is asked of the tagger, but decided by the model."""
+    for key, value in asked.items():
+        if not key.startswith(("discriminant.", "input.")):
+            continue
+        if key.endswith((".signal", ".fractions")) or own.get(key) == value:
+            continue
+        hint = "; set its .fractions" if ".f_" in key else ""
+        raise InvalidArgument(
+            f"{key} = {value}: a tagger takes it from the model, which says "
+            f"{own.get(key)}{hint}"
+        )
+
+
+def _again(kind: type[Tagger], model: Model, options: Config, strict: bool) -> Tagger:
+    return kind(model, options, strict=strict)
 
 
 def _discriminants(own: Config, more: Config) -> dict[str, Any]:

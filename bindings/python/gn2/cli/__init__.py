@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import Error, __version__, features
-from . import common
+from . import common, console
 from .common import Failure, Terminated
 
 #: (words, what it does, module)
@@ -120,7 +120,9 @@ def _say(message: object) -> None:
 
 def _checked(args: argparse.Namespace) -> int:
     try:
-        return int(args.run(args) or 0)
+        status = int(args.run(args) or 0)
+        sys.stdout.flush()  # a closed pipe shows here, not when Python ends
+        return status
     except KeyboardInterrupt:
         _say("interrupted")
         return 128 + signal.SIGINT
@@ -138,6 +140,11 @@ def _checked(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
+    with console.lenient():
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     logging.basicConfig(format="gn2: %(message)s", level=logging.WARNING)
     words, settings = common.split(sys.argv[1:] if argv is None else argv)
     top = parser()

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import importlib
 import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from .. import Config
+from .. import Config, Model
 
 
 class Terminated(BaseException):
@@ -47,6 +48,39 @@ def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
     for key, value in settings:
         config.set_text(key, value)
     return config
+
+
+#: a model's own options that may be others when it runs, weights as they are
+OF_THE_MODEL = ("discriminant.*", "input.*")
+
+
+def check_taken(settings: Sequence[tuple[str, str]], taken: Sequence[str]) -> None:
+    """Refuses options that would have no effect.
+
+    Args:
+        taken: patterns of those that have one.
+    """
+    for key, _ in settings:
+        if not any(fnmatch.fnmatchcase(key, pattern) for pattern in taken):
+            raise Failure(
+                f"{key} has no effect here; this command takes {', '.join(taken)}"
+            )
+
+
+def adapted(model: Model, config: Config, settings: Sequence[tuple[str, str]]) -> Model:
+    """The model with what the settings change of it, else as it is.
+
+    What the library reads of the model and not of the options of a run, as fractions
+    of discriminants, takes effect so.
+    """
+    before, ours = model.config, ("discriminant.", "input.", "model.", "task.")
+    asked = [key for key, _ in settings if key.startswith(ours)]
+    if all(config[key] == before.get(key) for key in asked):
+        return model
+    other = Model(config)
+    for name in model.params:
+        other[name] = model[name]
+    return other
 
 
 def need(module: str, package: str, purpose: str) -> Any:

@@ -16,6 +16,21 @@ from ..training_stats import Metrics
 from . import common
 
 
+#: options that have an effect
+TAKEN = (
+    *common.OF_THE_MODEL,
+    "task.*",
+    "data.batch_size",
+    "data.max_jets",
+    "data.prefetch",
+    "data.dataset.*",
+    "train.threads",
+    "train.chunk_tokens",
+    "train.precision",
+    "compute.*",
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     common.options(parser)
     parser.add_argument("model", nargs="+", help=".gn2 files")
@@ -38,6 +53,8 @@ def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     config["data.sampling"] = "sequential"
     config["train.threads"] = args.threads
     common.apply(config, args.settings)
+    common.check_taken(args.settings, TAKEN)
+    model = common.adapted(model, config, args.settings)
     with Trainer(model, config) as trainer, Dataset(args.data, config) as data:
         return trainer.evaluate(data)
 

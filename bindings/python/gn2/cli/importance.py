@@ -18,9 +18,20 @@ import sys
 from typing import Any
 
 from .. import Dataset, Model
-from .._progress import counter
+from .._progress import Count
 from ..metrics.importance import Importances, importance
 from . import common
+
+
+#: options that have an effect
+TAKEN = (
+    *common.OF_THE_MODEL,
+    "task.*",
+    "data.batch_size",
+    "data.max_jets",
+    "data.prefetch",
+    "data.dataset.*",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,7 +138,10 @@ def run(args: argparse.Namespace) -> int:
     config = model.config
     config["data.sampling"] = "sequential"
     common.apply(config, args.settings)
-    with Dataset(args.data, config) as data, counter("input") as progress:
+    common.check_taken(args.settings, TAKEN)
+    model = common.adapted(model, config, args.settings)
+    total = sum(len(names) for names in model.inputs.values())
+    with Dataset(args.data, config) as data, Count(total, "input", "dealt") as bar:
         found = importance(
             model,
             data,
@@ -135,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
             repeats=args.repeats,
             seed=args.seed,
             threads=args.threads,
-            progress=progress,
+            progress=lambda _done, _total: bar.add(1),
         )
     if args.json:
         for row in _rows(found):

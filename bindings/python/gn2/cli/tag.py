@@ -4,52 +4,119 @@
 with --tracks also origin probabilities, VertexIndex and mask in /tracks.
 
     gn2 tag run/best.gn2 jets_test.h5 -o scores.h5
+    gn2 tag run/best.gn2 ttbar_*.h5 zprime_*.h5 -o scores     a file of scores for each
+
+Several files, or a pattern, go into a folder, each under its own name.
 """
 
 from __future__ import annotations
 
 import argparse
+import glob
+import os
 import sys
 import time
 
 from .. import Config, Dataset, Model, ScoreWriter, Tagger
+from .._progress import Count
 from . import common
+from .common import Failure
+
+#: options that have an effect
+TAKEN = (
+    *common.OF_THE_MODEL,
+    "model.name",
+    "data.batch_size",
+    "data.max_jets",
+    "data.prefetch",
+    "data.dataset.*",
+    "tagger.*",
+    "compute.*",
+    "scores.*",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a .gn2 file")
     common.options(parser)
-    parser.add_argument("input", help="HDF5 file with jets")
+    parser.add_argument("input", nargs="+", help="HDF5 files with jets, or patterns")
     parser.add_argument(
-        "-o", "--out", default="scores.h5", help="score file (scores.h5)"
+        "-o",
+        "--out",
+        help="score file (scores.h5); of several inputs, or of a folder that is there "
+        "or ends in '/', the folder (scores), where each goes under its name",
     )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     parser.add_argument("-t", "--tracks", action="store_true", help="write /tracks too")
     common.threads(parser)
     common.force(parser)
 
 
+def inputs_of(words: list[str]) -> list[str]:
+    """Files, and those a pattern stands for where no file is called so."""
+    found: list[str] = []
+    for word in words:
+        named = [word] if os.path.exists(word) else sorted(glob.glob(word))
+        if not named and glob.has_magic(word):
+            raise Failure(f"'{word}': no file fits this pattern")
+        found += named or [word]  # a file that is not there is named when it is opened
+    return found
+
+
+def outputs_of(paths: list[str], out: str | None) -> list[str]:
+    """The score file of each input."""
+    folder = out is not None and (os.path.isdir(out) or out.endswith("/"))
+    if len(paths) == 1 and not folder:
+        return [out or "scores.h5"]
+    names = [os.path.basename(path) for path in paths]
+    for name in names:
+        if names.count(name) > 1:
+            raise Failure(f"{names.count(name)} inputs are called '{name}'")
+    return [os.path.join(out or "scores", name) for name in names]
+
+
+def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """Inputs and their outputs, checked before the first is tagged."""
+    paths = inputs_of(args.input)
+    plan = list(zip(paths, outputs_of(paths, args.out)))
+    for path, out in plan:
+        if os.path.exists(out) and os.path.samefile(path, out):
+            raise Failure(f"'{out}' is the input itself")
+        common.output(out, args.force)
+    return plan
+
+
 def run(args: argparse.Namespace) -> int:
-    common.output(args.out, args.force)
+    plan = _plan(args)
     model = Model.load(args.model)
     config = model.config
     config["data.sampling"] = "sequential"
     config["tagger.threads"] = args.threads
     common.apply(config, args.settings)
+    common.check_taken(args.settings, TAKEN)
+    model = common.adapted(model, config, args.settings)
     if args.tracks:
         config["scores.write_tracks"] = "yes"
-    start = time.perf_counter()
-    jets = _tag(args, args.input, model, config)
-    seconds = time.perf_counter() - start
-    print(f"gn2: {jets:,} jets in {seconds:.1f} s to {args.out}", file=sys.stderr)
+    tagger = Tagger(model, config)
+    for path, out in plan:
+        if os.path.dirname(out):
+            os.makedirs(os.path.dirname(out), exist_ok=True)
+        start = time.perf_counter()
+        jets = _tag(args, (path, out), tagger, config)
+        seconds = time.perf_counter() - start
+        print(f"gn2: {jets:,} jets in {seconds:.1f} s to {out}", file=sys.stderr)
     return 0
 
 
-def _tag(args: argparse.Namespace, path: str, model: Model, config: Config) -> int:
-    tagger, done = Tagger(model, config), 0
+def _tag(
+    args: argparse.Namespace, files: tuple[str, str], tagger: Tagger, config: Config
+) -> int:
+    path, out = files
     outputs = [n for n in tagger.score_names if args.tracks or n.startswith("jets.")]
-    data = Dataset(path, config)
-    with data, ScoreWriter(args.out, path, model, config) as writer:
-        for scores in tagger.tag_batches(data, outputs):
-            writer.add(scores)
-            done += len(scores)
-    return done
+    with Dataset(path, config) as data:
+        bar = Count(data.info.jet_count, "jet", os.path.basename(path), args.quiet)
+        with ScoreWriter(out, path, tagger.model, config) as writer, bar:
+            for scores in tagger.tag_batches(data, outputs):
+                writer.add(scores)
+                bar.add(len(scores))
+    return bar.done

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._foreign import filled, unmasked
 from ..errors import InvalidArgument, ShapeError
 
 Floats = NDArray[np.float64]
@@ -98,11 +99,32 @@ def rejection(passed: ArrayLike, total: ArrayLike) -> Ratio:
 
 
 def _scores(values: ArrayLike, what: str) -> Floats:
-    array = np.asarray(values, float)
+    array = np.asarray(unmasked(values, what), float)
     if array.ndim != 1:
         raise ShapeError(f"{what}: shape {array.shape}, must be (jets)")
     if np.isnan(array).any():
         raise InvalidArgument(f"{what}: {np.isnan(array).sum()} of them are NaN")
+    return array
+
+
+def class_indices(values: ArrayLike) -> NDArray[np.int64]:
+    """Whole numbers; a masked one is -1, which is none."""
+    array = filled(values, -1, "classes")
+    whole = np.asarray(array, np.int64) if array.dtype.kind in "iub" else None
+    if whole is None:
+        with np.errstate(invalid="ignore"):
+            whole = np.asarray(array, float).astype(np.int64)
+        if (whole != array).any():
+            first = array[whole != array].flat[0]
+            raise InvalidArgument(f"classes are whole numbers, not {first}")
+    return whole
+
+
+def probabilities_of(values: ArrayLike) -> Floats:
+    """Probabilities, none of which is NaN or masked."""
+    array = np.asarray(unmasked(values, "probabilities"), float)
+    if np.isnan(array).any():
+        raise InvalidArgument(f"probabilities: {np.isnan(array).sum()} of them are NaN")
     return array
 
 
@@ -157,7 +179,7 @@ def rejections(
         flavour: (B) class index; negative = none.
         signal: class whose efficiency is asked.
     """
-    d, flavour = _scores(d, "discriminants"), np.asarray(flavour)
+    d, flavour = _scores(d, "discriminants"), class_indices(flavour)
     others = [int(f) for f in np.unique(flavour) if f >= 0 and f != signal]
     return {f: roc(d[flavour == signal], d[flavour == f], efficiency) for f in others}
 
@@ -225,10 +247,14 @@ def confusion(
     truth: ArrayLike, predicted: ArrayLike, classes: int
 ) -> NDArray[np.int64]:
     """(truth, predicted) counts; rows with a negative truth are left out."""
-    truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
+    truth, predicted = class_indices(truth), class_indices(predicted)
+    if truth.shape != predicted.shape:
+        raise ShapeError(f"{truth.shape} classes for {predicted.shape} predictions")
     known = truth >= 0
     if known.any() and max(truth[known].max(), predicted[known].max()) >= classes:
         raise InvalidArgument(f"a class index is not below {classes}")
+    if (predicted[known] < 0).any():
+        raise InvalidArgument(f"{(predicted[known] < 0).sum()} rows have no prediction")
     flat = truth[known] * classes + predicted[known]
     return np.bincount(flat, minlength=classes**2).reshape(classes, classes)
 
@@ -256,7 +282,7 @@ def cross_entropy(p: ArrayLike, truth: ArrayLike, weights: ArrayLike = ()) -> Ra
         p: (B, classes) probabilities.
         truth: (B) class index; negative = none.
     """
-    p, truth = np.asarray(p, float), np.asarray(truth, np.int64)
+    p, truth = probabilities_of(p), class_indices(truth)
     known = truth >= 0
     if not known.any():
         return Ratio(np.nan, np.nan)
@@ -280,7 +306,7 @@ def calibration(
         weights: (B), e.g. the class weights of the training: a network trained with
             them learns the shares of the weighted sample.
     """
-    p, hit = np.asarray(p, float), np.asarray(is_class, bool)
+    p, hit = probabilities_of(p), np.asarray(is_class, bool)
     w = np.ones(len(p)) if weights is None else np.asarray(weights, float)
     bin_of = np.clip((p * bins).astype(int), 0, bins - 1)
 

@@ -186,14 +186,14 @@ def from_arrays(
     """
     scores = probabilities
     if not isinstance(scores, Scores):
-        p = np.ascontiguousarray(probabilities, np.float32)
+        p = np.ascontiguousarray(metrics.probabilities_of(probabilities), np.float32)
         if p.ndim != 2 or p.shape[1] != len(classes):
             raise ShapeError(f"probabilities {p.shape}, must be (B, {len(classes)})")
         scores = Scores(p, Names(name, tuple(classes), discriminant_options(Config())))
     return Tagged(
         name,
         scores,
-        np.asarray(flavour, np.int64),
+        metrics.class_indices(flavour),
         None if pt is None else np.asarray(pt, np.float64),
         None if n_tracks is None else np.asarray(n_tracks, np.int64),
         tracks,

@@ -125,6 +125,11 @@ def _block(key: str, block: dict[str, Any]) -> Iterator[str]:
                 yield f"variable {variable['name']!r}: {word} is no number"
 
 
+def _listed(block: dict[str, Any]) -> list[Any]:
+    variables = block.get("variables")
+    return variables if isinstance(variables, list) else []
+
+
 def _sequence_names(file: File) -> Iterator[str]:
     for block in file.blocks("input_sequences"):
         name = str(block.get("name"))
@@ -136,7 +141,7 @@ def _variable_names(file: File) -> Iterator[str]:
     known = {"inputs": JET_VARIABLES, "input_sequences": TRACK_VARIABLES}
     for key, pattern in known.items():
         for block in file.blocks(key):
-            for variable in block.get("variables") or ():
+            for variable in _listed(block):
                 name = variable.get("name") if isinstance(variable, dict) else None
                 if isinstance(name, str) and not pattern.fullmatch(name):
                     yield f"variable {name!r} of {block.get('name')!r} is unknown"
@@ -168,7 +173,7 @@ def _input_tensors(file: File) -> Iterator[str]:
 def _input_tensor(value: Any, block: dict[str, Any], is_jet: bool) -> Iterator[str]:
     kind = value.type.tensor_type
     sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
-    wanted = [1 if is_jet else None, len(block.get("variables") or ())]
+    wanted = [1 if is_jet else None, len(_listed(block))]
     if kind.elem_type != FLOAT:
         yield f"input tensor {value.name!r} is not float32"
     fits = len(sizes) == 2 and sizes[1] in (None, wanted[1])

@@ -9,6 +9,7 @@ added to it. Needs the package ``onnx``; not for graphs others have rewritten.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Config
-from ..errors import FileError, FormatError, NotFound
+from ..errors import Error, FileError, FormatError, NotFound
 from ..model import Model
 from ..salt.heads import dig
-from ..salt.importer import class_list, fill, model_from
+from ..salt.importer import class_list, make, model_from
 from .exporter import require_onnx
 
 State = dict[str, NDArray[Any]]
@@ -44,6 +45,16 @@ def load(path: str | os.PathLike[str], *, name: str | None = None) -> Model:
     """
     onnx = require_onnx()
     proto = read(onnx, path)
+    try:
+        return _model(onnx, proto, os.fspath(path), name)
+    except Error:
+        raise
+    except Exception as error:  # of a damage that nothing here looks for
+        kind = type(error).__name__
+        raise FormatError(f"{os.fspath(path)}: damaged: {kind}: {error}") from error
+
+
+def _model(onnx: Any, proto: Any, path: Any, name: str | None) -> Model:
     description = gnn_config(proto)
     settings = description.get("config.yaml")
     if not isinstance(settings, Mapping):
@@ -83,7 +94,7 @@ def gnn_config(proto: Any) -> dict[str, Any]:
         raise NotFound("ONNX file: no gnn_config among its metadata")
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"gnn_config: not JSON: {error}") from error
     if not isinstance(content, dict):
         raise FormatError("gnn_config: not a JSON object")
@@ -113,9 +124,8 @@ def _own(state: State, settings: dict[str, Any], name: str | None) -> Model:
             raise FormatError(f"gnn_config: config.yaml: {error}") from error
         if name is not None:
             known["model.name"] = name
-        model = Model(known)
-    weights = {k[6:]: v for k, v in state.items() if k.startswith("model.")}
-    return fill(model, weights)
+        weights = {k[6:]: v for k, v in state.items() if k.startswith("model.")}
+        return make(known, weights)
 
 
 def _present(tasks: Any, state: State) -> tuple[list[Any], State]:
@@ -131,16 +141,47 @@ def _present(tasks: Any, state: State) -> tuple[list[Any], State]:
     return [tasks[k] for k in kept], renamed
 
 
+#: inputs and outputs of the nodes that are looked at: least, most
+SHAPES = {"Identity": (1, 1), "MatMul": (2, 2), "Gemm": (2, 3)}
+#: onnx.TensorProto's types of numbers, and what holds them when they are not raw
+NUMBERS = {
+    "FLOAT": "float_data",
+    "DOUBLE": "double_data",
+    "FLOAT16": "int32_data",
+    "BFLOAT16": "int32_data",
+    "INT64": "int64_data",
+    "INT32": "int32_data",
+    "INT16": "int32_data",
+    "INT8": "int32_data",
+    "UINT8": "int32_data",
+    "BOOL": "int32_data",
+}
+
+
+def _check_node(node: Any, place: int) -> None:
+    least, most = SHAPES[node.op_type]
+    inputs = sum(1 for name in node.input if name)
+    if least <= inputs <= most and len(node.output) == 1:
+        return
+    wanted = f"{least}" if least == most else f"{least} or {most}"
+    raise FormatError(
+        f"node {place} ({node.name!r}), {node.op_type}: {inputs} inputs and "
+        f"{len(node.output)} outputs, {wanted} and 1 wanted"
+    )
+
+
 class Weights:
     """The named tensors of a graph, transposed back to what they were in torch."""
 
     def __init__(self, onnx: Any, graph: Any) -> None:
-        self._to_array = onnx.numpy_helper.to_array
+        self._onnx = onnx
         self._external = onnx.TensorProto.EXTERNAL
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self._same: dict[str, str] = {}
         self._users: dict[str, list[Any]] = {}
-        for node in graph.node:
+        for place, node in enumerate(graph.node):
+            if node.op_type in SHAPES:
+                _check_node(node, place)
             # identical tensors are merged by the exporter; an Identity keeps the name
             if node.op_type == "Identity":
                 self._same[node.output[0]] = node.input[0]
@@ -177,7 +218,32 @@ class Weights:
             raise FormatError(
                 f"tensor {name!r} lies in another file, which is not read"
             )
-        return np.array(self._to_array(tensor))
+        self._check_size(name, tensor)
+        try:
+            return np.array(self._onnx.numpy_helper.to_array(tensor))
+        except Exception as error:  # of onnx, numpy or protobuf
+            raise FormatError(f"tensor {name!r}: {error}") from error
+
+    def _check_size(self, name: str, tensor: Any) -> None:
+        """As many numbers as its shape says, of a type that weights have."""
+        kinds = self._onnx.TensorProto.DataType
+        number = tensor.data_type
+        kind = kinds.Name(number) if number in kinds.values() else str(number)
+        if kind not in NUMBERS:
+            raise FormatError(f"tensor {name!r}: type {kind} is none of numbers")
+        shape = list(tensor.dims)
+        count = math.prod(shape)
+        held = len(getattr(tensor, NUMBERS[kind]))
+        if tensor.HasField("raw_data"):
+            size = self._onnx.helper.tensor_dtype_to_np_dtype(number).itemsize
+            size = 2 if kind == "BFLOAT16" else size  # numpy has none of it
+            held, rest = divmod(len(tensor.raw_data), size)
+            held = -1 if rest else held
+        if min(shape, default=0) < 0 or len(shape) > 8 or held != count:
+            stored = "part of one" if held < 0 else f"{held:,}"
+            raise FormatError(
+                f"tensor {name!r}: {stored} numbers of type {kind} for shape {shape}"
+            )
 
     def _product(self, node: Any, found: State) -> None:
         """Notes the weight of x W under the name its bias has."""

@@ -4,17 +4,23 @@
 Every class or function the pickle names becomes a stand-in of this file: nothing is
 imported, so nothing of the checkpoint or of other packages can run. Tensors are read
 when asked for. Not for files before torch 1.6, which are no zip.
+
+Whatever a file claims, reading it takes time and memory in proportion to its size: a
+key is a text or a number, since a tuple that holds one twice, and that one another,
+takes 2^n steps to hash; a view has no more numbers than its storage; records that share
+bytes are refused.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import pathlib
 import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +42,12 @@ DTYPES = {
 }
 
 
+#: most numbers of a tensor that says some of its storage again
+REPEATED = 1 << 16
+#: most values that may be reached from what is read, each counted as often as it is
+REACHED = 1_000_000
+
+
 class Storage(NamedTuple):
     """A record of the zip that holds numbers."""
 
@@ -47,7 +59,7 @@ class Storage(NamedTuple):
     def array(self) -> NDArray[Any]:
         """(length) numbers, in the byte order of this machine."""
         dtype = np.dtype(DTYPES[self.kind]).newbyteorder(self.archive.order)
-        data = self.archive.read(f"data/{self.key}")
+        data = self.archive.data(self.key)
         if len(data) < self.length * dtype.itemsize:
             raise FormatError(
                 f"{self.archive.path}: storage {self.key} has {len(data)} bytes, "
@@ -77,6 +89,11 @@ class Tensor(NamedTuple):
             raise FormatError(
                 f"{self.storage.archive.path}: a tensor of shape {self.shape} leaves "
                 f"its storage {self.storage.key} of {self.storage.length} numbers"
+            )
+        if math.prod(self.shape) > max(self.storage.length, REPEATED):
+            raise FormatError(
+                f"{self.storage.archive.path}: a tensor of shape {self.shape} repeats "
+                f"the {self.storage.length} numbers of its storage {self.storage.key}"
             )
         if empty:
             return np.zeros(self.shape, np.float32)
@@ -110,8 +127,26 @@ class StandIn:
         """Pickle fills sets with it."""
 
 
+def _key(key: Any) -> Any:
+    """A key of a dictionary or item of a set, if it is hashed in one step."""
+    if type(key) in (str, bytes, int, float, bool, type(None)):
+        return key
+    if isinstance(key, StandIn):
+        return key
+    raise FormatError(
+        f"checkpoint: a key of a dictionary is a {type(key).__name__}, must be a text "
+        "or a number"
+    )
+
+
 class Mapping(OrderedDict):  # type: ignore[type-arg]
     """An ordered dictionary; extra state of its pickled self is dropped."""
+
+    def __init__(self, items: Any = ()) -> None:
+        super().__init__()
+        pairs = items.items() if isinstance(items, dict) else items
+        for key, value in pairs:
+            self[_key(key)] = value
 
     def __setstate__(self, state: Any) -> None:
         pass
@@ -159,6 +194,9 @@ READ = {
 }
 
 
+_PYTHONS: Any = pickle._Unpickler
+
+
 class Unpickler(pickle._Unpickler):
     """Builds plain containers, tensors and stand-ins; imports nothing.
 
@@ -178,6 +216,54 @@ class Unpickler(pickle._Unpickler):
             return name
         return type(name, (StandIn,), {})
 
+    # what pickle has of an opcode, behind a look at the keys on the stack
+    dispatch: ClassVar[Any] = dict(_PYTHONS.dispatch)
+    stack: list[Any]
+
+    def load_setitem(self) -> None:
+        """key value → dictionary."""
+        _key(self.stack[-2])
+        _PYTHONS.load_setitem(self)
+
+    def load_setitems(self) -> None:
+        """MARK key value key value … → dictionary."""
+        self._check(self.stack[::2])
+        _PYTHONS.load_setitems(self)
+
+    def load_dict(self) -> None:
+        """MARK key value … → a new dictionary."""
+        self._check(self.stack[::2])
+        _PYTHONS.load_dict(self)
+
+    def load_items(self) -> None:
+        """MARK item … → a set."""
+        self._check(self.stack)
+        _PYTHONS.load_additems(self)
+
+    def load_frozenset(self) -> None:
+        """MARK item … → a new set."""
+        self._check(self.stack)
+        _PYTHONS.load_frozenset(self)
+
+    def load_bytearray(self) -> None:
+        """Would make room for as many bytes as it says; torch writes none."""
+        raise FormatError(f"{self.archive.path}: an array of bytes in the pickle")
+
+    @staticmethod
+    def _check(keys: Any) -> None:
+        for key in keys:
+            _key(key)
+
+    for _code, _load in (
+        (pickle.SETITEM, load_setitem),
+        (pickle.SETITEMS, load_setitems),
+        (pickle.DICT, load_dict),
+        (pickle.ADDITEMS, load_items),
+        (pickle.FROZENSET, load_frozenset),
+        (pickle.BYTEARRAY8, load_bytearray),
+    ):
+        dispatch[_code[0]] = _load
+
     def get_extension(self, code: int) -> None:
         """Objects registered with copyreg are real ones: refused."""
         raise FormatError(f"{self.archive.path}: extension {code} in the pickle")
@@ -185,6 +271,7 @@ class Unpickler(pickle._Unpickler):
     def persistent_load(self, pid: Any) -> Storage:
         """A storage, named by what torch writes in its place."""
         sound = isinstance(pid, tuple) and len(pid) == 5 and pid[0] == "storage"
+        sound = sound and [type(word) for word in pid[1:3]] == [str, str]
         if not sound or pid[1] not in DTYPES or type(pid[4]) is not int:
             raise FormatError(f"{self.archive.path}: storage of an unknown kind")
         return Storage(self.archive, pid[1], str(pid[2]), pid[4])
@@ -196,18 +283,21 @@ class Archive:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         try:
-            with zipfile.ZipFile(path) as file:
-                self._records = {r.filename: r for r in file.infolist()}
+            self._size = path.stat().st_size
+            self._file = zipfile.ZipFile(path)
+            self._records = {r.filename: r for r in self._file.infolist()}
         except OSError as error:
             raise FileError(f"{path}: {error.strerror}") from error
-        except zipfile.BadZipFile as error:
+        except Exception as error:  # whatever a damaged directory leads to
             raise FormatError(
-                f"{path}: not a zip, so no checkpoint of torch ≥ 1.6"
-            ) from (error)
+                f"{path}: not a zip, so no checkpoint of torch ≥ 1.6 ({error})"
+            ) from error
         found = [name for name in self._records if name.endswith("/data.pkl")]
         if len(found) != 1:
             raise FormatError(f"{path}: no data.pkl in the zip, no checkpoint of torch")
         self._root = found[0][: -len("data.pkl")]
+        self._data: dict[str, bytes] = {}
+        self._held = 0
         self.order = self._byte_order()
 
     def _byte_order(self) -> Literal["<", ">"]:
@@ -223,10 +313,46 @@ class Archive:
         if record.compress_type != zipfile.ZIP_STORED:
             raise FormatError(f"{self.path}: record {name!r} is compressed")
         try:
-            with zipfile.ZipFile(self.path) as file:
-                return file.read(record)
-        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
+            return self._file.read(record)
+        except Exception as error:  # whatever damage leads to
             raise FormatError(f"{self.path}: record {name!r}: {error}") from error
+
+    def data(self, key: str) -> bytes:
+        """Bytes of a storage, read once."""
+        if key not in self._data:
+            self._data[key] = self.read(f"data/{key}")
+            self._held += len(self._data[key])
+            if self._held > self._size:
+                raise FormatError(f"{self.path}: records share the bytes of others")
+        return self._data[key]
+
+
+def check_reach(tree: Any, what: str) -> None:
+    """Refuses values of which few are written, and very many are reached.
+
+    A list that holds one twice, and that one another twice, and so on, is read in no
+    time and never shown, compared or copied.
+    """
+    sizes: dict[int, int] = {}
+    stack = [tree]
+    while stack:
+        node = stack[-1]
+        inner = list(_inner(node))
+        if id(node) not in sizes:
+            sizes[id(node)] = 0  # on its way: counts nothing within itself
+            stack += [value for value in inner if id(value) not in sizes]
+            continue
+        stack.pop()
+        if sizes[id(node)] == 0:
+            sizes[id(node)] = 1 + sum(sizes[id(value)] for value in inner)
+        if sizes[id(node)] > REACHED:
+            raise FormatError(f"{what}: more than {REACHED:,} values in one another")
+
+
+def _inner(node: Any) -> Any:
+    if isinstance(node, dict):
+        return node.values()
+    return node if type(node) in (list, tuple, set, frozenset) else ()
 
 
 def read_checkpoint(path: pathlib.Path) -> dict[str, Any]:
@@ -243,7 +369,8 @@ def read_checkpoint(path: pathlib.Path) -> dict[str, Any]:
     except FormatError:
         raise
     except Exception as error:  # whatever a damaged pickle leads to
-        raise FormatError(f"{path}: damaged pickle: {error}") from error
+        raise FormatError(f"{path}: damaged pickle ({type(error).__name__})") from error
     if not isinstance(content, dict):
         raise FormatError(f"{path}: holds no dictionary, so no checkpoint of Lightning")
+    check_reach(content.get("hyper_parameters"), f"{path}: hyper_parameters")
     return content

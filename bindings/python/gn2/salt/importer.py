@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..config import Config
 from ..errors import Error, FileError, FormatError, LibraryError, NotFound, ShapeError
 from ..model import Model
-from .checkpoint import Tensor, read_checkpoint
+from .checkpoint import Tensor, check_reach, read_checkpoint
 from .heads import State, Task, dig, hidden_sizes, linear_layers, options_of, tasks_of
 
 #: Buffers and bookkeeping that are no weights.
@@ -141,8 +141,9 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
             content = yaml.safe_load(file)
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # of YAML, dates, encodings, nesting
         raise FormatError(f"{path}: {error}") from error
+    check_reach(content, str(path))
     if not isinstance(content, dict):
         raise FormatError(f"{path}: not a mapping of settings")
     return content
@@ -160,7 +161,10 @@ def class_list(named: Any) -> list[str] | None:
     """salt's ``object_classes`` {0: "bjets", …} as a list."""
     if not isinstance(named, Mapping):
         return None
-    return [str(named[key]) for key in sorted(named, key=int)]
+    try:
+        return [str(named[key]) for key in sorted(named, key=int)]
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"object_classes: not numbered classes: {error}") from error
 
 
 # ---- salt's config ----
@@ -178,12 +182,40 @@ def model_from(
     """
     try:
         options, weights = _translated(state, settings, classes)
+        config = Config(options)
     except Error:
         raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # a value of another kind, anywhere
         kind = type(error).__name__
         raise FormatError(f"config: not as salt writes it ({kind}: {error})") from error
-    return fill(Model(Config(options)), weights)
+    return make(config, weights)
+
+
+def make(config: Any, weights: State) -> Model:
+    """A model with these weights; a config of a larger one is refused before its
+    memory is taken."""
+    there = sum(values.size for values in weights.values())
+    width, layers = int(config["model.embed_dim"]), int(config["model.num_layers"])
+    chains = {"model.init_hidden": [*config["model.init_hidden"], width]}
+    for name in config["model.tasks"]:
+        chains[f"task.{name}.hidden"] = list(config[f"task.{name}.hidden"])
+    needed = {key: _least(sizes) for key, sizes in chains.items()}
+    needed["model.num_layers"] = layers * width * width
+    needed["model.ffn_hidden"] = layers * width * int(config["model.ffn_hidden"])
+    needed["model.out_dim"] = width * int(config["model.out_dim"])
+    needed["model.num_registers"] = width * int(config["model.num_registers"])
+    for key, count in needed.items():
+        if count > there:
+            raise FormatError(
+                f"{key} = {config[key]}: at least {count:,} weights, the file has "
+                f"{there:,}"
+            )
+    return fill(Model(config), weights)
+
+
+def _least(sizes: list[Any]) -> int:
+    """Weights of layers between these sizes."""
+    return sum(int(a) * int(b) for a, b in zip(sizes, sizes[1:]))
 
 
 def _translated(

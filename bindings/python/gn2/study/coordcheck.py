@@ -156,8 +156,10 @@ def still(line: Line) -> bool:
 
 
 def moves(line: Line) -> bool:
-    """Whether the size changes with the width beyond doubt."""
-    return not abs(line.slope.value) - line.slope.error <= LIMIT
+    """Whether the size changes with the width beyond doubt; so does one that is 0 or
+    not finite. One start leaves a doubt."""
+    value, error = line.slope
+    return value != value or abs(value) - error > LIMIT
 
 
 def conclude(bench: Bench) -> str:
@@ -203,13 +205,18 @@ def _verdict(form: str, optimizer: str, rate: float, part: list[Line]) -> Iterat
         counts = f"{len(own) - len(moving) - len(doubtful)} of {len(own)} keep still"
         yield f"    {what}: {counts}, {len(moving)} move{_words(moving)}"
         if doubtful:
-            yield f"        {len(doubtful)} do not tell{_words(doubtful)}"
+            alone = doubtful[0].sizes.shape[1] < 2
+            why = ", for there is no interval from one start" if alone else ""
+            yield f"        {len(doubtful)} do not tell{why}{_words(doubtful)}"
+
+
+def _slope_words(line: Line) -> str:
+    value, error = line.slope
+    interval = f" ± {error:.2f}" if error == error else ""
+    return f"{line.module} {value:+.2f}{interval}"
 
 
 def _words(lines: list[Line], most: int = 5) -> str:
-    shown = ", ".join(
-        f"{line.module} {line.slope.value:+.2f} ± {line.slope.error:.2f}"
-        for line in lines[:most]
-    )
+    shown = ", ".join(_slope_words(line) for line in lines[:most])
     more = " …" if len(lines) > most else ""
     return f": {shown}{more}" if lines else ""

@@ -19,14 +19,14 @@ class Slope(NamedTuple):
     """A straight line's slope."""
 
     value: float
-    error: float  #: half of the 95 % confidence interval
+    error: float  #: half of the 95 % confidence interval; NaN with one start
 
 
 class Optimum(NamedTuple):
     """Where a curve is lowest, in log₂ of the learning rate."""
 
     log2_rate: float
-    low: float  #: 95 % bootstrap interval
+    low: float  #: 95 % bootstrap interval; NaN with one start
     high: float
     loss: float  #: at the lowest point of the parabola
     draws: Floats  #: bootstrap
@@ -63,6 +63,8 @@ def slope(x: ArrayLike, y: ArrayLike) -> Slope:
     if freedom < 1 or square == 0 or not np.isfinite(ys).all():
         return Slope(float("nan"), float("nan"))
     value = float((spread @ ys).sum()) / square
+    if ys.shape[1] < 2:
+        return Slope(value, float("nan"))
     rest = ys - ys.mean(0) - value * spread[:, None]
     error = float(np.sqrt((rest**2).sum() / freedom / square))
     return Slope(value, t_quantile(freedom) * error)
@@ -86,7 +88,7 @@ def _lowest(x: Floats, y: Floats) -> tuple[float, float]:
 
 def _residuals(y: Floats) -> Floats:
     """Scatter of the starts about the mean of their rate, widened for that the mean is
-    theirs; (0) where there is one start."""
+    theirs."""
     count = np.isfinite(y).sum(1)
     rest = y - np.nanmean(y, 1, keepdims=True)
     rest = rest * np.sqrt(count / np.maximum(count - 1, 1))[:, None]
@@ -99,7 +101,8 @@ def optimum(log2_rates: ArrayLike, losses: ArrayLike, seed: int = 1) -> Optimum 
     which a start diverged is left out. None where fewer than three rates are left.
 
     The bootstrap draws the scatter between starts anew at every rate, pooled over the
-    rates near the best: with two or three starts a rate's own says little.
+    rates near the best: with two or three starts a rate's own says little. One start
+    has no scatter, and its optimum no interval.
     """
     x, y = np.asarray(log2_rates, float), np.asarray(losses, float)
     good = np.isfinite(y).all(1)
@@ -108,8 +111,10 @@ def optimum(log2_rates: ArrayLike, losses: ArrayLike, seed: int = 1) -> Optimum 
     x, y = x[good], y[good]
     mean = y.mean(1)
     best = int(np.argmin(mean))
-    near = _residuals(y[max(0, best - REACH) : best + REACH + 1])
     place, loss = _lowest(x, mean)
+    if y.shape[1] < 2:
+        return Optimum(place, float("nan"), float("nan"), loss, np.full(DRAWS, np.nan))
+    near = _residuals(y[max(0, best - REACH) : best + REACH + 1])
     rng = np.random.default_rng(seed)
     shape = (DRAWS, *y.shape)
     drawn = mean + rng.choice(near, shape).mean(2)
@@ -121,7 +126,8 @@ def optimum(log2_rates: ArrayLike, losses: ArrayLike, seed: int = 1) -> Optimum 
 def drift(
     widths: Sequence[int], optima: Sequence[Optimum]
 ) -> tuple[float, float, float]:
-    """Slope of the best log₂ rate over log₂ of the width, with its 95 % interval."""
+    """Slope of the best log₂ rate over log₂ of the width, with its 95 % interval, NaN
+    where the optima have none."""
     x = np.log2(np.asarray(widths, float))
     if len(x) < 2:
         return (float("nan"),) * 3

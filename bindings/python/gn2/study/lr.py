@@ -73,20 +73,32 @@ def _words(bench: Bench, form: str, best: Any) -> Iterator[str]:
     known = [(w, best[form, w]) for w in bench.plan.widths if best[form, w]]
     for width, o in known:
         yield (
-            f"{LABELS[form]} width {width}: best rate {2**o.log2_rate:.2e}, 95 % from "
-            f"{2**o.low:.2e} to {2**o.high:.2e}, loss there {o.loss:.4f}"
+            f"{LABELS[form]} width {width}: best rate {2**o.log2_rate:.2e}, "
+            f"{_interval(o)}, loss there {o.loss:.4f}"
         )
     value, low, high = fits.drift([w for w, _ in known], [o for _, o in known])
     yield f"{LABELS[form]}: {drift_words(value, low, high)}"
     yield ""
 
 
+#: instead of an interval
+ONE_START = "no interval from one start"
+
+
+def _interval(o: Optimum) -> str:
+    if o.low != o.low:
+        return ONE_START
+    return f"95 % from {2**o.low:.2e} to {2**o.high:.2e}"
+
+
 def drift_words(value: float, low: float, high: float) -> str:
     """How the best rate moves."""
     if value != value:
         return "too few widths to tell a drift"
-    interval = f"95 %: {2**low:.2f} to {2**high:.2f}"
-    factor = f"× {2**value:.2f} a doubling of the width ({interval})"
+    factor = f"× {2**value:.2f} a doubling of the width"
+    if low != low:
+        return f"best rate {factor}; {ONE_START}, so no drift can be told"
+    factor += f" (95 %: {2**low:.2f} to {2**high:.2f})"
     if low <= 0 <= high:
         return f"no drift of the best rate can be told: {factor}"
     return f"the best rate {'falls' if value < 0 else 'rises'}: {factor}"

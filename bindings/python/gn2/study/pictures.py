@@ -94,10 +94,11 @@ def _best_rates(axes: Any, optima: Mapping[tuple[str, int], Optimum | None]) -> 
             continue
         x = np.log2([w for w, _ in found])
         y = np.array([o.log2_rate for _, o in found])
-        error = [y - [o.low for _, o in found], [o.high for _, o in found] - y]
+        error = np.abs([y - [o.low for _, o in found], [o.high for _, o in found] - y])
+        known = bool(np.isfinite(error).all())  # not with one start
         axes.errorbar(
-            x, y, np.abs(error), color=color, ls=line, marker=marker, capsize=3,
-            label=LABELS[form],
+            x, y, error if known else None, color=color, ls=line, marker=marker,
+            capsize=3, label=LABELS[form],
         )  # fmt: skip
     low, high = axes.get_ylim()
     ticks = np.arange(np.floor(low), np.ceil(high) + 1)

@@ -62,11 +62,12 @@ def _regrets(axes: Any, transfers: Sequence[Any]) -> None:
     names = [f"{LABELS[t.form]}\n{t.proxy} → {t.target}" for t in transfers]
     colors = [FORM_LOOK[t.form][0] for t in transfers]
     regrets = [t.regret for t in transfers]
-    errors = [0 if t.noise != t.noise else 2 * t.noise for t in transfers]
     axes.bar(range(len(names)), regrets, color=colors, alpha=0.75)
-    axes.errorbar(
-        range(len(names)), regrets, errors, ls="none", color=BLACK, capsize=4, lw=1
-    )
+    known = [k for k, t in enumerate(transfers) if t.noise == t.noise]
+    if known:  # not with one start
+        errors = [2 * transfers[k].noise for k in known]
+        part = [regrets[k] for k in known]
+        axes.errorbar(known, part, errors, ls="none", color=BLACK, capsize=4, lw=1)
     axes.axhline(0, color=BLACK, lw=0.6)
     axes.set_xticks(range(len(names)), names, fontsize=9)
     axes.set_xticks([], minor=True)

@@ -100,13 +100,21 @@ def _words(t: Transfer) -> str:
     if t.regret == 0:
         verdict = "no regret: it is the best of the scan there"
     else:
-        verdict = f"regret {t.regret:.4f} ({share:.1f} %), standard error {t.noise:.4f}"
-        inside = t.regret <= 2 * t.noise or share <= 1
-        verdict += ": within noise or 1 %" if inside else ": more than noise and 1 %"
+        verdict = f"regret {t.regret:.4f} ({share:.1f} %), {_beside_noise(t, share)}"
+    rank = t.rank_correlation
+    order = f"{rank:.2f}" if rank == rank else "not known"
     return (
         f"{name} gives {t.loss:.4f}, best {t.best_loss:.4f} at {t.best_rate:.2e}; "
-        f"{verdict}; rank correlation {t.rank_correlation:.2f}"
+        f"{verdict}; rank correlation {order}"
     )
+
+
+def _beside_noise(t: Transfer, share: float) -> str:
+    if t.noise != t.noise:
+        return "its noise not known from one start"
+    inside = t.regret <= 2 * t.noise or share <= 1
+    verdict = "within noise or 1 %" if inside else "more than noise and 1 %"
+    return f"standard error {t.noise:.4f}: {verdict}"
 
 
 def _costs(bench: Bench) -> Iterator[str]:

@@ -104,7 +104,10 @@ def _words(widths: Any, form: str, losses: fits.Floats) -> Iterator[str]:
     text = ", ".join(
         f"{w}: {m:.4f}" if m == m else f"{w}: diverged" for w, m in zip(widths, mean)
     )
-    yield f"{LABELS[form]}: training loss by width {text}; standard error {error:.4f}"
+    noise_words = f"standard error {error:.4f}"
+    if error != error:
+        noise_words = "no standard error from one start"
+    yield f"{LABELS[form]}: training loss by width {text}; {noise_words}"
     steps = [
         (a, b, after - before)
         for a, b, before, after in zip(widths, widths[1:], mean, mean[1:])
