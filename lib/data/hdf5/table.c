@@ -4,12 +4,13 @@
 #include "data/hdf5/errors.h"
 #include "util/alloc.h"
 
-gn2_h5_table *gn2_hdf5_table_new(const char *path, const char *name, size_t fields)
+gn2_h5_table *gn2_hdf5_table_new(gn2_h5_file *file, const char *name, size_t fields)
 {
     gn2_h5_table *table = gn2_alloc(1, sizeof *table);
     if (!table) return NULL;
     table->dataset = table->file_type = table->memory_type = -1;
-    table->path = gn2_strdup(path);
+    table->path = gn2_strdup(file->path);
+    table->file = file;
     table->name = gn2_strdup(name);
     table->fields = gn2_alloc(fields + 1, sizeof *table->fields);
     table->direct = gn2_alloc(fields + 1, 1);

@@ -4,11 +4,13 @@
 #define GN2_DATA_HDF5_TABLE_H
 
 #include "data/hdf5/chunks.h"
+#include "data/hdf5/file.h"
 
 struct gn2_h5_table {
     hid_t dataset;
     hid_t file_type;   /* compound as stored */
     hid_t memory_type; /* compound as selected, or −1 */
+    gn2_h5_file *file;
     char *path, *name; /* for messages */
     gn2_h5_info info;
     gn2_h5_field *fields;
@@ -18,7 +20,7 @@ struct gn2_h5_table {
 };
 
 /* An empty table object; NULL when memory is short. */
-gn2_h5_table *gn2_hdf5_table_new(const char *path, const char *name, size_t fields);
+gn2_h5_table *gn2_hdf5_table_new(gn2_h5_file *file, const char *name, size_t fields);
 /* The call, see interface.h. */
 gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error);
 
