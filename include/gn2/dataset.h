@@ -11,6 +11,10 @@
  * @thread One call at a time per object, a second one gets GN2_ERR_BUSY. A reading
  * thread of its own runs ahead
  * (`data.prefetch` batches); its errors come back from gn2_dataset_next().
+ *
+ * fork() waits until a reading thread is between two reads. The child may free the
+ * datasets of its parent, go on with them where they stood, and open others; a score
+ * file is its parent's, and a child can only free the writer.
  */
 #ifndef GN2_DATASET_H
 #define GN2_DATASET_H
@@ -220,11 +224,11 @@ typedef struct gn2_score {
  * @param[in] score_count 1 to 64
  * @return GN2_OK; GN2_ERR_SHAPE (more jets than the input has, another number of rows
  * or columns); GN2_ERR_STATE (other outputs than in the first call, after the close or
- *   after an error while writing); GN2_ERR_NOT_FOUND (no such output);
- *   GN2_ERR_INVALID_ARG (an output that has no place in the file or is given twice, two
- *   fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY;
- *   GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or too many,
- * some were written already, and the writer can only be freed. @since 0.1
+ *   after an error while writing, in a child process); GN2_ERR_NOT_FOUND (no such
+ * output); GN2_ERR_INVALID_ARG (an output that has no place in the file or is given
+ * twice, two fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT;
+ * GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or
+ * too many, some were written already, and the writer can only be freed. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_add_outputs(gn2_score_writer *writer, int64_t count,
                                                 const gn2_score *scores,
@@ -246,8 +250,8 @@ GN2_API gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
 
 /**
  * Finishes and renames the file. Without rows it has the fields of all outputs.
- * @return GN2_OK; GN2_ERR_STATE (closed already, or an error while writing);
- * GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
+ * @return GN2_OK; GN2_ERR_STATE (closed already, an error while writing, a child
+ * process); GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_close(gn2_score_writer *writer);
 

@@ -361,6 +361,7 @@ static gn2_status write_rows(gn2_score_writer *w, int64_t count)
 gn2_status gn2_score_writer_add_impl(gn2_score_writer *w, int64_t count,
                                      const gn2_score *scores, size_t score_count)
 {
+    GN2_TRY(gn2_score_check_process(w));
     GN2_TRY(check_state(w, count));
     GN2_TRY(take_scores(w, count, scores, score_count));
     GN2_TRY(check_same(w));

@@ -172,6 +172,7 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
     gn2_score_writer *w = gn2_alloc(1, sizeof *w);
     gn2_status status;
     if (!w) return gn2_fail_memory();
+    w->process = getpid();
     w->model = gn2_model_share(model);
     GN2_TRY_GOTO(config ? gn2_config_clone(config, &w->config)
                         : gn2_config_new(&w->config));
@@ -208,8 +209,17 @@ static gn2_status close_output(gn2_score_writer *w)
     return status ? status : file;
 }
 
+gn2_status gn2_score_check_process(const gn2_score_writer *w)
+{
+    if (w->process == getpid()) return GN2_OK;
+    return gn2_fail(GN2_ERR_STATE,
+                    "'%s': the writer is process %ld's, this is its child", w->path,
+                    (long)w->process);
+}
+
 gn2_status gn2_score_writer_close_impl(gn2_score_writer *w)
 {
+    GN2_TRY(gn2_score_check_process(w));
     if (!w->out) return gn2_fail(GN2_ERR_STATE, "'%s' is closed already", w->path);
     if (w->failed)
         return gn2_fail(GN2_ERR_STATE, "'%s': scores are missing after an error",
@@ -238,7 +248,7 @@ void gn2_score_writer_free_impl(gn2_score_writer *w)
     }
     (void)gn2_h5_file_close(w->out);
     (void)gn2_h5_file_close(w->in);
-    if (w->temporary) unlink(w->temporary);
+    if (w->temporary && w->process == getpid()) unlink(w->temporary);
     gn2_tag_clear_outputs(&w->outputs);
     gn2_free(w->given);
     gn2_free(w->with);

@@ -4,7 +4,8 @@
  * process ends in a crash when HDF5 tries again at exit. So a write that fails is kept
  * in memory, read back from there, and HDF5 is told that all is well; who writes looks
  * at `failure` after every call. What is kept is bounded by HDF5's caches, as nothing
- * is appended after the first failure.
+ * is appended after the first failure. What a forked child would write, if only by
+ * closing the file at its exit, is kept in the same way: the file is its parent's.
  */
 #define _GNU_SOURCE /* strerror_r that returns the text */
 #include "data/hdf5/disk.h"
@@ -36,6 +37,7 @@ typedef struct kept {
 typedef struct disk {
     H5FD_t base; /* HDF5's part, first */
     int fd, writable;
+    pid_t process; /* that may write: a forked child has the file open as well */
     int *failure;
     haddr_t eoa, eof;
     kept *kept;
@@ -82,6 +84,7 @@ static H5FD_t *disk_open(const char *name, unsigned flags, hid_t fapl, haddr_t m
         return NULL;
     }
     d->fd = fd;
+    d->process = getpid();
     d->writable = (flags & H5F_ACC_RDWR) != 0;
     d->eof = (haddr_t)s.st_size;
     d->failure = reports_to;
@@ -135,7 +138,8 @@ static herr_t disk_truncate(H5FD_t *file, hid_t dxpl, hbool_t closing)
     disk *d = (disk *)file;
     (void)dxpl, (void)closing;
     if (!d->writable || d->eoa == d->eof) return 0;
-    if (ftruncate(d->fd, (off_t)d->eoa) != 0 && !*d->failure) *d->failure = errno;
+    if (!*d->failure && d->process != getpid()) *d->failure = ECHILD;
+    if (!*d->failure && ftruncate(d->fd, (off_t)d->eoa) != 0) *d->failure = errno;
     d->eof = d->eoa;
     return 0;
 }
@@ -226,6 +230,7 @@ static herr_t disk_write(H5FD_t *file, H5FD_mem_t type, hid_t dxpl, haddr_t at,
     (void)type, (void)dxpl;
     if (at > MAX_ADDRESS || size > MAX_ADDRESS - at) return fail_errno(d, EFBIG);
     if (d->eof < at + size) d->eof = at + size;
+    if (!*d->failure && d->process != getpid()) *d->failure = ECHILD;
     if (!*d->failure && write_all(d->fd, data, size, at)) return 0;
     if (!*d->failure) *d->failure = errno;
     return keep(d, data, size, at);
