@@ -6,6 +6,14 @@
 #include "data/hdf5/chunks.h"
 #include "data/hdf5/file.h"
 
+/* Rows of a virtual table that are those of another. */
+typedef struct gn2_hdf5_part {
+    int64_t start, count; /* here */
+    int64_t from;         /* the first there */
+    gn2_h5_file *file;
+    gn2_h5_table *table;
+} gn2_hdf5_part;
+
 struct gn2_h5_table {
     hid_t dataset;
     hid_t file_type;   /* compound as stored */
@@ -16,7 +24,10 @@ struct gn2_h5_table {
     gn2_h5_field *fields;
     uint8_t *direct; /* field is stored as this machine keeps it */
     gn2_hdf5_chunks *chunks;
-    int64_t only; /* byte of a record that is 0 where it does not count; −1: none */
+    int whole;    /* records are selected as they are stored */
+    int64_t only; /* byte of a stored record that is 0 where it does not count; −1 */
+    size_t part_count;
+    gn2_hdf5_part *parts; /* (part_count) in the order of the rows */
 };
 
 /* An empty table object; NULL when memory is short. */

@@ -6,11 +6,16 @@
  */
 #include "data/hdf5/table_read.h"
 
+#include <string.h>
+
 #include "data/hdf5/errors.h"
 #include "data/hdf5/types.h"
+#include "util/alloc.h"
 
 /* Whole records are read when the selection is at least this part of them. */
 #define WHOLE_SHARE 4
+/* Bytes of stored records that are converted at once. */
+#define CONVERT_BYTES ((size_t)1 << 20)
 
 /* Records with text of any length or references need HDF5's hand. */
 static int is_plain(hid_t type)
@@ -82,28 +87,95 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
     gn2_hdf5_chunks_free(table->chunks);
     table->chunks = NULL;
-    const int whole = take_whole(table, wanted);
+    table->whole = take_whole(table, wanted);
     table->memory_type =
-        whole ? select_whole(table, wanted) : select_some(table, wanted);
-    if (whole)
-        table->chunks = gn2_hdf5_chunks_new(table->dataset, &table->info,
-                                            H5Tget_size(table->file_type));
-    table->only =
-        only >= 0 && table->fields[only].size == 1 ? table->fields[only].offset : -1;
+        table->whole ? select_whole(table, wanted) : select_some(table, wanted);
+    table->only = only >= 0 && table->fields[only].size == 1
+                      ? (int64_t)H5Tget_member_offset(table->file_type, (unsigned)only)
+                      : -1;
     table->info.record = (int64_t)H5Tget_size(table->memory_type);
-    return gn2_hdf5_ran_short() ? gn2_hdf5_no_memory(error) : GN2_OK;
+    if (gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
+    const gn2_status status = gn2_hdf5_chunks_new(table->dataset, table->file_type,
+                                                  &table->info, &table->chunks);
+    return status == GN2_OK ? GN2_OK : gn2_hdf5_no_memory(error);
 }
 
-gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
+/* ---- chunks that are unpacked here ---- */
+
+static gn2_status read_stored(gn2_h5_table *table, const gn2_hdf5_range *range,
+                              void *records, char *error)
+{
+    int64_t bad = 0;
+    const char *wrong = gn2_hdf5_chunks_read(table->chunks, range, records, &bad);
+    if (!wrong) return GN2_OK;
+    return gn2_hdf5_fail(error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
+                         "'%s': dataset '%s': rows %lld to %lld cannot be read: the "
+                         "chunk of row %lld is "
+                         "damaged, %s",
+                         table->path, table->name, (long long)range->start,
+                         (long long)(range->start + range->count - 1), (long long)bad,
+                         wrong);
+}
+
+/* Buffers of stored records and of what HDF5 makes of them. */
+typedef struct converter {
+    size_t stored, wanted; /* bytes of a record */
+    int64_t rows;          /* at once */
+    char *data, *background;
+} converter;
+
+static converter make_converter(const gn2_h5_table *table, int64_t count)
+{
+    converter c = {.stored = H5Tget_size(table->file_type),
+                   .wanted = H5Tget_size(table->memory_type)};
+    const size_t room = c.stored > c.wanted ? c.stored : c.wanted;
+    const size_t slots = (size_t)table->info.slots;
+    const int64_t fit = (int64_t)(CONVERT_BYTES / (room * slots));
+    c.rows = fit < 1 ? 1 : fit < count ? fit : count;
+    c.data = gn2_alloc((size_t)c.rows * slots, room);
+    c.background = gn2_alloc((size_t)c.rows * slots, room);
+    return c;
+}
+
+static gn2_status convert_rows(gn2_h5_table *table, const converter *c,
+                               const gn2_hdf5_range *range, char *records, char *error)
+{
+    const size_t count = (size_t)(range->count * table->info.slots);
+    const gn2_status status = read_stored(table, range, c->data, error);
+    if (status != GN2_OK) return status;
+    if (H5Tconvert(table->file_type, table->memory_type, count, c->data, c->background,
+                   H5P_DEFAULT) < 0)
+        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+                             "'%s': dataset '%s': numbers cannot be converted",
+                             table->path, table->name);
+    memcpy(records, c->data, count * c->wanted);
+    return GN2_OK;
+}
+
+static gn2_status read_converted(gn2_h5_table *table, const gn2_hdf5_range *range,
+                                 char *records, char *error)
+{
+    converter c = make_converter(table, range->count);
+    gn2_hdf5_range part = *range;
+    const int64_t end = range->start + range->count;
+    gn2_status status = c.data && c.background ? GN2_OK : gn2_hdf5_no_memory(error);
+    for (; part.start < end && status == GN2_OK; part.start += part.count) {
+        part.count = end - part.start < c.rows ? end - part.start : c.rows;
+        status = convert_rows(table, &c, &part, records, error);
+        records += part.count * table->info.slots * table->info.record;
+    }
+    gn2_free(c.data);
+    gn2_free(c.background);
+    return status;
+}
+
+/* ---- all others ---- */
+
+static gn2_status read_by_hdf5(gn2_h5_table *table, int64_t start, int64_t count,
                                void *records, char *error)
 {
     const hsize_t from[2] = {(hsize_t)start, 0};
     const hsize_t size[2] = {(hsize_t)count, (hsize_t)table->info.slots};
-    if (count == 0 || table->info.slots == 0) return GN2_OK;
-    if (table->chunks &&
-        gn2_hdf5_chunks_read(table->chunks, start, count, table->only, records))
-        return GN2_OK;
-    H5Eclear2(H5E_DEFAULT);
     const hid_t stored = H5Dget_space(table->dataset);
     const hid_t memory = H5Screate_simple(table->info.rank, size, NULL);
     herr_t result = H5Sselect_hyperslab(stored, H5S_SELECT_SET, from, NULL, size, NULL);
@@ -113,7 +185,18 @@ gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count
     H5Sclose(memory);
     H5Sclose(stored);
     if (result >= 0) return GN2_OK;
-    return gn2_hdf5_fail(
-        error, GN2_ERR_FORMAT, "'%s': dataset '%s': rows %lld to %lld cannot be read",
-        table->path, table->name, (long long)start, (long long)(start + count - 1));
+    return gn2_hdf5_fail(error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
+                         "'%s': dataset '%s': rows %lld to %lld cannot be read",
+                         table->path, table->name, (long long)start,
+                         (long long)(start + count - 1));
+}
+
+gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
+                               void *records, char *error)
+{
+    if (count == 0 || table->info.slots == 0) return GN2_OK;
+    if (!table->chunks) return read_by_hdf5(table, start, count, records, error);
+    const gn2_hdf5_range range = {start, count, table->only};
+    return table->whole ? read_stored(table, &range, records, error)
+                        : read_converted(table, &range, records, error);
 }
