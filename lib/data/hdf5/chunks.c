@@ -133,13 +133,28 @@ static int is_partial(const gn2_hdf5_chunks *c, const hsize_t at[2])
     return (int64_t)at[0] + c->rows > c->total || at[1] + c->width > c->slots;
 }
 
+/* Bytes of a chunk in the file, 0: it was never written; returns 0 on failure. */
+static int stored_size(const gn2_hdf5_chunks *c, const hsize_t at[2], hsize_t *out_size)
+{
+    *out_size = 0;
+    if (H5Dget_chunk_storage_size(c->dataset, at, out_size) >= 0) return 1;
+#if H5_VERSION_GE(1, 10, 5)
+    /* it fails too where there is no chunk */
+    unsigned mask;
+    haddr_t address = 0;
+    return H5Dget_chunk_info_by_coord(c->dataset, at, &mask, &address, out_size) >= 0 &&
+           address == HADDR_UNDEF;
+#else
+    return 0;
+#endif
+}
+
 static const char *fetch_chunk(gn2_hdf5_chunks *c, const hsize_t at[2], size_t number)
 {
     unsigned char *out = c->plain + number * chunk_stride(c);
-    hsize_t stored = 0;
+    hsize_t stored;
     int shuffled = 0;
-    if (H5Dget_chunk_storage_size(c->dataset, at, &stored) < 0)
-        return "it is not found";
+    if (!stored_size(c, at, &stored)) return "it is not found";
     if (stored == 0) {
         c->shuffled[number] = 0;
         fill_chunk(c, out);

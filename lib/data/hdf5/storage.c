@@ -27,6 +27,7 @@ static gn2_status check_filters(hid_t plist, const char *path, const char *name,
                                                NULL, sizeof title, title, &config);
         if (id < 0 || H5Zfilter_avail(id) > 0) continue;
         const char *known = gn2_hdf5_filter_name(id);
+        H5Eclear2(H5E_DEFAULT); /* where HDF5 has looked for the plugin */
         return gn2_hdf5_fail(
             error, GN2_ERR_FORMAT,
             "'%s': dataset '%s' is packed with filter %d (%.24s), for which there is "

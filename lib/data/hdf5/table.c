@@ -8,7 +8,7 @@ gn2_h5_table *gn2_hdf5_table_new(gn2_h5_file *file, const char *name, size_t fie
 {
     gn2_h5_table *table = gn2_alloc(1, sizeof *table);
     if (!table) return NULL;
-    table->dataset = table->file_type = table->memory_type = -1;
+    table->dataset = table->file_type = table->memory_type = table->stored_type = -1;
     table->path = gn2_strdup(file->path);
     table->file = file;
     table->name = gn2_strdup(name);
@@ -28,6 +28,7 @@ gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error)
     gn2_hdf5_chunks_free(table->chunks);
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
     if (table->file_type >= 0) H5Tclose(table->file_type);
+    if (table->stored_type >= 0) H5Tclose(table->stored_type);
     if (table->dataset >= 0 && H5Dclose(table->dataset) < 0)
         status = gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be closed",
                                table->path, table->name);

@@ -16,8 +16,9 @@ typedef struct gn2_hdf5_part {
 
 struct gn2_h5_table {
     hid_t dataset;
-    hid_t file_type;   /* compound as stored */
+    hid_t file_type;   /* compound as stored, for HDF5 */
     hid_t memory_type; /* compound as selected, or −1 */
+    hid_t stored_type; /* compound as chunks have it, or −1: HDF5 reads */
     gn2_h5_file *file;
     char *path, *name; /* for messages */
     gn2_h5_info info;

@@ -67,6 +67,19 @@ static hid_t select_some(gn2_h5_table *table, const uint8_t *wanted)
     return type;
 }
 
+/* Whether the chunks are unpacked here. */
+static gn2_status choose_way(gn2_h5_table *table, int64_t only, char *error)
+{
+    table->only = -1;
+    if (table->stored_type < 0) table->stored_type = gn2_hdf5_stored(table->file_type);
+    if (table->stored_type < 0) return GN2_OK;
+    if (only >= 0 && table->fields[only].size == 1)
+        table->only = (int64_t)H5Tget_member_offset(table->stored_type, (unsigned)only);
+    const gn2_status status = gn2_hdf5_chunks_new(table->dataset, table->stored_type,
+                                                  &table->info, &table->chunks);
+    return status == GN2_OK ? GN2_OK : gn2_hdf5_no_memory(error);
+}
+
 gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
                                  int64_t only, char *error)
 {
@@ -90,14 +103,9 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     table->whole = take_whole(table, wanted);
     table->memory_type =
         table->whole ? select_whole(table, wanted) : select_some(table, wanted);
-    table->only = only >= 0 && table->fields[only].size == 1
-                      ? (int64_t)H5Tget_member_offset(table->file_type, (unsigned)only)
-                      : -1;
     table->info.record = (int64_t)H5Tget_size(table->memory_type);
     if (gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
-    const gn2_status status = gn2_hdf5_chunks_new(table->dataset, table->file_type,
-                                                  &table->info, &table->chunks);
-    return status == GN2_OK ? GN2_OK : gn2_hdf5_no_memory(error);
+    return choose_way(table, only, error);
 }
 
 /* ---- chunks that are unpacked here ---- */
@@ -126,7 +134,7 @@ typedef struct converter {
 
 static converter make_converter(const gn2_h5_table *table, int64_t count)
 {
-    converter c = {.stored = H5Tget_size(table->file_type),
+    converter c = {.stored = H5Tget_size(table->stored_type),
                    .wanted = H5Tget_size(table->memory_type)};
     const size_t room = c.stored > c.wanted ? c.stored : c.wanted;
     const size_t slots = (size_t)table->info.slots;
@@ -143,8 +151,8 @@ static gn2_status convert_rows(gn2_h5_table *table, const converter *c,
     const size_t count = (size_t)(range->count * table->info.slots);
     const gn2_status status = read_stored(table, range, c->data, error);
     if (status != GN2_OK) return status;
-    if (H5Tconvert(table->file_type, table->memory_type, count, c->data, c->background,
-                   H5P_DEFAULT) < 0)
+    if (H5Tconvert(table->stored_type, table->memory_type, count, c->data,
+                   c->background, H5P_DEFAULT) < 0)
         return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
                              "'%s': dataset '%s': numbers cannot be converted",
                              table->path, table->name);
