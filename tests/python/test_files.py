@@ -225,7 +225,8 @@ def test_a_killed_writer_is_told_apart_from_damage_and_cleared(tmp_path):
     path = write(tmp_path / "f.h5", jets, tracks)
     code = f"""if True:
         import h5py, os
-        with h5py.File({str(path)!r}, "r") as f: jets, tracks = f["jets"][:], f["tracks"][:]
+        with h5py.File({str(path)!r}, "r") as f:
+            jets, tracks = f["jets"][:], f["tracks"][:]
         f = h5py.File({str(path)!r}, "w", libver="latest")
         f["jets"], f["tracks"] = jets, tracks
         f.flush()
