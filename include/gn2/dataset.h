@@ -10,7 +10,9 @@
  * HDF5 of the process as it was: no filter is registered, and a file may be open
  * elsewhere in the process for reading. Chunks may be packed with any of shuffle,
  * deflate, LZF, LZ4 and Fletcher's checksum, or with what HDF5 has plugins for
- * (HDF5_PLUGIN_PATH).
+ * (HDF5_PLUGIN_PATH). HDF5 reads what describes the data; it is not made for files that
+ * someone has damaged on purpose, and may crash on them: do not open files of strangers
+ * in a process that must live.
  *
  * @thread One call at a time per object, a second one gets GN2_ERR_BUSY. A reading
  * thread of its own runs ahead

@@ -264,3 +264,30 @@ def test_a_child_drops_what_its_parent_reads(tmp_path):
         os._exit(0 if len(whole) == ROWS else 1)
     assert os.waitpid(pid, 0)[1] == 0
     assert sum(len(batch.jets) for batch in rows) == ROWS - len(first)
+
+
+def test_a_damaged_heap_of_texts_ends_in_finite_time(tmp_path):
+    """In a process of its own: HDF5 would go round in it with its lock held."""
+    jets, tracks = records()
+    labelled = np.zeros(ROWS, jets.dtype.descr + [("flavour_label", "i4")])
+    path = write(tmp_path / "f.h5", labelled, tracks)
+    with h5py.File(path, "r+") as file:
+        names = ["bjets", "cjets", "ujets", "taujets"]
+        file["jets"].attrs["flavour_label"] = np.array(names, object)
+    content = path.read_bytes()
+    paths = []
+    for at in range(0, 120, 8):
+        for garbage in (bytes(32), b"\xff" * 8):
+            damaged, start = bytearray(content), content.index(b"GCOL") + at
+            damaged[start : start + len(garbage)] = garbage
+            paths.append(str(tmp_path / f"{at}-{garbage[0]}.h5"))
+            (tmp_path / paths[-1]).write_bytes(damaged)
+    code = f"""if True:
+        import gn2
+        for path in {paths!r}:
+            try: gn2.Dataset(path, {OPTIONS!r}).close()
+            except gn2.FormatError as error: print(error)"""
+    python = [sys.executable, "-c", code]
+    done = subprocess.run(python, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "the heap of texts at byte" in done.stdout

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/hdf5/heap.h"
 #include "util/alloc.h"
 
 #if H5_VERSION_GE(1, 13, 0)
@@ -193,7 +194,11 @@ static herr_t disk_read(H5FD_t *file, H5FD_mem_t type, hid_t dxpl, haddr_t at,
     }
     memset((char *)out + got, 0, size - (size_t)got);
     lay_over(d, out, size, at);
-    return 0;
+    if (gn2_hdf5_heap_is_sound(out, size)) return 0;
+    H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_IO,
+             H5E_READERROR, "the heap of texts at byte %llu is damaged",
+             (unsigned long long)at);
+    return -1;
 }
 
 /* ---- writing ---- */
