@@ -16,6 +16,7 @@
 struct gn2_hdf5_chunks {
     hid_t dataset;
     gn2_hdf5_filters filters;
+    int straight;          /* one packer, and chunks as wide as rows */
     int partial_unpacked;  /* chunks over the end are stored without filters */
     int64_t total;         /* rows of the dataset */
     int64_t rows;          /* of a chunk */
@@ -63,6 +64,9 @@ static int look(gn2_hdf5_chunks *c, hid_t plist, int rank)
     c->rows = (int64_t)chunk[0];
     c->width = (size_t)chunk[1];
     c->across = c->slots / c->width + (c->slots % c->width != 0);
+    c->straight = c->width == c->slots && c->filters.count == 1 &&
+                  c->filters.id[0] != H5Z_FILTER_SHUFFLE &&
+                  c->filters.id[0] != H5Z_FILTER_FLETCHER32;
     /* HDF5 has chunks below 4 GiB */
     c->elements = (size_t)chunk[0] * c->width;
     return c->elements > 0;
@@ -116,6 +120,7 @@ void gn2_hdf5_chunks_free(gn2_hdf5_chunks *c)
 static int reserve(gn2_hdf5_chunks *c, size_t size)
 {
     if (size <= c->packed_size) return 1;
+    size += size / 2; /* chunks are of many sizes */
     gn2_free(c->packed.data);
     c->packed.data = gn2_alloc(size, 1);
     c->packed_size = c->packed.data ? size : 0;
@@ -149,14 +154,13 @@ static int stored_size(const gn2_hdf5_chunks *c, const hsize_t at[2], hsize_t *o
 #endif
 }
 
-static const char *fetch_chunk(gn2_hdf5_chunks *c, const hsize_t at[2], size_t number)
+static const char *fetch_chunk(gn2_hdf5_chunks *c, const hsize_t at[2],
+                               unsigned char *out, int *out_shuffled)
 {
-    unsigned char *out = c->plain + number * chunk_stride(c);
     hsize_t stored;
-    int shuffled = 0;
+    *out_shuffled = 0;
     if (!stored_size(c, at, &stored)) return "it is not found";
     if (stored == 0) {
-        c->shuffled[number] = 0;
         fill_chunk(c, out);
         return NULL;
     }
@@ -167,10 +171,8 @@ static const char *fetch_chunk(gn2_hdf5_chunks *c, const hsize_t at[2], size_t n
     if (H5Dread_chunk(c->dataset, H5P_DEFAULT, at, &c->packed.mask, c->packed.data) < 0)
         return "it cannot be read";
     if (c->partial_unpacked && is_partial(c, at)) c->packed.mask = UINT32_MAX;
-    const char *wrong =
-        gn2_hdf5_filters_undo(&c->filters, &c->packed, out, chunk_bytes(c), &shuffled);
-    c->shuffled[number] = (unsigned char)shuffled;
-    return wrong;
+    return gn2_hdf5_filters_undo(&c->filters, &c->packed, out, chunk_bytes(c),
+                                 out_shuffled);
 }
 
 /* Brings a row of chunks into `plain`. */
@@ -180,8 +182,11 @@ static const char *fetch(gn2_hdf5_chunks *c, int64_t number)
     c->cached = -1;
     for (size_t i = 0; i < c->across; i++) {
         const hsize_t at[2] = {(hsize_t)(number * c->rows), (hsize_t)(i * c->width)};
-        const char *wrong = fetch_chunk(c, at, i);
+        int shuffled;
+        const char *wrong =
+            fetch_chunk(c, at, c->plain + i * chunk_stride(c), &shuffled);
         if (wrong) return wrong;
+        c->shuffled[i] = (unsigned char)shuffled;
     }
     c->cached = number;
     return NULL;
@@ -231,6 +236,21 @@ static void take_rows(const gn2_hdf5_chunks *c, size_t first, size_t count,
         }
 }
 
+/* `count` rows from `first` on of a row of chunks. */
+static const char *read_rows(gn2_hdf5_chunks *c, int64_t number, int64_t first,
+                             int64_t count, const gn2_hdf5_range *range, char *out)
+{
+    /* a chunk that is wanted whole and not shuffled goes where it belongs at once */
+    if (c->straight && count == c->rows && c->cached != number) {
+        const hsize_t at[2] = {(hsize_t)(number * c->rows), 0};
+        int shuffled;
+        return fetch_chunk(c, at, (unsigned char *)out, &shuffled);
+    }
+    const char *wrong = fetch(c, number);
+    if (!wrong) take_rows(c, (size_t)first, (size_t)count, range, out);
+    return wrong;
+}
+
 const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, const gn2_hdf5_range *range,
                                  void *records, int64_t *out_bad)
 {
@@ -240,10 +260,9 @@ const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, const gn2_hdf5_range *range
         const int64_t number = row / c->rows, first = row - number * c->rows;
         const int64_t most = c->rows - first;
         const int64_t count = most < end - row ? most : end - row;
-        const char *wrong = fetch(c, number);
+        const char *wrong = read_rows(c, number, first, count, range, out);
         *out_bad = number * c->rows;
         if (wrong) return wrong;
-        take_rows(c, (size_t)first, (size_t)count, range, out);
         out += (size_t)count * c->slots * c->size;
         row += count;
     }

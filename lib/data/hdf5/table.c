@@ -34,6 +34,8 @@ gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error)
                                table->path, table->name);
     for (size_t i = 0; table->fields && i < table->info.field_count; i++)
         H5free_memory((void *)(uintptr_t)table->fields[i].name);
+    gn2_free(table->convert[0]);
+    gn2_free(table->convert[1]);
     gn2_free(table->fields);
     gn2_free(table->direct);
     gn2_free(table->path);

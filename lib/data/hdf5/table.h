@@ -27,6 +27,8 @@ struct gn2_h5_table {
     gn2_hdf5_chunks *chunks;
     int whole;    /* records are selected as they are stored */
     int64_t only; /* byte of a stored record that is 0 where it does not count; −1 */
+    void *convert[2]; /* records that HDF5 converts, and its background */
+    size_t convert_size;
     size_t part_count;
     gn2_hdf5_part *parts; /* (part_count) in the order of the rows */
 };

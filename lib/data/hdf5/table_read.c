@@ -125,56 +125,50 @@ static gn2_status read_stored(gn2_h5_table *table, const gn2_hdf5_range *range,
                          wrong);
 }
 
-/* Buffers of stored records and of what HDF5 makes of them. */
-typedef struct converter {
-    size_t stored, wanted; /* bytes of a record */
-    int64_t rows;          /* at once */
-    char *data, *background;
-} converter;
-
-static converter make_converter(const gn2_h5_table *table, int64_t count)
+/* Room for stored records and for what HDF5 makes of them, kept from call to call. */
+static int reserve(gn2_h5_table *table, size_t size)
 {
-    converter c = {.stored = H5Tget_size(table->stored_type),
-                   .wanted = H5Tget_size(table->memory_type)};
-    const size_t room = c.stored > c.wanted ? c.stored : c.wanted;
-    const size_t slots = (size_t)table->info.slots;
-    const int64_t fit = (int64_t)(CONVERT_BYTES / (room * slots));
-    c.rows = fit < 1 ? 1 : fit < count ? fit : count;
-    c.data = gn2_alloc((size_t)c.rows * slots, room);
-    c.background = gn2_alloc((size_t)c.rows * slots, room);
-    return c;
+    if (size <= table->convert_size) return 1;
+    gn2_free(table->convert[0]);
+    gn2_free(table->convert[1]);
+    table->convert[0] = gn2_alloc(size, 1);
+    table->convert[1] = gn2_alloc(size, 1);
+    table->convert_size = table->convert[0] && table->convert[1] ? size : 0;
+    return table->convert_size > 0;
 }
 
-static gn2_status convert_rows(gn2_h5_table *table, const converter *c,
-                               const gn2_hdf5_range *range, char *records, char *error)
+static gn2_status convert_rows(gn2_h5_table *table, const gn2_hdf5_range *range,
+                               char *records, char *error)
 {
     const size_t count = (size_t)(range->count * table->info.slots);
-    const gn2_status status = read_stored(table, range, c->data, error);
+    const gn2_status status = read_stored(table, range, table->convert[0], error);
     if (status != GN2_OK) return status;
-    if (H5Tconvert(table->stored_type, table->memory_type, count, c->data,
-                   c->background, H5P_DEFAULT) < 0)
+    if (H5Tconvert(table->stored_type, table->memory_type, count, table->convert[0],
+                   table->convert[1], H5P_DEFAULT) < 0)
         return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
                              "'%s': dataset '%s': numbers cannot be converted",
                              table->path, table->name);
-    memcpy(records, c->data, count * c->wanted);
+    memcpy(records, table->convert[0], count * (size_t)table->info.record);
     return GN2_OK;
 }
 
 static gn2_status read_converted(gn2_h5_table *table, const gn2_hdf5_range *range,
                                  char *records, char *error)
 {
-    converter c = make_converter(table, range->count);
+    const size_t stored = H5Tget_size(table->stored_type);
+    const size_t wanted = (size_t)table->info.record;
+    const size_t row = (stored > wanted ? stored : wanted) * (size_t)table->info.slots;
+    const int64_t fit = (int64_t)(CONVERT_BYTES / row), rows = fit > 0 ? fit : 1;
     gn2_hdf5_range part = *range;
     const int64_t end = range->start + range->count;
-    gn2_status status = c.data && c.background ? GN2_OK : gn2_hdf5_no_memory(error);
-    for (; part.start < end && status == GN2_OK; part.start += part.count) {
-        part.count = end - part.start < c.rows ? end - part.start : c.rows;
-        status = convert_rows(table, &c, &part, records, error);
+    if (!reserve(table, (size_t)rows * row)) return gn2_hdf5_no_memory(error);
+    for (; part.start < end; part.start += part.count) {
+        part.count = end - part.start < rows ? end - part.start : rows;
+        const gn2_status status = convert_rows(table, &part, records, error);
+        if (status != GN2_OK) return status;
         records += part.count * table->info.slots * table->info.record;
     }
-    gn2_free(c.data);
-    gn2_free(c.background);
-    return status;
+    return GN2_OK;
 }
 
 /* ---- all others ---- */
