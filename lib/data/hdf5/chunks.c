@@ -12,6 +12,8 @@
 #include "data/hdf5/filters.h"
 #include "util/alloc.h"
 
+const char gn2_hdf5_chunks_no_memory[] = "memory is short";
+
 /* The chunks beside each other that hold a row: what is unpacked at once. */
 struct gn2_hdf5_chunks {
     hid_t dataset;
@@ -166,7 +168,7 @@ static const char *fetch_chunk(gn2_hdf5_chunks *c, const hsize_t at[2],
     }
     /* deflate, LZF and LZ4 make at most a little more of what does not shrink */
     if (stored / 2 > chunk_bytes(c) + 4096) return "it is longer than a chunk can be";
-    if (!reserve(c, (size_t)stored)) return "memory is short";
+    if (!reserve(c, (size_t)stored)) return gn2_hdf5_chunks_no_memory;
     c->packed.size = (size_t)stored;
     if (H5Dread_chunk(c->dataset, H5P_DEFAULT, at, &c->packed.mask, c->packed.data) < 0)
         return "it cannot be read";

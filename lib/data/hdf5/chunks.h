@@ -20,6 +20,8 @@ typedef struct gn2_hdf5_range {
 gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *info,
                                gn2_hdf5_chunks **out);
 void gn2_hdf5_chunks_free(gn2_hdf5_chunks *chunks);
+/* What is wrong where nothing is damaged. */
+extern const char gn2_hdf5_chunks_no_memory[];
 /* NULL, or what is wrong; *out_bad is the first row of the chunk where. */
 const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *chunks, const gn2_hdf5_range *range,
                                  void *records, int64_t *out_bad);

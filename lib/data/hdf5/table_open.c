@@ -188,8 +188,7 @@ gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table
         H5Dclose(dataset);
         return status;
     }
-    gn2_h5_table *table =
-        gn2_hdf5_table_new(file, name, (size_t)H5Tget_nmembers(type));
+    gn2_h5_table *table = gn2_hdf5_table_new(file, name, (size_t)H5Tget_nmembers(type));
     if (!table) {
         H5Tclose(type);
         H5Dclose(dataset);

@@ -116,6 +116,7 @@ static gn2_status read_stored(gn2_h5_table *table, const gn2_hdf5_range *range,
     int64_t bad = 0;
     const char *wrong = gn2_hdf5_chunks_read(table->chunks, range, records, &bad);
     if (!wrong) return GN2_OK;
+    if (wrong == gn2_hdf5_chunks_no_memory) return gn2_hdf5_no_memory(error);
     return gn2_hdf5_fail(error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
                          "'%s': dataset '%s': rows %lld to %lld cannot be read: the "
                          "chunk of row %lld is "
