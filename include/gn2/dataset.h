@@ -6,11 +6,21 @@
  * Files are ATLAS's (training-dataset-dumper, UPP): `/jets` (N) and `/tracks`
  * (N, T) compounds with `valid`, selected by field name with the known aliases.
  * HDF5 itself lives in a private module that is loaded at the first
- * gn2_dataset_open(); without it these calls give GN2_ERR_UNSUPPORTED.
+ * gn2_dataset_open(); without it these calls give GN2_ERR_UNSUPPORTED. It leaves the
+ * HDF5 of the process as it was: no filter is registered, and a file may be open
+ * elsewhere in the process for reading. Chunks may be packed with any of shuffle,
+ * deflate, LZF, LZ4 and Fletcher's checksum, or with what HDF5 has plugins for
+ * (HDF5_PLUGIN_PATH). HDF5 reads what describes the data; it is not made for files that
+ * someone has damaged on purpose, and may crash on them: do not open files of strangers
+ * in a process that must live.
  *
  * @thread One call at a time per object, a second one gets GN2_ERR_BUSY. A reading
  * thread of its own runs ahead
  * (`data.prefetch` batches); its errors come back from gn2_dataset_next().
+ *
+ * fork() waits until a reading thread is between two reads. The child may free the
+ * datasets of its parent, go on with them where they stood, and open others; a score
+ * file is its parent's, and a child can only free the writer.
  */
 #ifndef GN2_DATASET_H
 #define GN2_DATASET_H
@@ -87,8 +97,9 @@ typedef struct gn2_dataset_info {
  * @param[in] paths  `count` file names
  * @param[in] config options; NULL for defaults
  * @param[out] out_dataset freed by gn2_dataset_free(); NULL on failure
- * @return GN2_OK; GN2_ERR_IO, GN2_ERR_NOT_FOUND (file, dataset or field, named),
- *   GN2_ERR_FORMAT (label out of range, unknown filter, corrupt),
+ * @return GN2_OK; GN2_ERR_IO (no regular file, no permission, open for writing),
+ *   GN2_ERR_NOT_FOUND (file, dataset or field, named), GN2_ERR_FORMAT (label out of
+ *   range, filter without a plugin, rows of more than 1 GiB, damaged),
  *   GN2_ERR_UNSUPPORTED (built without HDF5). @since 0.1
  */
 GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,
@@ -158,11 +169,13 @@ typedef struct gn2_score_writer gn2_score_writer;
 
 /**
  * Creates a score file for the jets of `input` in file order.
- * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all), then the
- * scores of the jets. With `scores.write_tracks` every constituent type that the model
- * has scores of gets a dataset too: the fields of `scores.track_fields` that it has (a
- * field that no type has is refused), its scores, then `mask` (1 = empty slot). Scores
- * are called
+ * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all that are
+ * numbers; the others are logged), then the scores of the jets. Copied reals get 32
+ * bits, those of 64 keep them. With `scores.half_precision` the input is read once more
+ * before the first rows, to find the fields that 16 bits do not hold: they keep 32
+ * or 64. With `scores.write_tracks` every constituent type that the model has scores of
+ * gets a dataset too: the fields of `scores.track_fields` that it has (a field that no
+ * type has is refused), its scores, then `mask` (1 = empty slot). Scores are called
  *
  * | output | fields |
  * |---|---|
@@ -178,15 +191,16 @@ typedef struct gn2_score_writer gn2_score_writer;
  * them. Other outputs (logits, embeddings, …) have no place there. A field of the input
  * that is called like a score gives way to it.
  * @param[in] path   written to a temporary file, renamed by
- *   gn2_score_writer_close(); an existing file is replaced only then
+ *   gn2_score_writer_close(); an existing file is replaced only then. Not the input, by
+ *   whatever name
  * @param[in] input  the HDF5 file that is tagged
  * @param[in] model  gives names and shapes
  * @param[in] config options `scores.*` and `data.dataset.*`; NULL for defaults
  * @param[out] out_writer freed by gn2_score_writer_free(); NULL on failure
  * @return GN2_OK; GN2_ERR_NOT_FOUND (file, folder, dataset or field, named);
  *   GN2_ERR_IO; GN2_ERR_FORMAT (the input does not hold such jets);
- *   GN2_ERR_INVALID_ARG; GN2_ERR_UNSUPPORTED (built without HDF5);
- *   GN2_ERR_NO_MEMORY. @since 0.1
+ *   GN2_ERR_INVALID_ARG (options; the path is the input's); GN2_ERR_UNSUPPORTED (built
+ * without HDF5); GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_create(const char *path, const char *input,
                                            const gn2_model *model,
@@ -220,11 +234,12 @@ typedef struct gn2_score {
  * @param[in] score_count 1 to 64
  * @return GN2_OK; GN2_ERR_SHAPE (more jets than the input has, another number of rows
  * or columns); GN2_ERR_STATE (other outputs than in the first call, after the close or
- *   after an error while writing); GN2_ERR_NOT_FOUND (no such output);
- *   GN2_ERR_INVALID_ARG (an output that has no place in the file or is given twice, two
- *   fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY;
- *   GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or too many,
- * some were written already, and the writer can only be freed. @since 0.1
+ *   after an error while writing, in a child process); GN2_ERR_NOT_FOUND (no such
+ * output); GN2_ERR_INVALID_ARG (an output that has no place in the file or is given
+ * twice, two fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT;
+ * GN2_ERR_NUMERIC (a finite score that `scores.half_precision` would make infinite);
+ * GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or
+ * too many, some were written already, and the writer can only be freed. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_add_outputs(gn2_score_writer *writer, int64_t count,
                                                 const gn2_score *scores,
@@ -246,8 +261,8 @@ GN2_API gn2_status gn2_score_writer_add(gn2_score_writer *writer, int64_t count,
 
 /**
  * Finishes and renames the file. Without rows it has the fields of all outputs.
- * @return GN2_OK; GN2_ERR_STATE (closed already, or an error while writing);
- * GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
+ * @return GN2_OK; GN2_ERR_STATE (closed already, an error while writing, a child
+ * process); GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_close(gn2_score_writer *writer);
 

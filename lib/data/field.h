@@ -11,6 +11,8 @@
 /* IEEE binary16 ↔ float; to half rounds to nearest, ties to even. */
 float gn2_half_to_float(uint16_t half);
 uint16_t gn2_float_to_half(float value);
+/* What rounds to infinity, and all above: half a step above the largest, 65504. */
+#define GN2_HALF_OVERFLOW 65520.0f
 
 typedef float (*gn2_field_float)(const char *at);
 typedef int64_t (*gn2_field_int)(const char *at);

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "data/fork.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -217,6 +218,7 @@ static gn2_status load_table(decoder *d, int64_t start, int64_t count,
 {
     const gn2_data_table *table = d->table;
     for (int64_t row = start; row < start + count;) {
+        gn2_fork_pause();
         const int64_t length = slab_length(table, row, start + count);
         GN2_TRY(reserve_buffer(buffer, table->info, length));
         GN2_TRY(gn2_h5_table_read(table->table, row, length, buffer->data));

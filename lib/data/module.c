@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/module.h"
 
-#include <pthread.h>
-
+#include "data/fork.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/module.h"
@@ -13,8 +12,6 @@ static const gn2_module hdf5 = {.title = "HDF5 module",
                                 .version = GN2_H5_VERSION,
                                 .memory = (size_t)32 << 20};
 
-/* HDF5 has one state a process, so one lock for all of us. */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static const gn2_h5_module *module;
 
 int gn2_h5_present(void)
@@ -35,9 +32,10 @@ static gn2_status load_locked(void)
 
 gn2_status gn2_h5_load(void)
 {
-    pthread_mutex_lock(&mutex);
+    GN2_TRY(gn2_fork_watch());
+    gn2_fork_lock();
     const gn2_status status = load_locked();
-    pthread_mutex_unlock(&mutex);
+    gn2_fork_unlock();
     return status;
 }
 
@@ -54,9 +52,9 @@ gn2_status gn2_h5_load(void)
     do {                                                                  \
         char error[GN2_H5_ERROR_SIZE] = "";                               \
         GN2_TRY(gn2_h5_load());                                           \
-        pthread_mutex_lock(&mutex);                                       \
+        gn2_fork_lock();                                                  \
         const gn2_status status = module->function(__VA_ARGS__, error);   \
-        pthread_mutex_unlock(&mutex);                                     \
+        gn2_fork_unlock();                                                \
         return status == GN2_OK ? GN2_OK : gn2_fail(status, "%s", error); \
     } while (0)
 

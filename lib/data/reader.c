@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/fork.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -14,7 +15,7 @@ struct gn2_reader {
     int64_t slot_count; /* batches ahead and the one in use */
     gn2_rows *slot;
     pthread_t thread;
-    pid_t process; /* a forked child has no such thread */
+    pid_t process; /* whose locks these are, and whose thread */
     int running;
     int64_t epoch, next; /* the thread's place */
     pthread_mutex_t mutex;
@@ -36,6 +37,22 @@ static gn2_status make_slots(gn2_reader *r, const gn2_rows_shape *shape,
     return GN2_OK;
 }
 
+static void make_locks(gn2_reader *r)
+{
+    pthread_mutex_init(&r->mutex, NULL);
+    pthread_cond_init(&r->changed, NULL);
+    r->process = getpid();
+}
+
+/* In a forked child the thread is gone, and the locks are as it left them: to destroy
+ * them could wait for it. What it was making is whole (data/fork.h), and made anew. */
+static void leave_parent(gn2_reader *r)
+{
+    if (r->process == getpid()) return;
+    r->running = 0;
+    make_locks(r);
+}
+
 gn2_status gn2_reader_create(gn2_sampler *sampler, const gn2_rows_shape *shape,
                              int64_t ahead, _Atomic int64_t *memory,
                              gn2_reader **out_reader)
@@ -45,9 +62,9 @@ gn2_status gn2_reader_create(gn2_sampler *sampler, const gn2_rows_shape *shape,
     if (!r) return gn2_fail_memory();
     r->sampler = sampler;
     r->slot_count = ahead + 1;
-    pthread_mutex_init(&r->mutex, NULL);
-    pthread_cond_init(&r->changed, NULL);
-    const gn2_status status = make_slots(r, shape, memory);
+    make_locks(r);
+    gn2_status status = gn2_fork_watch();
+    if (status == GN2_OK) status = make_slots(r, shape, memory);
     if (status != GN2_OK) {
         gn2_reader_free(r);
         return status;
@@ -99,7 +116,9 @@ static void *run(void *context)
     gn2_status status = GN2_OK;
     for (int64_t i = 0; r->next < end && status == GN2_OK && wait_for_room(r); i++) {
         gn2_rows *rows = &r->slot[i % r->slot_count];
+        gn2_fork_enter();
         status = gn2_sampler_batch(r->sampler, r->epoch, r->next, rows);
+        gn2_fork_leave();
         r->next++;
         publish(r, status);
     }
@@ -125,7 +144,6 @@ gn2_status gn2_reader_start(gn2_reader *r, int64_t epoch, int64_t batch)
     r->made = r->taken = 0;
     r->stop = 0;
     r->status = GN2_OK;
-    r->process = getpid();
     if (create_thread(r))
         return gn2_fail(GN2_ERR_NO_MEMORY, "the reading thread cannot be started");
     r->running = 1;
@@ -134,9 +152,9 @@ gn2_status gn2_reader_start(gn2_reader *r, int64_t epoch, int64_t batch)
 
 void gn2_reader_stop(gn2_reader *r)
 {
+    leave_parent(r);
     if (!r->running) return;
     r->running = 0;
-    if (r->process != getpid()) return;
     pthread_mutex_lock(&r->mutex);
     r->stop = 1;
     pthread_cond_broadcast(&r->changed);
@@ -144,16 +162,14 @@ void gn2_reader_stop(gn2_reader *r)
     pthread_join(r->thread, NULL);
 }
 
-int gn2_reader_running(const gn2_reader *r)
+int gn2_reader_running(gn2_reader *r)
 {
+    leave_parent(r);
     return r->running;
 }
 
 gn2_status gn2_reader_take(gn2_reader *r, const gn2_rows **out_rows)
 {
-    if (r->process != getpid())
-        return gn2_fail(GN2_ERR_STATE, "the reading thread was lost in a fork; call "
-                                       "gn2_dataset_reset() first");
     pthread_mutex_lock(&r->mutex);
     while (r->made == r->taken && r->status == GN2_OK)
         pthread_cond_wait(&r->changed, &r->mutex);

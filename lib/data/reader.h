@@ -21,8 +21,9 @@ void gn2_reader_free(gn2_reader *reader);
 gn2_status gn2_reader_start(gn2_reader *reader, int64_t epoch, int64_t batch);
 /* Waits for the thread to end; does nothing if it is not running. */
 void gn2_reader_stop(gn2_reader *reader);
-/* Whether it was started and not stopped. */
-int gn2_reader_running(const gn2_reader *reader);
+/* Whether it was started and not stopped; not in a child of the process it was started
+ * in, which may start another. */
+int gn2_reader_running(gn2_reader *reader);
 
 /* Next batch, borrowed until the next call; gives back the one before. A failure
  * of the thread comes with its message, again at every call until a start. */

@@ -4,9 +4,11 @@
  * outputs are given; their fields are in the order of the model's outputs, which say
  * themselves what their columns are called.
  */
+#include <gn2/tagger.h>
 #include <string.h>
 
 #include "data/dataset.h"
+#include "data/score_width.h"
 #include "data/score_writer.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -128,15 +130,26 @@ static int is_written(const gn2_score_writer *w, int32_t id, int object)
     return gn2_tag_rule_of(&w->outputs, id) && source >= 0 && w->with[source];
 }
 
-static gn2_status add_field(gn2_score_writer *w, const gn2_tag_output *o,
-                            int64_t column)
+/* Probabilities and logarithms of their ratios fit 16 bits; what a regression finds,
+ * or a ratio itself, may not, and is not known yet. */
+static int fits_half(const gn2_score_writer *w, int32_t id)
 {
+    const gn2_tag_output *o = &w->outputs.item[id];
+    const gn2_discriminant_rule *rule = gn2_tag_rule_of(&w->outputs, id);
+    if (rule) return rule->form == GN2_FORM_LOG;
+    return o->of_task && o->of_task->form == GN2_OUT_SOFTMAX;
+}
+
+static gn2_status add_field(gn2_score_writer *w, int32_t id, int64_t column)
+{
+    const gn2_tag_output *o = &w->outputs.item[id];
     gn2_score_table *table = &w->object[o->object].table;
+    const int32_t real_size = table->half && fits_half(w, id) ? 2 : 4;
     gn2_text name = {0};
     o->field(&w->outputs, o, column, &name);
     gn2_status status = gn2_fail_memory();
     if (!name.failed && o->type == GN2_DATA_F32)
-        status = gn2_score_table_add(table, name.data, GN2_H5_FLOAT, table->real_size);
+        status = gn2_score_table_add(table, name.data, GN2_H5_FLOAT, real_size);
     else if (!name.failed)
         status = gn2_score_table_add(table, name.data, GN2_H5_INT, sizeof(int64_t));
     gn2_free(name.data);
@@ -148,7 +161,7 @@ static gn2_status add_fields(gn2_score_writer *w, int object)
     for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
         for (int64_t c = 0; is_written(w, i, object) && c < w->outputs.item[i].columns;
              c++)
-            GN2_TRY(add_field(w, &w->outputs.item[i], c));
+            GN2_TRY(add_field(w, i, c));
     if (object == 0) return GN2_OK;
     return gn2_score_table_add(&w->object[object].table, "mask", GN2_H5_BOOL, 1);
 }
@@ -158,7 +171,9 @@ static gn2_status make_table(gn2_score_writer *w, int object)
     gn2_score_object *o = &w->object[object];
     GN2_TRY(add_fields(w, object));
     if (o->table.field_count == 0) return GN2_OK; /* HDF5 has no empty records */
-    GN2_TRY(gn2_score_table_make(&o->table, w->out, gn2_score_dataset(w, object)));
+    GN2_TRY(gn2_score_table_select(&o->table));
+    if (o->table.half) GN2_TRY(gn2_score_width_choose(&o->table));
+    GN2_TRY(gn2_score_table_make(&o->table, w->out));
     const size_t slots =
         (size_t)(gn2_score_table_slab(&o->table) * o->table.info->slots);
     o->value = gn2_alloc(slots, sizeof *o->value);
@@ -257,15 +272,23 @@ static void gather(const slab *s, int32_t id, int64_t column)
     }
 }
 
-static void put_real(const slab *s, int32_t id, int64_t column, size_t field,
-                     int64_t offset)
+static gn2_status put_real(const slab *s, int32_t id, int64_t column, size_t field,
+                           int64_t offset)
 {
     const int64_t slots = s->count * s->o->table.info->slots;
     if (s->w->given[id])
         gather(s, id, column);
     else
         compute(s, gn2_tag_rule_of(&s->w->outputs, id));
-    gn2_score_table_put(&s->o->table, field, offset, s->o->value, 1, slots);
+    const int64_t bad =
+        gn2_score_table_put(&s->o->table, field, offset, s->o->value, slots);
+    if (bad < 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_NUMERIC,
+                    "output '%s', jet %lld of the file: %g would be infinite in 16 "
+                    "bits; set scores.half_precision to no",
+                    s->w->outputs.item[id].name,
+                    (long long)(s->w->rows + s->first + bad / s->o->table.info->slots),
+                    (double)s->o->value[bad]);
 }
 
 /* Slot of valid constituent `member` of the jet that has `slot`; −1: none. */
@@ -319,7 +342,7 @@ static gn2_status put_columns(const slab *s)
         const gn2_tag_output *o = &s->w->outputs.item[i];
         for (int64_t c = 0; c < o->columns; c++) {
             if (o->type == GN2_DATA_F32)
-                put_real(s, i, c, field, offset);
+                GN2_TRY(put_real(s, i, c, field, offset));
             else
                 GN2_TRY(put_whole(s, i, c, offset));
             offset += t->field[field++].size;
@@ -361,6 +384,7 @@ static gn2_status write_rows(gn2_score_writer *w, int64_t count)
 gn2_status gn2_score_writer_add_impl(gn2_score_writer *w, int64_t count,
                                      const gn2_score *scores, size_t score_count)
 {
+    GN2_TRY(gn2_score_check_process(w));
     GN2_TRY(check_state(w, count));
     GN2_TRY(take_scores(w, count, scores, score_count));
     GN2_TRY(check_same(w));

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/score_table.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "config/alias.h"
 #include "util/alloc.h"
 #include "util/error.h"
+#include "util/str.h"
 
 /* Chunks of salt's files: 100 jets of constituents; for jets near h5py's guess. */
 #define CHUNK_SLOTS 100
@@ -14,11 +16,12 @@
 #define SLAB_BYTES ((int64_t)4 << 20)
 
 gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
-                                const char *dataset, int32_t real_size)
+                                const char *dataset, int half)
 {
+    table->dataset = dataset;
     GN2_TRY(gn2_h5_table_open(file, dataset, &table->in));
     table->info = gn2_h5_table_info(table->in);
-    table->real_size = real_size;
+    table->half = half;
     table->valid = -1;
     for (size_t i = 0; i < table->info->field_count; i++)
         if (strcmp(table->info->fields[i].name, "valid") == 0)
@@ -42,24 +45,49 @@ static gn2_status push(gn2_score_table *table, gn2_score_field field)
     return GN2_OK;
 }
 
-/* Reals get the file's precision, as salt casts them. */
+/* Reals get 32 bits, as salt casts them, and keep 64; or 16, if these hold them. */
+static int32_t copied_size(const gn2_score_table *table, const gn2_h5_field *from)
+{
+    if (from->kind != GN2_H5_FLOAT) return from->size;
+    if (table->half) return 2;
+    return from->size > 4 ? from->size : 4;
+}
+
 static gn2_status push_copy(gn2_score_table *table, size_t index)
 {
     const gn2_h5_field *from = &table->info->fields[index];
-    const int is_real = from->kind == GN2_H5_FLOAT;
     const gn2_score_field field = {(char *)(uintptr_t)from->name, from->kind,
-                                   is_real ? table->real_size : from->size,
-                                   (int64_t)index};
+                                   copied_size(table, from), (int64_t)index};
     GN2_TRY(push(table, field));
     table->copied++;
     return GN2_OK;
+}
+
+/* Says which fields of the input are left out. */
+static gn2_status log_others(const gn2_score_table *table)
+{
+    gn2_text names = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < table->info->field_count; i++) {
+        const gn2_h5_field *field = &table->info->fields[i];
+        if (field->kind == GN2_H5_OTHER)
+            gn2_text_format(&names, "%s%s", count++ ? ", " : "", field->name);
+    }
+    if (!names.failed && count)
+        gn2_log_line(GN2_LOG_WARNING,
+                     "dataset '%s': %zu of %zu fields are no numbers and are not "
+                     "copied to the scores: %s",
+                     table->dataset, count, table->info->field_count, names.data);
+    const int failed = names.failed;
+    gn2_free(names.data);
+    return failed ? gn2_fail_memory() : GN2_OK;
 }
 
 gn2_status gn2_score_table_copy_all(gn2_score_table *table)
 {
     for (size_t i = 0; i < table->info->field_count; i++)
         if (table->info->fields[i].kind != GN2_H5_OTHER) GN2_TRY(push_copy(table, i));
-    return GN2_OK;
+    return log_others(table);
 }
 
 static int has_field(const gn2_score_table *table, int64_t from)
@@ -120,7 +148,7 @@ gn2_status gn2_score_table_add(gn2_score_table *table, const char *name, int32_t
 
 /* ---- making ---- */
 
-static gn2_status choose_input(gn2_score_table *table)
+gn2_status gn2_score_table_select(gn2_score_table *table)
 {
     uint8_t *wanted = gn2_alloc(table->info->field_count, 1);
     if (!wanted) return gn2_fail_memory();
@@ -134,8 +162,7 @@ static gn2_status choose_input(gn2_score_table *table)
     return status;
 }
 
-static gn2_status make_output(gn2_score_table *table, gn2_h5_file *out,
-                              const char *dataset)
+gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out)
 {
     gn2_h5_field *fields = gn2_alloc(table->field_count, sizeof *fields);
     if (!fields) return gn2_fail_memory();
@@ -151,16 +178,10 @@ static gn2_status make_output(gn2_score_table *table, gn2_h5_file *out,
                                       table->info->rank == 2 ? CHUNK_SLOTS : CHUNK_JETS,
                                   .field_count = table->field_count,
                                   .fields = fields};
-    const gn2_status status = gn2_h5_table_create(out, dataset, &layout, &table->out);
+    const gn2_status status =
+        gn2_h5_table_create(out, table->dataset, &layout, &table->out);
     gn2_free(fields);
     return status;
-}
-
-gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out,
-                                const char *dataset)
-{
-    GN2_TRY(choose_input(table));
-    return make_output(table, out, dataset);
 }
 
 /* ---- rows ---- */
@@ -206,7 +227,7 @@ static void copy_field(const gn2_score_table *table, size_t index, int64_t offse
     for (int64_t i = 0; i < slots; i++) {
         const char *source = table->in_data + i * table->info->record + from->offset;
         char *target = table->out_data + i * table->record + offset;
-        if (to->kind == GN2_H5_FLOAT)
+        if (to->kind == GN2_H5_FLOAT && to->size < 8)
             put_real(target, read(source), to->size);
         else
             memcpy(target, source, (size_t)to->size);
@@ -233,13 +254,21 @@ int gn2_score_table_valid(const gn2_score_table *table, int64_t slot)
     return gn2_field_int_reader(field->kind, field->size)(at) != 0;
 }
 
-void gn2_score_table_put(const gn2_score_table *table, size_t index, int64_t offset,
-                         const float *values, int64_t stride, int64_t slots)
+/* A finite number that 16 bits would make infinite. */
+static int64_t first_too_large(const float *values, int64_t slots)
+{
+    for (int64_t i = 0; i < slots; i++)
+        if (isfinite(values[i]) && fabsf(values[i]) >= GN2_HALF_OVERFLOW) return i;
+    return -1;
+}
+
+int64_t gn2_score_table_put(const gn2_score_table *table, size_t index, int64_t offset,
+                            const float *values, int64_t slots)
 {
     const int32_t size = table->field[index].size;
     for (int64_t i = 0; i < slots; i++)
-        put_real(table->out_data + i * table->record + offset, values[i * stride],
-                 size);
+        put_real(table->out_data + i * table->record + offset, values[i], size);
+    return size == 2 ? first_too_large(values, slots) : -1;
 }
 
 void gn2_score_table_put_whole(const gn2_score_table *table, int64_t offset,

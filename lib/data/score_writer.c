@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/dataset.h"
@@ -72,9 +73,9 @@ static gn2_status copy_fields(gn2_score_writer *w, const char *key, int first, i
 
 static gn2_status open_object(gn2_score_writer *w, int object)
 {
-    const int32_t real_size = is_yes(w->config, "scores.half_precision") ? 2 : 4;
+    const int half = is_yes(w->config, "scores.half_precision");
     const char *dataset = gn2_score_dataset(w, object);
-    return gn2_score_table_open(&w->object[object].table, w->in, dataset, real_size);
+    return gn2_score_table_open(&w->object[object].table, w->in, dataset, half);
 }
 
 static gn2_status open_constituents(gn2_score_writer *w, int object)
@@ -126,6 +127,20 @@ static gn2_status open_input(gn2_score_writer *w, const char *input)
     return is_yes(w->config, "scores.write_tracks") ? open_all_constituents(w) : GN2_OK;
 }
 
+/* The output may not be the input, by whatever name, nor a folder. */
+static gn2_status check_path(const char *path, const char *input)
+{
+    struct stat out, in;
+    if (stat(path, &out) != 0) return GN2_OK; /* new */
+    if (S_ISDIR(out.st_mode))
+        return gn2_fail(GN2_ERR_IO, "cannot create '%s': it is a folder", path);
+    if (stat(input, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "scores are not written over their input: '%s' is '%s'", path,
+                        input);
+    return GN2_OK;
+}
+
 /* A name beside `path` that nobody else uses. */
 static gn2_status make_temporary(gn2_score_writer *w)
 {
@@ -172,9 +187,11 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
     gn2_score_writer *w = gn2_alloc(1, sizeof *w);
     gn2_status status;
     if (!w) return gn2_fail_memory();
+    w->process = getpid();
     w->model = gn2_model_share(model);
     GN2_TRY_GOTO(config ? gn2_config_clone(config, &w->config)
                         : gn2_config_new(&w->config));
+    GN2_TRY_GOTO(check_path(path, input));
     GN2_TRY_GOTO(list_outputs(w));
     GN2_TRY_GOTO(open_input(w, input));
     GN2_TRY_GOTO(create_output(w, path));
@@ -208,8 +225,17 @@ static gn2_status close_output(gn2_score_writer *w)
     return status ? status : file;
 }
 
+gn2_status gn2_score_check_process(const gn2_score_writer *w)
+{
+    if (w->process == getpid()) return GN2_OK;
+    return gn2_fail(GN2_ERR_STATE,
+                    "'%s': the writer is process %ld's, this is its child", w->path,
+                    (long)w->process);
+}
+
 gn2_status gn2_score_writer_close_impl(gn2_score_writer *w)
 {
+    GN2_TRY(gn2_score_check_process(w));
     if (!w->out) return gn2_fail(GN2_ERR_STATE, "'%s' is closed already", w->path);
     if (w->failed)
         return gn2_fail(GN2_ERR_STATE, "'%s': scores are missing after an error",
@@ -238,7 +264,7 @@ void gn2_score_writer_free_impl(gn2_score_writer *w)
     }
     (void)gn2_h5_file_close(w->out);
     (void)gn2_h5_file_close(w->in);
-    if (w->temporary) unlink(w->temporary);
+    if (w->temporary && w->process == getpid()) unlink(w->temporary);
     gn2_tag_clear_outputs(&w->outputs);
     gn2_free(w->given);
     gn2_free(w->with);

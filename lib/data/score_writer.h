@@ -4,6 +4,7 @@
 #define GN2_DATA_SCORE_WRITER_H
 
 #include <gn2/dataset.h>
+#include <sys/types.h>
 
 #include "data/score_table.h"
 #include "tag/outputs.h"
@@ -24,6 +25,7 @@ struct gn2_score_writer {
     gn2_discriminants rules;
     gn2_tag_outputs outputs;
     char *path, *temporary;
+    pid_t process; /* that made it, and alone may write and remove the file */
     gn2_h5_file *in, *out;
     gn2_score_object object[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
     uint8_t *with;           /* (outputs) given at the first rows */
@@ -34,6 +36,8 @@ struct gn2_score_writer {
 
 /* Dataset of an object. */
 const char *gn2_score_dataset(const gn2_score_writer *w, int object);
+/* Refuses a child of the process that made the writer. */
+gn2_status gn2_score_check_process(const gn2_score_writer *w);
 /* Makes the datasets when no rows came, as for all outputs. */
 gn2_status gn2_score_make_empty(gn2_score_writer *w);
 

@@ -2,6 +2,7 @@
 /* Several files as one row of jets. */
 #include <string.h>
 
+#include "data/fork.h"
 #include "data/source.h"
 #include "data/source_file.h"
 #include "util/alloc.h"
@@ -14,8 +15,8 @@ typedef struct file_source {
     gn2_read_buffer buffer;
 } file_source;
 
-static gn2_status load(gn2_source *source, int64_t start, int64_t count,
-                       gn2_non_finite policy, gn2_rows *rows)
+static gn2_status load_range(gn2_source *source, int64_t start, int64_t count,
+                             gn2_non_finite policy, gn2_rows *rows)
 {
     file_source *s = (file_source *)source;
     for (size_t i = 0; i < s->count && count > 0; i++) {
@@ -31,6 +32,15 @@ static gn2_status load(gn2_source *source, int64_t start, int64_t count,
         start -= file->rows;
     }
     return GN2_OK;
+}
+
+static gn2_status load(gn2_source *source, int64_t start, int64_t count,
+                       gn2_non_finite policy, gn2_rows *rows)
+{
+    gn2_fork_enter();
+    const gn2_status status = load_range(source, start, count, policy, rows);
+    gn2_fork_leave();
+    return status;
 }
 
 static const char *base_name(const char *path)

@@ -117,8 +117,8 @@ class Dataset(Owner):
         NotFound, FormatError, FileError: file, dataset, field and row are named.
         Unsupported: built without HDF5.
 
-    While it is open, Debian's h5py (which shares our HDF5) opens the same file only as
-    ``h5py.File(path, locking=False)``; h5py from PyPI brings its own and does not mind.
+    h5py may have the same file open for reading, before and after, whichever HDF5 it
+    uses.
     """
 
     HAND_OVER = "open it there, with the same paths and config"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chunks unpacked without HDF5, where the storage is the usual one. */
+/* Chunks unpacked without HDF5, where their filters can be undone here. */
 #ifndef GN2_DATA_HDF5_CHUNKS_H
 #define GN2_DATA_HDF5_CHUNKS_H
 
@@ -9,14 +9,21 @@
 
 typedef struct gn2_hdf5_chunks gn2_hdf5_chunks;
 
-/* Of a dataset of that shape, which stays open as long; `record` is the size of its
- * records as stored. NULL if not possible. */
-gn2_hdf5_chunks *gn2_hdf5_chunks_new(hid_t dataset, const gn2_h5_info *info,
-                                     size_t record);
+/* Records of rows, as they are stored. Where byte `only` of a record is 0 the rest of
+ * it need not be filled (−1: every record counts). */
+typedef struct gn2_hdf5_range {
+    int64_t start, count, only;
+} gn2_hdf5_range;
+
+/* Of a dataset of that shape, which stays open as long, and its stored type. GN2_OK
+ * with *out NULL where HDF5 has to read it. */
+gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *info,
+                               gn2_hdf5_chunks **out);
 void gn2_hdf5_chunks_free(gn2_hdf5_chunks *chunks);
-/* Reads rows, records as they are stored; 0 if HDF5 has to. Where byte `only` of a
- * record is 0 the rest of it need not be filled (−1: every record counts). */
-int gn2_hdf5_chunks_read(gn2_hdf5_chunks *chunks, int64_t start, int64_t count,
-                         int64_t only, void *records);
+/* What is wrong where nothing is damaged. */
+extern const char gn2_hdf5_chunks_no_memory[];
+/* NULL, or what is wrong; *out_bad is the first row of the chunk where. */
+const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *chunks, const gn2_hdf5_range *range,
+                                 void *records, int64_t *out_bad);
 
 #endif

@@ -34,6 +34,13 @@ static herr_t look_at(unsigned n, const H5E_error2_t *entry, void *context)
     return 0;
 }
 
+/* Some of HDF5's reasons hold the text of ctime(), with its line end. */
+static void one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ') *text = ' ';
+}
+
 gn2_status gn2_hdf5_fail(char *error, gn2_status status, const char *format, ...)
 {
     const int code = errno; /* HDF5 does not report all of its allocations */
@@ -47,6 +54,7 @@ gn2_status gn2_hdf5_fail(char *error, gn2_status status, const char *format, ...
     if (c.reason && length >= 0 && length < GN2_H5_ERROR_SIZE)
         snprintf(error + length, (size_t)(GN2_H5_ERROR_SIZE - length), " (HDF5: %s)",
                  c.reason);
+    one_line(error);
     return status;
 }
 

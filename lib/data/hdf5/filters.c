@@ -1,51 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The filters h5py and UPP write by default but libhdf5 does not have: LZF (32000)
- * and LZ4 (32004), decoding only.
- */
 #include "data/hdf5/filters.h"
 
-#include <errno.h>
 #include <liblzf/lzf.h>
 #include <lz4.h>
 #include <string.h>
+#include <zlib.h>
 
 #define FILTER_LZF 32000
 #define FILTER_LZ4 32004
 
-/* Largest chunk: HDF5's own limit is 4 GiB, liblz4's 2 GiB − 1. */
-#define CHUNK_LIMIT 0x7E000000u
+/* liblz4's limit; HDF5's own is 4 GiB. */
+#define LZ4_LIMIT 0x7E000000u
 
-/* Hands the decoded block to HDF5 in place of the coded one. */
-static size_t replace(void **buffer, size_t *buffer_size, void *decoded, size_t size)
+/* ---- packers: each fills `size` bytes, or gives 0 ---- */
+
+static int inflate_all(const unsigned char *in, size_t length, unsigned char *out,
+                       size_t size)
 {
-    H5free_memory(*buffer);
-    *buffer = decoded;
-    *buffer_size = size;
-    return size;
+    uLongf done = (uLongf)size;
+    return uncompress(out, &done, in, (uLong)length) == Z_OK && done == size;
 }
 
-/* h5py stores the size of a chunk as third parameter; older writers did not, so a
- * block that does not fit is tried again with more room. */
-static size_t lzf_filter(unsigned flags, size_t cd_count, const unsigned cd_values[],
-                         size_t bytes, size_t *buffer_size, void **buffer)
+static int lzf_all(const unsigned char *in, size_t length, unsigned char *out,
+                   size_t size)
 {
-    if (!(flags & H5Z_FLAG_REVERSE) || bytes > CHUNK_LIMIT) return 0;
-    size_t room = cd_count >= 3 && cd_values[2] ? cd_values[2] : *buffer_size;
-    for (; room <= CHUNK_LIMIT; room *= 2) {
-        void *out = H5allocate_memory(room, 0);
-        if (!out) return 0;
-        errno = 0;
-        const unsigned size =
-            lzf_decompress(*buffer, (unsigned)bytes, out, (unsigned)room);
-        if (size) return replace(buffer, buffer_size, out, size);
-        H5free_memory(out);
-        if (errno != E2BIG) return 0;
-    }
-    return 0;
+    if (length > UINT32_MAX || size > UINT32_MAX) return 0;
+    return lzf_decompress(in, (unsigned)length, out, (unsigned)size) == size;
 }
 
-static uint64_t big_endian(const uint8_t *bytes, int count)
+static uint64_t big_endian(const unsigned char *bytes, int count)
 {
     uint64_t value = 0;
     for (int i = 0; i < count; i++) value = value << 8 | bytes[i];
@@ -53,14 +36,16 @@ static uint64_t big_endian(const uint8_t *bytes, int count)
 }
 
 /* One block of the frame; gives the bytes taken from the input, 0 on failure. */
-static size_t lz4_block(const uint8_t *in, size_t left, uint8_t *out, size_t size)
+static size_t lz4_block(const unsigned char *in, size_t left, unsigned char *out,
+                        size_t size)
 {
     if (left < 4) return 0;
     const size_t coded = (size_t)big_endian(in, 4);
     if (coded > left - 4) return 0;
     if (coded == size) /* stored as it is */
         memcpy(out, in + 4, size);
-    else if (LZ4_decompress_safe((const char *)in + 4, (char *)out, (int)coded,
+    else if (coded > LZ4_LIMIT ||
+             LZ4_decompress_safe((const char *)in + 4, (char *)out, (int)coded,
                                  (int)size) != (int)size)
         return 0;
     return 4 + coded;
@@ -68,47 +53,164 @@ static size_t lz4_block(const uint8_t *in, size_t left, uint8_t *out, size_t siz
 
 /* Frame of HDF5's registered filter 32004, big-endian: 8 bytes size, 4 bytes block
  * size, then blocks of 4 bytes coded size and data. */
-static size_t lz4_filter(unsigned flags, size_t cd_count, const unsigned cd_values[],
-                         size_t bytes, size_t *buffer_size, void **buffer)
+static int lz4_all(const unsigned char *in, size_t length, unsigned char *out,
+                   size_t size)
 {
-    (void)cd_count, (void)cd_values;
-    const uint8_t *in = *buffer;
-    if (!(flags & H5Z_FLAG_REVERSE) || bytes < 12) return 0;
-    const uint64_t total = big_endian(in, 8), block = big_endian(in + 8, 4);
-    /* LZ4 cannot shrink below 1/255, which bounds what is allocated */
-    if (total == 0 || total > CHUNK_LIMIT || block == 0 || total / 256 > bytes)
-        return 0;
-    uint8_t *out = H5allocate_memory((size_t)total, 0);
-    if (!out) return 0;
+    if (length < 12 || size > LZ4_LIMIT || big_endian(in, 8) != size) return 0;
+    const size_t block = (size_t)big_endian(in + 8, 4);
+    if (block == 0) return 0;
     size_t used = 12;
-    for (uint64_t done = 0; done < total; done += block) {
-        const uint64_t size = total - done < block ? total - done : block;
-        const size_t taken = lz4_block(in + used, bytes - used, out + done, size);
-        if (!taken) {
-            H5free_memory(out);
-            return 0;
-        }
+    for (size_t done = 0; done < size; done += block) {
+        const size_t left = size - done < block ? size - done : block;
+        const size_t taken = lz4_block(in + used, length - used, out + done, left);
+        if (!taken) return 0;
         used += taken;
     }
-    return replace(buffer, buffer_size, out, (size_t)total);
+    return 1;
 }
 
-void gn2_hdf5_register_filters(void)
+/* ---- Fletcher's checksum, as HDF5 computes it ---- */
+
+static uint32_t fold(uint32_t sum)
 {
-    static int done;
-    static const H5Z_class2_t filters[] = {
-        {H5Z_CLASS_T_VERS, FILTER_LZF, 0, 1, "lzf", NULL, NULL, lzf_filter},
-        {H5Z_CLASS_T_VERS, FILTER_LZ4, 0, 1, "lz4", NULL, NULL, lz4_filter},
+    return (sum & 0xFFFFu) + (sum >> 16);
+}
+
+static uint32_t fletcher32(const unsigned char *data, size_t size)
+{
+    uint32_t a = 0, b = 0;
+    for (size_t i = 0; i < size; i += 2) {
+        a += (uint32_t)data[i] << 8 | (i + 1 < size ? data[i + 1] : 0u);
+        b += a;
+        /* 360 words: as often as HDF5, before 32 bits overflow */
+        if (i % 720 == 718 || i + 2 >= size) {
+            a = fold(a);
+            b = fold(b);
+        }
+    }
+    return fold(b) << 16 | fold(a);
+}
+
+static int checksum_fits(const unsigned char *data, size_t size)
+{
+    const unsigned char *c = data + size;
+    const uint32_t sum = fletcher32(data, size);
+    const uint32_t high = sum >> 16, low = sum & 0xFFFFu;
+    if (c[0] == (low & 255) && c[1] == low >> 8 && c[2] == (high & 255) &&
+        c[3] == high >> 8)
+        return 1;
+    /* HDF5 1.6.2 and before, on machines like this */
+    return c[1] == (low & 255) && c[0] == low >> 8 && c[3] == (high & 255) &&
+           c[2] == high >> 8;
+}
+
+/* ---- all filters of a chunk ---- */
+
+static const struct {
+    H5Z_filter_t id;
+    int (*unpack)(const unsigned char *in, size_t length, unsigned char *out,
+                  size_t size);
+} packers[] = {
+    {H5Z_FILTER_DEFLATE, inflate_all}, {FILTER_LZF, lzf_all}, {FILTER_LZ4, lz4_all}};
+
+#define PACKERS ((int)(sizeof packers / sizeof packers[0]))
+
+static int packer_of(H5Z_filter_t id)
+{
+    for (int i = 0; i < PACKERS; i++)
+        if (packers[i].id == id) return i;
+    return -1;
+}
+
+/* Shuffle is left to who gathers the records, so it has to come first; with two
+ * packers the size between them would be unknown. */
+static int is_own(const gn2_hdf5_filters *f)
+{
+    int packed = 0;
+    for (int i = 0; i < f->count; i++) {
+        if (packer_of(f->id[i]) >= 0)
+            packed++;
+        else if (f->id[i] == H5Z_FILTER_SHUFFLE ? i > 0
+                                                : f->id[i] != H5Z_FILTER_FLETCHER32)
+            return 0;
+    }
+    return f->count > 0 && packed <= 1;
+}
+
+gn2_hdf5_filters gn2_hdf5_filters_of(hid_t plist)
+{
+    gn2_hdf5_filters f = {.count = H5Pget_nfilters(plist)};
+    if (f.count < 0 || f.count > GN2_HDF5_FILTERS) return f;
+    for (int i = 0; i < f.count; i++) {
+        unsigned flags, config;
+        size_t values = 0;
+        f.id[i] =
+            H5Pget_filter2(plist, (unsigned)i, &flags, &values, NULL, 0, NULL, &config);
+    }
+    f.own = is_own(&f);
+    return f;
+}
+
+/* Bytes behind the filters before number `end`. */
+static size_t size_at(const gn2_hdf5_filters *f, uint32_t mask, int end, size_t size)
+{
+    for (int i = 0; i < end; i++)
+        if (f->id[i] == H5Z_FILTER_FLETCHER32 && !(mask >> i & 1)) size += 4;
+    return size;
+}
+
+const char *gn2_hdf5_filters_undo(const gn2_hdf5_filters *f,
+                                  const gn2_hdf5_packed *packed, unsigned char *out,
+                                  size_t size, int *out_shuffled)
+{
+    const unsigned char *data = packed->data;
+    size_t length = packed->size;
+    *out_shuffled = 0;
+    for (int i = f->count - 1; i >= 0; i--) {
+        const int packer = packer_of(f->id[i]);
+        if (packed->mask >> i & 1) continue;
+        if (packer >= 0) {
+            const size_t wanted = size_at(f, packed->mask, i, size);
+            if (wanted > size + GN2_HDF5_FILTERS_ROOM ||
+                !packers[packer].unpack(data, length, out, wanted))
+                return "it does not unpack to its size";
+            data = out;
+            length = wanted;
+        } else if (f->id[i] == H5Z_FILTER_SHUFFLE) {
+            *out_shuffled = 1;
+        } else {
+            if (length < 4) return "it is too short";
+            length -= 4;
+            if (!checksum_fits(data, length)) return "its checksum is wrong";
+        }
+    }
+    if (length != size) return "it has not the size of a chunk";
+    if (data != out) memcpy(out, data, size);
+    return NULL;
+}
+
+/* Numbers of HDF5's registry of filters that jets have been packed with. */
+const char *gn2_hdf5_filter_name(H5Z_filter_t id)
+{
+    static const struct {
+        H5Z_filter_t id;
+        const char *name;
+    } names[] = {
+        {H5Z_FILTER_SZIP, "szip"},
+        {307, "bzip2"},
+        {FILTER_LZF, "LZF"},
+        {32001, "Blosc"},
+        {FILTER_LZ4, "LZ4"},
+        {32008, "bitshuffle"},
+        {32013, "ZFP"},
+        {32015, "Zstandard"},
+        {32017, "SZ"},
+        {32018, "FCIDECOMP"},
+        {32019, "JPEG"},
+        {32024, "SZ3"},
+        {32026, "Blosc2"},
     };
-    if (done) return;
-    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++)
-        H5Zregister(&filters[i]);
-    done = 1;
-}
-
-int gn2_hdf5_knows_filter(H5Z_filter_t id)
-{
-    if (id == FILTER_LZF || id == FILTER_LZ4) return 1;
-    /* built-in ones are below 256; szip may be left out of a build */
-    return id < 256 && H5Zfilter_avail(id) > 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].id == id) return names[i].name;
+    return "";
 }

@@ -4,18 +4,15 @@
  * nothing and the program's own error handler comes back afterwards.
  */
 #include "data/hdf5/errors.h"
-#include "data/hdf5/filters.h"
 #include "data/hdf5/strings.h"
-#include "data/hdf5/table_open.h"
-#include "data/hdf5/table_read.h"
 #include "data/hdf5/table_write.h"
+#include "data/hdf5/virtual.h"
 
 /* Every call of the table goes through here. */
 #define GUARDED(call)                   \
     do {                                \
         gn2_hdf5_guard guard;           \
         gn2_hdf5_enter(&guard);         \
-        gn2_hdf5_register_filters();    \
         const gn2_status status = call; \
         gn2_hdf5_leave(&guard);         \
         return status;                  \
@@ -29,7 +26,7 @@ static gn2_status file_open(const char *path, gn2_h5_file **out, char *error)
 static gn2_status table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
                              char *error)
 {
-    GUARDED(gn2_hdf5_table_open(file, name, out, error));
+    GUARDED(gn2_hdf5_any_open(file, name, out, error));
 }
 
 static const gn2_h5_info *table_info(const gn2_h5_table *table)
@@ -40,13 +37,13 @@ static const gn2_h5_info *table_info(const gn2_h5_table *table)
 static gn2_status table_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
                                char *error)
 {
-    GUARDED(gn2_hdf5_table_select(table, wanted, only, error));
+    GUARDED(gn2_hdf5_any_select(table, wanted, only, error));
 }
 
 static gn2_status table_read(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records, char *error)
 {
-    GUARDED(gn2_hdf5_table_read(table, start, count, records, error));
+    GUARDED(gn2_hdf5_any_read(table, start, count, records, error));
 }
 
 static gn2_status strings_read(gn2_h5_table *table, const char *attribute,
@@ -82,7 +79,7 @@ static gn2_status strings_write(gn2_h5_file *file, gn2_h5_table *table,
 
 static gn2_status table_close(gn2_h5_table *table, char *error)
 {
-    GUARDED(gn2_hdf5_table_close(table, error));
+    GUARDED(gn2_hdf5_any_close(table, error));
 }
 
 static gn2_status file_close(gn2_h5_file *file, char *error)

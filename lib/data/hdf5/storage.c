@@ -18,26 +18,33 @@ static gn2_status check_filters(hid_t plist, const char *path, const char *name,
                                 char *error)
 {
     const int count = H5Pget_nfilters(plist);
+    if (gn2_hdf5_filters_of(plist).own) return GN2_OK;
     for (int i = 0; i < count; i++) {
         unsigned flags, config;
         size_t values = 0;
         char title[32] = "";
         const H5Z_filter_t id = H5Pget_filter2(plist, (unsigned)i, &flags, &values,
                                                NULL, sizeof title, title, &config);
-        if (id < 0 || gn2_hdf5_knows_filter(id)) continue;
-        const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+        if (id < 0 || H5Zfilter_avail(id) > 0) continue;
+        const char *known = gn2_hdf5_filter_name(id);
+        H5Eclear2(H5E_DEFAULT); /* where HDF5 has looked for the plugin */
         return gn2_hdf5_fail(
             error, GN2_ERR_FORMAT,
-            "'%s': dataset '%s' is packed with filter %d (%.24s), which "
-            "cannot be read here; repack it: h5repack -f GZIP=4 %s "
-            "gzip_%s",
-            path, name, (int)id, title, base, base);
+            "'%s': dataset '%s' is packed with filter %d (%.24s), for which there is "
+            "no "
+            "plugin here: name the folder of its plugin in HDF5_PLUGIN_PATH before the "
+            "program starts, or where there is one, repack with h5repack -f GZIP=4 IN "
+            "OUT",
+            path, name, (int)id,
+            known[0]   ? known
+            : title[0] ? title
+                       : "unknown");
     }
     return GN2_OK;
 }
 
 /* A source named relative to the folder of the virtual file, as HDF5 does. */
-static void source_path(const char *path, const char *source, char out[PATH_MAX])
+void gn2_hdf5_source_path(const char *path, const char *source, char out[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
     const int folder = slash && source[0] != '/' ? (int)(slash - path + 1) : 0;
@@ -56,7 +63,7 @@ static gn2_status check_source(hid_t plist, size_t index, const char *path,
     H5Pget_virtual_dsetname(plist, index, dataset, sizeof dataset);
     if (strchr(file, '%') || strchr(dataset, '%')) return GN2_OK; /* a pattern */
     if (strcmp(file, ".") == 0) return GN2_OK;
-    source_path(path, file, full);
+    gn2_hdf5_source_path(path, file, full);
     gn2_h5_file *source = NULL;
     const gn2_status status = gn2_hdf5_file_open(full, &source, error);
     if (status != GN2_OK)

@@ -6,68 +6,93 @@
 #include "data/hdf5/errors.h"
 #include "util/alloc.h"
 
-static gn2_status give_variable(hid_t attribute, size_t count, gn2_h5_text_fn each,
-                                void *context)
+/* Items of an attribute, and bytes of one of fixed length: classes are a few words. */
+#define MOST_ITEMS ((hssize_t)1 << 20)
+#define MOST_LENGTH ((size_t)1 << 12)
+
+/* An attribute and who wants its items. */
+typedef struct taker {
+    const gn2_h5_table *table;
+    const char *attribute;
+    gn2_h5_text_fn each;
+    void *context;
+    char *error;
+} taker;
+
+/* Right after the call that failed, while HDF5 knows why. */
+static gn2_status fail_read(const taker *t)
+{
+    return gn2_hdf5_fail(t->error, GN2_ERR_FORMAT,
+                         "'%s': attribute '%s' of dataset '%s' cannot be read: damaged",
+                         t->table->path, t->attribute, t->table->name);
+}
+
+static gn2_status give_variable(hid_t attribute, size_t count, const taker *t)
 {
     char **items = gn2_alloc(count + 1, sizeof *items);
-    if (!items) return GN2_ERR_NO_MEMORY;
+    if (!items) return gn2_hdf5_no_memory(t->error);
     const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-    const herr_t result = H5Aread(attribute, type, items);
-    for (size_t i = 0; i < count && result >= 0; i++)
-        each(context, i, items[i] ? items[i] : "");
-    if (result >= 0) H5Dvlen_reclaim(type, space, H5P_DEFAULT, items);
+    gn2_status status = GN2_OK;
+    if (H5Aread(attribute, type, items) < 0) status = fail_read(t);
+    for (size_t i = 0; i < count && status == GN2_OK; i++)
+        t->each(t->context, i, items[i] ? items[i] : "");
+    if (status == GN2_OK) H5Dvlen_reclaim(type, space, H5P_DEFAULT, items);
     H5Sclose(space);
     H5Tclose(type);
     gn2_free(items);
-    return result < 0 ? GN2_ERR_FORMAT : GN2_OK;
+    return status;
 }
 
-static gn2_status give_fixed(hid_t attribute, size_t count, gn2_h5_text_fn each,
-                             void *context)
+static gn2_status give_fixed(hid_t attribute, size_t count, const taker *t)
 {
     const hid_t type = H5Aget_type(attribute);
     const size_t size = H5Tget_size(type);
     char *items = gn2_alloc(count + 1, size), *item = gn2_alloc(size + 1, 1);
-    herr_t result = items && item ? H5Aread(attribute, type, items) : -1;
-    for (size_t i = 0; i < count && result >= 0; i++) {
+    gn2_status status = items && item ? GN2_OK : gn2_hdf5_no_memory(t->error);
+    if (status == GN2_OK && H5Aread(attribute, type, items) < 0) status = fail_read(t);
+    for (size_t i = 0; i < count && status == GN2_OK; i++) {
         memcpy(item, items + i * size, size);
-        each(context, i, item);
+        t->each(t->context, i, item);
     }
     gn2_free(item);
     gn2_free(items);
     H5Tclose(type);
-    return result < 0 ? GN2_ERR_FORMAT : GN2_OK;
+    return status;
 }
 
-static gn2_status give_strings(hid_t attribute, gn2_h5_text_fn each, void *context)
+static gn2_status give_strings(hid_t attribute, const taker *t)
 {
     const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
     const hssize_t count = H5Sget_simple_extent_npoints(space);
     const int is_text = H5Tget_class(type) == H5T_STRING;
     const int is_variable = is_text && H5Tis_variable_str(type) > 0;
+    const int fits = is_variable || H5Tget_size(type) <= MOST_LENGTH;
     H5Sclose(space);
     H5Tclose(type);
-    if (!is_text || count < 0 || count > 1 << 20) return GN2_ERR_FORMAT;
-    return is_variable ? give_variable(attribute, (size_t)count, each, context)
-                       : give_fixed(attribute, (size_t)count, each, context);
+    if (!is_text || !fits || count < 0 || count > MOST_ITEMS)
+        return gn2_hdf5_fail(t->error, GN2_ERR_FORMAT,
+                             "'%s': attribute '%s' of dataset '%s' is not a list of "
+                             "strings",
+                             t->table->path, t->attribute, t->table->name);
+    return is_variable ? give_variable(attribute, (size_t)count, t)
+                       : give_fixed(attribute, (size_t)count, t);
 }
 
 gn2_status gn2_hdf5_strings_read(gn2_h5_table *table, const char *attribute,
                                  gn2_h5_text_fn each, void *context, char *error)
 {
-    if (H5Aexists(table->dataset, attribute) <= 0) {
-        H5Eclear2(H5E_DEFAULT);
+    const taker t = {table, attribute, each, context, error};
+    const htri_t there = H5Aexists(table->dataset, attribute);
+    if (there < 0) return fail_read(&t);
+    if (there == 0)
         return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND,
                              "'%s': dataset '%s' has no attribute '%s'", table->path,
                              table->name, attribute);
-    }
     const hid_t id = H5Aopen(table->dataset, attribute, H5P_DEFAULT);
-    const gn2_status status = id < 0 ? GN2_ERR_FORMAT : give_strings(id, each, context);
-    if (id >= 0) H5Aclose(id);
-    if (status == GN2_OK) return GN2_OK;
-    return gn2_hdf5_fail(
-        error, status, "'%s': attribute '%s' of dataset '%s' is not a list of strings",
-        table->path, attribute, table->name);
+    if (id < 0) return fail_read(&t);
+    const gn2_status status = give_strings(id, &t);
+    H5Aclose(id);
+    return status;
 }
 
 gn2_status gn2_hdf5_strings_write(gn2_h5_file *file, gn2_h5_table *table,

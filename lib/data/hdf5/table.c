@@ -4,12 +4,13 @@
 #include "data/hdf5/errors.h"
 #include "util/alloc.h"
 
-gn2_h5_table *gn2_hdf5_table_new(const char *path, const char *name, size_t fields)
+gn2_h5_table *gn2_hdf5_table_new(gn2_h5_file *file, const char *name, size_t fields)
 {
     gn2_h5_table *table = gn2_alloc(1, sizeof *table);
     if (!table) return NULL;
-    table->dataset = table->file_type = table->memory_type = -1;
-    table->path = gn2_strdup(path);
+    table->dataset = table->file_type = table->memory_type = table->stored_type = -1;
+    table->path = gn2_strdup(file->path);
+    table->file = file;
     table->name = gn2_strdup(name);
     table->fields = gn2_alloc(fields + 1, sizeof *table->fields);
     table->direct = gn2_alloc(fields + 1, 1);
@@ -27,11 +28,14 @@ gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error)
     gn2_hdf5_chunks_free(table->chunks);
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
     if (table->file_type >= 0) H5Tclose(table->file_type);
+    if (table->stored_type >= 0) H5Tclose(table->stored_type);
     if (table->dataset >= 0 && H5Dclose(table->dataset) < 0)
         status = gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be closed",
                                table->path, table->name);
     for (size_t i = 0; table->fields && i < table->info.field_count; i++)
         H5free_memory((void *)(uintptr_t)table->fields[i].name);
+    gn2_free(table->convert[0]);
+    gn2_free(table->convert[1]);
     gn2_free(table->fields);
     gn2_free(table->direct);
     gn2_free(table->path);

@@ -4,21 +4,37 @@
 #define GN2_DATA_HDF5_TABLE_H
 
 #include "data/hdf5/chunks.h"
+#include "data/hdf5/file.h"
+
+/* Rows of a virtual table that are those of another. */
+typedef struct gn2_hdf5_part {
+    int64_t start, count; /* here */
+    int64_t from;         /* the first there */
+    gn2_h5_file *file;
+    gn2_h5_table *table;
+} gn2_hdf5_part;
 
 struct gn2_h5_table {
     hid_t dataset;
-    hid_t file_type;   /* compound as stored */
+    hid_t file_type;   /* compound as stored, for HDF5 */
     hid_t memory_type; /* compound as selected, or −1 */
+    hid_t stored_type; /* compound as chunks have it, or −1: HDF5 reads */
+    gn2_h5_file *file;
     char *path, *name; /* for messages */
     gn2_h5_info info;
     gn2_h5_field *fields;
     uint8_t *direct; /* field is stored as this machine keeps it */
     gn2_hdf5_chunks *chunks;
-    int64_t only; /* byte of a record that is 0 where it does not count; −1: none */
+    int whole;    /* records are selected as they are stored */
+    int64_t only; /* byte of a stored record that is 0 where it does not count; −1 */
+    void *convert[2]; /* records that HDF5 converts, and its background */
+    size_t convert_size;
+    size_t part_count;
+    gn2_hdf5_part *parts; /* (part_count) in the order of the rows */
 };
 
 /* An empty table object; NULL when memory is short. */
-gn2_h5_table *gn2_hdf5_table_new(const char *path, const char *name, size_t fields);
+gn2_h5_table *gn2_hdf5_table_new(gn2_h5_file *file, const char *name, size_t fields);
 /* The call, see interface.h. */
 gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error);
 

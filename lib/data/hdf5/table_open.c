@@ -9,7 +9,12 @@
 /* Chunks kept unpacked, so that a read which ends inside one costs nothing. */
 #define CACHED_CHUNKS 4
 #define CACHE_LEAST ((size_t)1 << 20)
+#define CACHE_MOST ((size_t)1 << 30)
 #define CACHE_SLOTS 521 /* prime; HDF5's default */
+/* Rows of a table, and bytes of one: a jet of ten million constituents is none. With
+ * them no product of rows, slots and record overflows. */
+#define MOST_ROWS ((hsize_t)1 << 32)
+#define MOST_ROW ((size_t)1 << 30)
 
 /* Kind and size of a stored type; enums count as the integers under them. */
 static void describe_integer(hid_t type, gn2_h5_field *field)
@@ -75,7 +80,27 @@ static void describe_fields(gn2_h5_table *table)
     }
 }
 
-static void describe_shape(gn2_h5_table *table)
+/* Sizes of a file are what it claims: they are compared before they are multiplied. */
+static gn2_status check_sizes(const gn2_h5_table *table, const hsize_t dims[2],
+                              char *error)
+{
+    const size_t record = H5Tget_size(table->file_type);
+    if (dims[0] > MOST_ROWS)
+        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+                             "'%s': dataset '%s' has %llu rows, at most %llu are "
+                             "possible",
+                             table->path, table->name, (unsigned long long)dims[0],
+                             (unsigned long long)MOST_ROWS);
+    if (record > MOST_ROW || dims[1] > MOST_ROW / record)
+        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+                             "'%s': dataset '%s' has rows of %llu slots of %zu bytes, "
+                             "at most %zu bytes a row are possible",
+                             table->path, table->name, (unsigned long long)dims[1],
+                             record, MOST_ROW);
+    return GN2_OK;
+}
+
+static gn2_status describe_shape(gn2_h5_table *table, char *error)
 {
     hsize_t dims[2] = {0, 1}, chunk[2] = {0, 1};
     const hid_t space = H5Dget_space(table->dataset);
@@ -83,12 +108,15 @@ static void describe_shape(gn2_h5_table *table)
     if (table->info.rank == 1 || table->info.rank == 2)
         H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
+    const gn2_status status = check_sizes(table, dims, error);
+    if (status != GN2_OK) return status;
     table->info.rows = (int64_t)dims[0];
     table->info.slots = (int64_t)dims[1];
     const hid_t plist = H5Dget_create_plist(table->dataset);
     if (H5Pget_layout(plist) == H5D_CHUNKED) H5Pget_chunk(plist, 2, chunk);
     H5Pclose(plist);
     table->info.chunk_rows = (int64_t)chunk[0];
+    return GN2_OK;
 }
 
 /* Opens again with a chunk cache that holds a few chunks of this dataset. */
@@ -96,7 +124,8 @@ static void enlarge_cache(gn2_h5_table *table, hid_t file)
 {
     const size_t chunk = (size_t)table->info.chunk_rows * (size_t)table->info.slots *
                          H5Tget_size(table->file_type);
-    if (CACHED_CHUNKS * chunk <= CACHE_LEAST) return;
+    if (chunk <= CACHE_LEAST / CACHED_CHUNKS || chunk > CACHE_MOST / CACHED_CHUNKS)
+        return;
     const hid_t plist = H5Pcreate(H5P_DATASET_ACCESS);
     H5Pset_chunk_cache(plist, CACHE_SLOTS, CACHED_CHUNKS * chunk, 1.0);
     const hid_t again = H5Dopen2(file, table->name, plist);
@@ -125,9 +154,9 @@ static gn2_status load_table(gn2_h5_table *table, hid_t file, char *error)
         table->info.field_count++;
     }
     describe_fields(table);
-    describe_shape(table);
+    gn2_status status = describe_shape(table, error);
     if (gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
-    const gn2_status status = check_table(table, error);
+    if (status == GN2_OK) status = check_table(table, error);
     if (status == GN2_OK) enlarge_cache(table, file);
     return status;
 }
@@ -159,8 +188,7 @@ gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table
         H5Dclose(dataset);
         return status;
     }
-    gn2_h5_table *table =
-        gn2_hdf5_table_new(file->path, name, (size_t)H5Tget_nmembers(type));
+    gn2_h5_table *table = gn2_hdf5_table_new(file, name, (size_t)H5Tget_nmembers(type));
     if (!table) {
         H5Tclose(type);
         H5Dclose(dataset);

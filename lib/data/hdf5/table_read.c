@@ -6,11 +6,16 @@
  */
 #include "data/hdf5/table_read.h"
 
+#include <string.h>
+
 #include "data/hdf5/errors.h"
 #include "data/hdf5/types.h"
+#include "util/alloc.h"
 
 /* Whole records are read when the selection is at least this part of them. */
 #define WHOLE_SHARE 4
+/* Bytes of stored records that are converted at once. */
+#define CONVERT_BYTES ((size_t)1 << 20)
 
 /* Records with text of any length or references need HDF5's hand. */
 static int is_plain(hid_t type)
@@ -62,6 +67,19 @@ static hid_t select_some(gn2_h5_table *table, const uint8_t *wanted)
     return type;
 }
 
+/* Whether the chunks are unpacked here. */
+static gn2_status choose_way(gn2_h5_table *table, int64_t only, char *error)
+{
+    table->only = -1;
+    if (table->stored_type < 0) table->stored_type = gn2_hdf5_stored(table->file_type);
+    if (table->stored_type < 0) return GN2_OK;
+    if (only >= 0 && table->fields[only].size == 1)
+        table->only = (int64_t)H5Tget_member_offset(table->stored_type, (unsigned)only);
+    const gn2_status status = gn2_hdf5_chunks_new(table->dataset, table->stored_type,
+                                                  &table->info, &table->chunks);
+    return status == GN2_OK ? GN2_OK : gn2_hdf5_no_memory(error);
+}
+
 gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
                                  int64_t only, char *error)
 {
@@ -82,28 +100,85 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
     gn2_hdf5_chunks_free(table->chunks);
     table->chunks = NULL;
-    const int whole = take_whole(table, wanted);
+    table->whole = take_whole(table, wanted);
     table->memory_type =
-        whole ? select_whole(table, wanted) : select_some(table, wanted);
-    if (whole)
-        table->chunks = gn2_hdf5_chunks_new(table->dataset, &table->info,
-                                            H5Tget_size(table->file_type));
-    table->only =
-        only >= 0 && table->fields[only].size == 1 ? table->fields[only].offset : -1;
+        table->whole ? select_whole(table, wanted) : select_some(table, wanted);
     table->info.record = (int64_t)H5Tget_size(table->memory_type);
-    return gn2_hdf5_ran_short() ? gn2_hdf5_no_memory(error) : GN2_OK;
+    if (gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
+    return choose_way(table, only, error);
 }
 
-gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
+/* ---- chunks that are unpacked here ---- */
+
+static gn2_status read_stored(gn2_h5_table *table, const gn2_hdf5_range *range,
+                              void *records, char *error)
+{
+    int64_t bad = 0;
+    const char *wrong = gn2_hdf5_chunks_read(table->chunks, range, records, &bad);
+    if (!wrong) return GN2_OK;
+    if (wrong == gn2_hdf5_chunks_no_memory) return gn2_hdf5_no_memory(error);
+    return gn2_hdf5_fail(error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
+                         "'%s': dataset '%s': rows %lld to %lld cannot be read: the "
+                         "chunk of row %lld is "
+                         "damaged, %s",
+                         table->path, table->name, (long long)range->start,
+                         (long long)(range->start + range->count - 1), (long long)bad,
+                         wrong);
+}
+
+/* Room for stored records and for what HDF5 makes of them, kept from call to call. */
+static int reserve(gn2_h5_table *table, size_t size)
+{
+    if (size <= table->convert_size) return 1;
+    gn2_free(table->convert[0]);
+    gn2_free(table->convert[1]);
+    table->convert[0] = gn2_alloc(size, 1);
+    table->convert[1] = gn2_alloc(size, 1);
+    table->convert_size = table->convert[0] && table->convert[1] ? size : 0;
+    return table->convert_size > 0;
+}
+
+static gn2_status convert_rows(gn2_h5_table *table, const gn2_hdf5_range *range,
+                               char *records, char *error)
+{
+    const size_t count = (size_t)(range->count * table->info.slots);
+    const gn2_status status = read_stored(table, range, table->convert[0], error);
+    if (status != GN2_OK) return status;
+    if (H5Tconvert(table->stored_type, table->memory_type, count, table->convert[0],
+                   table->convert[1], H5P_DEFAULT) < 0)
+        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+                             "'%s': dataset '%s': numbers cannot be converted",
+                             table->path, table->name);
+    memcpy(records, table->convert[0], count * (size_t)table->info.record);
+    return GN2_OK;
+}
+
+static gn2_status read_converted(gn2_h5_table *table, const gn2_hdf5_range *range,
+                                 char *records, char *error)
+{
+    const size_t stored = H5Tget_size(table->stored_type);
+    const size_t wanted = (size_t)table->info.record;
+    const size_t row = (stored > wanted ? stored : wanted) * (size_t)table->info.slots;
+    const int64_t fit = (int64_t)(CONVERT_BYTES / row), rows = fit > 0 ? fit : 1;
+    gn2_hdf5_range part = *range;
+    const int64_t end = range->start + range->count;
+    if (!reserve(table, (size_t)rows * row)) return gn2_hdf5_no_memory(error);
+    for (; part.start < end; part.start += part.count) {
+        part.count = end - part.start < rows ? end - part.start : rows;
+        const gn2_status status = convert_rows(table, &part, records, error);
+        if (status != GN2_OK) return status;
+        records += part.count * table->info.slots * table->info.record;
+    }
+    return GN2_OK;
+}
+
+/* ---- all others ---- */
+
+static gn2_status read_by_hdf5(gn2_h5_table *table, int64_t start, int64_t count,
                                void *records, char *error)
 {
     const hsize_t from[2] = {(hsize_t)start, 0};
     const hsize_t size[2] = {(hsize_t)count, (hsize_t)table->info.slots};
-    if (count == 0 || table->info.slots == 0) return GN2_OK;
-    if (table->chunks &&
-        gn2_hdf5_chunks_read(table->chunks, start, count, table->only, records))
-        return GN2_OK;
-    H5Eclear2(H5E_DEFAULT);
     const hid_t stored = H5Dget_space(table->dataset);
     const hid_t memory = H5Screate_simple(table->info.rank, size, NULL);
     herr_t result = H5Sselect_hyperslab(stored, H5S_SELECT_SET, from, NULL, size, NULL);
@@ -113,7 +188,18 @@ gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count
     H5Sclose(memory);
     H5Sclose(stored);
     if (result >= 0) return GN2_OK;
-    return gn2_hdf5_fail(
-        error, GN2_ERR_FORMAT, "'%s': dataset '%s': rows %lld to %lld cannot be read",
-        table->path, table->name, (long long)start, (long long)(start + count - 1));
+    return gn2_hdf5_fail(error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
+                         "'%s': dataset '%s': rows %lld to %lld cannot be read",
+                         table->path, table->name, (long long)start,
+                         (long long)(start + count - 1));
+}
+
+gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
+                               void *records, char *error)
+{
+    if (count == 0 || table->info.slots == 0) return GN2_OK;
+    if (!table->chunks) return read_by_hdf5(table, start, count, records, error);
+    const gn2_hdf5_range range = {start, count, table->only};
+    return table->whole ? read_stored(table, &range, records, error)
+                        : read_converted(table, &range, records, error);
 }

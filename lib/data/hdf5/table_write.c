@@ -51,7 +51,7 @@ gn2_status gn2_hdf5_table_create(gn2_h5_file *file, const char *name,
                                  char *error)
 {
     *out = NULL;
-    gn2_h5_table *table = gn2_hdf5_table_new(file->path, name, 0);
+    gn2_h5_table *table = gn2_hdf5_table_new(file, name, 0);
     if (!table) return gn2_hdf5_no_memory(error);
     table->info.rank = layout->rank;
     table->info.slots = layout->rank == 2 ? layout->slots : 1;
@@ -91,9 +91,11 @@ gn2_status gn2_hdf5_table_append(gn2_h5_table *table, int64_t count,
                                  const void *records, char *error)
 {
     if (count == 0) return GN2_OK;
+    const gn2_status status = gn2_hdf5_file_check(table->file, error);
+    if (status != GN2_OK) return status;
     if (write_rows(table, count, records) < 0)
         return gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be written",
                              table->path, table->name);
     table->info.rows += count;
-    return GN2_OK;
+    return gn2_hdf5_file_check(table->file, error);
 }

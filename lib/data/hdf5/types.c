@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/hdf5/types.h"
 
+#include <stdint.h>
+
 /* Half precision, of this machine's byte order. */
 static hid_t new_half(void)
 {
@@ -51,4 +53,64 @@ hid_t gn2_hdf5_native(int32_t kind, int32_t size)
     if (kind != GN2_H5_INT && kind != GN2_H5_UINT) return -1;
     const hid_t type = native_integer(size, kind == GN2_H5_INT);
     return type < 0 ? -1 : H5Tcopy(type);
+}
+
+/* Of a text or list of any length in a file: length, address and index of a heap. */
+#define STORED_REFERENCE 16
+
+static int is_variable(hid_t type)
+{
+    return H5Tget_class(type) == H5T_VLEN || H5Tis_variable_str(type) > 0;
+}
+
+static size_t stored_size(hid_t type)
+{
+    return is_variable(type) ? STORED_REFERENCE : H5Tget_size(type);
+}
+
+/* Bytes that a record has more in the file than in memory; SIZE_MAX: not known. */
+static size_t more_bytes(hid_t record)
+{
+    size_t more = 0;
+    for (int i = 0; i < H5Tget_nmembers(record); i++) {
+        const hid_t type = H5Tget_member_type(record, (unsigned)i);
+        const int nested =
+            !is_variable(type) &&
+            (H5Tget_class(type) == H5T_COMPOUND || H5Tget_class(type) == H5T_ARRAY) &&
+            (H5Tdetect_class(type, H5T_VLEN) > 0 ||
+             H5Tdetect_class(type, H5T_STRING) > 0);
+        more += stored_size(type) - H5Tget_size(type);
+        H5Tclose(type);
+        if (nested) return SIZE_MAX;
+    }
+    return more;
+}
+
+static void insert_stored(hid_t stored, hid_t record, unsigned i, size_t offset)
+{
+    const hid_t type = H5Tget_member_type(record, i);
+    char *name = H5Tget_member_name(record, i);
+    const hid_t opaque =
+        is_variable(type) ? H5Tcreate(H5T_OPAQUE, STORED_REFERENCE) : -1;
+    if (name) H5Tinsert(stored, name, offset, opaque >= 0 ? opaque : type);
+    H5free_memory(name);
+    if (opaque >= 0) H5Tclose(opaque);
+    H5Tclose(type);
+}
+
+hid_t gn2_hdf5_stored(hid_t record)
+{
+    const size_t more = more_bytes(record);
+    if (more == SIZE_MAX) return -1;
+    if (more == 0) return H5Tcopy(record);
+    const hid_t stored = H5Tcreate(H5T_COMPOUND, H5Tget_size(record) + more);
+    size_t shift = 0;
+    for (int i = 0; i < H5Tget_nmembers(record); i++) {
+        const hid_t type = H5Tget_member_type(record, (unsigned)i);
+        insert_stored(stored, record, (unsigned)i,
+                      H5Tget_member_offset(record, (unsigned)i) + shift);
+        shift += stored_size(type) - H5Tget_size(type);
+        H5Tclose(type);
+    }
+    return stored;
 }

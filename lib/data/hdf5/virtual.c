@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parts are read as tables of their own, so that they may be packed with whatever
+ * can be unpacked here; HDF5 would unpack them by its own filters only.
+ */
+#include "data/hdf5/virtual.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "data/hdf5/errors.h"
+#include "data/hdf5/storage.h"
+#include "data/hdf5/table_open.h"
+#include "data/hdf5/table_read.h"
+#include "util/alloc.h"
+
+/* Virtual datasets of virtual datasets; one may name itself. */
+#define DEEPEST 8
+
+/* The rows of a selection that is whole rows one behind the other; 0: it is not. */
+static int whole_rows(hid_t space, int64_t slots, int64_t *out_start,
+                      int64_t *out_count)
+{
+    hsize_t first[2] = {0, 0}, last[2] = {0, 0};
+    const int rank = H5Sget_simple_extent_ndims(space);
+    const hssize_t points = H5Sget_select_npoints(space);
+    if ((rank != 1 && rank != 2) || points <= 0) return 0;
+    if (H5Sget_select_bounds(space, first, last) < 0) return 0;
+    if (last[0] >= INT64_MAX / 2) return 0;
+    *out_start = (int64_t)first[0];
+    *out_count = (int64_t)(last[0] - first[0]) + 1;
+    if (rank == 2 && (first[1] != 0 || last[1] + 1 != (hsize_t)slots)) return 0;
+    /* as many as fit between the bounds: it has no holes */
+    return points % slots == 0 && points / slots == *out_count;
+}
+
+static int read_places(const gn2_h5_table *table, hid_t plist, size_t i,
+                       gn2_hdf5_part *part)
+{
+    int64_t count = 0;
+    const hid_t here = H5Pget_virtual_vspace(plist, i);
+    const hid_t there = H5Pget_virtual_srcspace(plist, i);
+    const int64_t slots = table->info.slots;
+    const int fits =
+        whole_rows(here, slots, &part->start, &part->count) &&
+        (H5Sget_select_type(there) == H5S_SEL_ALL ||
+         (whole_rows(there, slots, &part->from, &count) && count == part->count));
+    H5Sclose(here);
+    H5Sclose(there);
+    return fits;
+}
+
+/* Opens a part; its table stays NULL where it does not fit. */
+static gn2_status open_part(const gn2_h5_table *table, hid_t plist, size_t i,
+                            gn2_hdf5_part *part, char *error)
+{
+    char file[PATH_MAX] = "", dataset[256] = "", path[PATH_MAX];
+    H5Pget_virtual_filename(plist, i, file, sizeof file);
+    H5Pget_virtual_dsetname(plist, i, dataset, sizeof dataset);
+    if (strchr(file, '%') || strchr(dataset, '%')) return GN2_OK; /* a pattern */
+    gn2_hdf5_source_path(table->path, file, path);
+    const gn2_status status = gn2_hdf5_file_open(path, &part->file, error);
+    if (status != GN2_OK) return status;
+    gn2_h5_table *source = NULL;
+    const gn2_status opened = gn2_hdf5_table_open(part->file, dataset, &source, error);
+    if (opened != GN2_OK) return opened;
+    part->table = source;
+    const int fits = source->info.rank == table->info.rank &&
+                     source->info.slots == table->info.slots &&
+                     part->count <= source->info.rows - part->from &&
+                     H5Tequal(source->file_type, table->file_type) > 0;
+    if (fits) return GN2_OK;
+    char ignored[GN2_H5_ERROR_SIZE];
+    gn2_hdf5_any_close(source, ignored);
+    part->table = NULL;
+    return GN2_OK;
+}
+
+/* Parts in the order of the rows, without a hole. */
+static int are_joined(const gn2_h5_table *table)
+{
+    int64_t end = 0;
+    for (size_t i = 0; i < table->part_count; i++) {
+        const gn2_hdf5_part *part = &table->parts[i];
+        if (!part->table || part->start != end) return 0;
+        end += part->count;
+    }
+    return end == table->info.rows;
+}
+
+static gn2_status open_parts(gn2_h5_table *table, hid_t plist, size_t count,
+                             char *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        gn2_hdf5_part *part = &table->parts[table->part_count++];
+        if (!read_places(table, plist, i, part)) return GN2_OK;
+        const gn2_status status = open_part(table, plist, i, part, error);
+        if (status != GN2_OK || !part->table) return status;
+    }
+    return GN2_OK;
+}
+
+static void close_parts(gn2_h5_table *table)
+{
+    char ignored[GN2_H5_ERROR_SIZE];
+    for (size_t i = 0; i < table->part_count; i++) {
+        gn2_hdf5_any_close(table->parts[i].table, ignored);
+        gn2_hdf5_file_close(table->parts[i].file, ignored);
+    }
+    gn2_free(table->parts);
+    table->parts = NULL;
+    table->part_count = 0;
+}
+
+/* Parts stay away where the table is not made of whole ones: HDF5 has to read it. */
+static gn2_status find_parts(gn2_h5_table *table, hid_t plist, char *error)
+{
+    static int depth; /* calls are made one at a time */
+    size_t count = 0;
+    if (H5Pget_layout(plist) != H5D_VIRTUAL || depth == DEEPEST) return GN2_OK;
+    if (H5Pget_virtual_count(plist, &count) < 0 || count == 0) return GN2_OK;
+    table->parts = gn2_alloc(count, sizeof *table->parts);
+    if (!table->parts) return gn2_hdf5_no_memory(error);
+    depth++;
+    const gn2_status status = open_parts(table, plist, count, error);
+    depth--;
+    if (status != GN2_OK || !are_joined(table)) close_parts(table);
+    return status;
+}
+
+gn2_status gn2_hdf5_any_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
+                             char *error)
+{
+    gn2_status status = gn2_hdf5_table_open(file, name, out, error);
+    if (status != GN2_OK) return status;
+    const hid_t plist = H5Dget_create_plist((*out)->dataset);
+    status = find_parts(*out, plist, error);
+    H5Pclose(plist);
+    if (status == GN2_OK) return GN2_OK;
+    char ignored[GN2_H5_ERROR_SIZE];
+    gn2_hdf5_any_close(*out, ignored);
+    *out = NULL;
+    return status;
+}
+
+gn2_status gn2_hdf5_any_close(gn2_h5_table *table, char *error)
+{
+    if (!table) return GN2_OK;
+    close_parts(table);
+    return gn2_hdf5_table_close(table, error);
+}
+
+gn2_status gn2_hdf5_any_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
+                               char *error)
+{
+    gn2_status status = gn2_hdf5_table_select(table, wanted, only, error);
+    for (size_t i = 0; i < table->part_count && status == GN2_OK; i++)
+        status = gn2_hdf5_any_select(table->parts[i].table, wanted, only, error);
+    return status;
+}
+
+static gn2_status read_parts(gn2_h5_table *table, int64_t start, int64_t count,
+                             char *out, char *error)
+{
+    const int64_t row_bytes = table->info.record * table->info.slots;
+    for (size_t i = 0; i < table->part_count && count > 0; i++) {
+        const gn2_hdf5_part *part = &table->parts[i];
+        const int64_t skip = start - part->start;
+        if (skip >= part->count) continue;
+        const int64_t left = part->count - skip, take = left < count ? left : count;
+        const gn2_status status =
+            gn2_hdf5_any_read(part->table, part->from + skip, take, out, error);
+        if (status != GN2_OK) return status;
+        out += take * row_bytes;
+        start += take;
+        count -= take;
+    }
+    return GN2_OK;
+}
+
+gn2_status gn2_hdf5_any_read(gn2_h5_table *table, int64_t start, int64_t count,
+                             void *records, char *error)
+{
+    if (table->part_count) return read_parts(table, start, count, records, error);
+    return gn2_hdf5_table_read(table, start, count, records, error);
+}
