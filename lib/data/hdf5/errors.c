@@ -50,7 +50,10 @@ gn2_status gn2_hdf5_fail(char *error, gn2_status status, const char *format, ...
     va_end(args);
     cause c = {0};
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look_at, &c);
-    if (c.memory || code == ENOMEM) return gn2_hdf5_no_memory(error);
+    if (c.memory || code == ENOMEM) { /* a damaged size is asked for like any other */
+        c.reason = "out of memory, or a size in the file is damaged";
+        status = GN2_ERR_NO_MEMORY;
+    }
     if (c.reason && length >= 0 && length < GN2_H5_ERROR_SIZE)
         snprintf(error + length, (size_t)(GN2_H5_ERROR_SIZE - length), " (HDF5: %s)",
                  c.reason);
