@@ -136,8 +136,11 @@ GN2_API gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config);
  * Next batch of the epoch.
  * @param[in,out] out_jets   struct_size set by the caller; views, borrowed until the
  * next call on the dataset; count 0 at the end of the epoch
- * @param[in,out] out_labels the same, or NULL if not wanted; pointers are NULL where
- *   the dataset has no such label
+ * @param[in,out] out_labels the same, or NULL if not wanted, as for tagging: then
+ *   labels are not looked at, and what they hold is no error. Pointers are NULL where
+ *   the dataset has no such label. Labels and flags are whole numbers, also where a
+ *   file keeps them as reals: 1.7, NaN or a number out of range is refused with its
+ *   row. Files read together all have a label, and name its classes, or none does
  * @return GN2_OK; GN2_ERR_IO, GN2_ERR_FORMAT, GN2_ERR_NUMERIC (file, dataset,
  *   field and row are named); GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */

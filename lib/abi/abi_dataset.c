@@ -73,7 +73,7 @@ gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
     GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_jets), out_jets));
     if (out_labels) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_labels), out_labels));
     GN2_TRY_HELD(gn2_dataset_use(dataset),
-                 gn2_dataset_next_impl(dataset, &jets, &labels));
+                 gn2_dataset_next_impl(dataset, &jets, out_labels ? &labels : NULL));
     gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets);
     if (out_labels) gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels);
     return GN2_OK;

@@ -171,11 +171,20 @@ static gn2_status fetch(gn2_dataset *d, const gn2_rows **out_rows)
     return gn2_reader_take(d->reader, out_rows);
 }
 
+/* The next call shall come to the same batch: the reader, which is ahead, stops. */
+static gn2_status refuse(gn2_dataset *d, const gn2_rows *rows)
+{
+    if (d->reader) gn2_reader_stop(d->reader);
+    return gn2_trouble_raise(&rows->trouble);
+}
+
 gn2_status gn2_dataset_next_impl(gn2_dataset *d, gn2_jets *out_jets,
                                  gn2_labels *out_labels)
 {
     const gn2_rows *rows;
+    if (out_labels) GN2_TRY(gn2_trouble_raise(&d->source->trouble));
     GN2_TRY(fetch(d, &rows));
+    if (out_labels && rows->trouble.status) return refuse(d, rows);
     if (rows->count > 0) d->batch++;
     view(d, rows, out_jets, out_labels);
     return GN2_OK;

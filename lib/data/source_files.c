@@ -79,12 +79,70 @@ static void free_source(gn2_source *source)
     gn2_free(s);
 }
 
-/* A label counts as there when every file has it. */
-static void drop_missing_labels(file_source *s)
+static int has(const gn2_data_file *file, int32_t label)
 {
-    for (size_t i = 0; i < s->count; i++)
-        for (int32_t k = 0; k < s->base.shape.label_count; k++)
-            if (!s->file[i].label[k][0].to_float) s->base.shape.label[k].columns = 0;
+    return file->label[label][0].to_float != NULL;
+}
+
+/* A file has a label that another one lacks. */
+static gn2_status fail_lacking(const file_source *s, int32_t k, const char *lacks,
+                               const char *other)
+{
+    const gn2_label_column *label = &s->base.schema->label[k];
+    return gn2_fail(GN2_ERR_NOT_FOUND,
+                    "'%s': dataset '%s' has no field '%s' (%s), which '%s' has", lacks,
+                    s->base.schema->object[label->object].dataset, label->field[0],
+                    label->name, other);
+}
+
+/* One number has one meaning: all files name the classes of a label, or none does. */
+static gn2_status fail_unnamed(const file_source *s, int32_t k, const char *lacks,
+                               const char *other)
+{
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "'%s': dataset '%s' has no attribute '%s' that names the classes, "
+                    "'%s' has: give it to all files, or to none",
+                    lacks, s->base.schema->object[0].dataset,
+                    s->base.schema->label[k].field[0], other);
+}
+
+/* Does file i agree with the first one about label k? */
+static gn2_status compare(const file_source *s, size_t i, int32_t k)
+{
+    const gn2_data_file *a = &s->file[0], *b = &s->file[i];
+    if (has(a, k) != has(b, k))
+        return has(a, k) ? fail_lacking(s, k, b->path, a->path)
+                         : fail_lacking(s, k, a->path, b->path);
+    if (a->named[k] == b->named[k]) return GN2_OK;
+    return a->named[k] ? fail_unnamed(s, k, b->path, a->path)
+                       : fail_unnamed(s, k, a->path, b->path);
+}
+
+/* Weights that were asked for belong to the labels beside them. */
+static gn2_status check_weights(const file_source *s, const gn2_data_file *file,
+                                int32_t k)
+{
+    const gn2_label_column *label = &s->base.schema->label[k];
+    if (!label->weight || has(file, k) ||
+        !has(file, gn2_schema_label(s->base.schema, label->task)))
+        return GN2_OK;
+    return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': dataset '%s' has no field '%s' (task.%s)",
+                    file->path, s->base.schema->object[label->object].dataset,
+                    label->field[0], label->name);
+}
+
+/* A label counts as there when every file has it. */
+static void join_labels(file_source *s)
+{
+    gn2_trouble *trouble = &s->base.trouble;
+    for (size_t i = 0; i < s->count; i++) {
+        gn2_trouble_pass(trouble, &s->file[i].trouble);
+        for (int32_t k = 0; k < s->base.shape.label_count; k++) {
+            gn2_trouble_note(trouble, compare(s, i, k));
+            gn2_trouble_note(trouble, check_weights(s, &s->file[i], k));
+            if (!has(&s->file[i], k)) s->base.shape.label[k].columns = 0;
+        }
+    }
 }
 
 static void add_file(file_source *s, const gn2_data_file *file)
@@ -124,7 +182,7 @@ gn2_status gn2_source_files(const char *const *paths, size_t count,
         free_source(&s->base);
         return status;
     }
-    drop_missing_labels(s);
+    join_labels(s);
     *out_source = &s->base;
     return GN2_OK;
 }

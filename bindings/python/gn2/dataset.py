@@ -231,9 +231,10 @@ class Dataset(Owner):
         with self._guard as handle:
             lib.gn2_dataset_reset(handle, epoch, batch)
 
-    def _next(self, handle: Any) -> Raw | None:
+    def _next(self, handle: Any, labelled: bool = True) -> Raw | None:
         raw = Raw(self.inputs)
-        lib.gn2_dataset_next(handle, ctypes.byref(raw.jets), ctypes.byref(raw.labels))
+        labels = ctypes.byref(raw.labels) if labelled else None
+        lib.gn2_dataset_next(handle, ctypes.byref(raw.jets), labels)
         return raw if raw.jets.count else None
 
     def _copy(self, raw: Raw) -> Batch:
