@@ -77,7 +77,10 @@ typedef struct gn2_dataset_info {
     int64_t batch_size;   /**< jets a batch */
     int64_t max_slots;    /**< largest number of constituents a jet can have */
     int64_t memory;       /**< bytes of buffers held */
-    uint64_t reserved[4]; /**< zero */
+    int64_t unwritten;    /**< jets used that no writer has filled, as far as the
+                               storage of the files shows; 0 unless `data.unwritten`
+                               is keep */
+    uint64_t reserved[3]; /**< zero */
 } gn2_dataset_info;
 
 /**
@@ -88,7 +91,8 @@ typedef struct gn2_dataset_info {
  * @param[in] config options; NULL for defaults
  * @param[out] out_dataset freed by gn2_dataset_free(); NULL on failure
  * @return GN2_OK; GN2_ERR_IO, GN2_ERR_NOT_FOUND (file, dataset or field, named),
- *   GN2_ERR_FORMAT (label out of range, unknown filter, corrupt),
+ *   GN2_ERR_FORMAT (unknown filter, corrupt, or rows used that no
+ *   writer has filled: see `data.unwritten`),
  *   GN2_ERR_UNSUPPORTED (built without HDF5). @since 0.1
  */
 GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,

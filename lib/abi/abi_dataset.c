@@ -49,9 +49,9 @@ gn2_status gn2_dataset_info_get(const gn2_dataset *dataset, gn2_dataset_info *ou
     gn2_dataset_info mine = {.struct_size = sizeof mine};
     GN2_REQUIRE(dataset);
     GN2_REQUIRE(out_info);
-    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_dataset_info), out_info));
+    GN2_TRY(gn2_guard_out_check(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info));
     gn2_dataset_info_impl(dataset, &mine);
-    gn2_guard_out(GN2_GUARD(gn2_dataset_info), out_info, &mine);
+    gn2_guard_out(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info, &mine);
     return GN2_OK;
 }
 

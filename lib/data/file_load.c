@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "util/alloc.h"
 #include "util/error.h"
@@ -168,12 +169,49 @@ static gn2_status decode_inputs(const decoder *d, const char *record, float *out
 
 /* ---- jets ---- */
 
+static int is_fill(const decoder *d, const gn2_column *column, const char *record)
+{
+    return column->size == 0 ||
+           memcmp(record + column->offset, d->table->info->fill + column->offset,
+                  (size_t)column->size) == 0;
+}
+
+/* Does all that is read of a jet stand at the fill values? The first input says no. */
+static int looks_unwritten(const decoder *d, const char *record)
+{
+    const gn2_data_table *t = d->table;
+    for (size_t i = 0; i < t->input_count; i++)
+        if (!is_fill(d, &t->input[i], record)) return 0;
+    for (int32_t k = 0; k < d->schema->label_count; k++)
+        for (int32_t i = 0; i < d->schema->label[k].columns; i++)
+            if (d->schema->label[k].object == 0 && d->rows->label[k] &&
+                !is_fill(d, &d->file->label[k][i], record))
+                return 0;
+    return 1;
+}
+
+/* Storage may hold rows that were not written: the end of a chunk, or all of a dataset
+ * that is not chunked. A jet that looks so is looked at in full. */
+static gn2_status check_written(const decoder *d, const char *record, int64_t row)
+{
+    int fill;
+    if (d->schema->keeps_unwritten || !looks_unwritten(d, record)) return GN2_OK;
+    GN2_TRY(gn2_h5_table_is_fill(d->table->table, d->first + row, &fill));
+    if (!fill) return GN2_OK;
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "'%s': dataset '%s', row %lld: never written, as every field is "
+                    "at its fill value; data.unwritten = keep takes it as it is",
+                    d->file->path, d->schema->object[0].dataset,
+                    (long long)(d->first + row));
+}
+
 static gn2_status decode_jets(const decoder *d, const char *records, int64_t count)
 {
     gn2_rows *rows = d->rows;
     for (int64_t row = 0; row < count; row++) {
         const char *record = records + row * d->table->info->record;
         float *out = rows->features + rows->count * rows->shape.columns;
+        GN2_TRY(check_written(d, record, row));
         GN2_TRY(decode_inputs(d, record, out, row, -1));
         decode_labels(d, record, rows->count, row, -1);
         rows->count++;

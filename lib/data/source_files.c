@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several files as one row of jets. */
+#include <stdio.h>
 #include <string.h>
 
 #include "data/source.h"
@@ -31,6 +32,94 @@ static gn2_status load(gn2_source *source, int64_t start, int64_t count,
         start -= file->rows;
     }
     return GN2_OK;
+}
+
+/* ---- rows that were never written ---- */
+
+/* First range of a table that ends behind `row`, NULL if there is none. */
+static const gn2_h5_range *gap_behind(const gn2_h5_info *info, int64_t row)
+{
+    size_t low = 0, high = info->gap_count;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (info->gaps[middle].end > row)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low < info->gap_count ? &info->gaps[low] : NULL;
+}
+
+/* The first of all tables of a file, and whose it is. */
+static gn2_h5_range next_gap(const gn2_data_file *file, int32_t objects, int64_t row,
+                             int32_t *out_object)
+{
+    gn2_h5_range first = {INT64_MAX, INT64_MAX};
+    for (int32_t o = 0; o < objects; o++) {
+        const gn2_h5_range *gap = gap_behind(file->table[o].info, row);
+        if (!gap || gap->first >= first.first) continue;
+        first = *gap;
+        *out_object = o;
+    }
+    if (first.first < row) first.first = row;
+    return first;
+}
+
+static gn2_status fail_unwritten(const gn2_source *source, const gn2_data_file *file,
+                                 int32_t object, gn2_h5_range rows, int64_t before)
+{
+    char stop[80] = "";
+    if (before > 0)
+        snprintf(stop, sizeof stop, "data.max_jets = %lld stops before them, ",
+                 (long long)before);
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "'%s': dataset '%s': rows %lld to %lld of %lld were never written; "
+                    "%sdata.unwritten = keep takes HDF5's fill values for them",
+                    file->path, source->schema->object[object].dataset,
+                    (long long)rows.first, (long long)rows.end - 1,
+                    (long long)file->rows, stop);
+}
+
+static gn2_status check(const gn2_source *source, int64_t jets)
+{
+    const file_source *s = (const file_source *)source;
+    int64_t before = 0;
+    for (size_t i = 0; i < s->count && before < jets; i++) {
+        int32_t object = 0;
+        const gn2_h5_range gap =
+            next_gap(&s->file[i], source->schema->object_count, 0, &object);
+        if (gap.first < s->file[i].rows && before + gap.first < jets)
+            return fail_unwritten(source, &s->file[i], object, gap, before + gap.first);
+        before += s->file[i].rows;
+    }
+    return GN2_OK;
+}
+
+static int64_t count_unwritten(const gn2_source *source, const gn2_data_file *file,
+                               int64_t rows)
+{
+    int64_t count = 0;
+    int32_t object;
+    for (int64_t at = 0; at < rows;) {
+        const gn2_h5_range gap =
+            next_gap(file, source->schema->object_count, at, &object);
+        if (gap.first >= rows) break;
+        at = gap.end < rows ? gap.end : rows;
+        count += at - gap.first;
+    }
+    return count;
+}
+
+static int64_t unwritten(const gn2_source *source, int64_t jets)
+{
+    const file_source *s = (const file_source *)source;
+    int64_t count = 0;
+    for (size_t i = 0; i < s->count && jets > 0; i++) {
+        const int64_t rows = s->file[i].rows < jets ? s->file[i].rows : jets;
+        count += count_unwritten(source, &s->file[i], rows);
+        jets -= rows;
+    }
+    return count;
 }
 
 static const char *base_name(const char *path)
@@ -164,6 +253,8 @@ gn2_status gn2_source_files(const char *const *paths, size_t count,
                            .shape = gn2_schema_shape(schema),
                            .memory = memory,
                            .load = load,
+                           .check = check,
+                           .unwritten = unwritten,
                            .describe = describe,
                            .title = title,
                            .labels = labels,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a dataset makes of the content of files: it is what h5py reads, or refused."""
 
+import functools
+
 import numpy as np
 import pytest
 from conftest import SMALL
@@ -10,6 +12,7 @@ import gn2
 h5py = pytest.importorskip("h5py")
 
 JETS, SLOTS = 30, 4
+NORMS = ("mean", "std")
 CLASSES = ["bjets", "cjets", "ujets", "taujets"]
 OPTIONS = {
     "inputs.jets": ["pt_btagJes", "eta_btagJes"],
@@ -160,6 +163,18 @@ def test_weights_that_are_asked_for_must_be_there(path):
 # ---- tagging ----
 
 
+@functools.cache
+def tagger():
+    norm = {f"norm.{o}.{k}": [1.0, 1.0] for o in ("jets", "tracks") for k in NORMS}
+    return gn2.Tagger(gn2.Model({**SMALL, **OPTIONS, **norm}))
+
+
+def tagged(path):
+    with gn2.Dataset(path, OPTIONS) as data:
+        scores = [s.probabilities for s in tagger().tag_batches(data)]
+    return np.concatenate(scores)
+
+
 def strange(change):
     jets, tracks = records({"flavour_label": "f4"})
     names = CLASSES
@@ -176,15 +191,193 @@ def strange(change):
     "change", ["flavour", "origin", ["a", "b", "c", "d"], [], list(map(str, range(99)))]
 )
 def test_labels_do_not_matter_for_tagging(path, change):
-    norm = {f"norm.jets.{k}": [1.0, 1.0] for k in ("mean", "std")}
-    norm.update({f"norm.tracks.{k}": [1.0, 1.0] for k in ("mean", "std")})
-    tagger = gn2.Tagger(gn2.Model({**SMALL, **OPTIONS, **norm}))
-
     def tag(*records):
-        with gn2.Dataset(write(path, *records), OPTIONS) as data:
-            scores = [s.probabilities for s in tagger.tag_batches(data)]
-        return np.concatenate(scores)
+        return tagged(write(path, *records))
 
     right = tag(*records())
     assert (tag(*strange(change)) == right).all()
     refused(write(path, *strange(change)), "jets.h5")
+
+
+# ---- rows that were never written ----
+
+
+def chunked(slots=SLOTS, **more):
+    return lambda name: {"chunks": (5,) if name == "jets" else (5, slots), **more}
+
+
+def make(path, rows, storage):
+    with h5py.File(path, "w") as file:
+        for name, values in zip(("jets", "tracks"), records()):
+            options = storage(name)
+            made = file.create_dataset(name, values.shape, values.dtype, **options)
+            written = rows.get(name, JETS)
+            if written:
+                made[:written] = values[:written]
+        file["jets"].attrs["flavour_label"] = CLASSES
+    return path
+
+
+STORAGE = {
+    "chunks": chunked(),
+    "gzip": chunked(compression="gzip", shuffle=True),
+    "across": chunked(slots=3, compression="gzip"),
+    "contiguous": lambda name: {},
+}
+
+
+@pytest.mark.parametrize("storage", STORAGE.values(), ids=STORAGE)
+def test_written_files_have_no_gaps(path, storage):
+    make(path, {}, storage)
+    jets, tracks = records()
+    got = read(path)
+    assert (got[0][:, 0] == jets["pt_btagJes"]).all()
+    assert (got[1][:, 0] == tracks["d0"][tracks["valid"]]).all()
+    with gn2.Dataset(path, {**OPTIONS, "data.unwritten": "keep"}) as data:
+        assert data.info.unwritten == 0
+
+
+@pytest.mark.parametrize("name", ["jets", "tracks"])
+@pytest.mark.parametrize("kind", ["chunks", "gzip", "across"])
+def test_chunks_never_made_are_refused(path, kind, name):
+    make(path, {name: 10}, STORAGE[kind])
+    where = (f"'{name}'", "rows 10 to 29 of 30")
+    refused(path, "jets.h5", *where, "data.max_jets = 10")
+    with pytest.raises(gn2.FormatError, match="data.unwritten = keep"):
+        gn2.Dataset(path, OPTIONS)  # before anything is read
+    jets, tracks = records()
+    got = read(path, **{"data.max_jets": 10})
+    assert (got[0][:, 0] == jets["pt_btagJes"][:10]).all()
+    kept = read(path, **{"data.unwritten": "keep"})
+    assert len(kept[0]) == JETS and (kept[0][10:] == 0).all() == (name == "jets")
+    with gn2.Dataset(path, {**OPTIONS, "data.unwritten": "keep"}) as data:
+        assert data.info.unwritten == 20
+
+
+@pytest.mark.parametrize("kind", ["chunks", "gzip", "contiguous"])
+def test_the_rest_of_a_chunk_is_refused(path, kind):
+    make(path, {"jets": 27}, STORAGE[kind])
+    refused(path, "jets.h5", "'jets'", "row 27", "never written")
+    assert len(read(path, **{"data.max_jets": 27})[0]) == 27
+    assert (read(path, **{"data.unwritten": "keep"})[0][27:] == 0).all()
+
+
+def test_a_dataset_without_storage_is_refused(path):
+    make(path, {"tracks": 0}, STORAGE["contiguous"])
+    refused(path, "'tracks'", "rows 0 to 29 of 30")
+
+
+def test_a_fill_value_of_its_own_is_known(path):
+    jets, tracks = records()
+    fill = np.array((-9.0, np.nan, -1), jets.dtype)
+    with h5py.File(path, "w") as file:
+        made = file.create_dataset("jets", jets.shape, jets.dtype, fillvalue=fill)
+        made[:20] = jets[:20]
+        file["tracks"] = tracks
+    refused(path, "'jets'", "row 20", "never written")
+
+
+def test_zeros_that_were_written_are_jets(path):
+    jets, tracks = records({"eventNumber": "i8"})
+    for name in ("pt_btagJes", "eta_btagJes", "flavour_label"):
+        jets[name][8] = 0
+    jets["eventNumber"] = 77
+    assert (read(write(path, jets, tracks))[0][8] == 0).all()
+
+
+# ---- virtual datasets ----
+
+
+def virtual(path, sources, rows=None, where=None, part=None):
+    """A file of jets of others, all or a part, one after another or at places given."""
+    where = where or [slice(i * JETS, (i + 1) * JETS) for i in range(len(sources))]
+    with h5py.File(path, "w") as file:
+        for name, values in zip(("jets", "tracks"), records()):
+            shape = (rows or JETS * len(sources), *values.shape[1:])
+            layout = h5py.VirtualLayout(shape, values.dtype)
+            for source, place in zip(sources, where):
+                given = h5py.VirtualSource(source, name, values.shape)
+                layout[place] = given[part] if part else given
+            file.create_virtual_dataset(name, layout)
+        file["jets"].attrs["flavour_label"] = CLASSES
+    return path
+
+
+def without(values, name):
+    """Records without a field."""
+    rest = [n for n in values.dtype.names if n != name]
+    out = np.zeros(values.shape, [(n, values.dtype[n]) for n in rest])
+    for n in rest:
+        out[n] = values[n]
+    return out
+
+
+@pytest.fixture
+def pair(tmp_path):
+    paths = [str(tmp_path / "a.h5"), str(tmp_path / "b.h5")]
+    for one in paths:
+        write(one, *records())
+    return paths
+
+
+def test_sources_come_one_after_another(path, pair):
+    got, want = read(virtual(path, pair)), read(pair)
+    assert all((a == b).all() for a, b in zip(got[:2], want[:2]))
+    assert (got[2]["flavour"] == want[2]["flavour"]).all()
+    even = [slice(0, 2 * JETS, 2), slice(1, 2 * JETS, 2)]
+    mixed = read(virtual(path, pair, where=even))
+    assert (mixed[0] == np.repeat(want[0][:JETS], 2, axis=0)).all()
+
+
+@pytest.mark.parametrize("field", ["d0", "valid", "z0SinTheta"])
+def test_a_source_without_a_field_is_named(path, pair, field):
+    virtual(path, pair)
+    jets, tracks = records()
+    write(pair[1], jets, without(tracks, field))
+    refused(path, "jets.h5", "'tracks'", "b.h5", f"'{field}'")
+
+
+def test_a_source_without_labels_can_be_tagged(path, pair):
+    virtual(path, pair)
+    jets, tracks = records()
+    write(pair[1], without(jets, "flavour_label"), tracks)
+    refused(path, "b.h5", "'flavour_label'")
+    assert len(tagged(path)) == 2 * JETS
+
+
+def test_gaps_between_sources_are_refused(path, pair):
+    apart = [slice(0, JETS), slice(JETS + 5, 2 * JETS + 5)]
+    virtual(path, pair, 2 * JETS + 8, apart)
+    refused(path, "'jets'", "rows 30 to 34 of 68", "data.max_jets = 30")
+    with gn2.Dataset(path, {**OPTIONS, "data.unwritten": "keep"}) as data:
+        assert data.info.unwritten == 8
+    assert len(read(path, **{"data.max_jets": 30})[0]) == 30
+
+
+def test_what_a_source_never_wrote_is_a_gap(path, pair, tmp_path):
+    middle = str(tmp_path / "middle.h5")
+    make(pair[1], {"tracks": 10}, STORAGE["gzip"])
+    refused(virtual(path, pair), "'tracks'", "rows 40 to 59 of 60")
+    virtual(middle, pair)  # virtual itself, and a source of the next
+    with h5py.File(path, "w") as file:
+        for name in ("jets", "tracks"):
+            shape = (2 * JETS, *records()[name == "tracks"].shape[1:])
+            kind = records()[name == "tracks"].dtype
+            layout = h5py.VirtualLayout(shape, kind)
+            layout[:] = h5py.VirtualSource(middle, name, shape)
+            file.create_virtual_dataset(name, layout)
+    refused(path, "'tracks'", "rows 40 to 59 of 60")
+
+
+def test_a_source_that_has_become_shorter_is_a_gap(path, pair):
+    virtual(path, pair)
+    jets, tracks = records()
+    write(pair[0], jets[:12], tracks[:12])
+    refused(path, "'jets'", "takes 30 records", "a.h5", "has 12")
+    virtual(path, pair, part=slice(0, 20), where=[slice(0, 20), slice(20, 40)])
+    refused(path, "'jets'", "rows 12 to 19 of 60")
+
+
+def test_a_virtual_dataset_of_itself_is_refused(path):
+    virtual(path, ["jets.h5"])
+    refused(path, "jets.h5", "its own source")

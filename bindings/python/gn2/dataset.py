@@ -32,6 +32,7 @@ class DatasetInfo(NamedTuple):
     batch_size: int  #: jets a batch
     max_slots: int  #: largest number of constituents a jet can have
     memory: int  #: bytes of buffers held
+    unwritten: int = 0  #: jets used that no writer has filled: data.unwritten = keep
 
 
 class Batch(NamedTuple):
@@ -183,6 +184,7 @@ class Dataset(Owner):
             c.batch_size,
             c.max_slots,
             c.memory,
+            c.unwritten,
         )
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@
 #define GN2_DATA_HDF5_TABLE_H
 
 #include "data/hdf5/chunks.h"
+#include "data/hdf5/gaps.h"
 
 struct gn2_h5_table {
     hid_t dataset;
@@ -14,7 +15,10 @@ struct gn2_h5_table {
     gn2_h5_field *fields;
     uint8_t *direct; /* field is stored as this machine keeps it */
     gn2_hdf5_chunks *chunks;
-    int64_t only; /* byte of a record that is 0 where it does not count; −1: none */
+    gn2_hdf5_ranges gaps;
+    char **lacking; /* (fields): a source without it, or NULL */
+    char *fill;     /* (record) */
+    int64_t only;   /* byte of a record that is 0 where it does not count; −1: none */
 };
 
 /* An empty table object; NULL when memory is short. */

@@ -6,8 +6,12 @@
  */
 #include "data/hdf5/table_read.h"
 
+#include <string.h>
+
 #include "data/hdf5/errors.h"
+#include "data/hdf5/fill.h"
 #include "data/hdf5/types.h"
+#include "util/alloc.h"
 
 /* Whole records are read when the selection is at least this part of them. */
 #define WHOLE_SHARE 4
@@ -74,6 +78,12 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
             return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
                                  "'%s': dataset '%s': field '%s' is not a number",
                                  table->path, table->name, table->fields[i].name);
+        if (table->lacking[i])
+            return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND,
+                                 "'%s': dataset '%s': its source '%s' has no field "
+                                 "'%s'",
+                                 table->path, table->name, table->lacking[i],
+                                 table->fields[i].name);
     }
     if (count == 0)
         return gn2_hdf5_fail(error, GN2_ERR_INVALID_ARG,
@@ -91,7 +101,10 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     table->only =
         only >= 0 && table->fields[only].size == 1 ? table->fields[only].offset : -1;
     table->info.record = (int64_t)H5Tget_size(table->memory_type);
-    return gn2_hdf5_ran_short() ? gn2_hdf5_no_memory(error) : GN2_OK;
+    gn2_free(table->fill);
+    table->info.fill = table->fill =
+        gn2_hdf5_fill_new(table->dataset, table->memory_type);
+    return !table->fill || gn2_hdf5_ran_short() ? gn2_hdf5_no_memory(error) : GN2_OK;
 }
 
 gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
@@ -103,6 +116,10 @@ gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count
     if (table->chunks &&
         gn2_hdf5_chunks_read(table->chunks, start, count, table->only, records))
         return GN2_OK;
+    /* where HDF5 finds nothing it may leave what was there */
+    if (table->gaps.count)
+        memset(records, 0,
+               (size_t)(count * table->info.slots) * (size_t)table->info.record);
     H5Eclear2(H5E_DEFAULT);
     const hid_t stored = H5Dget_space(table->dataset);
     const hid_t memory = H5Screate_simple(table->info.rank, size, NULL);
