@@ -188,7 +188,8 @@ typedef struct gn2_score_writer gn2_score_writer;
  *   gn2_score_writer_close(); an existing file is replaced only then
  * @param[in] input  the HDF5 file that is tagged
  * @param[in] model  gives names and shapes
- * @param[in] config options `scores.*` and `data.dataset.*`; NULL for defaults
+ * @param[in] config options `scores.*`, `data.dataset.*` and `data.unwritten`; NULL for
+ *   defaults
  * @param[out] out_writer freed by gn2_score_writer_free(); NULL on failure
  * @return GN2_OK; GN2_ERR_NOT_FOUND (file, folder, dataset or field, named);
  *   GN2_ERR_IO; GN2_ERR_FORMAT (the input does not hold such jets);
@@ -229,7 +230,8 @@ typedef struct gn2_score {
  * or columns); GN2_ERR_STATE (other outputs than in the first call, after the close or
  *   after an error while writing); GN2_ERR_NOT_FOUND (no such output);
  *   GN2_ERR_INVALID_ARG (an output that has no place in the file or is given twice, two
- *   fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT; GN2_ERR_BUSY;
+ *   fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT (a flag of the input
+ *   that is neither 0 nor 1, rows that were never written); GN2_ERR_BUSY;
  *   GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or too many,
  * some were written already, and the writer can only be freed. @since 0.1
  */

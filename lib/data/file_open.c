@@ -63,7 +63,8 @@ static gn2_status check_label(const field_list *list, const gn2_label_column *la
             lacks = label->field[i];
         else if (list->info->fields[at].kind == GN2_H5_OTHER)
             return gn2_fail(GN2_ERR_FORMAT,
-                            "'%s': dataset '%s': field '%s' is not a number",
+                            "'%s': dataset '%s': field '%s' is not a number of at "
+                            "most 8 bytes",
                             list->file->path, list->object->dataset, label->field[i]);
         else if (list->info->lacking[at])
             return gn2_fail(GN2_ERR_NOT_FOUND,

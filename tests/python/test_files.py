@@ -118,6 +118,60 @@ def test_a_flag_is_0_or_1(path, kind, value):
     refused(write(path, jets, tracks), "'tracks'", "'valid'", "row 7", "slot 3")
 
 
+def typed(path, field, kind):
+    """A file in which a field of the tracks has a type of HDF5's own."""
+    jets, tracks = records()
+    names = tracks.dtype.names
+    size = sum(tracks.dtype[n].itemsize for n in names) + 16
+    record, offset = h5py.h5t.create(h5py.h5t.COMPOUND, size), 0
+    for name in names:
+        own = h5py.h5t.py_create(tracks.dtype[name], logical=True)
+        own = kind if name == field else own
+        record.insert(name.encode(), offset, own)
+        offset += own.get_size()
+    with h5py.File(path, "w") as file:
+        file["jets"] = jets
+        file["jets"].attrs["flavour_label"] = CLASSES
+        space = h5py.h5s.create_simple(tracks.shape)
+        made = h5py.h5d.create(file.id, b"tracks", record, space)
+        made.write(
+            h5py.h5s.ALL, h5py.h5s.ALL, np.zeros(tracks.shape, "V%d" % size), record
+        )
+    return path
+
+
+def enum(base):
+    kind = h5py.h5t.enum_create(base)
+    kind.enum_insert(b"EMPTY", 0)
+    kind.enum_insert(b"TRACK", 1)
+    return kind
+
+
+@pytest.mark.parametrize("base", [h5py.h5t.STD_I8LE, h5py.h5t.STD_U16LE], ids=str)
+def test_an_enum_is_its_numbers(path, base):
+    assert len(read(typed(path, "valid", enum(base)))[1]) == 0
+
+
+def of_size(kind, size):
+    kind = kind.copy()
+    kind.set_size(size)
+    return kind
+
+
+STRANGE = {
+    "enum": enum(h5py.h5t.STD_I16BE),
+    "bits": h5py.h5t.STD_B8LE,
+    "wide": of_size(h5py.h5t.STD_I64LE, 16),
+    "long double": h5py.h5t.NATIVE_LDOUBLE,
+}
+
+
+@pytest.mark.parametrize("field", ["valid", "d0", "ftagTruthOriginLabel"])
+@pytest.mark.parametrize("kind", STRANGE.values(), ids=STRANGE)
+def test_types_that_would_be_cut_are_refused_by_name(path, kind, field):
+    refused(typed(path, field, kind), "'tracks'", f"'{field}'", "not a number")
+
+
 def test_labels_that_are_no_numbers_are_refused_by_name(path):
     jets, tracks = records({"flavour_label": "S6"})
     write(path, jets, tracks, names=None)
@@ -381,3 +435,28 @@ def test_a_source_that_has_become_shorter_is_a_gap(path, pair):
 def test_a_virtual_dataset_of_itself_is_refused(path):
     virtual(path, ["jets.h5"])
     refused(path, "jets.h5", "its own source")
+
+
+# ---- score files ----
+
+
+def write_scores(path, out, **options):
+    jets, tracks = JETS, JETS * SLOTS
+    flat = {"jets.probabilities": np.full((jets, 4), 0.25, np.float32)}
+    flat["tracks.origin"] = np.full((tracks, 8), 0.125, np.float32)
+    config = {"scores.write_tracks": "yes", "scores.track_fields": "d0", **options}
+    with gn2.ScoreWriter(out, path, tagger().model, config) as writer:
+        writer.add(flat)
+
+
+def test_score_files_need_rows_that_were_written_and_flags(path, tmp_path):
+    out = str(tmp_path / "scores.h5")
+    jets, tracks = records((), {"valid": "f4"})
+    write_scores(write(path, jets, tracks), out)
+    tracks["valid"][4, 1] = 0.5
+    with pytest.raises(gn2.FormatError, match="row 4, slot 1: flag 0.5"):
+        write_scores(write(path, jets, tracks), out)
+    make(path, {"tracks": 10}, STORAGE["gzip"])
+    with pytest.raises(gn2.FormatError, match="'tracks': rows 10 to 29"):
+        write_scores(path, out)
+    write_scores(path, out, **{"data.unwritten": "keep"})

@@ -41,10 +41,10 @@ static int describe_enum(hid_t type, gn2_h5_field *field)
 }
 
 /* Fills kind and size as they will be in memory; returns whether that is how the
- * field is stored. */
+ * field is stored. Larger numbers than ours would be cut or rounded twice. */
 static int describe(hid_t type, gn2_h5_field *field)
 {
-    switch (H5Tget_class(type)) {
+    switch (H5Tget_size(type) <= 8 ? H5Tget_class(type) : H5T_NO_CLASS) {
     case H5T_ENUM:
         return describe_enum(type, field);
     case H5T_INTEGER:

@@ -76,7 +76,8 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
         count++;
         if (table->fields[i].kind == GN2_H5_OTHER)
             return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
-                                 "'%s': dataset '%s': field '%s' is not a number",
+                                 "'%s': dataset '%s': field '%s' is not a number of at "
+                                 "most 8 bytes",
                                  table->path, table->name, table->fields[i].name);
         if (table->lacking[i])
             return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND,
