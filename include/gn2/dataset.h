@@ -87,7 +87,10 @@ typedef struct gn2_dataset_info {
     int64_t batch_size;   /**< jets a batch */
     int64_t max_slots;    /**< largest number of constituents a jet can have */
     int64_t memory;       /**< bytes of buffers held */
-    uint64_t reserved[4]; /**< zero */
+    int64_t unwritten;    /**< jets used that no writer has filled, as far as the
+                               storage of the files shows; 0 unless `data.unwritten`
+                               is keep */
+    uint64_t reserved[3]; /**< zero */
 } gn2_dataset_info;
 
 /**
@@ -98,8 +101,9 @@ typedef struct gn2_dataset_info {
  * @param[in] config options; NULL for defaults
  * @param[out] out_dataset freed by gn2_dataset_free(); NULL on failure
  * @return GN2_OK; GN2_ERR_IO (no regular file, no permission, open for writing),
- *   GN2_ERR_NOT_FOUND (file, dataset or field, named), GN2_ERR_FORMAT (label out of
- *   range, filter without a plugin, rows of more than 1 GiB, damaged),
+ *   GN2_ERR_NOT_FOUND (file, dataset or field, named), GN2_ERR_FORMAT (filter without a
+ *   plugin, rows of more than 1 GiB, damaged, or rows used that no writer has filled:
+ *   see `data.unwritten`),
  *   GN2_ERR_UNSUPPORTED (built without HDF5). @since 0.1
  */
 GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,
@@ -147,8 +151,11 @@ GN2_API gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config);
  * Next batch of the epoch.
  * @param[in,out] out_jets   struct_size set by the caller; views, borrowed until the
  * next call on the dataset; count 0 at the end of the epoch
- * @param[in,out] out_labels the same, or NULL if not wanted; pointers are NULL where
- *   the dataset has no such label
+ * @param[in,out] out_labels the same, or NULL if not wanted, as for tagging: then
+ *   labels are not looked at, and what they hold is no error. Pointers are NULL where
+ *   the dataset has no such label. Labels and flags are whole numbers, also where a
+ *   file keeps them as reals: 1.7, NaN or a number out of range is refused with its
+ *   row. Files read together all have a label, and name its classes, or none does
  * @return GN2_OK; GN2_ERR_IO, GN2_ERR_FORMAT, GN2_ERR_NUMERIC (file, dataset,
  *   field and row are named); GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1
  */
@@ -195,7 +202,8 @@ typedef struct gn2_score_writer gn2_score_writer;
  *   whatever name
  * @param[in] input  the HDF5 file that is tagged
  * @param[in] model  gives names and shapes
- * @param[in] config options `scores.*` and `data.dataset.*`; NULL for defaults
+ * @param[in] config options `scores.*`, `data.dataset.*` and `data.unwritten`; NULL for
+ *   defaults
  * @param[out] out_writer freed by gn2_score_writer_free(); NULL on failure
  * @return GN2_OK; GN2_ERR_NOT_FOUND (file, folder, dataset or field, named);
  *   GN2_ERR_IO; GN2_ERR_FORMAT (the input does not hold such jets);
@@ -236,10 +244,11 @@ typedef struct gn2_score {
  * or columns); GN2_ERR_STATE (other outputs than in the first call, after the close or
  *   after an error while writing, in a child process); GN2_ERR_NOT_FOUND (no such
  * output); GN2_ERR_INVALID_ARG (an output that has no place in the file or is given
- * twice, two fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT;
- * GN2_ERR_NUMERIC (a finite score that `scores.half_precision` would make infinite);
- * GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or
- * too many, some were written already, and the writer can only be freed. @since 0.1
+ * twice, two fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT (a flag of
+ * the input that is neither 0 nor 1, rows that were never written); GN2_ERR_NUMERIC (a
+ * finite score that `scores.half_precision` would make infinite); GN2_ERR_BUSY;
+ * GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or too many, some
+ * were written already, and the writer can only be freed. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_add_outputs(gn2_score_writer *writer, int64_t count,
                                                 const gn2_score *scores,

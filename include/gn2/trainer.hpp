@@ -62,6 +62,13 @@ class Dataset
         check(gn2_dataset_next(c(), &batch.jets, &batch.labels));
         return batch.jets.count > 0;
     }
+    /** The same without its labels, which are not looked at: for tagging. */
+    bool next(gn2_jets &jets)
+    {
+        jets = detail::sized<gn2_jets>();
+        check(gn2_dataset_next(c(), &jets, nullptr));
+        return jets.count > 0;
+    }
     /** Goes to a batch of an epoch. */
     void reset(int64_t epoch = 0, int64_t batch = 0)
     {

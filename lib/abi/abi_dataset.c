@@ -49,9 +49,9 @@ gn2_status gn2_dataset_info_get(const gn2_dataset *dataset, gn2_dataset_info *ou
     gn2_dataset_info mine = {.struct_size = sizeof mine};
     GN2_REQUIRE(dataset);
     GN2_REQUIRE(out_info);
-    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_dataset_info), out_info));
+    GN2_TRY(gn2_guard_out_check(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info));
     gn2_dataset_info_impl(dataset, &mine);
-    gn2_guard_out(GN2_GUARD(gn2_dataset_info), out_info, &mine);
+    gn2_guard_out(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info, &mine);
     return GN2_OK;
 }
 
@@ -73,7 +73,7 @@ gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
     GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_jets), out_jets));
     if (out_labels) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_labels), out_labels));
     GN2_TRY_HELD(gn2_dataset_use(dataset),
-                 gn2_dataset_next_impl(dataset, &jets, &labels));
+                 gn2_dataset_next_impl(dataset, &jets, out_labels ? &labels : NULL));
     gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets);
     if (out_labels) gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels);
     return GN2_OK;

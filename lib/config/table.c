@@ -257,6 +257,9 @@ const gn2_config_key gn2_config_table[] = {
      "whether gn2_dataset_setup() fills the class weights of the losses"},
     {"data.dataset.*", GN2_TYPE_STR, "", ANY,
      "HDF5 dataset of an object; empty = the object's name"},
+    {"data.unwritten", GN2_TYPE_STR, "error", CHOICE("error|keep"),
+     "rows of a file that no writer has filled (chunks never made, gaps of a virtual "
+     "dataset, a jet of nothing but fill values): error, or keep = as HDF5 gives them"},
     {"data.norm_jets", GN2_TYPE_I64, "-1", RANGE(-1, 1e15),
      "jets used to compute normalisation and class weights; -1 = all"},
 

@@ -31,6 +31,8 @@ static gn2_status set_up(gn2_dataset *d)
     const gn2_rows_shape *shape = &d->source->shape;
     const int64_t ahead = gn2_config_i64(d->config, "data.prefetch");
     GN2_TRY(gn2_sampler_create(d->source, d->config, &d->sampler));
+    if (d->source->check && !d->schema.keeps_unwritten)
+        GN2_TRY(d->source->check(d->source, gn2_sampler_jet_count(d->sampler)));
     GN2_TRY(gn2_rows_init(&d->rows, shape, &d->memory));
     if (ahead == 0) return GN2_OK;
     return gn2_reader_create(d->sampler, shape, ahead, &d->memory, &d->reader);
@@ -111,6 +113,10 @@ void gn2_dataset_info_impl(const gn2_dataset *d, gn2_dataset_info *out_info)
     out_info->batch_size = gn2_sampler_batch_size(d->sampler);
     out_info->max_slots = d->source->max_slots;
     out_info->memory = atomic_load(&d->memory);
+    out_info->unwritten =
+        d->source->unwritten
+            ? d->source->unwritten(d->source, gn2_sampler_jet_count(d->sampler))
+            : 0;
 }
 
 static void view_sequences(gn2_dataset *d, const gn2_rows *rows)
@@ -171,11 +177,20 @@ static gn2_status fetch(gn2_dataset *d, const gn2_rows **out_rows)
     return gn2_reader_take(d->reader, out_rows);
 }
 
+/* The next call shall come to the same batch: the reader, which is ahead, stops. */
+static gn2_status refuse(gn2_dataset *d, const gn2_rows *rows)
+{
+    if (d->reader) gn2_reader_stop(d->reader);
+    return gn2_trouble_raise(&rows->trouble);
+}
+
 gn2_status gn2_dataset_next_impl(gn2_dataset *d, gn2_jets *out_jets,
                                  gn2_labels *out_labels)
 {
     const gn2_rows *rows;
+    if (out_labels) GN2_TRY(gn2_trouble_raise(&d->source->trouble));
     GN2_TRY(fetch(d, &rows));
+    if (out_labels && rows->trouble.status) return refuse(d, rows);
     if (rows->count > 0) d->batch++;
     view(d, rows, out_jets, out_labels);
     return GN2_OK;

@@ -18,12 +18,9 @@ static int32_t find_variable(const gn2_yaml *yaml, int32_t parent, const char *n
 {
     const int32_t exact = gn2_yaml_find(yaml, parent, name);
     if (exact >= 0) return exact;
-    for (int32_t i = 0;; i++) {
-        const int32_t child = gn2_yaml_child(yaml, parent, i);
-        if (child < 0) return -1;
-        if (yaml->node[child].key && gn2_alias_match(yaml->node[child].key, name))
-            return child;
-    }
+    for (int32_t i = yaml->node[parent].first; i >= 0; i = yaml->node[i].next)
+        if (yaml->node[i].key && gn2_alias_match(yaml->node[i].key, name)) return i;
+    return -1;
 }
 
 static gn2_status read_part(const gn2_yaml *yaml, int32_t variable, const char *part,
@@ -72,10 +69,8 @@ static gn2_status read_weights(const gn2_yaml *yaml, int32_t list, double *weigh
                                size_t count)
 {
     size_t found = 0;
-    for (int32_t i = 0;; i++) {
-        const int32_t item = gn2_yaml_child(yaml, list, i);
-        if (item < 0) break;
-        if (found < count) GN2_TRY(gn2_yaml_number(yaml, item, &weights[found]));
+    for (int32_t i = yaml->node[list].first; i >= 0; i = yaml->node[i].next) {
+        if (found < count) GN2_TRY(gn2_yaml_number(yaml, i, &weights[found]));
         found++;
     }
     if (found == count) return GN2_OK;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/field.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "util/str.h"
 
 static uint32_t float_bits(float value)
 {
@@ -50,13 +54,16 @@ uint16_t gn2_float_to_half(float value)
     return (uint16_t)(sign | round_shift(fraction, 126 - exponent));
 }
 
-#define READERS(name, type)                   \
+#define FLOAT_READER(name, type)              \
     static float name##_float(const char *at) \
     {                                         \
         type value;                           \
         memcpy(&value, at, sizeof value);     \
         return (float)value;                  \
-    }                                         \
+    }
+
+#define READERS(name, type)                   \
+    FLOAT_READER(name, type)                  \
     static int64_t name##_int(const char *at) \
     {                                         \
         type value;                           \
@@ -71,7 +78,16 @@ READERS(i64, int64_t)
 READERS(u8, uint8_t)
 READERS(u16, uint16_t)
 READERS(u32, uint32_t)
-READERS(u64, uint64_t)
+FLOAT_READER(u64, uint64_t)
+FLOAT_READER(f32, float)
+FLOAT_READER(f64, double)
+
+static int64_t u64_int(const char *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return value <= INT64_MAX ? (int64_t)value : GN2_FIELD_NOT_WHOLE;
+}
 
 static float f16_float(const char *at)
 {
@@ -80,38 +96,29 @@ static float f16_float(const char *at)
     return gn2_half_to_float(half);
 }
 
-static float f32_float(const char *at)
+/* 2⁶²: far above every label, and every whole number of that size is exact. */
+static int64_t whole(double value)
 {
-    float value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-static float f64_float(const char *at)
-{
-    double value;
-    memcpy(&value, at, sizeof value);
-    return (float)value;
-}
-
-static int64_t whole(float value)
-{
-    return value > -0x1p62f && value < 0x1p62f ? (int64_t)value : INT64_MIN;
+    if (!(value >= -0x1p62 && value <= 0x1p62)) return GN2_FIELD_NOT_WHOLE;
+    const int64_t cut = (int64_t)value;
+    return (double)cut == value ? cut : GN2_FIELD_NOT_WHOLE;
 }
 
 static int64_t f16_int(const char *at)
 {
-    return whole(f16_float(at));
+    return whole((double)f16_float(at));
 }
 
 static int64_t f32_int(const char *at)
 {
-    return whole(f32_float(at));
+    return whole((double)f32_float(at));
 }
 
 static int64_t f64_int(const char *at)
 {
-    return whole(f64_float(at));
+    double value;
+    memcpy(&value, at, sizeof value);
+    return whole(value);
 }
 
 static const struct {
@@ -147,4 +154,23 @@ gn2_field_int gn2_field_int_reader(int32_t kind, int32_t size)
 {
     const size_t i = find(kind, size);
     return i < READER_COUNT ? readers[i].to_int : NULL;
+}
+
+void gn2_field_print(int32_t kind, int32_t size, const char *at, char out_text[32])
+{
+    const size_t i = find(kind, size);
+    double real;
+    uint64_t large;
+    out_text[0] = 0;
+    if (i == READER_COUNT) return;
+    if (kind == GN2_H5_FLOAT) {
+        real = (double)readers[i].to_float(at);
+        if (size == 8) memcpy(&real, at, sizeof real);
+        gn2_format_f64(real, out_text);
+    } else if (kind == GN2_H5_UINT && size == 8) {
+        memcpy(&large, at, sizeof large);
+        snprintf(out_text, 32, "%" PRIu64, large);
+    } else {
+        snprintf(out_text, 32, "%" PRId64, readers[i].to_int(at));
+    }
 }

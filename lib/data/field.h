@@ -17,9 +17,14 @@ uint16_t gn2_float_to_half(float value);
 typedef float (*gn2_field_float)(const char *at);
 typedef int64_t (*gn2_field_int)(const char *at);
 
-/* Readers of a field of a kind and size; NULL for kinds that are not numbers
- * (int: reals are cut to integers, those out of range give INT64_MIN). */
+/* What an integer reader gives for 0.5, NaN, Inf, 2⁶³ and above: nothing is cut. */
+#define GN2_FIELD_NOT_WHOLE INT64_MIN
+
+/* Readers of a field of a kind and size; NULL for kinds that are not numbers. */
 gn2_field_float gn2_field_float_reader(int32_t kind, int32_t size);
 gn2_field_int gn2_field_int_reader(int32_t kind, int32_t size);
+
+/* A number as it stands in the record, for messages. */
+void gn2_field_print(int32_t kind, int32_t size, const char *at, char out_text[32]);
 
 #endif

@@ -6,10 +6,13 @@
 #include "data/source_file.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "data/fork.h"
 #include "util/alloc.h"
 #include "util/error.h"
+#include "util/str.h"
 
 /* What a slab is decoded with. */
 typedef struct decoder {
@@ -46,20 +49,56 @@ static gn2_status fail_number(const decoder *d, int64_t input, int64_t row,
     return gn2_fail(GN2_ERR_NUMERIC, "%s: not a finite number", where);
 }
 
-static gn2_status fail_label(const decoder *d, int32_t k, const gn2_column *column,
-                             int64_t row, int64_t slot, const char *record)
+static void print_value(const gn2_column *column, const char *record, char text[32])
 {
-    char where[GN2_ERROR_SIZE];
+    gn2_field_print(column->kind, column->size, record + column->offset, text);
+}
+
+/* What a label may be: a range, or the values that stand for classes. */
+static void print_range(const decoder *d, int32_t k, char out_text[GN2_NAME_LIST_SIZE])
+{
     const gn2_label_column *label = &d->schema->label[k];
-    const long long value = (long long)column->to_int(record + column->offset);
+    const gn2_label_map *map = &d->file->map[k];
+    char pair[64];
+    out_text[0] = 0;
+    if (!map->count) {
+        snprintf(out_text, GN2_NAME_LIST_SIZE, " %lld to %lld", (long long)label->least,
+                 (long long)label->most);
+        return;
+    }
+    for (size_t i = 0; i < map->count; i++) {
+        snprintf(pair, sizeof pair, "%lld=%s", (long long)map->value[i], map->name[i]);
+        gn2_name_list_add(out_text, pair);
+    }
+}
+
+static gn2_status fail_label(const decoder *d, int32_t k, const char *record,
+                             int64_t row, int64_t slot)
+{
+    char where[GN2_ERROR_SIZE], value[32], range[GN2_NAME_LIST_SIZE];
+    const gn2_column *column = &d->file->label[k][0];
+    const int64_t number = column->to_int(record + column->offset);
+    const char *name = gn2_label_map_name(&d->file->map[k], number);
     locate(d, column->name, row, slot, where);
-    const char *name = label->object == 0 && label->classes_key[0]
-                           ? gn2_label_map_name(&d->file->map[k], value)
-                           : NULL;
-    if (!name)
-        return gn2_fail(GN2_ERR_FORMAT, "%s: label %lld is out of range", where, value);
-    return gn2_fail(GN2_ERR_FORMAT, "%s: label %lld is '%s', which is not in %s", where,
-                    value, name, label->classes_key);
+    print_value(column, record, value);
+    if (number == GN2_FIELD_NOT_WHOLE && column->kind == GN2_H5_FLOAT)
+        return gn2_fail(GN2_ERR_FORMAT, "%s: label %s is not a whole number", where,
+                        value);
+    if (name)
+        return gn2_fail(GN2_ERR_FORMAT, "%s: label %s is '%s', which is not in %s",
+                        where, value, name, d->schema->label[k].classes_key);
+    print_range(d, k, range);
+    return gn2_fail(GN2_ERR_FORMAT, "%s: label %s is out of range:%s", where, value,
+                    range);
+}
+
+static gn2_status fail_flag(const decoder *d, const char *record, int64_t row,
+                            int64_t slot)
+{
+    char where[GN2_ERROR_SIZE], value[32];
+    locate(d, d->table->valid.name, row, slot, where);
+    print_value(&d->table->valid, record, value);
+    return gn2_fail(GN2_ERR_FORMAT, "%s: flag %s is neither 0 nor 1", where, value);
 }
 
 static gn2_status fail_real(const decoder *d, const gn2_column *column, int64_t row,
@@ -94,25 +133,29 @@ static gn2_status decode_number(const decoder *d, int32_t k, const char *record,
     const gn2_label_column *label = &d->schema->label[k];
     const gn2_column *column = &d->file->label[k][0];
     int64_t value = column->to_int(record + column->offset);
-    if (label->object == 0 && label->classes_key[0])
-        value = gn2_label_map_find(&d->file->map[k], value);
+    if (d->file->map[k].count) value = gn2_label_map_find(&d->file->map[k], value);
     if (value < label->least || value > label->most)
-        return fail_label(d, k, column, row, slot, record);
+        return fail_label(d, k, record, row, slot);
     *out = (int32_t)value;
     return GN2_OK;
 }
 
-/* Labels of a record to row `at` of the table. */
-static gn2_status decode_labels(const decoder *d, const char *record, int64_t at,
-                                int64_t row, int64_t slot)
+static gn2_status decode_label(const decoder *d, int32_t k, const char *record,
+                               int64_t at, int64_t row, int64_t slot)
 {
-    for (int32_t k = 0; k < d->schema->label_count; k++) {
-        if (d->schema->label[k].object != d->object || !d->rows->label[k]) continue;
-        void *out = gn2_rows_label_at(d->rows, k, at);
-        GN2_TRY(d->schema->label[k].real ? decode_reals(d, k, record, out, row, slot)
-                                         : decode_number(d, k, record, out, row, slot));
-    }
-    return GN2_OK;
+    void *out = gn2_rows_label_at(d->rows, k, at);
+    return d->schema->label[k].real ? decode_reals(d, k, record, out, row, slot)
+                                    : decode_number(d, k, record, out, row, slot);
+}
+
+/* Labels of a record to row `at` of the table; after a bad one none are looked at. */
+static void decode_labels(const decoder *d, const char *record, int64_t at, int64_t row,
+                          int64_t slot)
+{
+    gn2_trouble *trouble = &d->rows->trouble;
+    for (int32_t k = 0; k < d->schema->label_count && !trouble->status; k++)
+        if (d->schema->label[k].object == d->object && d->rows->label[k])
+            gn2_trouble_note(trouble, decode_label(d, k, record, at, row, slot));
 }
 
 static gn2_status decode_inputs(const decoder *d, const char *record, float *out,
@@ -127,14 +170,51 @@ static gn2_status decode_inputs(const decoder *d, const char *record, float *out
 
 /* ---- jets ---- */
 
+static int is_fill(const decoder *d, const gn2_column *column, const char *record)
+{
+    return column->size == 0 ||
+           memcmp(record + column->offset, d->table->info->fill + column->offset,
+                  (size_t)column->size) == 0;
+}
+
+/* Does all that is read of a jet stand at the fill values? The first input says no. */
+static int looks_unwritten(const decoder *d, const char *record)
+{
+    const gn2_data_table *t = d->table;
+    for (size_t i = 0; i < t->input_count; i++)
+        if (!is_fill(d, &t->input[i], record)) return 0;
+    for (int32_t k = 0; k < d->schema->label_count; k++)
+        for (int32_t i = 0; i < d->schema->label[k].columns; i++)
+            if (d->schema->label[k].object == 0 && d->rows->label[k] &&
+                !is_fill(d, &d->file->label[k][i], record))
+                return 0;
+    return 1;
+}
+
+/* Storage may hold rows that were not written: the end of a chunk, or all of a dataset
+ * that is not chunked. A jet that looks so is looked at in full. */
+static gn2_status check_written(const decoder *d, const char *record, int64_t row)
+{
+    int fill;
+    if (d->schema->keeps_unwritten || !looks_unwritten(d, record)) return GN2_OK;
+    GN2_TRY(gn2_h5_table_is_fill(d->table->table, d->first + row, &fill));
+    if (!fill) return GN2_OK;
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "'%s': dataset '%s', row %lld: never written, as every field is "
+                    "at its fill value; data.unwritten = keep takes it as it is",
+                    d->file->path, d->schema->object[0].dataset,
+                    (long long)(d->first + row));
+}
+
 static gn2_status decode_jets(const decoder *d, const char *records, int64_t count)
 {
     gn2_rows *rows = d->rows;
     for (int64_t row = 0; row < count; row++) {
         const char *record = records + row * d->table->info->record;
         float *out = rows->features + rows->count * rows->shape.columns;
+        GN2_TRY(check_written(d, record, row));
         GN2_TRY(decode_inputs(d, record, out, row, -1));
-        GN2_TRY(decode_labels(d, record, rows->count, row, -1));
+        decode_labels(d, record, rows->count, row, -1);
         rows->count++;
     }
     return GN2_OK;
@@ -149,7 +229,7 @@ static gn2_status decode_slot(const decoder *d, const char *record, int64_t row,
     const int64_t at = part->count;
     float *out = part->data + at * d->rows->shape.part_columns[d->object - 1];
     GN2_TRY(decode_inputs(d, record, out, row, slot));
-    GN2_TRY(decode_labels(d, record, at, row, slot));
+    decode_labels(d, record, at, row, slot);
     part->count = at + 1;
     return GN2_OK;
 }
@@ -165,21 +245,30 @@ static int64_t count_valid(const decoder *d, const char *records, int64_t slots)
     return total;
 }
 
+static gn2_status decode_row(const decoder *d, const char *record, int64_t row)
+{
+    const gn2_h5_info *info = d->table->info;
+    const gn2_column *valid = &d->table->valid;
+    for (int64_t slot = 0; slot < info->slots; slot++, record += info->record) {
+        const int64_t flag = valid->to_int(record + valid->offset);
+        if (flag == 0) continue;
+        if (flag != 1) return fail_flag(d, record, row, slot);
+        GN2_TRY(decode_slot(d, record, row, slot));
+    }
+    return GN2_OK;
+}
+
 /* `jet` is the number in `rows` of the slab's first jet. */
 static gn2_status decode_slots(const decoder *d, const char *records, int64_t count,
                                int64_t jet)
 {
     const gn2_h5_info *info = d->table->info;
-    const gn2_column *valid = &d->table->valid;
     gn2_rows_part *part = &d->rows->part[d->object - 1];
     GN2_TRY(gn2_rows_reserve_part(d->rows, d->object - 1,
                                   part->count +
                                       count_valid(d, records, count * info->slots)));
     for (int64_t row = 0; row < count; row++) {
-        const char *record = records + row * info->slots * info->record;
-        for (int64_t slot = 0; slot < info->slots; slot++, record += info->record)
-            if (valid->to_int(record + valid->offset))
-                GN2_TRY(decode_slot(d, record, row, slot));
+        GN2_TRY(decode_row(d, records + row * info->slots * info->record, row));
         part->offsets[jet + row + 1] = part->count;
     }
     return GN2_OK;

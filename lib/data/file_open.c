@@ -16,7 +16,7 @@
 
 /* Names of a table's fields beside their numbers. */
 typedef struct field_list {
-    const gn2_data_file *file;
+    gn2_data_file *file;
     const gn2_object *object;
     const gn2_h5_info *info;
     const char **names;
@@ -58,14 +58,42 @@ static gn2_status mark_inputs(field_list *list)
     return GN2_OK;
 }
 
-/* Labels may be missing, all fields of one together: files to be tagged have none. */
+/* Is a label there in full, as numbers? Files to be tagged have none; some of the
+ * fields of one is what nobody wanted. */
+static gn2_status check_label(const field_list *list, const gn2_label_column *label,
+                              int *out_there)
+{
+    const size_t count = list->info->field_count;
+    const char *lacks = NULL;
+    int32_t found = 0;
+    *out_there = 0;
+    for (int32_t i = 0; i < label->columns; i++) {
+        const size_t at = gn2_alias_find(list->names, count, label->field[i]);
+        if (at == count)
+            lacks = label->field[i];
+        else if (list->info->fields[at].kind == GN2_H5_OTHER)
+            return gn2_fail(GN2_ERR_FORMAT,
+                            "'%s': dataset '%s': field '%s' is not a number of at "
+                            "most 8 bytes",
+                            list->file->path, list->object->dataset, label->field[i]);
+        else if (list->info->lacking[at])
+            return gn2_fail(GN2_ERR_NOT_FOUND,
+                            "'%s': dataset '%s': its source '%s' has no field '%s'",
+                            list->file->path, list->object->dataset,
+                            list->info->lacking[at], label->field[i]);
+        found += at < count;
+    }
+    if (found && lacks) return missing(list, lacks);
+    *out_there = found > 0;
+    return GN2_OK;
+}
+
 static void mark_label(field_list *list, const gn2_label_column *label)
 {
     size_t ignored;
-    const size_t count = list->info->field_count;
-    for (int32_t i = 0; i < label->columns; i++)
-        if (gn2_alias_find(list->names, count, label->field[i]) == count) return;
-    for (int32_t i = 0; i < label->columns; i++)
+    int there;
+    gn2_trouble_note(&list->file->trouble, check_label(list, label, &there));
+    for (int32_t i = 0; there && i < label->columns; i++)
         (void)find_field(list, label->field[i], &ignored);
 }
 
@@ -77,6 +105,8 @@ static gn2_column column_of(const field_list *list, const char *name)
     const gn2_h5_field *field = &list->info->fields[i];
     column.name = field->name;
     column.offset = field->offset;
+    column.kind = field->kind;
+    column.size = field->size;
     column.to_float = gn2_field_float_reader(field->kind, field->size);
     column.to_int = gn2_field_int_reader(field->kind, field->size);
     return column;
@@ -191,41 +221,41 @@ static void take_name(void *context, size_t index, const char *text)
 }
 
 /* The attribute of the label's name lists the classes in the order of the values. */
-static gn2_status read_map(gn2_data_file *file, const gn2_schema *schema, int32_t k)
+static gn2_status read_names(gn2_data_file *file, const gn2_schema *schema, int32_t k)
 {
     const gn2_label_column *label = &schema->label[k];
     gn2_label_map names = {0};
     name_reader reader = {schema, label, &names, 0};
-    gn2_label_map_default(schema, label, &file->map[k]);
-    if (!file->label[k][0].to_int) return GN2_OK;
     const gn2_status status =
         gn2_h5_strings_read(file->table[0].table, label->field[0], take_name, &reader);
     if (status == GN2_ERR_NOT_FOUND) return GN2_OK;
     GN2_TRY(status);
-    if (reader.count > GN2_LABEL_MAP_MAX)
+    if (reader.count == 0 || reader.count > GN2_LABEL_MAP_MAX)
         return gn2_fail(GN2_ERR_FORMAT,
-                        "'%s': attribute '%s' lists %zu classes, at most %d are "
-                        "possible",
+                        "'%s': attribute '%s' lists %zu classes, 1 to %d are possible",
                         file->path, label->field[0], reader.count, GN2_LABEL_MAP_MAX);
     file->map[k] = names;
+    file->named[k] = 1;
     return GN2_OK;
 }
 
-static gn2_status read_maps(gn2_data_file *file, const gn2_schema *schema)
+static void read_maps(gn2_data_file *file, const gn2_schema *schema)
 {
     for (int32_t k = 0; k < schema->label_count; k++) {
         const gn2_label_column *label = &schema->label[k];
-        if (label->object == 0 && label->columns && label->classes_key[0])
-            GN2_TRY(read_map(file, schema, k));
+        if (label->object || !label->columns || !label->classes_key[0]) continue;
+        gn2_label_map_default(schema, label, &file->map[k]);
+        if (file->label[k][0].to_int)
+            gn2_trouble_note(&file->trouble, read_names(file, schema, k));
     }
-    return GN2_OK;
 }
 
 static gn2_status make_labels(gn2_data_file *file, const gn2_schema *schema)
 {
     file->label = gn2_alloc((size_t)schema->label_count, sizeof *file->label);
     file->map = gn2_alloc((size_t)schema->label_count, sizeof *file->map);
-    return file->label && file->map ? GN2_OK : gn2_fail_memory();
+    file->named = gn2_alloc((size_t)schema->label_count, sizeof *file->named);
+    return file->label && file->map && file->named ? GN2_OK : gn2_fail_memory();
 }
 
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
@@ -240,7 +270,7 @@ gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
     GN2_TRY_GOTO(gn2_h5_file_open(path, &file->file));
     for (int32_t i = 0; i < schema->object_count; i++)
         GN2_TRY_GOTO(open_table(file, schema, i));
-    GN2_TRY_GOTO(read_maps(file, schema));
+    read_maps(file, schema);
     return GN2_OK;
 fail:
     gn2_data_file_close(file);
@@ -256,6 +286,7 @@ void gn2_data_file_close(gn2_data_file *file)
     (void)gn2_h5_file_close(file->file);
     gn2_free(file->label);
     gn2_free(file->map);
+    gn2_free(file->named);
     gn2_free(file->path);
     memset(file, 0, sizeof *file);
 }

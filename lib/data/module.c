@@ -86,6 +86,11 @@ gn2_status gn2_h5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
     CALL(table_read, table, start, count, records);
 }
 
+gn2_status gn2_h5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill)
+{
+    CALL(table_is_fill, table, row, out_fill);
+}
+
 gn2_status gn2_h5_strings_read(gn2_h5_table *table, const char *attribute,
                                gn2_h5_text_fn each, void *context)
 {

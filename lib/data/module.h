@@ -24,6 +24,7 @@ gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted,
                                int64_t only);
 gn2_status gn2_h5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records);
+gn2_status gn2_h5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill);
 gn2_status gn2_h5_strings_read(gn2_h5_table *table, const char *attribute,
                                gn2_h5_text_fn each, void *context);
 gn2_status gn2_h5_file_create(const char *path, gn2_h5_file **out_file);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "util/alloc.h"
-#include "util/error.h"
 
 static void give_back(gn2_rows *rows, int64_t count, size_t size)
 {
@@ -95,6 +94,7 @@ void gn2_rows_free(gn2_rows *rows)
 void gn2_rows_clear(gn2_rows *rows)
 {
     rows->count = 0;
+    rows->trouble.status = GN2_OK;
     for (int32_t p = 0; p < rows->shape.part_count; p++) rows->part[p].count = 0;
 }
 
@@ -184,6 +184,7 @@ gn2_status gn2_rows_gather(gn2_rows *rows, const gn2_rows *from, const int64_t *
                            int64_t count)
 {
     GN2_TRY(reserve_for(rows, from, index, count));
+    gn2_trouble_pass(&rows->trouble, &from->trouble);
     const int64_t columns = rows->shape.columns;
     for (int64_t i = 0; i < count; i++) {
         const int64_t jet = index[i];

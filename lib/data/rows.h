@@ -10,6 +10,8 @@
 
 #include <gn2/base.h>
 
+#include "data/trouble.h"
+
 #define GN2_MAX_PARTS 8   /* constituent types */
 #define GN2_MAX_LABELS 32 /* of all tasks, their weights among them */
 
@@ -40,6 +42,7 @@ typedef struct gn2_rows {
     float *features;             /* (count, columns) */
     void *label[GN2_MAX_LABELS]; /* (jets or constituents, columns); NULL: not there */
     gn2_rows_part part[GN2_MAX_PARTS];
+    gn2_trouble trouble;     /* with the labels of these jets */
     _Atomic int64_t *memory; /* where the bytes held are counted */
 } gn2_rows;
 

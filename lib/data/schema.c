@@ -144,6 +144,8 @@ gn2_status gn2_schema_read(const gn2_config *config, gn2_schema *out_schema)
     const char *policy = gn2_config_str(config, "input.non_finite");
     schema->non_finite =
         strcmp(policy, "default") == 0 ? GN2_NON_FINITE_DEFAULT : GN2_NON_FINITE_ERROR;
+    schema->keeps_unwritten =
+        strcmp(gn2_config_str(config, "data.unwritten"), "keep") == 0;
     return GN2_OK;
 fail:
     gn2_schema_clear(schema);

@@ -51,6 +51,7 @@ typedef struct gn2_schema {
     int32_t label_count;
     gn2_label_column label[GN2_MAX_LABELS];
     gn2_non_finite non_finite;
+    int keeps_unwritten; /* rows that no writer has filled are taken as they read */
 } gn2_schema;
 
 /* Reads a schema; `config` must outlive it. */

@@ -234,11 +234,51 @@ static void copy_field(const gn2_score_table *table, size_t index, int64_t offse
     }
 }
 
+/* As the dataset that is tagged is read. */
+static gn2_status check_written(const gn2_score_table *table, int64_t start,
+                                int64_t count)
+{
+    const gn2_h5_info *info = table->info;
+    if (table->keeps_unwritten) return GN2_OK;
+    for (size_t i = 0; i < info->gap_count; i++)
+        if (info->gaps[i].end > start && info->gaps[i].first < start + count)
+            return gn2_fail(GN2_ERR_FORMAT,
+                            "input, dataset '%s': rows %lld to %lld were never "
+                            "written; data.unwritten = keep takes HDF5's fill values "
+                            "for them",
+                            table->dataset, (long long)info->gaps[i].first,
+                            (long long)info->gaps[i].end - 1);
+    return GN2_OK;
+}
+
+static gn2_status check_flags(const gn2_score_table *table, int64_t start,
+                              int64_t slots)
+{
+    if (table->valid < 0 || table->info->fields[table->valid].offset < 0) return GN2_OK;
+    const gn2_h5_field *field = &table->info->fields[table->valid];
+    const gn2_field_int read = gn2_field_int_reader(field->kind, field->size);
+    for (int64_t i = 0; i < slots; i++) {
+        const char *at = table->in_data + i * table->info->record + field->offset;
+        const int64_t flag = read(at);
+        char value[32];
+        if (flag == 0 || flag == 1) continue;
+        gn2_field_print(field->kind, field->size, at, value);
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "input, dataset '%s', field 'valid', row %lld, slot %lld: flag "
+                        "%s is neither 0 nor 1",
+                        table->dataset, (long long)(start + i / table->info->slots),
+                        (long long)(i % table->info->slots), value);
+    }
+    return GN2_OK;
+}
+
 gn2_status gn2_score_table_begin(gn2_score_table *table, int64_t start, int64_t count)
 {
     GN2_TRY(reserve(table, count));
+    GN2_TRY(check_written(table, start, count));
     if (table->info->record > 0)
         GN2_TRY(gn2_h5_table_read(table->in, start, count, table->in_data));
+    GN2_TRY(check_flags(table, start, count * table->info->slots));
     int64_t offset = 0;
     for (size_t i = 0; i < table->copied; i++) {
         copy_field(table, i, offset, count * table->info->slots);

@@ -17,6 +17,7 @@ typedef struct gn2_score_table {
     gn2_h5_table *in, *out;
     const char *dataset;     /* its name, borrowed */
     const gn2_h5_info *info; /* of the input */
+    int keeps_unwritten;     /* rows nobody has filled are taken as they read */
     int64_t valid;           /* field number in the input; −1: none */
     size_t field_count, field_capacity;
     gn2_score_field *field;
@@ -27,7 +28,7 @@ typedef struct gn2_score_table {
     int64_t capacity; /* input rows the two have room for */
 } gn2_score_table;
 
-/* Opens the input's dataset. */
+/* Opens the input's dataset, whose name must outlive the table. */
 gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
                                 const char *dataset, int half);
 /* Takes a field of the input, if it is there; all numbers, what is none is logged. */

@@ -75,7 +75,11 @@ static gn2_status open_object(gn2_score_writer *w, int object)
 {
     const int half = is_yes(w->config, "scores.half_precision");
     const char *dataset = gn2_score_dataset(w, object);
-    return gn2_score_table_open(&w->object[object].table, w->in, dataset, half);
+    gn2_score_table *table = &w->object[object].table;
+    GN2_TRY(gn2_score_table_open(table, w->in, dataset, half));
+    table->keeps_unwritten =
+        strcmp(gn2_config_str(w->config, "data.unwritten"), "keep") == 0;
+    return GN2_OK;
 }
 
 static gn2_status open_constituents(gn2_score_writer *w, int object)

@@ -381,6 +381,7 @@ gn2_status gn2_dataset_setup_impl(gn2_dataset *d, gn2_config *config)
     /* the source is the thread's while it runs; next() starts it again */
     if (d->reader) gn2_reader_stop(d->reader);
     gn2_status status;
+    GN2_TRY_GOTO(gn2_trouble_raise(&d->source->trouble));
     GN2_TRY_GOTO(check_inputs(d, config));
     GN2_TRY_GOTO(check_classes(d, config));
     GN2_TRY_GOTO(make(d, config, &f));

@@ -16,12 +16,17 @@ typedef struct gn2_source gn2_source;
 struct gn2_source {
     const gn2_schema *schema;
     gn2_rows_shape shape; /* labels that are really there */
-    int64_t count;        /* jets */
-    int64_t max_slots;    /* largest number of constituents of a jet */
+    gn2_trouble trouble; /* with the labels of all of it, told before a value is read */
+    int64_t count;       /* jets */
+    int64_t max_slots;   /* largest number of constituents of a jet */
     _Atomic int64_t *memory;
     /* Appends jets start … start+count−1 to `rows`. */
     gn2_status (*load)(gn2_source *source, int64_t start, int64_t count,
                        gn2_non_finite policy, gn2_rows *rows);
+    /* Refuses what was never written among the first `jets`; NULL: that cannot be. */
+    gn2_status (*check)(const gn2_source *source, int64_t jets);
+    /* Jets among the first `jets` that were never written; NULL: none. */
+    int64_t (*unwritten)(const gn2_source *source, int64_t jets);
     /* Adds lines that tell this data from other data. */
     void (*describe)(const gn2_source *source, gn2_text *text);
     /* One line for provenance: file names or "arrays". */

@@ -65,20 +65,22 @@ static gn2_status check_label(const gn2_label_column *label, const void *value,
                     label->name, (long long)row, number);
 }
 
-/* Labels of row `from` of an object's arrays to row `to`. */
-static gn2_status copy_labels(const array_source *a, int32_t object, int64_t from,
-                              int64_t to, const gn2_rows *rows)
+/* Labels of row `from` of an object's arrays to row `to`; after a bad one none are
+ * looked at. */
+static void copy_labels(const array_source *a, int32_t object, int64_t from, int64_t to,
+                        gn2_rows *rows)
 {
     for (int32_t k = 0; k < rows->shape.label_count; k++) {
         const gn2_label_column *label = &a->base.schema->label[k];
         const size_t size = (size_t)label->columns * sizeof(int32_t);
         if (label->object != object || !rows->label[k]) continue;
         const char *source = (const char *)a->label[k].data + (size_t)from * size;
-        for (int32_t c = 0; c < label->columns; c++)
-            GN2_TRY(check_label(label, source + (size_t)c * sizeof(int32_t), from));
+        for (int32_t c = 0; c < label->columns && !rows->trouble.status; c++)
+            gn2_trouble_note(
+                &rows->trouble,
+                check_label(label, source + (size_t)c * sizeof(int32_t), from));
         memcpy(gn2_rows_label_at(rows, k, to), source, size);
     }
-    return GN2_OK;
 }
 
 static gn2_status copy_jet(const array_source *a, int64_t jet, gn2_non_finite policy,
@@ -90,7 +92,8 @@ static gn2_status copy_jet(const array_source *a, int64_t jet, gn2_non_finite po
     memcpy(out, a->jets.features + jet * stride, (size_t)columns * sizeof *out);
     const int64_t bad = gn2_schema_check(a->base.schema, policy, 0, out);
     if (bad >= 0) return fail_value(a, 0, bad, jet, 0);
-    return copy_labels(a, 0, jet, rows->count, rows);
+    copy_labels(a, 0, jet, rows->count, rows);
+    return GN2_OK;
 }
 
 static gn2_status copy_part(const array_source *a, int32_t p, int64_t jet,
@@ -108,7 +111,7 @@ static gn2_status copy_part(const array_source *a, int32_t p, int64_t jet,
         memcpy(out, s->data + row * stride, (size_t)columns * sizeof *out);
         const int64_t bad = gn2_schema_check(a->base.schema, policy, p + 1, out);
         if (bad >= 0) return fail_value(a, p + 1, bad, jet, row - all.first);
-        GN2_TRY(copy_labels(a, p + 1, row, part->count, rows));
+        copy_labels(a, p + 1, row, part->count, rows);
         part->count++;
     }
     part->offsets[rows->count + 1] = part->count;

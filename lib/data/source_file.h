@@ -10,6 +10,7 @@
 /* A field in a record. */
 typedef struct gn2_column {
     const char *name; /* in the file */
+    int32_t kind, size;
     int64_t offset;
     gn2_field_float to_float;
     gn2_field_int to_int;
@@ -31,7 +32,9 @@ typedef struct gn2_data_file {
     gn2_data_table table[1 + GN2_MAX_PARTS]; /* by object of the schema */
     /* of label k of the schema, (GN2_LABEL_FIELDS) each; to_float NULL: not there */
     gn2_column (*label)[GN2_LABEL_FIELDS];
-    gn2_label_map *map; /* (labels): classes of jets */
+    gn2_label_map *map;  /* (labels): classes of jets */
+    uint8_t *named;      /* (labels): the map is the file's own */
+    gn2_trouble trouble; /* with labels */
 } gn2_data_file;
 
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,

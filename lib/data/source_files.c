@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Several files as one row of jets. */
+#include <stdio.h>
 #include <string.h>
 
 #include "data/fork.h"
@@ -41,6 +42,94 @@ static gn2_status load(gn2_source *source, int64_t start, int64_t count,
     const gn2_status status = load_range(source, start, count, policy, rows);
     gn2_fork_leave();
     return status;
+}
+
+/* ---- rows that were never written ---- */
+
+/* First range of a table that ends behind `row`, NULL if there is none. */
+static const gn2_h5_range *gap_behind(const gn2_h5_info *info, int64_t row)
+{
+    size_t low = 0, high = info->gap_count;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (info->gaps[middle].end > row)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low < info->gap_count ? &info->gaps[low] : NULL;
+}
+
+/* The first of all tables of a file, and whose it is. */
+static gn2_h5_range next_gap(const gn2_data_file *file, int32_t objects, int64_t row,
+                             int32_t *out_object)
+{
+    gn2_h5_range first = {INT64_MAX, INT64_MAX};
+    for (int32_t o = 0; o < objects; o++) {
+        const gn2_h5_range *gap = gap_behind(file->table[o].info, row);
+        if (!gap || gap->first >= first.first) continue;
+        first = *gap;
+        *out_object = o;
+    }
+    if (first.first < row) first.first = row;
+    return first;
+}
+
+static gn2_status fail_unwritten(const gn2_source *source, const gn2_data_file *file,
+                                 int32_t object, gn2_h5_range rows, int64_t before)
+{
+    char stop[80] = "";
+    if (before > 0)
+        snprintf(stop, sizeof stop, "data.max_jets = %lld stops before them, ",
+                 (long long)before);
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "'%s': dataset '%s': rows %lld to %lld of %lld were never written; "
+                    "%sdata.unwritten = keep takes HDF5's fill values for them",
+                    file->path, source->schema->object[object].dataset,
+                    (long long)rows.first, (long long)rows.end - 1,
+                    (long long)file->rows, stop);
+}
+
+static gn2_status check(const gn2_source *source, int64_t jets)
+{
+    const file_source *s = (const file_source *)source;
+    int64_t before = 0;
+    for (size_t i = 0; i < s->count && before < jets; i++) {
+        int32_t object = 0;
+        const gn2_h5_range gap =
+            next_gap(&s->file[i], source->schema->object_count, 0, &object);
+        if (gap.first < s->file[i].rows && before + gap.first < jets)
+            return fail_unwritten(source, &s->file[i], object, gap, before + gap.first);
+        before += s->file[i].rows;
+    }
+    return GN2_OK;
+}
+
+static int64_t count_unwritten(const gn2_source *source, const gn2_data_file *file,
+                               int64_t rows)
+{
+    int64_t count = 0;
+    int32_t object;
+    for (int64_t at = 0; at < rows;) {
+        const gn2_h5_range gap =
+            next_gap(file, source->schema->object_count, at, &object);
+        if (gap.first >= rows) break;
+        at = gap.end < rows ? gap.end : rows;
+        count += at - gap.first;
+    }
+    return count;
+}
+
+static int64_t unwritten(const gn2_source *source, int64_t jets)
+{
+    const file_source *s = (const file_source *)source;
+    int64_t count = 0;
+    for (size_t i = 0; i < s->count && jets > 0; i++) {
+        const int64_t rows = s->file[i].rows < jets ? s->file[i].rows : jets;
+        count += count_unwritten(source, &s->file[i], rows);
+        jets -= rows;
+    }
+    return count;
 }
 
 static const char *base_name(const char *path)
@@ -89,12 +178,70 @@ static void free_source(gn2_source *source)
     gn2_free(s);
 }
 
-/* A label counts as there when every file has it. */
-static void drop_missing_labels(file_source *s)
+static int has(const gn2_data_file *file, int32_t label)
 {
-    for (size_t i = 0; i < s->count; i++)
-        for (int32_t k = 0; k < s->base.shape.label_count; k++)
-            if (!s->file[i].label[k][0].to_float) s->base.shape.label[k].columns = 0;
+    return file->label[label][0].to_float != NULL;
+}
+
+/* A file has a label that another one lacks. */
+static gn2_status fail_lacking(const file_source *s, int32_t k, const char *lacks,
+                               const char *other)
+{
+    const gn2_label_column *label = &s->base.schema->label[k];
+    return gn2_fail(GN2_ERR_NOT_FOUND,
+                    "'%s': dataset '%s' has no field '%s' (%s), which '%s' has", lacks,
+                    s->base.schema->object[label->object].dataset, label->field[0],
+                    label->name, other);
+}
+
+/* One number has one meaning: all files name the classes of a label, or none does. */
+static gn2_status fail_unnamed(const file_source *s, int32_t k, const char *lacks,
+                               const char *other)
+{
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "'%s': dataset '%s' has no attribute '%s' that names the classes, "
+                    "'%s' has: give it to all files, or to none",
+                    lacks, s->base.schema->object[0].dataset,
+                    s->base.schema->label[k].field[0], other);
+}
+
+/* Does file i agree with the first one about label k? */
+static gn2_status compare(const file_source *s, size_t i, int32_t k)
+{
+    const gn2_data_file *a = &s->file[0], *b = &s->file[i];
+    if (has(a, k) != has(b, k))
+        return has(a, k) ? fail_lacking(s, k, b->path, a->path)
+                         : fail_lacking(s, k, a->path, b->path);
+    if (a->named[k] == b->named[k]) return GN2_OK;
+    return a->named[k] ? fail_unnamed(s, k, b->path, a->path)
+                       : fail_unnamed(s, k, a->path, b->path);
+}
+
+/* Weights that were asked for belong to the labels beside them. */
+static gn2_status check_weights(const file_source *s, const gn2_data_file *file,
+                                int32_t k)
+{
+    const gn2_label_column *label = &s->base.schema->label[k];
+    if (!label->weight || has(file, k) ||
+        !has(file, gn2_schema_label(s->base.schema, label->task)))
+        return GN2_OK;
+    return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': dataset '%s' has no field '%s' (task.%s)",
+                    file->path, s->base.schema->object[label->object].dataset,
+                    label->field[0], label->name);
+}
+
+/* A label counts as there when every file has it. */
+static void join_labels(file_source *s)
+{
+    gn2_trouble *trouble = &s->base.trouble;
+    for (size_t i = 0; i < s->count; i++) {
+        gn2_trouble_pass(trouble, &s->file[i].trouble);
+        for (int32_t k = 0; k < s->base.shape.label_count; k++) {
+            gn2_trouble_note(trouble, compare(s, i, k));
+            gn2_trouble_note(trouble, check_weights(s, &s->file[i], k));
+            if (!has(&s->file[i], k)) s->base.shape.label[k].columns = 0;
+        }
+    }
 }
 
 static void add_file(file_source *s, const gn2_data_file *file)
@@ -116,6 +263,8 @@ gn2_status gn2_source_files(const char *const *paths, size_t count,
                            .shape = gn2_schema_shape(schema),
                            .memory = memory,
                            .load = load,
+                           .check = check,
+                           .unwritten = unwritten,
                            .describe = describe,
                            .title = title,
                            .labels = labels,
@@ -134,7 +283,7 @@ gn2_status gn2_source_files(const char *const *paths, size_t count,
         free_source(&s->base);
         return status;
     }
-    drop_missing_labels(s);
+    join_labels(s);
     *out_source = &s->base;
     return GN2_OK;
 }

@@ -98,6 +98,7 @@ static gn2_status collect(gn2_source *source, int64_t jets, gn2_rows *rows,
         gn2_rows_clear(rows);
         GN2_TRY(source->load(source, first, left < STATS_BLOCK ? left : STATS_BLOCK,
                              GN2_NON_FINITE_KEEP, rows));
+        GN2_TRY(gn2_trouble_raise(&rows->trouble));
         add_block(stats, rows);
     }
     return GN2_OK;

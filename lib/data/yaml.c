@@ -2,6 +2,7 @@
 #include "data/yaml.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/alloc.h"
@@ -35,6 +36,16 @@ static char *copy_text(const char *text, size_t length)
     return copy;
 }
 
+static void join(gn2_yaml *y, int32_t parent, int32_t child)
+{
+    gn2_yaml_node *above = &y->node[parent];
+    if (above->last >= 0)
+        y->node[above->last].next = child;
+    else
+        above->first = child;
+    above->last = child;
+}
+
 static gn2_status add_node(parser *p, int32_t parent, char *key, int32_t *out_node)
 {
     gn2_yaml *y = p->yaml;
@@ -48,10 +59,40 @@ static gn2_status add_node(parser *p, int32_t parent, char *key, int32_t *out_no
         y->node = block;
         y->capacity = (int32_t)more;
     }
-    const int twice = key && gn2_yaml_find(y, parent, key) >= 0;
-    y->node[y->count] = (gn2_yaml_node){parent, p->line, key, NULL};
+    y->node[y->count] = (gn2_yaml_node){parent, p->line, -1, -1, -1, key, NULL};
     *out_node = y->count++;
-    return twice ? fail(p, "a key is given twice") : GN2_OK;
+    if (parent >= 0) join(y, parent, *out_node);
+    return GN2_OK;
+}
+
+/* Same parents side by side, same keys of one too, in the order of the file. */
+static int compare_keys(const void *a, const void *b)
+{
+    const gn2_yaml_node *x = *(const gn2_yaml_node *const *)a;
+    const gn2_yaml_node *y = *(const gn2_yaml_node *const *)b;
+    if (x->parent != y->parent) return x->parent < y->parent ? -1 : 1;
+    const int order = strcmp(x->key, y->key);
+    return order != 0 ? order : (x > y) - (x < y);
+}
+
+static gn2_status check_keys(parser *p)
+{
+    const gn2_yaml *y = p->yaml;
+    const gn2_yaml_node **keyed = gn2_alloc((size_t)y->count + 1, sizeof *keyed);
+    const gn2_yaml_node *twice = NULL;
+    size_t count = 0;
+    if (!keyed) return gn2_fail_memory();
+    for (int32_t i = 0; i < y->count; i++)
+        if (y->node[i].key) keyed[count++] = &y->node[i];
+    qsort(keyed, count, sizeof *keyed, compare_keys);
+    for (size_t i = 1; i < count; i++)
+        if (keyed[i]->parent == keyed[i - 1]->parent &&
+            strcmp(keyed[i]->key, keyed[i - 1]->key) == 0)
+            if (!twice || keyed[i] < twice) twice = keyed[i];
+    gn2_free(keyed);
+    if (!twice) return GN2_OK;
+    p->line = twice->line;
+    return fail(p, "a key is given twice");
 }
 
 /* ---- characters ---- */
@@ -70,7 +111,6 @@ static void skip_comment(parser *p)
 {
     if (*p->at == '#')
         while (*p->at && *p->at != '\n') p->at++;
-    if (*p->at == '\r' && p->at[1] == '\n') p->at++;
 }
 
 /* Goes to the next line that holds something; `at` is at an end of line. */
@@ -121,7 +161,7 @@ static gn2_status plain(parser *p, const char *stops, char **out_text)
     const char *start = p->at;
     if (*start && strchr("&*!|>%@`?{}[],", *start))
         return fail(p, "a kind of YAML that is not supported here");
-    while (*p->at && *p->at != '\n' && *p->at != '\r' && !strchr(stops, *p->at) &&
+    while (*p->at && *p->at != '\n' && !strchr(stops, *p->at) &&
            !at_comment(p, start)) {
         if (*p->at == '\t') return fail(p, "a tab");
         if (*p->at == ':' && (p->at[1] == ' ' || p->at[1] == '\n' || !p->at[1])) break;
@@ -242,7 +282,7 @@ static gn2_status entry(parser *p, int32_t parent, int32_t indent)
 {
     int32_t node;
     GN2_TRY(read_key(p, parent, &node));
-    const int ends = !*p->at || *p->at == '\n' || *p->at == '\r' || *p->at == '#';
+    const int ends = !*p->at || *p->at == '\n' || *p->at == '#';
     if (!ends) return line_value(p, node);
     GN2_TRY(end_line(p));
     if (p->indent == indent && at_dash(p)) return list(p, node, indent);
@@ -274,13 +314,31 @@ static gn2_status document(parser *p)
     return p->indent < 0 ? GN2_OK : fail(p, "indented less than its neighbours");
 }
 
+/* A copy without byte-order mark, lines ended by \n where they end by \r\n or \r. */
+static char *plain_lines(const char *text)
+{
+    if (strncmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3;
+    char *copy = gn2_strdup(text), *to = copy;
+    if (!copy) return NULL;
+    for (; *text; text++)
+        if (*text != '\r')
+            *to++ = *text;
+        else if (text[1] != '\n')
+            *to++ = '\n';
+    *to = 0;
+    return copy;
+}
+
 gn2_status gn2_yaml_parse(const char *path, const char *text, gn2_yaml *out_yaml)
 {
     memset(out_yaml, 0, sizeof *out_yaml);
     out_yaml->path = gn2_strdup(path);
     if (!out_yaml->path) return gn2_fail_memory();
-    parser p = {.yaml = out_yaml, .at = text, .line = 1};
-    const gn2_status status = document(&p);
+    char *plain_text = plain_lines(text);
+    parser p = {.yaml = out_yaml, .at = plain_text, .line = 1};
+    gn2_status status = plain_text ? document(&p) : gn2_fail_memory();
+    if (status == GN2_OK) status = check_keys(&p);
+    gn2_free(plain_text);
     if (status != GN2_OK) gn2_yaml_clear(out_yaml);
     return status;
 }
@@ -313,17 +371,8 @@ void gn2_yaml_clear(gn2_yaml *yaml)
 
 int32_t gn2_yaml_find(const gn2_yaml *yaml, int32_t parent, const char *key)
 {
-    for (int32_t i = parent + 1; i < yaml->count; i++)
-        if (yaml->node[i].parent == parent && yaml->node[i].key &&
-            strcmp(yaml->node[i].key, key) == 0)
-            return i;
-    return -1;
-}
-
-int32_t gn2_yaml_child(const gn2_yaml *yaml, int32_t parent, int32_t index)
-{
-    for (int32_t i = parent + 1; i < yaml->count; i++)
-        if (yaml->node[i].parent == parent && index-- == 0) return i;
+    for (int32_t i = yaml->node[parent].first; i >= 0; i = yaml->node[i].next)
+        if (yaml->node[i].key && strcmp(yaml->node[i].key, key) == 0) return i;
     return -1;
 }
 

@@ -124,7 +124,8 @@ AT(gn2_dataset_info, batch_count, 16);
 AT(gn2_dataset_info, batch_size, 24);
 AT(gn2_dataset_info, max_slots, 32);
 AT(gn2_dataset_info, memory, 40);
-AT(gn2_dataset_info, reserved, 48);
+AT(gn2_dataset_info, unwritten, 48);
+AT(gn2_dataset_info, reserved, 56);
 
 SIZE(gn2_score, 72);
 AT(gn2_score, struct_size, 0);

@@ -76,14 +76,54 @@ static void integers_of_all_sizes_are_read(void **state)
     assert_null(gn2_field_int_reader(GN2_H5_FLOAT, 3));
 }
 
+/* In every precision that has the value. */
+static void check_whole(double value, int64_t want)
+{
+    const float single = (float)value;
+    const uint16_t half = gn2_float_to_half(single);
+    const gn2_field_int read = gn2_field_int_reader(GN2_H5_FLOAT, 2);
+    assert_true(gn2_field_int_reader(GN2_H5_FLOAT, 8)((const char *)&value) == want);
+    assert_true(gn2_field_int_reader(GN2_H5_FLOAT, 4)((const char *)&single) == want);
+    assert_true(read((const char *)&half) == want);
+}
+
 static void reals_that_are_no_integer_are_told(void **state)
 {
     (void)state;
-    const float values[] = {NAN, INFINITY, 2.0f};
-    const gn2_field_int read = gn2_field_int_reader(GN2_H5_FLOAT, 4);
-    assert_true(read((const char *)&values[0]) == INT64_MIN);
-    assert_true(read((const char *)&values[1]) == INT64_MIN);
-    assert_int_equal(read((const char *)&values[2]), 2);
+    const double odd[] = {NAN, INFINITY, -INFINITY, -0.5, 1.7, 3.99, 1e30, 0x1p-20};
+    const double good[] = {0, -0.0, 2, -2, 1024, -1};
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++)
+        check_whole(odd[i], GN2_FIELD_NOT_WHOLE);
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        check_whole(good[i], (int64_t)good[i]);
+}
+
+/* 2⁶⁴−1 is not −1. */
+static void large_unsigned_numbers_do_not_wrap(void **state)
+{
+    (void)state;
+    const uint64_t values[] = {UINT64_MAX, UINT64_C(1) << 63, INT64_MAX};
+    const gn2_field_int read = gn2_field_int_reader(GN2_H5_UINT, 8);
+    assert_true(read((const char *)&values[0]) == GN2_FIELD_NOT_WHOLE);
+    assert_true(read((const char *)&values[1]) == GN2_FIELD_NOT_WHOLE);
+    assert_true(read((const char *)&values[2]) == INT64_MAX);
+}
+
+static void numbers_are_printed_as_they_stand(void **state)
+{
+    (void)state;
+    const uint64_t large = UINT64_MAX;
+    const double real = 3.99;
+    const int8_t small = -3;
+    char text[32];
+    gn2_field_print(GN2_H5_UINT, 8, (const char *)&large, text);
+    assert_string_equal(text, "18446744073709551615");
+    gn2_field_print(GN2_H5_FLOAT, 8, (const char *)&real, text);
+    assert_string_equal(text, "3.99");
+    gn2_field_print(GN2_H5_INT, 1, (const char *)&small, text);
+    assert_string_equal(text, "-3");
+    gn2_field_print(GN2_H5_OTHER, 4, (const char *)&real, text);
+    assert_string_equal(text, "");
 }
 
 int main(void)
@@ -94,6 +134,8 @@ int main(void)
         cmocka_unit_test(floats_round_to_nearest_even),
         cmocka_unit_test(integers_of_all_sizes_are_read),
         cmocka_unit_test(reals_that_are_no_integer_are_told),
+        cmocka_unit_test(large_unsigned_numbers_do_not_wrap),
+        cmocka_unit_test(numbers_are_printed_as_they_stand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

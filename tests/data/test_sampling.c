@@ -398,6 +398,39 @@ static void a_working_thread_can_be_stopped(void **state)
     gn2_free(a);
 }
 
+/* Who asks for no labels gets all jets; who asks again gets the failure again. */
+static void labels_are_looked_at_when_asked_for(void **state)
+{
+    (void)state;
+    static const char *const ahead[] = {"0", "2"};
+    gn2_jets jets;
+    gn2_labels labels;
+    case_jets j = case_jets_make(20, 3);
+    j.flavour[9] = 7;
+    j.origin[15 * 3 + 2] = 99;
+    case_jets_write(&j, case_file("strange.h5"));
+    for (int i = 0; i < 2; i++) {
+        gn2_config *config = CONFIG(SMALL_INPUTS, "data.sampling", "sequential",
+                                    "data.prefetch", ahead[i]);
+        gn2_dataset *data = case_open(case_file("strange.h5"), config);
+        for (int64_t row = 0; row < 8; row += jets.count)
+            MUST(gn2_dataset_next_impl(data, &jets, &labels));
+        for (int k = 0; k < 3; k++)
+            FAILS(gn2_dataset_next_impl(data, &jets, &labels), GN2_ERR_FORMAT,
+                  "strange.h5", "row 9", "label 7", "3=taujets");
+        MUST(gn2_dataset_next_impl(data, &jets, NULL));
+        assert_true(jets.features[0] == 1008.0f);
+        FAILS(gn2_dataset_next_impl(data, &jets, &labels), GN2_ERR_FORMAT, "row 15",
+              "slot 2", "label 99", "-2 to 7");
+        for (int64_t row = 12; row < 20; row += jets.count)
+            MUST(gn2_dataset_next_impl(data, &jets, NULL));
+        FAILS(gn2_dataset_setup_impl(data, config), GN2_ERR_FORMAT, "row 9");
+        gn2_dataset_free_impl(data);
+        gn2_config_delete(config);
+    }
+    case_jets_free(&j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +444,7 @@ int main(void)
         cmocka_unit_test(memory_stays_bounded),
         cmocka_unit_test(files_give_the_same_bits_with_a_thread),
         cmocka_unit_test(a_working_thread_can_be_stopped),
+        cmocka_unit_test(labels_are_looked_at_when_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,12 @@
 /* The YAML that dicts use is read; what is not understood is refused by line. */
 #include "data_case.h"
 
+#include <math.h>
+#include <time.h>
+
 #include "data/yaml.h"
+#include "util/alloc.h"
+#include "util/str.h"
 
 static gn2_status parse(const char *text, gn2_yaml *yaml)
 {
@@ -31,6 +36,10 @@ static void all_styles_mean_the_same(void **state)
         "---\n# head\njets:\n\n    pt: {mean: 1.5, std: 2e3} # tail\n",
         "jets: {pt: {mean: 1.5,\n  std: 2e3}}\n",
         "\"jets\":\r\n  'pt':\r\n    mean:  1.5\r\n    std: \"2e3\"\r\n",
+        "\xEF\xBB\xBF"
+        "jets:\r\n  pt: # of Windows\r\n    mean: 1.5\r\n\r\n    std: 2e3",
+        "jets:\r  pt:\r    mean: 1.5\r    std: 2e3\r",
+        "---\r\njets: {pt: {mean: 1.5,\r\n  std: 2e3}} # tail\r\n",
         "other: 1\njets:\n  eta: {mean: 0, std: 1}\n  pt:   # comment\n"
         "    std: 2e3\n    mean: 1.5",
     };
@@ -58,12 +67,13 @@ static void lists_come_in_order(void **state)
         MUST(parse(texts[i], &yaml));
         const int32_t label =
             gn2_yaml_find(&yaml, gn2_yaml_find(&yaml, 0, "jets"), "label");
-        for (int32_t k = 0; k < 3; k++) {
-            MUST(gn2_yaml_number(&yaml, gn2_yaml_child(&yaml, label, k), &value));
-            sum += value * (k + 1);
+        int32_t k = yaml.node[label].first;
+        for (int32_t place = 1; place <= 3; place++, k = yaml.node[k].next) {
+            MUST(gn2_yaml_number(&yaml, k, &value));
+            sum += value * place;
         }
         assert_true(sum == 15);
-        assert_int_equal(gn2_yaml_child(&yaml, label, 3), -1);
+        assert_int_equal(k, -1);
         gn2_yaml_clear(&yaml);
     }
 }
@@ -89,6 +99,7 @@ static void the_rest_of_yaml_is_refused_by_line(void **state)
         {"a: 1\n: 2\n", "line 2"},
         {"a: 1\nb: \"open\n", "line 2"},
         {"a: 1\na: 2\n", "line 2"},
+        {"b: 1\r\na: {c: 1,\r\n c: 2, d: 1}\r\nb: 2\r\n", "line 3"},
         {"a: 1\n...\n", "line 2"},
         {"a: [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]\n", "line 1"},
     };
@@ -97,6 +108,31 @@ static void the_rest_of_yaml_is_refused_by_line(void **state)
         FAILS(parse(bad[i].text, &yaml), GN2_ERR_FORMAT, "dict.yaml", bad[i].line);
         assert_null(yaml.node);
     }
+}
+
+static double seconds_of(int32_t keys)
+{
+    gn2_yaml yaml;
+    gn2_text text = {0};
+    struct timespec a, b;
+    for (int32_t i = 0; i < keys; i++) gn2_text_format(&text, "k%d: {a: [1, 2]}\n", i);
+    assert_false(text.failed);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+    MUST(parse(text.data, &yaml));
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+    assert_int_equal(yaml.count, 1 + 4 * keys);
+    gn2_yaml_clear(&yaml);
+    gn2_free(text.data);
+    return (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+}
+
+/* 16 times the keys: 16 times the time and a little more, not 256 times. */
+static void the_cost_grows_with_the_size(void **state)
+{
+    (void)state;
+    double few = seconds_of(4000);
+    for (int i = 0; i < 4; i++) few = fmin(few, seconds_of(4000));
+    assert_true(seconds_of(64000) < 80 * few);
 }
 
 static void numbers_must_be_finite(void **state)
@@ -138,6 +174,7 @@ int main(void)
         cmocka_unit_test(all_styles_mean_the_same),
         cmocka_unit_test(lists_come_in_order),
         cmocka_unit_test(the_rest_of_yaml_is_refused_by_line),
+        cmocka_unit_test(the_cost_grows_with_the_size),
         cmocka_unit_test(numbers_must_be_finite),
         cmocka_unit_test(cut_and_changed_text_does_no_harm),
     };

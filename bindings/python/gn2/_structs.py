@@ -182,7 +182,8 @@ class DatasetInfo(Sized):
         ("batch_size", c_int64),
         ("max_slots", c_int64),
         ("memory", c_int64),
-        ("reserved", c_uint64 * 4),
+        ("unwritten", c_int64),
+        ("reserved", c_uint64 * 3),
     )
 
 

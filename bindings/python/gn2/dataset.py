@@ -32,6 +32,7 @@ class DatasetInfo(NamedTuple):
     batch_size: int  #: jets a batch
     max_slots: int  #: largest number of constituents a jet can have
     memory: int  #: bytes of buffers held
+    unwritten: int = 0  #: jets used that no writer has filled: data.unwritten = keep
 
 
 class Batch(NamedTuple):
@@ -185,6 +186,7 @@ class Dataset(Owner):
             c.batch_size,
             c.max_slots,
             c.memory,
+            c.unwritten,
         )
 
     def __len__(self) -> int:
@@ -233,9 +235,10 @@ class Dataset(Owner):
         with self._guard as handle:
             lib.gn2_dataset_reset(handle, epoch, batch)
 
-    def _next(self, handle: Any) -> Raw | None:
+    def _next(self, handle: Any, labelled: bool = True) -> Raw | None:
         raw = Raw(self.inputs)
-        lib.gn2_dataset_next(handle, ctypes.byref(raw.jets), ctypes.byref(raw.labels))
+        labels = ctypes.byref(raw.labels) if labelled else None
+        lib.gn2_dataset_next(handle, ctypes.byref(raw.jets), labels)
         return raw if raw.jets.count else None
 
     def _copy(self, raw: Raw) -> Batch:

@@ -32,7 +32,7 @@ class ScoreWriter(Owner):
         path: score file.
         input: the HDF5 file that is tagged.
         model: gives names and shapes.
-        config: ``scores.*``.
+        config: ``scores.*``, ``data.dataset.*`` and ``data.unwritten``.
     """
 
     def __init__(

@@ -200,7 +200,8 @@ class Tagger(Owner):
     def tag_batches(
         self, dataset: Dataset, outputs: str | Sequence[str] = ()
     ) -> Iterator[Scores]:
-        """Tags a dataset, batch by batch, without copying it.
+        """Tags a dataset, batch by batch, without copying it. Its labels are not
+        looked at: they may be missing or of classes the model does not know.
 
         Args:
             dataset: open it with ``data.sampling = sequential`` for file order.
@@ -209,7 +210,7 @@ class Tagger(Owner):
         dataset.reset()
         while True:
             with self._guard as handle, dataset._guard as d:
-                raw = dataset._next(d)
+                raw = dataset._next(d, labelled=False)
                 if raw is None:
                     return
                 self._view.point(raw)

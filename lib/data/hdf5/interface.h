@@ -16,7 +16,7 @@
 #include <gn2/base.h>
 
 /* Changes with anything below; a module of another number is refused. */
-#define GN2_H5_VERSION 1
+#define GN2_H5_VERSION 2
 #define GN2_H5_ERROR_SIZE 480
 
 /* Kinds of a field; sizes are 2, 4, 8 for reals, 1, 2, 4, 8 for integers. */
@@ -36,6 +36,11 @@ typedef struct gn2_h5_field {
     int64_t offset; /* in a record; −1 if not selected */
 } gn2_h5_field;
 
+/* Rows first … end−1. */
+typedef struct gn2_h5_range {
+    int64_t first, end;
+} gn2_h5_range;
+
 /* A dataset of records: (rows) or (rows, slots). */
 typedef struct gn2_h5_info {
     int32_t rank; /* 1 or 2 */
@@ -44,6 +49,10 @@ typedef struct gn2_h5_info {
     int64_t record;     /* bytes of a record as selected */
     size_t field_count;
     const gn2_h5_field *fields;
+    const char *const *lacking; /* (field_count): a source without the field, or NULL */
+    size_t gap_count;
+    const gn2_h5_range *gaps; /* rows that no writer has filled, rising */
+    const char *fill;         /* a record as selected, of what such rows read as */
 } gn2_h5_info;
 
 /* A dataset to be made: records packed, fields in order; `offset` is ignored. */
@@ -70,6 +79,9 @@ typedef struct gn2_h5_module {
                                char *error);
     gn2_status (*table_read)(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records, char *error);
+    /* Whether every field of a row of rank 1, selected or not, is its fill value. */
+    gn2_status (*table_is_fill)(gn2_h5_table *table, int64_t row, int *out_fill,
+                                char *error);
     /* Items of an attribute of strings; GN2_ERR_NOT_FOUND without it. */
     gn2_status (*strings_read)(gn2_h5_table *table, const char *attribute,
                                gn2_h5_text_fn each, void *context, char *error);

@@ -4,6 +4,7 @@
  * nothing and the program's own error handler comes back afterwards.
  */
 #include "data/hdf5/errors.h"
+#include "data/hdf5/fill.h"
 #include "data/hdf5/strings.h"
 #include "data/hdf5/table_write.h"
 #include "data/hdf5/virtual.h"
@@ -44,6 +45,12 @@ static gn2_status table_read(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records, char *error)
 {
     GUARDED(gn2_hdf5_any_read(table, start, count, records, error));
+}
+
+static gn2_status table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill,
+                                char *error)
+{
+    GUARDED(gn2_hdf5_table_is_fill(table, row, out_fill, error));
 }
 
 static gn2_status strings_read(gn2_h5_table *table, const char *attribute,
@@ -94,6 +101,7 @@ static const gn2_h5_module module = {
     .table_info = table_info,
     .table_select = table_select,
     .table_read = table_read,
+    .table_is_fill = table_is_fill,
     .strings_read = strings_read,
     .file_create = file_create,
     .table_create = table_create,

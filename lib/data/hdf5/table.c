@@ -14,8 +14,11 @@ gn2_h5_table *gn2_hdf5_table_new(gn2_h5_file *file, const char *name, size_t fie
     table->name = gn2_strdup(name);
     table->fields = gn2_alloc(fields + 1, sizeof *table->fields);
     table->direct = gn2_alloc(fields + 1, 1);
+    table->lacking = gn2_alloc(fields + 1, sizeof *table->lacking);
     table->info.fields = table->fields;
-    if (table->path && table->name && table->fields && table->direct) return table;
+    table->info.lacking = (const char *const *)table->lacking;
+    if (table->path && table->name && table->fields && table->direct && table->lacking)
+        return table;
     char ignored[GN2_H5_ERROR_SIZE];
     gn2_hdf5_table_close(table, ignored);
     return NULL;
@@ -36,6 +39,11 @@ gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error)
         H5free_memory((void *)(uintptr_t)table->fields[i].name);
     gn2_free(table->convert[0]);
     gn2_free(table->convert[1]);
+    for (size_t i = 0; table->lacking && i < table->info.field_count; i++)
+        gn2_free(table->lacking[i]);
+    gn2_hdf5_ranges_free(&table->gaps);
+    gn2_free(table->lacking);
+    gn2_free(table->fill);
     gn2_free(table->fields);
     gn2_free(table->direct);
     gn2_free(table->path);

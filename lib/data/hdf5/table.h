@@ -5,6 +5,7 @@
 
 #include "data/hdf5/chunks.h"
 #include "data/hdf5/file.h"
+#include "data/hdf5/gaps.h"
 
 /* Rows of a virtual table that are those of another. */
 typedef struct gn2_hdf5_part {
@@ -31,6 +32,9 @@ struct gn2_h5_table {
     size_t convert_size;
     size_t part_count;
     gn2_hdf5_part *parts; /* (part_count) in the order of the rows */
+    gn2_hdf5_ranges gaps;
+    char **lacking; /* (fields): a source without it, or NULL */
+    char *fill;     /* (record) */
 };
 
 /* An empty table object; NULL when memory is short. */

@@ -3,7 +3,7 @@
 #include "data/hdf5/table_open.h"
 
 #include "data/hdf5/errors.h"
-#include "data/hdf5/storage.h"
+#include "data/hdf5/sources.h"
 #include "data/hdf5/types.h"
 
 /* Chunks kept unpacked, so that a read which ends inside one costs nothing. */
@@ -46,10 +46,10 @@ static int describe_enum(hid_t type, gn2_h5_field *field)
 }
 
 /* Fills kind and size as they will be in memory; returns whether that is how the
- * field is stored. */
+ * field is stored. Larger numbers than ours would be cut or rounded twice. */
 static int describe(hid_t type, gn2_h5_field *field)
 {
-    switch (H5Tget_class(type)) {
+    switch (H5Tget_size(type) <= 8 ? H5Tget_class(type) : H5T_NO_CLASS) {
     case H5T_ENUM:
         return describe_enum(type, field);
     case H5T_INTEGER:
@@ -135,13 +135,13 @@ static void enlarge_cache(gn2_h5_table *table, hid_t file)
     table->dataset = again;
 }
 
-static gn2_status check_table(const gn2_h5_table *table, char *error)
+static gn2_status check_table(gn2_h5_table *table, char *error)
 {
     if (table->info.rank != 1 && table->info.rank != 2)
         return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
                              "'%s': dataset '%s' has %d dimensions, 1 or 2 are needed",
                              table->path, table->name, (int)table->info.rank);
-    return gn2_hdf5_check_storage(table->dataset, table->path, table->name, error);
+    return gn2_hdf5_survey(table, error);
 }
 
 /* Field names are owned by the table. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "data/hdf5/errors.h"
+#include "data/hdf5/fill.h"
 #include "data/hdf5/types.h"
 #include "util/alloc.h"
 
@@ -90,8 +91,15 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
         count++;
         if (table->fields[i].kind == GN2_H5_OTHER)
             return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
-                                 "'%s': dataset '%s': field '%s' is not a number",
+                                 "'%s': dataset '%s': field '%s' is not a number of at "
+                                 "most 8 bytes",
                                  table->path, table->name, table->fields[i].name);
+        if (table->lacking[i])
+            return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND,
+                                 "'%s': dataset '%s': its source '%s' has no field "
+                                 "'%s'",
+                                 table->path, table->name, table->lacking[i],
+                                 table->fields[i].name);
     }
     if (count == 0)
         return gn2_hdf5_fail(error, GN2_ERR_INVALID_ARG,
@@ -104,7 +112,10 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     table->memory_type =
         table->whole ? select_whole(table, wanted) : select_some(table, wanted);
     table->info.record = (int64_t)H5Tget_size(table->memory_type);
-    if (gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
+    gn2_free(table->fill);
+    table->info.fill = table->fill =
+        gn2_hdf5_fill_new(table->dataset, table->memory_type);
+    if (!table->fill || gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
     return choose_way(table, only, error);
 }
 
@@ -179,6 +190,10 @@ static gn2_status read_by_hdf5(gn2_h5_table *table, int64_t start, int64_t count
 {
     const hsize_t from[2] = {(hsize_t)start, 0};
     const hsize_t size[2] = {(hsize_t)count, (hsize_t)table->info.slots};
+    /* where HDF5 finds nothing it may leave what was there */
+    if (table->gaps.count)
+        memset(records, 0,
+               (size_t)(count * table->info.slots) * (size_t)table->info.record);
     const hid_t stored = H5Dget_space(table->dataset);
     const hid_t memory = H5Screate_simple(table->info.rank, size, NULL);
     herr_t result = H5Sselect_hyperslab(stored, H5S_SELECT_SET, from, NULL, size, NULL);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "data/hdf5/errors.h"
-#include "data/hdf5/storage.h"
+#include "data/hdf5/sources.h"
 #include "data/hdf5/table_open.h"
 #include "data/hdf5/table_read.h"
 #include "util/alloc.h"

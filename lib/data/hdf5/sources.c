@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/hdf5/sources.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/hdf5/errors.h"
+#include "data/hdf5/file.h"
+#include "data/hdf5/filters.h"
+#include "util/alloc.h"
+
+/* Virtual datasets of virtual datasets; more is a circle. */
+#define MOST_DEPTH 8
+
+typedef struct survey {
+    gn2_h5_table *table;
+    int depth;
+    char *error;
+} survey;
+
+/* A dataset, with the names it has in messages. */
+typedef struct place {
+    hid_t dataset;
+    const char *path, *name;
+} place;
+
+static gn2_status look_at(survey *s, const place *at, gn2_hdf5_ranges *gaps);
+
+static gn2_status check_filters(const survey *s, const place *at, hid_t plist)
+{
+    const int count = H5Pget_nfilters(plist);
+    if (gn2_hdf5_filters_of(plist).own) return GN2_OK;
+    for (int i = 0; i < count; i++) {
+        unsigned flags, config;
+        size_t values = 0;
+        char title[32] = "";
+        const H5Z_filter_t id = H5Pget_filter2(plist, (unsigned)i, &flags, &values,
+                                               NULL, sizeof title, title, &config);
+        if (id < 0 || H5Zfilter_avail(id) > 0) continue;
+        const char *known = gn2_hdf5_filter_name(id);
+        H5Eclear2(H5E_DEFAULT); /* where HDF5 has looked for the plugin */
+        return gn2_hdf5_fail(
+            s->error, GN2_ERR_FORMAT,
+            "'%s': dataset '%s' is packed with filter %d (%.24s), for which there is "
+            "no "
+            "plugin here: name the folder of its plugin in HDF5_PLUGIN_PATH before the "
+            "program starts, or where there is one, repack with h5repack -f GZIP=4 IN "
+            "OUT",
+            at->path, at->name, (int)id,
+            known[0]   ? known
+            : title[0] ? title
+                       : "unknown");
+    }
+    return GN2_OK;
+}
+
+/* The first source that has not got a field of the table, for each field. */
+static void note_fields(const survey *s, const place *at)
+{
+    gn2_h5_table *table = s->table;
+    const hid_t type = H5Dget_type(at->dataset);
+    const int is_record = H5Tget_class(type) == H5T_COMPOUND;
+    for (size_t i = 0; i < table->info.field_count; i++) {
+        if (table->lacking[i]) continue;
+        if (is_record && H5Tget_member_index(type, table->fields[i].name) >= 0)
+            continue;
+        table->lacking[i] = gn2_strdup(at->path);
+    }
+    H5Eclear2(H5E_DEFAULT);
+    H5Tclose(type);
+}
+
+/* A source named relative to the folder of the virtual file, as HDF5 does. */
+void gn2_hdf5_source_path(const char *path, const char *source, char out[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    const int folder = slash && source[0] != '/' ? (int)(slash - path + 1) : 0;
+    const int length = strcmp(source, ".") == 0
+                           ? snprintf(out, PATH_MAX, "%s", path)
+                           : snprintf(out, PATH_MAX, "%.*s%s", folder, path, source);
+    if (length >= PATH_MAX || access(out, R_OK) != 0)
+        snprintf(out, PATH_MAX, "%s", source);
+}
+
+/* HDF5 writes '%' as "%%"; 0: "%b" is in it, the number of a file. */
+static int plain_name(char *name)
+{
+    char *to = name;
+    for (const char *at = name; *at; at++) {
+        if (*at == '%' && at[1] == 'b') return 0;
+        if (*at == '%' && at[1] == '%') at++;
+        *to++ = *at;
+    }
+    *to = 0;
+    return 1;
+}
+
+/* A mapping of all of a source that has become smaller or larger cannot be read. */
+static gn2_status check_size(const survey *s, const place *source, hid_t to, hid_t from)
+{
+    const hid_t space = H5Dget_space(source->dataset);
+    const hssize_t has = H5Sget_simple_extent_npoints(space);
+    const hssize_t wanted = H5Sget_select_npoints(to);
+    H5Sclose(space);
+    if (wanted < 0)
+        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+                             "'%s': virtual dataset '%s' takes '%s' without an end: "
+                             "give its number of rows",
+                             s->table->path, s->table->name, source->path);
+    if (H5Sget_select_type(from) != H5S_SEL_ALL || wanted == has) return GN2_OK;
+    return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+                         "'%s': virtual dataset '%s' takes %lld records of '%s', which "
+                         "has %lld",
+                         s->table->path, s->table->name, (long long)wanted,
+                         source->path, (long long)has);
+}
+
+/* Rows that a source gives to the virtual dataset. */
+static gn2_status look_at_source(survey *s, const place *source, hid_t plist,
+                                 size_t index, gn2_hdf5_ranges *covered)
+{
+    gn2_hdf5_ranges gaps = {0};
+    hsize_t dims[2];
+    note_fields(s, source);
+    gn2_status status = look_at(s, source, &gaps);
+    const hid_t space = H5Dget_space(source->dataset);
+    const hid_t to = H5Pget_virtual_vspace(plist, index);
+    const hid_t from = H5Pget_virtual_srcspace(plist, index);
+    gn2_hdf5_extent(space, dims);
+    if (status == GN2_OK) status = check_size(s, source, to, from);
+    if (status == GN2_OK)
+        gn2_hdf5_mapping_rows(to, from, (int64_t)dims[0], &gaps, covered);
+    H5Sclose(from);
+    H5Sclose(to);
+    H5Sclose(space);
+    gn2_hdf5_ranges_free(&gaps);
+    return status;
+}
+
+static gn2_status open_source(survey *s, const place *at, hid_t plist, size_t index,
+                              gn2_hdf5_ranges *covered)
+{
+    char file[PATH_MAX] = "", dataset[256] = "", full[PATH_MAX];
+    H5Pget_virtual_filename(plist, index, file, sizeof file);
+    H5Pget_virtual_dsetname(plist, index, dataset, sizeof dataset);
+    if (!plain_name(file) || !plain_name(dataset))
+        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+                             "'%s': virtual dataset '%s' names its sources by a "
+                             "pattern, '%s' of '%s': name them one by one",
+                             at->path, at->name, dataset, file);
+    gn2_hdf5_source_path(at->path, file, full);
+    gn2_h5_file *source = NULL;
+    gn2_status status = gn2_hdf5_file_open(full, &source, s->error);
+    if (status != GN2_OK)
+        return gn2_hdf5_fail(s->error, status,
+                             "'%s': virtual dataset '%s' needs '%s', which cannot be "
+                             "opened",
+                             at->path, at->name, file);
+    const place there = {H5Dopen2(source->id, dataset, H5P_DEFAULT), full, dataset};
+    if (there.dataset < 0)
+        status = gn2_hdf5_fail(s->error, GN2_ERR_NOT_FOUND,
+                               "'%s': virtual dataset '%s' needs dataset '%s' of '%s'",
+                               at->path, at->name, dataset, file);
+    else
+        status = look_at_source(s, &there, plist, index, covered);
+    if (there.dataset >= 0) H5Dclose(there.dataset);
+    char ignored[GN2_H5_ERROR_SIZE];
+    gn2_hdf5_file_close(source, ignored);
+    return status;
+}
+
+static gn2_status look_at_sources(survey *s, const place *at, hid_t plist,
+                                  gn2_hdf5_ranges *gaps)
+{
+    gn2_hdf5_ranges covered = {0};
+    gn2_status status = GN2_OK;
+    size_t count = 0;
+    hsize_t dims[2];
+    const hid_t space = H5Dget_space(at->dataset);
+    gn2_hdf5_extent(space, dims);
+    H5Sclose(space);
+    if (s->depth == MOST_DEPTH)
+        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+                             "'%s': virtual dataset '%s' is its own source, or one of "
+                             "more than %d levels",
+                             at->path, at->name, MOST_DEPTH);
+    s->depth++;
+    H5Pget_virtual_count(plist, &count);
+    for (size_t i = 0; i < count && status == GN2_OK; i++)
+        status = open_source(s, at, plist, i, &covered);
+    s->depth--;
+    if (dims[1] > 0) gn2_hdf5_ranges_rest(&covered, (int64_t)dims[0], gaps);
+    gn2_hdf5_ranges_free(&covered);
+    return status;
+}
+
+/* Filters and gaps of a dataset, and of all that it is made of. */
+static gn2_status look_at(survey *s, const place *at, gn2_hdf5_ranges *gaps)
+{
+    const hid_t plist = H5Dget_create_plist(at->dataset);
+    gn2_status status = check_filters(s, at, plist);
+    if (status == GN2_OK && H5Pget_layout(plist) == H5D_VIRTUAL)
+        status = look_at_sources(s, at, plist, gaps);
+    else if (status == GN2_OK)
+        gn2_hdf5_gaps_of_storage(at->dataset, gaps);
+    H5Pclose(plist);
+    return status;
+}
+
+gn2_status gn2_hdf5_survey(gn2_h5_table *table, char *error)
+{
+    survey s = {.table = table, .error = error};
+    const place at = {table->dataset, table->path, table->name};
+    const gn2_status status = look_at(&s, &at, &table->gaps);
+    H5Eclear2(H5E_DEFAULT);
+    if (status == GN2_OK && table->gaps.failed) return gn2_hdf5_no_memory(error);
+    table->info.gap_count = table->gaps.count;
+    table->info.gaps = table->gaps.range;
+    return status;
+}
