@@ -133,11 +133,11 @@ typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
  *   `optim.name`, …; doc/format.md) and defaults for the rest, whatever config the
  * model was made with: the same before and after it was saved
  * @param[out] out_trainer freed by gn2_trainer_free(); NULL on failure
- * @return GN2_OK; GN2_ERR_INVALID_ARG, also where `config` sets what the model fixes
- *   (`model.*` but dropout, `inputs.*`, `norm.*`, `task.*`, `input.*`, `discriminant.*`
- *   but signal and fractions, `optim.decay_scaling`) to neither the model's value nor
- * the default; GN2_ERR_NO_MEMORY; GN2_ERR_UNSUPPORTED (precision not available here).
- *   @since 0.1
+ * @return GN2_OK; GN2_ERR_INVALID_ARG; GN2_ERR_NO_MEMORY; GN2_ERR_UNSUPPORTED
+ * (precision not available here). What the model fixes (`model.*` but dropout,
+ * `inputs.*`, `norm.*`, `task.*`, `input.*`, `discriminant.*` but signal and fractions,
+ *   `optim.decay_scaling`) is the model's: where `config` sets it to neither the
+ * model's value nor the default, a warning to the log says so. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_create(const gn2_model *model, const gn2_config *config,
                                       gn2_trainer **out_trainer);

@@ -92,23 +92,24 @@ static int is_fixed(const char *key)
     return begins_with_one_of(key, fixed) && !begins_with_one_of(key, loose) && !own;
 }
 
-/* What is set to neither the model's value nor the default was meant to do something.
- * A config knows no more of what was set. */
-static gn2_status check_key(const gn2_trainer *t, const gn2_config *defaults,
-                            const char *key, const char *text)
+/* What is set to neither the model's value nor the default was meant to do something;
+ * a config knows no more of what was set, and may be that of another model. */
+static gn2_status note_key(const gn2_trainer *t, const gn2_config *defaults,
+                           const char *key, const char *text)
 {
     const char *usual, *own;
     GN2_TRY(gn2_config_read_text(defaults, key, &usual));
     GN2_TRY(gn2_config_read_text(t->model->config, key, &own));
     if (strcmp(text, usual) == 0 || strcmp(text, own) == 0) return GN2_OK;
-    return gn2_fail(
-        GN2_ERR_INVALID_ARG,
-        "%s = '%.80s', but the model was made with '%.80s', which a trainer "
-        "cannot change: make another model",
-        key, text, own);
+    gn2_log_line(GN2_LOG_WARNING,
+                 "trainer: %s = '%.80s' is ignored: the model was made with '%.80s'; "
+                 "make another model for it",
+                 key, text, own);
+    return GN2_OK;
 }
 
-static gn2_status check_fixed(const gn2_trainer *t)
+/* Says which options are the model's. */
+static gn2_status note_fixed(const gn2_trainer *t)
 {
     gn2_config *defaults;
     gn2_status status = GN2_OK;
@@ -117,7 +118,7 @@ static gn2_status check_fixed(const gn2_trainer *t)
         const char *key, *text;
         gn2_config_slot_at(t->config, i, &key, &text);
         if (!strchr(key, '*') && is_fixed(key))
-            status = check_key(t, defaults, key, text);
+            status = note_key(t, defaults, key, text);
     }
     gn2_config_delete(defaults);
     return status;
@@ -127,7 +128,7 @@ static gn2_status build(gn2_trainer *t, const gn2_config *config)
 {
     gn2_engine_options options;
     GN2_TRY(gn2_config_clone(config, &t->config));
-    GN2_TRY(check_fixed(t));
+    GN2_TRY(note_fixed(t));
     GN2_TRY(make_params(t));
     GN2_TRY(make_pool(t));
     gn2_schedule_read(t->config, &t->schedule);

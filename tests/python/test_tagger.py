@@ -321,3 +321,21 @@ def test_gradients_have_the_shapes_of_the_inputs(tagger):
     assert (scores["tracks.gradient"] == scores["tracks.D_b_gradient"]).all()
     assert np.abs(scores["tracks.gradient"]).max() > 0
     assert (scores.probabilities == plain.probabilities).all()
+
+
+def test_fractions_asked_of_a_tagger_are_its_own(model):
+    sample = Sample(model.inputs, [2, 0, 3])
+    asked = {"discriminant.D_b.f_c": 0.05, "discriminant.D_c.f_tau": 0.4}
+    with gn2.Tagger(model, asked) as tagger:
+        scores = tagger.tag(sample.jets, sample.ragged, outputs=["D_b", "D_c", "D_tau"])
+    for name, fractions in (
+        ("b", {"f_c": 0.05, "f_tau": model.config["discriminant.D_b.f_tau"]}),
+        ("c", {"f_b": model.config["discriminant.D_c.f_b"], "f_tau": 0.4}),
+        ("tau", {}),
+    ):
+        p = gn2.Tagger(model).tag(sample.jets, sample.ragged)
+        right = p.discriminant(name, **fractions)
+        assert np.allclose(scores[f"D_{name}"], right, atol=1e-6)
+        assert np.allclose(scores.discriminant(name), right, atol=1e-6)
+    with pytest.raises(gn2.InvalidArgument, match="input.non_finite"):
+        gn2.Tagger(model, {"input.non_finite": "default"})

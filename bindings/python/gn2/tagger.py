@@ -98,7 +98,7 @@ class Tagger(Owner):
             model = Model.load(model)
         options = as_config(config, base=model.config)
         if config is not None and not isinstance(config, Config):
-            _check_owned(model.config, options)
+            options = _taken(model, options)
         if threads is not None:
             options = options.copy()
             options["tagger.threads"] = threads
@@ -357,18 +357,35 @@ class Tagger(Owner):
         return "gn2.Tagger(closed)" if self.closed else f"gn2.Tagger({self.model!r})"
 
 
-def _check_owned(own: Config, asked: Config) -> None:
-    """Refuses what is asked of the tagger, but decided by the model."""
+#: class that a key as ``discriminant.D_b.f_c`` is about
+_OF_CLASS = {"f_b": "bjets", "f_c": "cjets", "f_tau": "taujets"}
+
+
+def _taken(model: Model, asked: Config) -> Config:
+    """What is asked of the tagger; fractions ``f_…`` in the form that a tagger takes.
+
+    Raises:
+        InvalidArgument: it is decided by the model.
+    """
+    own, out = model.config, asked.copy()
     for key, value in asked.items():
         if not key.startswith(("discriminant.", "input.")):
             continue
         if key.endswith((".signal", ".fractions")) or own.get(key) == value:
             continue
-        hint = "; set its .fractions" if ".f_" in key else ""
-        raise InvalidArgument(
-            f"{key} = {value}: a tagger takes it from the model, which says "
-            f"{own.get(key)}{hint}"
-        )
+        rule, _, fraction = key.rpartition(".")
+        if fraction not in _OF_CLASS:
+            raise InvalidArgument(
+                f"{key} = {value}: a tagger takes it from the model, which says "
+                f"{own.get(key)}"
+            )
+        if not asked.get(f"{rule}.fractions"):
+            out[f"{rule}.fractions"] = [
+                f"{name}:{asked[f'{rule}.{short}']!r}"
+                for short, name in _OF_CLASS.items()
+                if f"{rule}.{short}" in asked and name in model.classes
+            ]
+    return out
 
 
 def _again(kind: type[Tagger], model: Model, options: Config, strict: bool) -> Tagger:

@@ -80,14 +80,19 @@ def fixed_by_model(key: str) -> bool:
     return key.startswith(_FIXED) or key == "optim.decay_scaling"
 
 
-def check_fixed(config: Config, model: Config) -> None:
+def check_fixed(config: Config, model: Config, usual: Config | None = None) -> None:
     """Refuses options that a model fixes to something else, for they would do nothing.
+
+    Args:
+        usual: values that nobody has asked for, the defaults of a config of its own.
 
     Raises:
         InvalidArgument: with the key and both values.
     """
     for key, value in config.items():
-        if fixed_by_model(key) and value != model[key]:
+        if not fixed_by_model(key) or value == model[key]:
+            continue
+        if usual is None or value != usual.get(key):
             raise InvalidArgument(
                 f"{key} = {value!r}, but the model was made with {model[key]!r}, which "
                 "a training cannot change"
@@ -117,8 +122,7 @@ class Trainer(Owner):
             model = Model.load(model)
         own = model.config
         self.config = as_config(config, base=own).copy()
-        if not isinstance(config, Config):
-            check_fixed(self.config, own)
+        check_fixed(self.config, own, Config() if isinstance(config, Config) else None)
         with model._guard as m, self.config._guard as c:
             handle = make(_ffi.Trainer, lib.gn2_trainer_create, m, c)
         super().__init__(handle, lib.gn2_trainer_free)
