@@ -46,14 +46,16 @@ gn2_install() {
         --no-install-recommends -y $gn2_wanted >/dev/null
 }
 
-# gn2_onnx_python FOLDER: a virtual environment with what the ONNX tests need, from
-# PyPI; newer onnx wants a NumPy that Debian's h5py cannot work with.
+# gn2_onnx_python FOLDER: a virtual environment with what the ONNX tests need, and those
+# of tables of other packages and of files drawn at random, from PyPI; newer onnx wants a
+# NumPy that Debian's h5py cannot work with.
 gn2_onnx_python() {
     [ -f "$1/complete" ] && return 0
-    echo "setup: installing onnx and onnxruntime into $1" >&2
+    echo "setup: installing onnx, awkward, hypothesis and more into $1" >&2
     /usr/bin/python3 -m venv --system-site-packages "$1" >&2 &&
         "$1/bin/pip" install --quiet --disable-pip-version-check onnx==1.17.0 \
-            onnxruntime==1.25.0 'ml_dtypes<0.5' 'numpy==1.24.*' >&2 &&
+            onnxruntime==1.25.0 'ml_dtypes<0.5' 'numpy==1.24.*' awkward==2.14.0 \
+            hypothesis==6.170.17 polars==2.1.0 pyarrow==19.0.1 >&2 &&
         : >"$1/complete"
 }
 
