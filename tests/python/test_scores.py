@@ -163,7 +163,7 @@ def test_copies_keep_what_is_defined(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "asked", [{"discriminant.D_b.f_c": 0.1}, {"input.non_finite": "default"}]
+    "asked", [{"discriminant.form": "ratio"}, {"input.non_finite": "default"}]
 )
 def test_what_the_model_decides_is_not_asked_of_a_tagger(model, asked):
     with pytest.raises(gn2.InvalidArgument, match="takes it from the model"):
