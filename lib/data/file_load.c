@@ -172,7 +172,7 @@ static gn2_status decode_inputs(const decoder *d, const char *record, float *out
 
 static int is_fill(const decoder *d, const gn2_column *column, const char *record)
 {
-    return column->size == 0 ||
+    return column->size == 0 || !d->table->info->fill ||
            memcmp(record + column->offset, d->table->info->fill + column->offset,
                   (size_t)column->size) == 0;
 }

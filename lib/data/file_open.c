@@ -103,6 +103,7 @@ static gn2_column column_of(const field_list *list, const char *name)
     const size_t i = gn2_alias_find(list->names, list->info->field_count, name);
     if (i == list->info->field_count) return column;
     const gn2_h5_field *field = &list->info->fields[i];
+    if (field->offset < 0) return column; /* not read: a label that is in trouble */
     column.name = field->name;
     column.offset = field->offset;
     column.kind = field->kind;

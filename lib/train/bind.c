@@ -169,7 +169,7 @@ static gn2_status bind_targets(gn2_bound *b, int k)
     return fail_names(missing(&ours, &theirs), &ours, &theirs);
 }
 
-/* A model that weighs rows is not trained, nor measured, on rows without weights. */
+/* The rows of a task have weights in the data if they have in the model. */
 static gn2_status check_weights(const gn2_bound *b, int k)
 {
     const gn2_schema *schema = gn2_dataset_schema(b->dataset);
@@ -177,11 +177,16 @@ static gn2_status check_weights(const gn2_bound *b, int k)
     char key[128];
     gn2_config_key_of(key, "task.%s.sample_weight", task);
     const char *field = gn2_config_str(b->model->config, key);
-    if (!field[0]) return GN2_OK;
+    int there = 0;
     for (int32_t l = 0; l < schema->label_count; l++)
-        if (schema->label[l].weight && gn2_dataset_has_label(b->dataset, l) &&
-            strcmp(schema->h.task[schema->label[l].task].name, task) == 0)
-            return GN2_OK;
+        there |= schema->label[l].weight && gn2_dataset_has_label(b->dataset, l) &&
+                 strcmp(schema->h.task[schema->label[l].task].name, task) == 0;
+    if (there == (field[0] != 0)) return GN2_OK;
+    if (there)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s is empty in the model, but the dataset has such weights: "
+                        "open it without",
+                        key);
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "%s is '%.80s' in the model, but the dataset has no such weights: "
                     "open it with the same",

@@ -44,11 +44,11 @@ static size_t chunk_stride(const gn2_hdf5_chunks *c)
     return chunk_bytes(c) + GN2_HDF5_FILTERS_ROOM;
 }
 
+/* 0: HDF5 has to read, as of a text it does not tell what it is filled with. */
 static int read_fill(gn2_hdf5_chunks *c, hid_t plist, hid_t type)
 {
     H5D_fill_value_t defined;
-    c->fill = gn2_alloc(c->size, 1);
-    if (!c->fill || H5Pfill_value_defined(plist, &defined) < 0) return 0;
+    if (H5Pfill_value_defined(plist, &defined) < 0) return 0;
     return defined != H5D_FILL_VALUE_USER_DEFINED ||
            H5Pget_fill_value(plist, type, c->fill) >= 0;
 }
@@ -71,17 +71,18 @@ static int look(gn2_hdf5_chunks *c, hid_t plist, int rank)
                   c->filters.id[0] != H5Z_FILTER_FLETCHER32;
     /* HDF5 has chunks below 4 GiB */
     c->elements = (size_t)chunk[0] * c->width;
-    return c->elements > 0;
+    return c->elements > 0 && c->elements <= UINT32_MAX / c->size;
 }
 
-static gn2_status fill_in(gn2_hdf5_chunks *c, hid_t plist, hid_t type)
+static gn2_status fill_in(gn2_hdf5_chunks *c, hid_t plist, hid_t type, int *out_own)
 {
     size_t bytes;
     if (!gn2_mul_size(c->across, chunk_stride(c), &bytes)) return GN2_ERR_NO_MEMORY;
     c->plain = gn2_alloc(bytes, 1);
     c->shuffled = gn2_alloc(c->across, 1);
-    if (!c->plain || !c->shuffled || !read_fill(c, plist, type))
-        return GN2_ERR_NO_MEMORY;
+    c->fill = gn2_alloc(c->size, 1);
+    if (!c->plain || !c->shuffled || !c->fill) return GN2_ERR_NO_MEMORY;
+    *out_own = read_fill(c, plist, type);
     return GN2_OK;
 }
 
@@ -97,8 +98,8 @@ gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *inf
                            .size = H5Tget_size(type),
                            .cached = -1};
     const hid_t plist = H5Dget_create_plist(dataset);
-    const int own = look(c, plist, info->rank);
-    const gn2_status status = own ? fill_in(c, plist, type) : GN2_OK;
+    int own = look(c, plist, info->rank);
+    const gn2_status status = own ? fill_in(c, plist, type, &own) : GN2_OK;
     H5Pclose(plist);
     if (own && status == GN2_OK)
         *out = c;

@@ -92,7 +92,8 @@ gn2_status gn2_hdf5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fil
     for (size_t i = 0; i < table->part_count; i++) {
         const gn2_hdf5_part *part = &table->parts[i];
         if (row < part->start || row - part->start >= part->count) continue;
-        return is_fill(part->table, part->from + row - part->start, out_fill, error);
+        return gn2_hdf5_table_is_fill(part->table, part->from + row - part->start,
+                                      out_fill, error);
     }
     return is_fill(table, row, out_fill, error);
 }

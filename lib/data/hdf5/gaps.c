@@ -131,7 +131,8 @@ static int is_run(hid_t space, gn2_h5_range *out_rows)
     return (hsize_t)points == (high[0] + 1 - low[0]) * dims[1];
 }
 
-/* Whole rows among the blocks of a selection. */
+/* Rows of the blocks of a selection. Of a block that is narrower than a row nothing is
+ * claimed: others may have the rest. */
 static void add_blocks(hid_t space, gn2_hdf5_ranges *list)
 {
     hsize_t dims[2];
@@ -147,8 +148,7 @@ static void add_blocks(hid_t space, gn2_hdf5_ranges *list)
         list->failed = 1;
     for (hssize_t i = 0; i < count && !list->failed; i++) {
         const hsize_t *low = corners + i * 2 * rank, *high = low + rank;
-        if (rank == 1 || high[1] + 1 - low[1] == dims[1])
-            gn2_hdf5_ranges_add(list, (int64_t)low[0], (int64_t)high[0] + 1);
+        gn2_hdf5_ranges_add(list, (int64_t)low[0], (int64_t)high[0] + 1);
     }
     gn2_free(corners);
 }

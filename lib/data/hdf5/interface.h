@@ -52,7 +52,8 @@ typedef struct gn2_h5_info {
     const char *const *lacking; /* (field_count): a source without the field, or NULL */
     size_t gap_count;
     const gn2_h5_range *gaps; /* rows that no writer has filled, rising */
-    const char *fill;         /* a record as selected, of what such rows read as */
+    const char *fill;         /* a record as selected, of what such rows read as; NULL:
+                                 of some as this, of some as that */
 } gn2_h5_info;
 
 /* A dataset to be made: records packed, fields in order; `offset` is ignored. */

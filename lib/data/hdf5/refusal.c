@@ -26,8 +26,10 @@ static gn2_status fail_errno(const char *path, int code, char *error)
     char reason[128] = "unknown error";
     const gn2_status status =
         code == ENOENT || code == ENOTDIR ? GN2_ERR_NOT_FOUND : GN2_ERR_IO;
-    return gn2_hdf5_fail(error, status, "cannot open '%s': %s", path,
-                         strerror_r(code, reason, sizeof reason));
+    gn2_hdf5_fail(error, status, "cannot open '%s': %s", path,
+                  strerror_r(code, reason, sizeof reason));
+    errno = code; /* too many open files is made up for */
+    return status;
 }
 
 static gn2_status fail_missing(const char *path, int code, char *error)
@@ -128,7 +130,7 @@ gn2_status gn2_hdf5_refuse_path(const char *path, char *error)
         status = is_locked(&l) ? fail_locked(path, error)
                                : gn2_hdf5_fail(error, GN2_ERR_FORMAT,
                                                "'%s': not a HDF5 file", path);
-    else if (l.marks)
+    else if (l.marks || is_locked(&l))
         status = fail_marked(path, &l, error);
     close(l.fd);
     return status;

@@ -28,9 +28,26 @@ typedef struct place {
 
 static gn2_status look_at(survey *s, const place *at, gn2_hdf5_ranges *gaps);
 
+/* Notes a source that is unpacked here or nowhere. */
+static void note_filters(const survey *s, const place *at, hid_t plist)
+{
+    const int count = s->depth ? H5Pget_nfilters(plist) : 0;
+    for (int i = 0; i < count && !s->table->unreadable; i++) {
+        unsigned flags, config;
+        size_t values = 0;
+        const H5Z_filter_t id =
+            H5Pget_filter2(plist, (unsigned)i, &flags, &values, NULL, 0, NULL, &config);
+        if (id < 0 || H5Zfilter_avail(id) > 0) continue;
+        s->table->unreadable = gn2_strdup(at->path);
+        s->table->gaps.failed |= !s->table->unreadable;
+    }
+    H5Eclear2(H5E_DEFAULT);
+}
+
 static gn2_status check_filters(const survey *s, const place *at, hid_t plist)
 {
     const int count = H5Pget_nfilters(plist);
+    note_filters(s, at, plist);
     if (gn2_hdf5_filters_of(plist).own) return GN2_OK;
     for (int i = 0; i < count; i++) {
         unsigned flags, config;
@@ -67,6 +84,7 @@ static void note_fields(const survey *s, const place *at)
         if (is_record && H5Tget_member_index(type, table->fields[i].name) >= 0)
             continue;
         table->lacking[i] = gn2_strdup(at->path);
+        table->gaps.failed |= !table->lacking[i];
     }
     H5Eclear2(H5E_DEFAULT);
     H5Tclose(type);
@@ -85,7 +103,7 @@ void gn2_hdf5_source_path(const char *path, const char *source, char out[PATH_MA
 }
 
 /* HDF5 writes '%' as "%%"; 0: "%b" is in it, the number of a file. */
-static int plain_name(char *name)
+int gn2_hdf5_plain_name(char *name)
 {
     char *to = name;
     for (const char *at = name; *at; at++) {
@@ -145,7 +163,7 @@ static gn2_status open_source(survey *s, const place *at, hid_t plist, size_t in
     char file[PATH_MAX] = "", dataset[256] = "", full[PATH_MAX];
     H5Pget_virtual_filename(plist, index, file, sizeof file);
     H5Pget_virtual_dsetname(plist, index, dataset, sizeof dataset);
-    if (!plain_name(file) || !plain_name(dataset))
+    if (!gn2_hdf5_plain_name(file) || !gn2_hdf5_plain_name(dataset))
         return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
                              "'%s': virtual dataset '%s' names its sources by a "
                              "pattern, '%s' of '%s': name them one by one",

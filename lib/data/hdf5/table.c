@@ -43,6 +43,7 @@ gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error)
         gn2_free(table->lacking[i]);
     gn2_hdf5_ranges_free(&table->gaps);
     gn2_free(table->lacking);
+    gn2_free(table->unreadable);
     gn2_free(table->fill);
     gn2_free(table->fields);
     gn2_free(table->direct);

@@ -30,6 +30,7 @@ struct gn2_h5_table {
     int64_t only; /* byte of a stored record that is 0 where it does not count; −1 */
     void *convert[2]; /* records that HDF5 converts, and its background */
     size_t convert_size;
+    char *unreadable; /* a source that HDF5 itself cannot unpack; NULL: none */
     size_t part_count;
     gn2_hdf5_part *parts; /* (part_count) in the order of the rows */
     gn2_hdf5_ranges gaps;

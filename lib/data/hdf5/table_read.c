@@ -149,6 +149,14 @@ static int reserve(gn2_h5_table *table, size_t size)
     return table->convert_size > 0;
 }
 
+void gn2_hdf5_table_rest(gn2_h5_table *table)
+{
+    gn2_free(table->convert[0]);
+    gn2_free(table->convert[1]);
+    table->convert[0] = table->convert[1] = NULL;
+    table->convert_size = 0;
+}
+
 static gn2_status convert_rows(gn2_h5_table *table, const gn2_hdf5_range *range,
                                char *records, char *error)
 {
@@ -200,13 +208,15 @@ static gn2_status read_by_hdf5(gn2_h5_table *table, int64_t start, int64_t count
     if (result >= 0)
         result = H5Dread(table->dataset, table->memory_type, memory, stored,
                          H5P_DEFAULT, records);
+    gn2_status status = GN2_OK;
+    if (result < 0) /* said before a call that works clears HDF5's reason */
+        status = gn2_hdf5_fail(
+            error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
+            "'%s': dataset '%s': rows %lld to %lld cannot be read", table->path,
+            table->name, (long long)start, (long long)(start + count - 1));
     H5Sclose(memory);
     H5Sclose(stored);
-    if (result >= 0) return GN2_OK;
-    return gn2_hdf5_fail(error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
-                         "'%s': dataset '%s': rows %lld to %lld cannot be read",
-                         table->path, table->name, (long long)start,
-                         (long long)(start + count - 1));
+    return status;
 }
 
 gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,

@@ -5,7 +5,9 @@
  */
 #include "data/hdf5/virtual.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/hdf5/errors.h"
@@ -57,12 +59,13 @@ static gn2_status open_part(const gn2_h5_table *table, hid_t plist, size_t i,
     char file[PATH_MAX] = "", dataset[256] = "", path[PATH_MAX];
     H5Pget_virtual_filename(plist, i, file, sizeof file);
     H5Pget_virtual_dsetname(plist, i, dataset, sizeof dataset);
-    if (strchr(file, '%') || strchr(dataset, '%')) return GN2_OK; /* a pattern */
+    if (!gn2_hdf5_plain_name(file) || !gn2_hdf5_plain_name(dataset)) return GN2_OK;
     gn2_hdf5_source_path(table->path, file, path);
+    errno = 0;
     const gn2_status status = gn2_hdf5_file_open(path, &part->file, error);
-    if (status != GN2_OK) return status;
+    if (status != GN2_OK) return errno == EMFILE ? GN2_OK : status;
     gn2_h5_table *source = NULL;
-    const gn2_status opened = gn2_hdf5_table_open(part->file, dataset, &source, error);
+    const gn2_status opened = gn2_hdf5_any_open(part->file, dataset, &source, error);
     if (opened != GN2_OK) return opened;
     part->table = source;
     const int fits = source->info.rank == table->info.rank &&
@@ -76,10 +79,17 @@ static gn2_status open_part(const gn2_h5_table *table, hid_t plist, size_t i,
     return GN2_OK;
 }
 
-/* Parts in the order of the rows, without a hole. */
+static int by_start(const void *a, const void *b)
+{
+    const gn2_hdf5_part *x = a, *y = b;
+    return (x->start > y->start) - (x->start < y->start);
+}
+
+/* Puts the parts in the order of the rows; are there no holes? */
 static int are_joined(const gn2_h5_table *table)
 {
     int64_t end = 0;
+    qsort(table->parts, table->part_count, sizeof *table->parts, by_start);
     for (size_t i = 0; i < table->part_count; i++) {
         const gn2_hdf5_part *part = &table->parts[i];
         if (!part->table || part->start != end) return 0;
@@ -136,6 +146,13 @@ gn2_status gn2_hdf5_any_open(gn2_h5_file *file, const char *name, gn2_h5_table *
     const hid_t plist = H5Dget_create_plist((*out)->dataset);
     status = find_parts(*out, plist, error);
     H5Pclose(plist);
+    if (status == GN2_OK && (*out)->unreadable && !(*out)->part_count)
+        status =
+            gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+                          "'%s': virtual dataset '%s' is not made of whole rows of "
+                          "like tables, so that HDF5 has to read it, which cannot "
+                          "unpack source '%s': pack that with gzip",
+                          (*out)->path, name, (*out)->unreadable);
     if (status == GN2_OK) return GN2_OK;
     char ignored[GN2_H5_ERROR_SIZE];
     gn2_hdf5_any_close(*out, ignored);
@@ -154,8 +171,13 @@ gn2_status gn2_hdf5_any_select(gn2_h5_table *table, const uint8_t *wanted, int64
                                char *error)
 {
     gn2_status status = gn2_hdf5_table_select(table, wanted, only, error);
-    for (size_t i = 0; i < table->part_count && status == GN2_OK; i++)
+    for (size_t i = 0; i < table->part_count && status == GN2_OK; i++) {
+        const gn2_h5_table *part = table->parts[i].table;
         status = gn2_hdf5_any_select(table->parts[i].table, wanted, only, error);
+        if (status == GN2_OK && (!part->info.fill || memcmp(part->fill, table->fill,
+                                                            (size_t)part->info.record)))
+            table->info.fill = NULL;
+    }
     return status;
 }
 
@@ -171,6 +193,7 @@ static gn2_status read_parts(gn2_h5_table *table, int64_t start, int64_t count,
         const gn2_status status =
             gn2_hdf5_any_read(part->table, part->from + skip, take, out, error);
         if (status != GN2_OK) return status;
+        if (left == take) gn2_hdf5_table_rest(part->table);
         out += take * row_bytes;
         start += take;
         count -= take;
