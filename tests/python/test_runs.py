@@ -5,6 +5,7 @@ what was begun, and an end when it is asked for."""
 import csv
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -337,3 +338,48 @@ def test_a_run_ends_when_its_losses_do_not_fall(tmp_path, capsys):
     assert "2 validations" in capsys.readouterr().err
     assert main(fit(tmp_path / "no", "train.early_stopping=2")) == 1
     assert "validation data" in capsys.readouterr().err
+
+
+def test_what_a_command_reads_is_not_its_output(tmp_path, capsys):
+    model = str(tmp_path / "m.gn2")
+    gn2.Model(dict(o.split("=") for o in SMALL[:4])).save(model)
+    before = pathlib.Path(model).read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for words in (
+        ["tag", model, VAL, "-o", model, "-f", "-q"],
+        ["tag", model, VAL, "-o", str(pipe), "-f", "-q"],
+        ["tag", model, VAL, "-o", "", "-q"],
+        ["export", "onnx", model, "-o", model, "-f"],
+    ):
+        assert main(words) == 1
+        said = capsys.readouterr().err
+        assert "input itself" in said or "no regular file" in said or "empty" in said
+    assert pathlib.Path(model).read_bytes() == before
+    assert pipe.is_fifo()
+
+
+def test_finetuning_does_not_turn_names_round(tmp_path, capsys):
+    model = str(tmp_path / "m.gn2")
+    gn2.Model(dict(o.split("=") for o in SMALL[:4])).save(model)
+    for option in (
+        "model.classes=ujets,cjets,bjets,taujets",
+        "inputs.jets=eta_btagJes,pt_btagJes",
+    ):
+        words = ["fit", TRAIN, "-m", model, "--finetune", "-q", "--no-report", option]
+        assert main([*words, "-o", str(tmp_path / "run")]) == 1
+        assert "tensors go by position" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model.gn2").exists()
+
+
+def test_other_files_do_not_go_on(done, capsys):
+    for words in (["-v", VAL], [VAL]):
+        assert main(resume(done, *words)) == 1
+        assert "began with" in capsys.readouterr().err
+
+
+def test_force_spares_the_model_it_begins_with(done, capsys):
+    model = str(done / "model.gn2")
+    assert main(["fit", TRAIN, "-m", model, "-o", str(done), "-f", *QUIET]) == 1
+    assert "choose another folder" in capsys.readouterr().err
+    assert pathlib.Path(model).exists()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import importlib
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -93,11 +94,32 @@ def need(module: str, package: str, purpose: str) -> Any:
         ) from None
 
 
-def output(path: str, force: bool) -> str:
-    """Refuses to overwrite unless asked to."""
+def there(*paths: str) -> list[str]:
+    """Those that exist; what does not is told of when it is opened."""
+    return [path for path in paths if os.path.exists(path)]
+
+
+def output(path: str, force: bool, *read: str) -> str:
+    """Refuses to overwrite unless asked to, and what is no file, or is read.
+
+    Args:
+        read: files the command reads.
+    """
+    if not path:
+        raise Failure("the name of the output is empty")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Failure(f"'{path}' is no regular file: it would be replaced")
+    for other in read:
+        if os.path.exists(path) and os.path.samefile(path, other):
+            raise Failure(f"'{path}' is the input itself")
     if os.path.exists(path) and not force:
         raise Failure(f"'{path}' exists; --force overwrites it")
     return path
+
+
+def json_value(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def natural(word: str) -> int:

@@ -84,5 +84,6 @@ def run(args: argparse.Namespace) -> int:
         _table(models, found)
         return 0
     for name, metrics in zip(models, found):
-        print(json.dumps({"model": name, **metrics.flat("")}))
+        flat = {k: common.json_value(v) for k, v in metrics.flat("").items()}
+        print(json.dumps({"model": name, **flat}))
     return 0

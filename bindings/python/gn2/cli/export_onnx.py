@@ -71,7 +71,7 @@ def _combined(text: str) -> tuple[str, list[tuple[float, str]]]:
 
 def run(args: argparse.Namespace) -> int:
     onnx = common.need("gn2.onnx", "onnx", "exporting ONNX")
-    common.output(args.out, args.force)
+    common.output(args.out, args.force, *common.there(args.model))
     onnx.export(
         Model.load(args.model),
         args.out,

@@ -114,6 +114,7 @@ class Fit:
         if self.args.finetune and not self.args.model:
             raise Failure("--finetune needs a model to start with: -m FILE")
         self.run.refuse(self.args.force)
+        self.run.spare(self.args.model)
         start = Model.load(self.args.model) if self.args.model else None
         self.config = start.config if start else Config()
         self._ask()
@@ -174,6 +175,7 @@ class Fit:
             )
         for name in ("train", "val", "model", "probe", "finetune"):
             self.facts[name] = self.facts[name] or old.get(name)
+        resume.check_files(old, self.facts, self.args.out)
         before = Config(self.run["config.txt"])
         self.config = before.copy()
         self._ask()

@@ -20,6 +20,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     importer = common.need("gn2.onnx", "onnx", "importing ONNX")
-    common.output(args.out, args.force)
+    common.output(args.out, args.force, *common.there(args.file))
     importer.load(args.file, name=args.name).save(args.out)
     return 0

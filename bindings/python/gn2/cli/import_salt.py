@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     importer = common.need("gn2.salt", "PyYAML", "importing salt's checkpoints")
-    common.output(args.out, args.force)
+    common.output(args.out, args.force, *common.there(args.file))
     importer.load(
         args.file, config=args.config, name=args.name, classes=args.classes
     ).save(args.out)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 import os
 import sys
 from typing import Any
@@ -83,11 +82,6 @@ def _rows(found: Importances) -> list[dict[str, Any]]:
     return rows
 
 
-def _json(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _print(found: Importances) -> None:
     shown = [
         name
@@ -131,7 +125,7 @@ def _write(found: Importances, args: argparse.Namespace, names: list[str]) -> No
 def run(args: argparse.Namespace) -> int:
     names = [f"{args.out}.csv", f"{args.out}.png"] if args.out else []
     for name in names:
-        common.output(name, args.force)
+        common.output(name, args.force, *common.there(args.model, *args.data))
     if names:
         common.need("matplotlib", "matplotlib", "--out")
     model = Model.load(args.model)
@@ -153,7 +147,11 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.json:
         for row in _rows(found):
-            print(json.dumps({name: _json(value) for name, value in row.items()}))
+            print(
+                json.dumps(
+                    {name: common.json_value(value) for name, value in row.items()}
+                )
+            )
     else:
         _print(found)
     if names:

@@ -9,7 +9,9 @@ schedule does not depend on it.
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Iterable
+from typing import Any
 
 from .. import Config, Model
 from ..trainer import fixed_by_model
@@ -96,10 +98,41 @@ def keep_provenance(own: Config, config: Config) -> None:
             config[key] = own.get(key, "")
 
 
+def _is_order(key: str) -> bool:
+    """Does the option list what columns or rows of tensors are about?"""
+    of_task = key.startswith("task.") and key.endswith((".classes", ".targets"))
+    lists = ("model.classes", "model.constituents", "model.tasks")
+    return of_task or key in lists or (key.startswith("inputs.") and "*" not in key)
+
+
+def _moved(old: Any, new: Any) -> bool:
+    """Has a name another place, where there are as many? A new name may have one."""
+    if not isinstance(old, list) or len(old) != len(new):
+        return False
+    return any(a != b and a in new for a, b in zip(old, new))
+
+
+def check_files(old: dict[str, Any], new: dict[str, Any], folder: str) -> None:
+    """Refuses other files, or another order, than those the run began with."""
+    for what in ("train", "val"):
+        had, has = ([os.path.basename(f) for f in d[what]] for d in (old, new))
+        if had != has:
+            raise Failure(
+                f"the run in '{folder}' began with {what} files {', '.join(had)}, not "
+                f"{', '.join(has)}: leave them out, or begin a new run with -m"
+            )
+
+
 def take_over(old: Model, new: Model) -> str:
     """Copies the tensors of the same name and shape; says which do not fit."""
     fit = [n for n, p in new.params.items() if n in old.params]
     fit = [n for n in fit if old.params[n].shape == new.params[n].shape]
+    for key in changed(old.config, new.config):
+        if _is_order(key) and _moved(old.config.get(key), new.config[key]):
+            raise Failure(
+                f"{key} is {shown(old.config, key)} in the model of -m, asked for is "
+                f"{shown(new.config, key)}: tensors go by position, give the same order"
+            )
     for name in fit:
         new[name] = old[name]
     if not fit:

@@ -89,6 +89,14 @@ class RunDirectory:
                 "--resume goes on with it, --force starts over"
             )
 
+    def spare(self, path: str | None) -> None:
+        """Refuses to begin with a file that the beginning would remove."""
+        mine = [self.path / name for name in self.there()]
+        if path and any(os.path.exists(path) and p.samefile(path) for p in mine):
+            raise Failure(
+                f"'{path}' is of the run that --force removes: choose another folder"
+            )
+
     def create(self, force: bool) -> None:
         """Makes the directory, or empties it of an earlier run, and locks it."""
         self.path.mkdir(parents=True, exist_ok=True)

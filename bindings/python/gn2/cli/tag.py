@@ -67,22 +67,21 @@ def outputs_of(paths: list[str], out: str | None) -> list[str]:
     """The score file of each input."""
     folder = out is not None and (os.path.isdir(out) or out.endswith("/"))
     if len(paths) == 1 and not folder:
-        return [out or "scores.h5"]
+        return ["scores.h5" if out is None else out]
     names = [os.path.basename(path) for path in paths]
     for name in names:
         if names.count(name) > 1:
             raise Failure(f"{names.count(name)} inputs are called '{name}'")
-    return [os.path.join(out or "scores", name) for name in names]
+    return [os.path.join("scores" if out is None else out, name) for name in names]
 
 
 def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
     """Inputs and their outputs, checked before the first is tagged."""
     paths = inputs_of(args.input)
     plan = list(zip(paths, outputs_of(paths, args.out)))
-    for path, out in plan:
-        if os.path.exists(out) and os.path.samefile(path, out):
-            raise Failure(f"'{out}' is the input itself")
-        common.output(out, args.force)
+    read = common.there(*paths, args.model)
+    for _, out in plan:
+        common.output(out, args.force, *read)
     return plan
 
 
