@@ -16,6 +16,7 @@
 #include "data/dataset.h"
 #include "util/alloc.h"
 #include "util/error.h"
+#include "util/file.h"
 
 #define TEMPORARY_NAMES 1000
 
@@ -169,6 +170,7 @@ static gn2_status create_output(gn2_score_writer *w, const char *path)
     static const char *const version[] = {"libgn2 " GN2_VERSION_STRING};
     w->path = gn2_strdup(path);
     if (!w->path) return gn2_fail_memory();
+    GN2_TRY(gn2_file_check_target(path));
     GN2_TRY(make_temporary(w));
     GN2_TRY(gn2_h5_file_create(w->temporary, &w->out));
     return gn2_h5_strings_write(w->out, NULL, "writer_version", version, 1);

@@ -120,6 +120,13 @@ static gn2_status write_all(int fd, const char *path, const unsigned char *data,
     return GN2_OK;
 }
 
+gn2_status gn2_file_check_target(const char *path)
+{
+    struct stat s;
+    if (stat(path, &s) != 0 || S_ISREG(s.st_mode)) return GN2_OK;
+    return gn2_fail(GN2_ERR_IO, "cannot replace '%s': it is no regular file", path);
+}
+
 /* mkostemp makes files for the owner alone: keep the mode of the file that is
  * replaced; a new one gets what the folder's neighbours would (0666 & ~umask is
  * not readable without changing the umask, so 0644). */
@@ -171,6 +178,7 @@ static gn2_status write_temporary(char *temporary, const char *path, const void 
 
 gn2_status gn2_file_write_atomic(const char *path, const void *data, size_t size)
 {
+    GN2_TRY(gn2_file_check_target(path));
     const size_t length = strlen(path) + sizeof ".XXXXXX";
     char *temporary = gn2_alloc(length, 1);
     if (!temporary) return gn2_fail_memory();

@@ -15,6 +15,10 @@ gn2_status gn2_file_read(const char *path, size_t limit, unsigned char **out_dat
 gn2_status gn2_file_read_start(const char *path, size_t most, unsigned char **out_data,
                                size_t *out_size);
 
+/* GN2_ERR_IO where there is something that is no regular file: renaming onto a device
+ * or a pipe would replace it. */
+gn2_status gn2_file_check_target(const char *path);
+
 /* Makes `path` hold exactly these bytes, on disk, or leaves it as it was: writes
  * a temporary file in the same folder, syncs it, renames it, syncs the folder.
  * Nothing is left behind on failure. */

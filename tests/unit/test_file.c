@@ -99,6 +99,19 @@ static void failure_leaves_nothing_behind(void **state)
     assert_message("absent/file");
 }
 
+static void what_is_no_file_is_not_replaced(void **state)
+{
+    (void)state;
+    char path[128];
+    struct stat s;
+    assert_int_equal(mkfifo(path_of(path, "pipe"), 0600), 0);
+    assert_status(GN2_ERR_IO, gn2_file_write_atomic(path, "x", 1));
+    assert_message("no regular file");
+    assert_int_equal(stat(path, &s), 0);
+    assert_true(S_ISFIFO(s.st_mode));
+    unlink(path);
+}
+
 static void reading_says_what_is_wrong(void **state)
 {
     (void)state;
@@ -124,6 +137,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(relative_names_work),
         cmocka_unit_test(failure_leaves_nothing_behind),
+        cmocka_unit_test(what_is_no_file_is_not_replaced),
         cmocka_unit_test(reading_says_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
