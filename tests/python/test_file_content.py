@@ -460,3 +460,41 @@ def test_score_files_need_rows_that_were_written_and_flags(path, tmp_path):
     with pytest.raises(gn2.FormatError, match="'tracks': rows 10 to 29"):
         write_scores(path, out)
     write_scores(path, out, **{"data.unwritten": "keep"})
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_rows_that_a_source_has_not_written_are_missed_in_a_virtual_file(
+    tmp_path, levels
+):
+    """The source's fill value is not the virtual dataset's; parts in any order."""
+    kind = np.dtype([("pt_btagJes", "f4"), ("eta_btagJes", "f4")])
+    slot = np.dtype([("d0", "f4"), ("valid", "?")])
+    part = tmp_path / "part.h5"
+    with h5py.File(part, "w") as file:
+        fill = np.array((5, 5), kind)
+        jets = file.create_dataset("jets", (40,), kind, chunks=(40,), fillvalue=fill)
+        jets[:20] = np.array([(i, 1) for i in range(20)], kind)
+        file["tracks"] = np.zeros((40, 3), slot)
+    for level in range(levels):
+        whole = tmp_path / f"whole{level}.h5"
+        with h5py.File(whole, "w", libver="latest") as file:
+            for name, shape, dtype in (
+                ("jets", (40,), kind),
+                ("tracks", (40, 3), slot),
+            ):
+                layout = h5py.VirtualLayout(shape, dtype)
+                for rows in (slice(20, 40), slice(0, 20)):
+                    layout[rows] = h5py.VirtualSource(part, name, shape)[rows]
+                file.create_virtual_dataset(name, layout)
+        part = whole
+    options = {
+        "inputs.jets": kind.names,
+        "inputs.tracks": ["d0"],
+        "data.batch_size": 10,
+        "data.sampling": "sequential",
+    }
+    with pytest.raises(gn2.FormatError, match="row 20: never written"):
+        list(gn2.Dataset(part, options))
+    kept = list(gn2.Dataset(part, {**options, "data.unwritten": "keep"}))
+    pt = np.concatenate([batch.jets[:, 0] for batch in kept])
+    assert (pt == np.concatenate([np.arange(20), np.full(20, 5)])).all()

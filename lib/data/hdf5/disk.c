@@ -186,10 +186,10 @@ static herr_t disk_read(H5FD_t *file, H5FD_mem_t type, hid_t dxpl, haddr_t at,
     if (got < 0 && !d->kept_count) return fail_errno(d, errno);
     if (got < 0) got = 0;
     if ((size_t)got < size && !d->writable) {
+        const unsigned long long ends = at + (size_t)got, needed = at + size;
         H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_IO,
-                 H5E_READERROR, "the file ends at byte %llu, %llu are needed",
-                 (unsigned long long)(at + (size_t)got),
-                 (unsigned long long)(at + size));
+                 H5E_READERROR, "the file ends at byte %llu, %llu are needed", ends,
+                 needed);
         return -1;
     }
     memset((char *)out + got, 0, size - (size_t)got);

@@ -15,11 +15,11 @@ void gn2_hdf5_ranges_add(gn2_hdf5_ranges *list, int64_t first, int64_t end)
         last->end = end;
         return;
     }
-    if (list->count == list->capacity) {
+    if (!list->range || list->count == list->capacity) {
         void *block = list->range;
         const size_t more = list->capacity * 2 + 16;
         list->failed = !gn2_grow(&block, list->count, more, sizeof *list->range);
-        if (list->failed) return;
+        if (list->failed || !block) return;
         list->range = block;
         list->capacity = more;
     }

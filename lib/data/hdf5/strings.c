@@ -48,9 +48,10 @@ static gn2_status give_fixed(hid_t attribute, size_t count, const taker *t)
     const hid_t type = H5Aget_type(attribute);
     const size_t size = H5Tget_size(type);
     char *items = gn2_alloc(count + 1, size), *item = gn2_alloc(size + 1, 1);
-    gn2_status status = items && item ? GN2_OK : gn2_hdf5_no_memory(t->error);
-    if (status == GN2_OK && H5Aread(attribute, type, items) < 0) status = fail_read(t);
-    for (size_t i = 0; i < count && status == GN2_OK; i++) {
+    const int room = items && item;
+    gn2_status status = room ? GN2_OK : gn2_hdf5_no_memory(t->error);
+    if (room && H5Aread(attribute, type, items) < 0) status = fail_read(t);
+    for (size_t i = 0; room && i < count && status == GN2_OK; i++) {
         memcpy(item, items + i * size, size);
         t->each(t->context, i, item);
     }

@@ -174,9 +174,10 @@ gn2_status gn2_hdf5_any_select(gn2_h5_table *table, const uint8_t *wanted, int64
     for (size_t i = 0; i < table->part_count && status == GN2_OK; i++) {
         const gn2_h5_table *part = table->parts[i].table;
         status = gn2_hdf5_any_select(table->parts[i].table, wanted, only, error);
-        if (status == GN2_OK && (!part->info.fill || memcmp(part->fill, table->fill,
-                                                            (size_t)part->info.record)))
-            table->info.fill = NULL;
+        if (status != GN2_OK) return status;
+        const int same = part->info.fill && memcmp(part->fill, table->fill,
+                                                   (size_t)part->info.record) == 0;
+        if (!same) table->info.fill = NULL;
     }
     return status;
 }
