@@ -46,9 +46,9 @@ gn2_install() {
         --no-install-recommends -y $gn2_wanted >/dev/null
 }
 
-# gn2_onnx_python FOLDER: a virtual environment with what the ONNX tests need, and those
-# of tables of other packages and of files drawn at random, from PyPI; newer onnx wants a
-# NumPy that Debian's h5py cannot work with.
+# gn2_onnx_python FOLDER: a virtual environment with what the ONNX tests need, those of
+# tables of other packages and those of files drawn at random, from PyPI; newer onnx
+# wants a NumPy that Debian's h5py cannot work with.
 gn2_onnx_python() {
     [ -f "$1/complete" ] && return 0
     echo "setup: installing onnx, awkward, hypothesis and more into $1" >&2
