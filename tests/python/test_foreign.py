@@ -4,6 +4,7 @@
 Each form gives the bits of the plain one, or an error of gn2 that says what was given.
 """
 
+import importlib.util
 import warnings
 
 import numpy as np
@@ -384,3 +385,26 @@ def test_masked_scores_are_not_written(tmp_path, model, sample):
         with pytest.raises(gn2.InvalidArgument, match="masked"):
             writer.add({"jets.probabilities": holed(p, 2, 1)})
         writer.add({"jets.probabilities": p})
+
+
+def test_a_flag_that_says_no_is_not_passed_over():
+    """Forms without padding have no use for slots that are not valid."""
+    model = gn2.Model({**SMALL, "inputs.tracks": ["d0", "dphi"]})
+    tracks = np.zeros((2, 3), [("d0", "f4"), ("dphi", "f4"), ("valid", "?")])
+    tracks["d0"] = np.arange(6).reshape(2, 3)
+    tracks["valid"] = [[1, 1, 0], [1, 0, 0]]
+    jets = np.ones((2, 2), "f4")
+    forms = [list(tracks), (tracks.reshape(-1), np.array([0, 3, 6]))]
+    if importlib.util.find_spec("awkward"):
+        import awkward
+
+        forms.append(awkward.Array(tracks))
+    with gn2.Tagger(model) as tagger:
+        right = tagger.tag(jets, tracks).probabilities
+        for form in forms:
+            with pytest.raises(
+                gn2.InvalidArgument, match="'valid' is not 1 for 3 rows"
+            ):
+                tagger.tag(jets, form)
+        kept = [row[row["valid"]] for row in tracks]
+        assert (tagger.tag(jets, kept).probabilities == right).all()

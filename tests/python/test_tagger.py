@@ -33,6 +33,7 @@ def mixed_records(sample):
         for i, n in enumerate(sample.track_names)
     ]
     out = np.zeros(len(sample.tracks), [("odd", "u1"), *kinds, ("valid", "?")])
+    out["valid"] = True
     for i, (name, _) in enumerate(kinds):
         out[name] = sample.tracks[:, i]
     return out

@@ -35,6 +35,28 @@ def _no_rows(jets: int) -> Rows:
 # ---- ragged ----
 
 
+def _check_all_valid(values: Any, want: Wanted) -> None:
+    """Rows of a form without padding are all tracks: a flag that says no is refused."""
+    names = getattr(getattr(values, "dtype", None), "names", None) or ()
+    if is_awkward(values):
+        names = values.fields
+    elif isinstance(values, Mapping):
+        names = tuple(values)
+    if "valid" not in names:
+        return
+    flags = values["valid"]
+    if is_awkward(flags):
+        import awkward
+
+        flags = awkward.flatten(flags, axis=None)
+    count = int((np.asarray(flags) != 1).sum())
+    if count:
+        raise InvalidArgument(
+            f"{want.name}: field 'valid' is not 1 for {count} rows, and this form has no "
+            "padding: leave them out, a[a['valid'] == 1], or give a (B, slots) array"
+        )
+
+
 def _ragged(values: Any, offsets: Any, jets: int, want: Wanted) -> Rows:
     if type(offsets) is not _ndarray or offsets.dtype != I64:
         offsets = unmasked(offsets, f"{want.name}: offsets")
@@ -50,6 +72,7 @@ def _ragged(values: Any, offsets: Any, jets: int, want: Wanted) -> Rows:
             f"{want.name}: offsets of shape {offsets.shape}, must be ({jets + 1},) "
             f"for {jets} jets"
         )
+    _check_all_valid(values, want)
     table = flat(values, want)
     if offsets[jets] != table.rows:
         raise ShapeError(
@@ -208,6 +231,7 @@ def constituents(data: Any, valid: Any, jets: int, want: Wanted) -> Rows:
             return _no_rows(jets)
         if is_awkward(data):
             _check_unflagged(valid, want, "an awkward array")
+            _check_all_valid(data, want)
             return awkward_rows(data, jets, want)
         if isinstance(data, Mapping) or columns_of(data) is not None:
             raise InvalidArgument(
