@@ -52,8 +52,8 @@ def _check_all_valid(values: Any, want: Wanted) -> None:
     count = int((np.asarray(flags) != 1).sum())
     if count:
         raise InvalidArgument(
-            f"{want.name}: field 'valid' is not 1 for {count} rows, and this form has no "
-            "padding: leave them out, a[a['valid'] == 1], or give a (B, slots) array"
+            f"{want.name}: field 'valid' is not 1 for {count} rows, and this form has "
+            "no padding: leave them out, a[a['valid'] == 1], or give (B, slots)"
         )
 
 
