@@ -133,7 +133,8 @@ run_valgrind() {
         return
     fi
     run_tests valgrind "$builds/release" --setup valgrind \
-        --suite unit --suite memory --suite abi --no-suite script --no-suite slow
+        --suite unit --suite memory --suite abi --no-suite script --no-suite slow \
+        --no-suite allocator
 }
 
 # The one line that ends every run.
