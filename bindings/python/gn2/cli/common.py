@@ -6,10 +6,11 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import importlib
+import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import Config, Model
@@ -53,6 +54,8 @@ def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
 
 #: a model's own options that may be others when it runs, weights as they are
 OF_THE_MODEL = ("discriminant.*", "input.*")
+#: how jets are read, whatever is made of them
+OF_READING = ("data.batch_size", "data.max_jets", "data.prefetch", "data.dataset.*")
 
 
 def check_taken(settings: Sequence[tuple[str, str]], taken: Sequence[str]) -> None:
@@ -82,6 +85,23 @@ def adapted(model: Model, config: Config, settings: Sequence[tuple[str, str]]) -
     for name in model.params:
         other[name] = model[name]
     return other
+
+
+def model_for(
+    path: str, args: argparse.Namespace, taken: Sequence[str], threads: str
+) -> tuple[Model, Config]:
+    """A model and the config of a command that runs it on jets in the order of files.
+
+    Args:
+        taken: patterns of options that have an effect in the command.
+        threads: the option that --threads sets.
+    """
+    model = Model.load(path)
+    config = model.config
+    config.update({"data.sampling": "sequential", threads: args.threads})
+    apply(config, args.settings)
+    check_taken(args.settings, taken)
+    return adapted(model, config, args.settings), config
 
 
 def need(module: str, package: str, purpose: str) -> Any:
@@ -117,9 +137,14 @@ def output(path: str, force: bool, *read: str) -> str:
     return path
 
 
-def json_value(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def json_line(row: Mapping[str, Any]) -> str:
+    """A JSON object; JSON has no NaN and no infinity: null."""
+
+    def value(given: Any) -> Any:
+        finite = not isinstance(given, float) or math.isfinite(given)
+        return given if finite else None
+
+    return json.dumps({name: value(given) for name, given in row.items()})
 
 
 def natural(word: str) -> int:
@@ -139,6 +164,18 @@ def positive(word: str) -> int:
 def force(parser: argparse.ArgumentParser) -> None:
     """Adds --force."""
     parser.add_argument("-f", "--force", action="store_true", help="overwrite")
+
+
+def labelled_data(parser: argparse.ArgumentParser) -> None:
+    """Adds --data."""
+    parser.add_argument(
+        "-d",
+        "--data",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="HDF5 file with labelled jets; several times for several",
+    )
 
 
 def threads(parser: argparse.ArgumentParser) -> None:

@@ -9,21 +9,16 @@ on jets with labels. Rejections are 1/efficiency with the model's default D_b.
 from __future__ import annotations
 
 import argparse
-import json
 
-from .. import Dataset, Model, Trainer
+from .. import Dataset, Trainer
 from ..training_stats import Metrics
 from . import common
-
 
 #: options that have an effect
 TAKEN = (
     *common.OF_THE_MODEL,
     "task.*",
-    "data.batch_size",
-    "data.max_jets",
-    "data.prefetch",
-    "data.dataset.*",
+    *common.OF_READING,
     "train.threads",
     "train.chunk_tokens",
     "train.precision",
@@ -34,27 +29,14 @@ TAKEN = (
 def arguments(parser: argparse.ArgumentParser) -> None:
     common.options(parser)
     parser.add_argument("model", nargs="+", help=".gn2 files")
-    parser.add_argument(
-        "-d",
-        "--data",
-        action="append",
-        required=True,
-        metavar="FILE",
-        help="HDF5 file with labelled jets; several times for several",
-    )
+    common.labelled_data(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a model")
     common.threads(parser)
 
 
 def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     """Metrics of a model on the jets asked for."""
-    model = Model.load(path)
-    config = model.config
-    config["data.sampling"] = "sequential"
-    config["train.threads"] = args.threads
-    common.apply(config, args.settings)
-    common.check_taken(args.settings, TAKEN)
-    model = common.adapted(model, config, args.settings)
+    model, config = common.model_for(path, args, TAKEN, "train.threads")
     with Trainer(model, config) as trainer, Dataset(args.data, config) as data:
         return trainer.evaluate(data)
 
@@ -84,6 +66,5 @@ def run(args: argparse.Namespace) -> int:
         _table(models, found)
         return 0
     for name, metrics in zip(models, found):
-        flat = {k: common.json_value(v) for k, v in metrics.flat("").items()}
-        print(json.dumps({"model": name, **flat}))
+        print(common.json_line({"model": name, **metrics.flat("")}))
     return 0

@@ -11,39 +11,27 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import sys
 from typing import Any
 
-from .. import Dataset, Model
+from .. import Dataset
 from .._progress import Count
 from ..metrics.importance import Importances, importance
 from . import common
-
 
 #: options that have an effect
 TAKEN = (
     *common.OF_THE_MODEL,
     "task.*",
-    "data.batch_size",
-    "data.max_jets",
-    "data.prefetch",
-    "data.dataset.*",
+    *common.OF_READING,
 )
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     common.options(parser)
     parser.add_argument("model", help="a .gn2 file")
-    parser.add_argument(
-        "-d",
-        "--data",
-        action="append",
-        required=True,
-        metavar="FILE",
-        help="HDF5 file with labelled jets; several times for several",
-    )
+    common.labelled_data(parser)
     parser.add_argument(
         "-n",
         "--jets",
@@ -128,12 +116,7 @@ def run(args: argparse.Namespace) -> int:
         common.output(name, args.force, *common.there(args.model, *args.data))
     if names:
         common.need("matplotlib", "matplotlib", "--out")
-    model = Model.load(args.model)
-    config = model.config
-    config["data.sampling"] = "sequential"
-    common.apply(config, args.settings)
-    common.check_taken(args.settings, TAKEN)
-    model = common.adapted(model, config, args.settings)
+    model, config = common.model_for(args.model, args, TAKEN, "train.threads")
     total = sum(len(names) for names in model.inputs.values())
     with Dataset(args.data, config) as data, Count(total, "input", "dealt") as bar:
         found = importance(
@@ -147,11 +130,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.json:
         for row in _rows(found):
-            print(
-                json.dumps(
-                    {name: common.json_value(value) for name, value in row.items()}
-                )
-            )
+            print(common.json_line(row))
     else:
         _print(found)
     if names:

@@ -17,7 +17,7 @@ import os
 import sys
 import time
 
-from .. import Config, Dataset, Model, ScoreWriter, Tagger
+from .. import Config, Dataset, ScoreWriter, Tagger
 from .._progress import Count
 from . import common
 from .common import Failure
@@ -26,10 +26,7 @@ from .common import Failure
 TAKEN = (
     *common.OF_THE_MODEL,
     "model.name",
-    "data.batch_size",
-    "data.max_jets",
-    "data.prefetch",
-    "data.dataset.*",
+    *common.OF_READING,
     "tagger.*",
     "compute.*",
     "scores.*",
@@ -87,13 +84,7 @@ def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
 
 def run(args: argparse.Namespace) -> int:
     plan = _plan(args)
-    model = Model.load(args.model)
-    config = model.config
-    config["data.sampling"] = "sequential"
-    config["tagger.threads"] = args.threads
-    common.apply(config, args.settings)
-    common.check_taken(args.settings, TAKEN)
-    model = common.adapted(model, config, args.settings)
+    model, config = common.model_for(args.model, args, TAKEN, "tagger.threads")
     if args.tracks:
         config["scores.write_tracks"] = "yes"
     tagger = Tagger(model, config)

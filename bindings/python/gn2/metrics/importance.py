@@ -142,14 +142,13 @@ def importance(
         if not np.isfinite(nominal.get("loss", np.nan)):
             raise NumericError("the loss of the sample is not finite: no labels?")
         for object, names in sample.columns.items():
+            deals = np.random.default_rng(seed)
             rows = len(sample.values[object])
+            orders = [deals.permutation(rows) for _ in range(repeats)]
             for column, name in enumerate(names):
-                deals = np.random.default_rng(seed)
                 rounds = [
-                    _figures(
-                        trainer, sample.dataset(object, column, deals.permutation(rows))
-                    )
-                    for _ in range(repeats)
+                    _figures(trainer, sample.dataset(object, column, order))
+                    for order in orders
                 ]
                 found.append(Importance(object, name, _mean(rounds, nominal)))
                 if progress is not None:
