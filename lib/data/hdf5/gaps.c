@@ -53,11 +53,16 @@ void gn2_hdf5_ranges_rest(gn2_hdf5_ranges *covered, int64_t rows, gn2_hdf5_range
 
 /* ---- storage ---- */
 
-void gn2_hdf5_extent(hid_t space, hsize_t dims[2])
+static int is_table(hid_t space)
 {
     const int rank = H5Sget_simple_extent_ndims(space);
+    return rank == 1 || rank == 2;
+}
+
+void gn2_hdf5_extent(hid_t space, hsize_t dims[2])
+{
     dims[0] = dims[1] = 1;
-    if (rank == 1 || rank == 2) H5Sget_simple_extent_dims(space, dims, NULL);
+    if (is_table(space)) H5Sget_simple_extent_dims(space, dims, NULL);
 }
 
 static int has_all_chunks(hid_t dataset, hid_t space, hsize_t wanted)
@@ -112,7 +117,8 @@ void gn2_hdf5_gaps_of_storage(hid_t dataset, gn2_hdf5_ranges *list)
 {
     const hid_t plist = H5Dget_create_plist(dataset), space = H5Dget_space(dataset);
     const H5D_layout_t layout = H5Pget_layout(plist);
-    if (layout == H5D_CHUNKED) chunk_gaps(dataset, plist, space, list);
+    if (layout == H5D_CHUNKED && is_table(space))
+        chunk_gaps(dataset, plist, space, list);
     if (layout == H5D_CONTIGUOUS) contiguous_gaps(dataset, plist, space, list);
     H5Sclose(space);
     H5Pclose(plist);
@@ -120,13 +126,13 @@ void gn2_hdf5_gaps_of_storage(hid_t dataset, gn2_hdf5_ranges *list)
 
 /* ---- mappings ---- */
 
-/* One run of whole rows? */
-static int is_run(hid_t space, gn2_h5_range *out_rows)
+int gn2_hdf5_is_run(hid_t space, gn2_h5_range *out_rows)
 {
     hsize_t low[2] = {0, 0}, high[2] = {0, 0}, dims[2];
     const hssize_t points = H5Sget_select_npoints(space);
+    if (!is_table(space) || points <= 0) return 0;
     gn2_hdf5_extent(space, dims);
-    if (points <= 0 || H5Sget_select_bounds(space, low, high) < 0) return 0;
+    if (H5Sget_select_bounds(space, low, high) < 0) return 0;
     *out_rows = (gn2_h5_range){(int64_t)low[0], (int64_t)high[0] + 1};
     return (hsize_t)points == (high[0] + 1 - low[0]) * dims[1];
 }
@@ -135,13 +141,11 @@ static int is_run(hid_t space, gn2_h5_range *out_rows)
  * claimed: others may have the rest. */
 static void add_blocks(hid_t space, gn2_hdf5_ranges *list)
 {
-    hsize_t dims[2];
     const int rank = H5Sget_simple_extent_ndims(space);
     const hssize_t count = H5Sget_select_type(space) == H5S_SEL_HYPERSLABS
                                ? H5Sget_select_hyper_nblocks(space)
                                : 0;
-    gn2_hdf5_extent(space, dims);
-    if (count <= 0 || (rank != 1 && rank != 2)) return;
+    if (count <= 0 || !is_table(space)) return;
     hsize_t *corners = gn2_alloc((size_t)count, 2 * (size_t)rank * sizeof *corners);
     list->failed |= !corners;
     if (corners && H5Sget_select_hyper_blocklist(space, 0, (hsize_t)count, corners) < 0)
@@ -172,18 +176,20 @@ void gn2_hdf5_mapping_rows(hid_t target, hid_t source, int64_t source_rows,
                            const gn2_hdf5_ranges *gaps, gn2_hdf5_ranges *covered)
 {
     gn2_h5_range to, from;
-    hsize_t low[2] = {0, 0}, high[2] = {0, 0};
+    hsize_t low[H5S_MAX_RANK] = {0}, high[H5S_MAX_RANK] = {0};
     covered->failed |= gaps->failed;
     /* a selection of all knows no extent, and fits, as the caller has seen */
     const int all = H5Sget_select_type(source) == H5S_SEL_ALL;
     if (all) from = (gn2_h5_range){0, source_rows};
-    if (is_run(target, &to) && (all || is_run(source, &from)) &&
+    if (gn2_hdf5_is_run(target, &to) && (all || gn2_hdf5_is_run(source, &from)) &&
         to.end - to.first == from.end - from.first) {
         add_run(to, from, source_rows, gaps, covered);
         return;
     }
-    /* of another shape: its rows count when nothing of the source is missing */
+    /* of another shape: its rows count when nothing of the source is missing; of more
+     * dimensions than two nothing is known */
     if (gaps->count) return;
     if (!all && H5Sget_select_bounds(source, low, high) < 0) return;
-    if ((int64_t)high[0] < source_rows) add_blocks(target, covered);
+    if (!is_table(source) || (int64_t)high[0] < source_rows)
+        add_blocks(target, covered);
 }

@@ -29,7 +29,10 @@ void gn2_hdf5_gaps_of_storage(hid_t dataset, gn2_hdf5_ranges *list);
 void gn2_hdf5_mapping_rows(hid_t target, hid_t source, int64_t source_rows,
                            const gn2_hdf5_ranges *gaps, gn2_hdf5_ranges *covered);
 
-/* Rows and slots of a dataset of one or two dimensions. */
+/* Is a selection whole rows, one behind the other? */
+int gn2_hdf5_is_run(hid_t space, gn2_h5_range *out_rows);
+
+/* Rows and slots of a dataset of one or two dimensions; of others 1 and 1. */
 void gn2_hdf5_extent(hid_t space, hsize_t dims[2]);
 
 #endif

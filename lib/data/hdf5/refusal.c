@@ -26,10 +26,10 @@ static gn2_status fail_errno(const char *path, int code, char *error)
     char reason[128] = "unknown error";
     const gn2_status status =
         code == ENOENT || code == ENOTDIR ? GN2_ERR_NOT_FOUND : GN2_ERR_IO;
-    gn2_hdf5_fail(error, status, "cannot open '%s': %s", path,
-                  strerror_r(code, reason, sizeof reason));
+    const gn2_status failed = gn2_hdf5_fail(error, status, "cannot open '%s': %s", path,
+                                            strerror_r(code, reason, sizeof reason));
     errno = code; /* too many open files is made up for */
-    return status;
+    return failed;
 }
 
 static gn2_status fail_missing(const char *path, int code, char *error)

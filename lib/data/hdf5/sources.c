@@ -28,49 +28,46 @@ typedef struct place {
 
 static gn2_status look_at(survey *s, const place *at, gn2_hdf5_ranges *gaps);
 
-/* Notes a source that is unpacked here or nowhere. */
-static void note_filters(const survey *s, const place *at, hid_t plist)
-{
-    const int count = s->depth ? H5Pget_nfilters(plist) : 0;
-    for (int i = 0; i < count && !s->table->unreadable; i++) {
-        unsigned flags, config;
-        size_t values = 0;
-        const H5Z_filter_t id =
-            H5Pget_filter2(plist, (unsigned)i, &flags, &values, NULL, 0, NULL, &config);
-        if (id < 0 || H5Zfilter_avail(id) > 0) continue;
-        s->table->unreadable = gn2_strdup(at->path);
-        s->table->gaps.failed |= !s->table->unreadable;
-    }
-    H5Eclear2(H5E_DEFAULT);
-}
-
-static gn2_status check_filters(const survey *s, const place *at, hid_t plist)
+/* The first filter that HDF5 itself cannot undo here, and what the file calls it; −1:
+ * there is none. */
+static H5Z_filter_t find_unavailable(hid_t plist, char title[32])
 {
     const int count = H5Pget_nfilters(plist);
-    note_filters(s, at, plist);
-    if (gn2_hdf5_filters_of(plist).own) return GN2_OK;
     for (int i = 0; i < count; i++) {
         unsigned flags, config;
         size_t values = 0;
-        char title[32] = "";
         const H5Z_filter_t id = H5Pget_filter2(plist, (unsigned)i, &flags, &values,
-                                               NULL, sizeof title, title, &config);
+                                               NULL, 32, title, &config);
         if (id < 0 || H5Zfilter_avail(id) > 0) continue;
-        const char *known = gn2_hdf5_filter_name(id);
         H5Eclear2(H5E_DEFAULT); /* where HDF5 has looked for the plugin */
-        return gn2_hdf5_fail(
-            s->error, GN2_ERR_FORMAT,
-            "'%s': dataset '%s' is packed with filter %d (%.24s), for which there is "
-            "no "
-            "plugin here: name the folder of its plugin in HDF5_PLUGIN_PATH before the "
-            "program starts, or where there is one, repack with h5repack -f GZIP=4 IN "
-            "OUT",
-            at->path, at->name, (int)id,
-            known[0]   ? known
-            : title[0] ? title
-                       : "unknown");
+        return id;
     }
-    return GN2_OK;
+    return -1;
+}
+
+/* Refuses what nobody can unpack, and notes a source that only we can. */
+static gn2_status check_filters(const survey *s, const place *at, hid_t plist)
+{
+    char title[32] = "";
+    const int own = gn2_hdf5_filters_of(plist).own;
+    if (own && (s->depth == 0 || s->table->unreadable)) return GN2_OK;
+    const H5Z_filter_t id = find_unavailable(plist, title);
+    if (id < 0) return GN2_OK;
+    if (own) {
+        s->table->unreadable = gn2_strdup(at->path);
+        s->table->gaps.failed |= !s->table->unreadable;
+        return GN2_OK;
+    }
+    const char *known = gn2_hdf5_filter_name(id);
+    return gn2_hdf5_fail(
+        s->error, GN2_ERR_FORMAT,
+        "'%s': dataset '%s' is packed with filter %d (%.24s), for which there is no "
+        "plugin here: name the folder of its plugin in HDF5_PLUGIN_PATH before the "
+        "program starts, or where there is one, repack with h5repack -f GZIP=4 IN OUT",
+        at->path, at->name, (int)id,
+        known[0]   ? known
+        : title[0] ? title
+                   : "unknown");
 }
 
 /* The first source that has not got a field of the table, for each field. */
@@ -91,7 +88,7 @@ static void note_fields(const survey *s, const place *at)
 }
 
 /* A source named relative to the folder of the virtual file, as HDF5 does. */
-void gn2_hdf5_source_path(const char *path, const char *source, char out[PATH_MAX])
+static void find_path(const char *path, const char *source, char out[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
     const int folder = slash && source[0] != '/' ? (int)(slash - path + 1) : 0;
@@ -103,7 +100,7 @@ void gn2_hdf5_source_path(const char *path, const char *source, char out[PATH_MA
 }
 
 /* HDF5 writes '%' as "%%"; 0: "%b" is in it, the number of a file. */
-int gn2_hdf5_plain_name(char *name)
+static int plain_name(char *name)
 {
     char *to = name;
     for (const char *at = name; *at; at++) {
@@ -112,6 +109,17 @@ int gn2_hdf5_plain_name(char *name)
         *to++ = *at;
     }
     *to = 0;
+    return 1;
+}
+
+int gn2_hdf5_source_of(hid_t plist, size_t index, const char *path,
+                       gn2_hdf5_source *out)
+{
+    out->file[0] = out->dataset[0] = 0;
+    H5Pget_virtual_filename(plist, index, out->file, sizeof out->file);
+    H5Pget_virtual_dsetname(plist, index, out->dataset, sizeof out->dataset);
+    if (!plain_name(out->file) || !plain_name(out->dataset)) return 0;
+    find_path(path, out->file, out->path);
     return 1;
 }
 
@@ -160,27 +168,25 @@ static gn2_status look_at_source(survey *s, const place *source, hid_t plist,
 static gn2_status open_source(survey *s, const place *at, hid_t plist, size_t index,
                               gn2_hdf5_ranges *covered)
 {
-    char file[PATH_MAX] = "", dataset[256] = "", full[PATH_MAX];
-    H5Pget_virtual_filename(plist, index, file, sizeof file);
-    H5Pget_virtual_dsetname(plist, index, dataset, sizeof dataset);
-    if (!gn2_hdf5_plain_name(file) || !gn2_hdf5_plain_name(dataset))
+    gn2_hdf5_source names;
+    if (!gn2_hdf5_source_of(plist, index, at->path, &names))
         return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
                              "'%s': virtual dataset '%s' names its sources by a "
                              "pattern, '%s' of '%s': name them one by one",
-                             at->path, at->name, dataset, file);
-    gn2_hdf5_source_path(at->path, file, full);
+                             at->path, at->name, names.dataset, names.file);
     gn2_h5_file *source = NULL;
-    gn2_status status = gn2_hdf5_file_open(full, &source, s->error);
+    gn2_status status = gn2_hdf5_file_open(names.path, &source, s->error);
     if (status != GN2_OK)
         return gn2_hdf5_fail(s->error, status,
                              "'%s': virtual dataset '%s' needs '%s', which cannot be "
                              "opened",
-                             at->path, at->name, file);
-    const place there = {H5Dopen2(source->id, dataset, H5P_DEFAULT), full, dataset};
+                             at->path, at->name, names.file);
+    const place there = {H5Dopen2(source->id, names.dataset, H5P_DEFAULT), names.path,
+                         names.dataset};
     if (there.dataset < 0)
         status = gn2_hdf5_fail(s->error, GN2_ERR_NOT_FOUND,
                                "'%s': virtual dataset '%s' needs dataset '%s' of '%s'",
-                               at->path, at->name, dataset, file);
+                               at->path, at->name, names.dataset, names.file);
     else
         status = look_at_source(s, &there, plist, index, covered);
     if (there.dataset >= 0) H5Dclose(there.dataset);

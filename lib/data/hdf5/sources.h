@@ -12,9 +12,13 @@
  * for each field the first source that lacks it. */
 gn2_status gn2_hdf5_survey(gn2_h5_table *table, char *error);
 
-/* Takes HDF5's writing out of a name of a source, in place; 0: it is a pattern. */
-int gn2_hdf5_plain_name(char *name);
-/* Path of a source of a virtual dataset of file `path`; "." is that file. */
-void gn2_hdf5_source_path(const char *path, const char *source, char out[PATH_MAX]);
+/* A source of a virtual dataset, as it is named there, and where its file is. */
+typedef struct gn2_hdf5_source {
+    char file[PATH_MAX], dataset[256], path[PATH_MAX];
+} gn2_hdf5_source;
+
+/* Mapping `index` of a virtual dataset of file `path`; 0: its names are a pattern. */
+int gn2_hdf5_source_of(hid_t plist, size_t index, const char *path,
+                       gn2_hdf5_source *out);
 
 #endif

@@ -6,7 +6,6 @@
 #include "data/hdf5/virtual.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,39 +15,20 @@
 #include "data/hdf5/table_read.h"
 #include "util/alloc.h"
 
-/* Virtual datasets of virtual datasets; one may name itself. */
-#define DEEPEST 8
-
-/* The rows of a selection that is whole rows one behind the other; 0: it is not. */
-static int whole_rows(hid_t space, int64_t slots, int64_t *out_start,
-                      int64_t *out_count)
+static int read_places(hid_t plist, size_t i, gn2_hdf5_part *part)
 {
-    hsize_t first[2] = {0, 0}, last[2] = {0, 0};
-    const int rank = H5Sget_simple_extent_ndims(space);
-    const hssize_t points = H5Sget_select_npoints(space);
-    if ((rank != 1 && rank != 2) || points <= 0) return 0;
-    if (H5Sget_select_bounds(space, first, last) < 0) return 0;
-    if (last[0] >= INT64_MAX / 2) return 0;
-    *out_start = (int64_t)first[0];
-    *out_count = (int64_t)(last[0] - first[0]) + 1;
-    if (rank == 2 && (first[1] != 0 || last[1] + 1 != (hsize_t)slots)) return 0;
-    /* as many as fit between the bounds: it has no holes */
-    return points % slots == 0 && points / slots == *out_count;
-}
-
-static int read_places(const gn2_h5_table *table, hid_t plist, size_t i,
-                       gn2_hdf5_part *part)
-{
-    int64_t count = 0;
+    gn2_h5_range to = {0, 0}, from = {0, 0};
     const hid_t here = H5Pget_virtual_vspace(plist, i);
     const hid_t there = H5Pget_virtual_srcspace(plist, i);
-    const int64_t slots = table->info.slots;
     const int fits =
-        whole_rows(here, slots, &part->start, &part->count) &&
+        gn2_hdf5_is_run(here, &to) &&
         (H5Sget_select_type(there) == H5S_SEL_ALL ||
-         (whole_rows(there, slots, &part->from, &count) && count == part->count));
+         (gn2_hdf5_is_run(there, &from) && from.end - from.first == to.end - to.first));
     H5Sclose(here);
     H5Sclose(there);
+    part->start = to.first;
+    part->count = to.end - to.first;
+    part->from = from.first;
     return fits;
 }
 
@@ -56,16 +36,14 @@ static int read_places(const gn2_h5_table *table, hid_t plist, size_t i,
 static gn2_status open_part(const gn2_h5_table *table, hid_t plist, size_t i,
                             gn2_hdf5_part *part, char *error)
 {
-    char file[PATH_MAX] = "", dataset[256] = "", path[PATH_MAX];
-    H5Pget_virtual_filename(plist, i, file, sizeof file);
-    H5Pget_virtual_dsetname(plist, i, dataset, sizeof dataset);
-    if (!gn2_hdf5_plain_name(file) || !gn2_hdf5_plain_name(dataset)) return GN2_OK;
-    gn2_hdf5_source_path(table->path, file, path);
+    gn2_hdf5_source names;
+    if (!gn2_hdf5_source_of(plist, i, table->path, &names)) return GN2_OK;
     errno = 0;
-    const gn2_status status = gn2_hdf5_file_open(path, &part->file, error);
+    const gn2_status status = gn2_hdf5_file_open(names.path, &part->file, error);
     if (status != GN2_OK) return errno == EMFILE ? GN2_OK : status;
     gn2_h5_table *source = NULL;
-    const gn2_status opened = gn2_hdf5_any_open(part->file, dataset, &source, error);
+    const gn2_status opened =
+        gn2_hdf5_any_open(part->file, names.dataset, &source, error);
     if (opened != GN2_OK) return opened;
     part->table = source;
     const int fits = source->info.rank == table->info.rank &&
@@ -103,7 +81,7 @@ static gn2_status open_parts(gn2_h5_table *table, hid_t plist, size_t count,
 {
     for (size_t i = 0; i < count; i++) {
         gn2_hdf5_part *part = &table->parts[table->part_count++];
-        if (!read_places(table, plist, i, part)) return GN2_OK;
+        if (!read_places(plist, i, part)) return GN2_OK;
         const gn2_status status = open_part(table, plist, i, part, error);
         if (status != GN2_OK || !part->table) return status;
     }
@@ -122,18 +100,16 @@ static void close_parts(gn2_h5_table *table)
     table->part_count = 0;
 }
 
-/* Parts stay away where the table is not made of whole ones: HDF5 has to read it. */
+/* Parts stay away where the table is not made of whole ones: HDF5 has to read it. How
+ * deep they go, and that none is its own source, was seen when the table was opened. */
 static gn2_status find_parts(gn2_h5_table *table, hid_t plist, char *error)
 {
-    static int depth; /* calls are made one at a time */
     size_t count = 0;
-    if (H5Pget_layout(plist) != H5D_VIRTUAL || depth == DEEPEST) return GN2_OK;
+    if (H5Pget_layout(plist) != H5D_VIRTUAL) return GN2_OK;
     if (H5Pget_virtual_count(plist, &count) < 0 || count == 0) return GN2_OK;
     table->parts = gn2_alloc(count, sizeof *table->parts);
     if (!table->parts) return gn2_hdf5_no_memory(error);
-    depth++;
     const gn2_status status = open_parts(table, plist, count, error);
-    depth--;
     if (status != GN2_OK || !are_joined(table)) close_parts(table);
     return status;
 }
