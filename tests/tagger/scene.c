@@ -242,6 +242,13 @@ void input_free(input *in)
 
 /* ---- results ---- */
 
+gn2_output output_named(gn2_tagger *tagger, const char *name, void *data, int64_t rows)
+{
+    gn2_output out = {.struct_size = sizeof out, .data = data, .capacity = rows};
+    must(gn2_tagger_output(tagger, name, &out.id));
+    return out;
+}
+
 int64_t rows_of(const input *in, int i)
 {
     if (i < ORIGIN) return in->count;

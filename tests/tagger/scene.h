@@ -114,6 +114,8 @@ typedef struct result {
     void *data[OUTPUTS]; /* float, VERTEX int32_t */
 } result;
 
+/* An output by name, with room for so many rows. */
+gn2_output output_named(gn2_tagger *tagger, const char *name, void *data, int64_t rows);
 /* Rows of output `i` for an input. */
 int64_t rows_of(const input *in, int i);
 /* All outputs of a call, which must succeed. */

@@ -13,14 +13,6 @@ typedef struct gradients {
     float *d, *jets, *tracks;
 } gradients;
 
-static gn2_output output_of(gn2_tagger *tagger, const char *name, float *data,
-                            int64_t rows)
-{
-    gn2_output out = {.struct_size = sizeof out, .data = data, .capacity = rows};
-    must(gn2_tagger_output(tagger, name, &out.id));
-    return out;
-}
-
 static gradients gradients_of(gn2_tagger *tagger, const input *in, const char *suffix)
 {
     char jets[64], tracks[64];
@@ -30,9 +22,9 @@ static gradients gradients_of(gn2_tagger *tagger, const input *in, const char *s
     const gradients g = {malloc((size_t)in->count * sizeof(float)),
                          malloc((size_t)in->count * JET_INPUTS * sizeof(float)),
                          malloc((size_t)rows * TRACK_INPUTS * sizeof(float) + 1)};
-    const gn2_output out[] = {output_of(tagger, "jets.D_b", g.d, in->count),
-                              output_of(tagger, jets, g.jets, in->count),
-                              output_of(tagger, tracks, g.tracks, rows)};
+    const gn2_output out[] = {output_named(tagger, "jets.D_b", g.d, in->count),
+                              output_named(tagger, jets, g.jets, in->count),
+                              output_named(tagger, tracks, g.tracks, rows)};
     must(gn2_tagger_run(tagger, &in->jets, out, 3));
     return g;
 }
@@ -49,7 +41,7 @@ static void free_gradients(gradients g)
 static float d_at(gn2_tagger *tagger, const input *in, int64_t b)
 {
     float d[JETS];
-    const gn2_output out = output_of(tagger, "jets.D_b", d, in->count);
+    const gn2_output out = output_named(tagger, "jets.D_b", d, in->count);
     must(gn2_tagger_run(tagger, &in->jets, &out, 1));
     return d[b];
 }

@@ -37,14 +37,6 @@ typedef struct scores {
     float p[JETS][4], embedding[JETS][FLOWS][16], attention[JETS][FLOWS];
 } scores;
 
-static gn2_output output_of(gn2_tagger *tagger, const char *name, void *data,
-                            int64_t rows)
-{
-    gn2_output out = {.struct_size = sizeof out, .data = data, .capacity = rows};
-    must(gn2_tagger_output(tagger, name, &out.id));
-    return out;
-}
-
 /* Jets first … first + count − 1; elements of the sequences lie `gap` bytes apart
  * from each other. */
 static void tag(gn2_tagger *tagger, const event *e, int64_t first, int64_t count,
@@ -74,9 +66,9 @@ static void tag(gn2_tagger *tagger, const event *e, int64_t first, int64_t count
         .sequence_stride = gap ? (int64_t)(sizeof *both + gap) : 0,
     };
     const gn2_output outputs[3] = {
-        output_of(tagger, "jets.probabilities", out->p[first], count),
-        output_of(tagger, "flows.embedding", out->embedding[first], count * FLOWS),
-        output_of(tagger, "flows.attention", out->attention[first], count * FLOWS),
+        output_named(tagger, "jets.probabilities", out->p[first], count),
+        output_named(tagger, "flows.embedding", out->embedding[first], count * FLOWS),
+        output_named(tagger, "flows.attention", out->attention[first], count * FLOWS),
     };
     must(gn2_tagger_run(tagger, &jets, outputs, 3));
     free(apart);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #define JETS 100
 
 static const char *const options[] = {"model.dropout_ffn=0.1",
@@ -53,4 +57,26 @@ void assert_same_state(const gn2_trainer *a, const gn2_trainer *b)
     assert_int_equal(a->schedule.steps, b->schedule.steps);
     assert_int_equal(a->epoch, b->epoch);
     assert_int_equal(a->batch, b->batch);
+}
+
+/* ---- files ---- */
+
+static char folder[] = "/tmp/gn2_session_XXXXXX";
+char path[64], other[64];
+
+int make_files(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder)) return -1;
+    snprintf(path, sizeof path, "%s/a.gn2", folder);
+    snprintf(other, sizeof other, "%s/b.gn2", folder);
+    return 0;
+}
+
+int remove_files(void **state)
+{
+    (void)state;
+    unlink(path);
+    unlink(other);
+    return rmdir(folder);
 }

@@ -22,4 +22,9 @@ session whole_run(void);
 /* Weights, moments and position are the same, to the bit. */
 void assert_same_state(const gn2_trainer *a, const gn2_trainer *b);
 
+/* Two files in a folder of the test's own: set-up and tear-down of a group. */
+extern char path[64], other[64];
+int make_files(void **state);
+int remove_files(void **state);
+
 #endif

@@ -12,26 +12,6 @@
 #include "util/alloc.h"
 #include "util/file.h"
 
-static char folder[] = "/tmp/gn2_checkpoint_XXXXXX";
-static char path[64], other[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/a.gn2", folder);
-    snprintf(other, sizeof other, "%s/b.gn2", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    unlink(path);
-    unlink(other);
-    return rmdir(folder);
-}
-
 /* Saves at a step and stops, as a user's callback may. */
 typedef struct stopper {
     gn2_trainer *trainer;
@@ -359,5 +339,5 @@ int main(void)
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(a_missing_file_is_reported),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_files, remove_files);
 }

@@ -9,26 +9,6 @@
 
 #include "session.h"
 
-static char folder[] = "/tmp/gn2_resume_XXXXXX";
-static char path[64], other[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/a.gn2", folder);
-    snprintf(other, sizeof other, "%s/b.gn2", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    unlink(path);
-    unlink(other);
-    return rmdir(folder);
-}
-
 /* ---- what would not go on where it was ---- */
 
 static int32_t stop_at_15(void *user, const gn2_progress *progress)
@@ -254,5 +234,5 @@ int main(void)
         cmocka_unit_test(impossible_states_are_refused),
         cmocka_unit_test(an_update_that_is_not_finite_is_no_success),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_files, remove_files);
 }
