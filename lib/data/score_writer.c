@@ -132,13 +132,12 @@ static gn2_status open_input(gn2_score_writer *w, const char *input)
     return is_yes(w->config, "scores.write_tracks") ? open_all_constituents(w) : GN2_OK;
 }
 
-/* The output may not be the input, by whatever name, nor a folder. */
+/* The output may not be the input, by whatever name, nor what is no file. */
 static gn2_status check_path(const char *path, const char *input)
 {
     struct stat out, in;
+    GN2_TRY(gn2_file_check_target(path));
     if (stat(path, &out) != 0) return GN2_OK; /* new */
-    if (S_ISDIR(out.st_mode))
-        return gn2_fail(GN2_ERR_IO, "cannot create '%s': it is a folder", path);
     if (stat(input, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "scores are not written over their input: '%s' is '%s'", path,
@@ -170,7 +169,6 @@ static gn2_status create_output(gn2_score_writer *w, const char *path)
     static const char *const version[] = {"libgn2 " GN2_VERSION_STRING};
     w->path = gn2_strdup(path);
     if (!w->path) return gn2_fail_memory();
-    GN2_TRY(gn2_file_check_target(path));
     GN2_TRY(make_temporary(w));
     GN2_TRY(gn2_h5_file_create(w->temporary, &w->out));
     return gn2_h5_strings_write(w->out, NULL, "writer_version", version, 1);

@@ -124,7 +124,8 @@ gn2_status gn2_file_check_target(const char *path)
 {
     struct stat s;
     if (stat(path, &s) != 0 || S_ISREG(s.st_mode)) return GN2_OK;
-    return gn2_fail(GN2_ERR_IO, "cannot replace '%s': it is no regular file", path);
+    return gn2_fail(GN2_ERR_IO, "cannot replace '%s': it is %s", path,
+                    S_ISDIR(s.st_mode) ? "a folder" : "no regular file");
 }
 
 /* mkostemp makes files for the owner alone: keep the mode of the file that is
