@@ -3,9 +3,6 @@
  * is made up for, early stopping counts on, and no number that a training cannot leave.
  */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "session.h"
 
