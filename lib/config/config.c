@@ -139,6 +139,18 @@ int gn2_config_has(const char *key)
     return gn2_config_find_row(key) != NULL;
 }
 
+gn2_status gn2_config_is_default(const gn2_config *c, const char *key, int *out)
+{
+    const slot *found;
+    gn2_config_value usual;
+    GN2_TRY(find_slot(c, key, &found));
+    const gn2_config_key *row = found->row;
+    GN2_TRY(gn2_config_value_read(row, key, row->default_text, &usual));
+    *out = strcmp(found->value.text, usual.text) == 0;
+    gn2_config_value_clear(&usual);
+    return GN2_OK;
+}
+
 /* ---- setting ---- */
 
 /* The slot of a key set for a wildcard, made if it is new; NULL: no memory. */

@@ -19,6 +19,8 @@ void gn2_config_swap(gn2_config *a, gn2_config *b);
 
 /* Does the table have this key (a name for `*` filled in)? */
 int gn2_config_has(const char *key);
+/* Has a key its default? All a config knows of whether it was set. */
+gn2_status gn2_config_is_default(const gn2_config *c, const char *key, int *out);
 
 /* Setters: unchanged on failure. */
 gn2_status gn2_config_put_i64(gn2_config *c, const char *key, int64_t value);

@@ -277,21 +277,16 @@ static gn2_status find_provenance(const gn2_dataset *d, findings *f)
 /* Classes that were set and are not the dataset's would be overwritten. */
 static gn2_status check_classes(const gn2_dataset *d, const gn2_config *config)
 {
-    gn2_config *defaults;
-    const char *ours, *theirs, *usual;
-    GN2_TRY(gn2_config_new(&defaults));
-    gn2_status status;
-    GN2_TRY_GOTO(gn2_config_read_text(d->config, "model.classes", &ours));
-    GN2_TRY_GOTO(gn2_config_read_text(config, "model.classes", &theirs));
-    GN2_TRY_GOTO(gn2_config_read_text(defaults, "model.classes", &usual));
-    if (strcmp(ours, theirs) != 0 && strcmp(theirs, usual) != 0)
-        status = gn2_fail(GN2_ERR_INVALID_ARG,
-                          "model.classes is '%.80s', the dataset was opened with "
-                          "'%.80s': open it with the same",
-                          theirs, ours);
-fail:
-    gn2_config_delete(defaults);
-    return status;
+    const char *ours, *theirs;
+    int usual;
+    GN2_TRY(gn2_config_is_default(config, "model.classes", &usual));
+    GN2_TRY(gn2_config_read_text(d->config, "model.classes", &ours));
+    GN2_TRY(gn2_config_read_text(config, "model.classes", &theirs));
+    if (usual || strcmp(ours, theirs) == 0) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "model.classes is '%.80s', the dataset was opened with '%.80s': "
+                    "open it with the same",
+                    theirs, ours);
 }
 
 /* The inputs a config names must be those the dataset reads. */

@@ -155,15 +155,15 @@ static gn2_status get_param(const gn2_container *c, gn2_tensor *t)
 
 /* A key may be left out of account by a reader that does not know it if it says
  * what was so before the key existed: that is what a new key's default must be. */
-static gn2_status put_config(const gn2_config *config, const gn2_config *defaults,
-                             gn2_container_writer *writer)
+static gn2_status put_config(const gn2_config *config, gn2_container_writer *writer)
 {
     for (size_t i = 0; i < gn2_config_slot_count(config); i++) {
-        const char *key, *text, *usual;
+        const char *key, *text;
+        int usual;
         gn2_config_slot_at(config, i, &key, &text);
         if (strchr(key, '*') || !is_stored(key) || !strcmp(key, KEY_LIBRARY)) continue;
-        GN2_TRY(gn2_config_read_text(defaults, key, &usual));
-        const int vital = strcmp(text, usual) != 0 && !starts_with(key, "provenance.");
+        GN2_TRY(gn2_config_is_default(config, key, &usual));
+        const int vital = !usual && !starts_with(key, "provenance.");
         GN2_TRY(vital ? gn2_container_add_vital(writer, key, text)
                       : gn2_container_add_header(writer, key, text));
     }
@@ -172,12 +172,8 @@ static gn2_status put_config(const gn2_config *config, const gn2_config *default
 
 static gn2_status put_configs(const gn2_model *model, gn2_container_writer *writer)
 {
-    gn2_config *defaults;
     const char *library;
-    GN2_TRY(gn2_config_new(&defaults));
-    const gn2_status status = put_config(model->config, defaults, writer);
-    gn2_config_delete(defaults);
-    GN2_TRY(status);
+    GN2_TRY(put_config(model->config, writer));
     GN2_TRY(gn2_config_read_text(model->config, KEY_LIBRARY, &library));
     return gn2_container_add_header(writer, KEY_LIBRARY,
                                     *library ? library : GN2_VERSION_STRING);

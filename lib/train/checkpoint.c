@@ -340,7 +340,7 @@ static gn2_status build_core(loader *l)
 }
 
 /* What fixes the bits is the file's; asked for otherwise, it would be ignored. */
-static gn2_status check_bits(const loader *l, const gn2_config *defaults)
+static gn2_status check_bits(const loader *l)
 {
     static const struct {
         const char *key;
@@ -349,9 +349,12 @@ static gn2_status check_bits(const loader *l, const gn2_config *defaults)
                 {"train.chunk_tokens", STATE_CHUNK},
                 {"train.seed", STATE_SEED}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const int64_t ours = gn2_config_i64(l->trainer->config, rows[i].key);
+        const gn2_config *config = l->trainer->config;
+        const int64_t ours = gn2_config_i64(config, rows[i].key);
         const int64_t theirs = l->state[rows[i].id];
-        if (ours == theirs || ours == gn2_config_i64(defaults, rows[i].key)) continue;
+        int usual;
+        GN2_TRY(gn2_config_is_default(config, rows[i].key, &usual));
+        if (ours == theirs || usual) continue;
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "%s: %s = %lld, the trainer was made with %lld: a run goes on "
                         "with what it began with",
@@ -363,14 +366,10 @@ static gn2_status check_bits(const loader *l, const gn2_config *defaults)
 
 static gn2_status load(loader *l)
 {
-    gn2_config *defaults = NULL;
     GN2_TRY(gn2_model_file_get(l->file, &l->model));
     GN2_TRY(read_state(l));
     GN2_TRY(check_same(l));
-    GN2_TRY(gn2_config_new(&defaults));
-    const gn2_status status = check_bits(l, defaults);
-    gn2_config_delete(defaults);
-    GN2_TRY(status);
+    GN2_TRY(check_bits(l));
     return build_core(l);
 }
 

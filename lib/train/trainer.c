@@ -94,13 +94,13 @@ static int is_fixed(const char *key)
 
 /* What is set to neither the model's value nor the default was meant to do something;
  * a config knows no more of what was set, and may be that of another model. */
-static gn2_status note_key(const gn2_trainer *t, const gn2_config *defaults,
-                           const char *key, const char *text)
+static gn2_status note_key(const gn2_trainer *t, const char *key, const char *text)
 {
-    const char *usual, *own;
-    GN2_TRY(gn2_config_read_text(defaults, key, &usual));
+    const char *own;
+    int usual;
+    GN2_TRY(gn2_config_is_default(t->config, key, &usual));
     GN2_TRY(gn2_config_read_text(t->model->config, key, &own));
-    if (strcmp(text, usual) == 0 || strcmp(text, own) == 0) return GN2_OK;
+    if (usual || strcmp(text, own) == 0) return GN2_OK;
     gn2_log_line(GN2_LOG_WARNING,
                  "trainer: %s = '%.80s' is ignored: the model was made with '%.80s'; "
                  "make another model for it",
@@ -111,17 +111,12 @@ static gn2_status note_key(const gn2_trainer *t, const gn2_config *defaults,
 /* Says which options are the model's. */
 static gn2_status note_fixed(const gn2_trainer *t)
 {
-    gn2_config *defaults;
-    gn2_status status = GN2_OK;
-    GN2_TRY(gn2_config_new(&defaults));
-    for (size_t i = 0; status == GN2_OK && i < gn2_config_slot_count(t->config); i++) {
+    for (size_t i = 0; i < gn2_config_slot_count(t->config); i++) {
         const char *key, *text;
         gn2_config_slot_at(t->config, i, &key, &text);
-        if (!strchr(key, '*') && is_fixed(key))
-            status = note_key(t, defaults, key, text);
+        if (!strchr(key, '*') && is_fixed(key)) GN2_TRY(note_key(t, key, text));
     }
-    gn2_config_delete(defaults);
-    return status;
+    return GN2_OK;
 }
 
 static gn2_status build(gn2_trainer *t, const gn2_config *config)

@@ -36,6 +36,23 @@ static void defaults_are_those_of_the_table(void **state)
     assert_true(gn2_config_f64_item(c, "task.track_origin.hidden", 1) == 64);
 }
 
+static void what_is_as_by_default_is_told(void **state)
+{
+    gn2_config *c = *state;
+    static const char *const keys[][2] = {{"optim.eps", "0.00000001"},
+                                          {"model.classes", "a,b"},
+                                          {"norm.tracks.mean", "1"}};
+    int usual;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        assert_ok(gn2_config_is_default(c, keys[i][0], &usual));
+        assert_true(usual);
+        assert_ok(gn2_config_put_text(c, keys[i][0], keys[i][1]));
+        assert_ok(gn2_config_is_default(c, keys[i][0], &usual));
+        assert_int_equal(usual, i == 0); /* written otherwise, the same number */
+    }
+    assert_status(GN2_ERR_NOT_FOUND, gn2_config_is_default(c, "no.key", &usual));
+}
+
 /* Every default lies within its own bounds and is already canonical or reads as
  * the same value. */
 static void every_row_accepts_its_default(void **state)
@@ -374,6 +391,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_config, free_config)
     const struct CMUnitTest tests[] = {
         TEST(defaults_are_those_of_the_table),
+        TEST(what_is_as_by_default_is_told),
         TEST(every_row_accepts_its_default),
         TEST(values_come_back),
         TEST(text_is_made_canonical),
