@@ -41,6 +41,7 @@ COMMANDS = (
         "gn2.cli.study:transfer",
     ),
     ("study width", "whether wider is always better", "gn2.cli.study:width"),
+    ("hpo check", "what is wrong with a space or an Experiment", "gn2.cli.hpo_check"),
     ("params", "table of the tensors and their parametrisation", "gn2.cli.params"),
     ("config", "all options with type, default and meaning", "gn2.cli.config"),
     ("export onnx", "write the ONNX file Athena loads", "gn2.cli.export_onnx"),
@@ -50,6 +51,7 @@ COMMANDS = (
 GROUPS = {
     "export": "write a model in another format",
     "import": "read a model of another program",
+    "hpo": "search for hyper-parameters, here or on Kubeflow",
     "study": "show what a parametrisation does, by many short trainings",
 }
 EPILOG = """\

@@ -133,6 +133,7 @@ def _value(yaml: Any, document: Document, node: Any, path: Path) -> Any:
             inner = (*path, word)
             document.lines.setdefault(inner, key.start_mark.line + 1)
             if word in found:
+                document.lines[inner] = key.start_mark.line + 1
                 document.refuse(inner, "is there twice", "keep one")
             found[word] = _value(yaml, document, value, inner)
         return found

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an engine can do the search of a space file, and what it would do otherwise
+than asked. The rules follow from the table of algorithms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .algorithms import ALGORITHMS, ENGINES
+from .document import Path, Problem
+from .parameter import Parameter
+from .space import Space
+
+#: most trials of an OptimizationJob, most choices of its grid
+MOST_TRIALS = 100
+
+Finding = tuple[Path, str, str, bool]  #: place, what, remedy, is it a warning?
+
+
+def problems(space: Space, engine: str) -> list[Problem]:
+    """What stands against a search by an engine.
+
+    Args:
+        engine: one of ``ENGINES``.
+    """
+    assert engine in ENGINES
+    found = [finding for rule in _RULES for finding in rule(space, engine)]
+    return [
+        Problem(space.document.place(path), f"{engine}: {what}", remedy, warning)
+        for path, what, remedy, warning in found
+    ]
+
+
+def power_of_two(count: int) -> int:
+    """The least power of two that is not below a count."""
+    return 1 << (count - 1).bit_length()
+
+
+def _at(parameter: Parameter) -> Path:
+    return ("parameters", parameter.name)
+
+
+def _algorithm(space: Space, engine: str) -> Iterator[Finding]:
+    row, path = space.algorithm, ("algorithm",)
+    if not row.named(engine):
+        yield path, f"does not do {row.name}", _others(engine), False
+    pruning = space.pruning
+    if pruning and not ALGORITHMS[pruning.name].named(engine):
+        what = f"does not do {pruning.name}"
+        yield ("pruning",), what, "leave `pruning` out, or use Optuna", False
+
+
+def _others(engine: str) -> str:
+    names = [
+        row.name for row in ALGORITHMS.values() if row.named(engine) and not row.prunes
+    ]
+    return f"algorithm: {{name: …}} of {', '.join(names)}"
+
+
+def _kinds(space: Space, _engine: str) -> Iterator[Finding]:
+    row = space.algorithm
+    reals = [p for p in space.parameters if p.kind != "choice"]
+    if len(reals) < row.min_reals:
+        yield (
+            ("parameters",),
+            f"{row.name} needs {row.min_reals} reals or integers at least",
+            "algorithm: {name: tpe}",
+            False,
+        )
+    for parameter in space.parameters:
+        if parameter.kind == "choice" and not row.choices:
+            what = f"{row.name} takes no choices"
+            yield _at(parameter), what, "algorithm: {name: tpe}", False
+
+
+def _grid(space: Space, engine: str) -> Iterator[Finding]:
+    if not space.algorithm.grid:
+        return
+    for parameter in space.parameters:
+        if parameter.cells() is None:
+            what = "a grid needs parameters with an end"
+            yield _at(parameter), what, "give `step`, or type: choice", False
+        elif engine == "optimizationjob" and parameter.kind != "choice":
+            yield _at(parameter), "its grid takes choices only", "type: choice", False
+    cells = space.cells()
+    if cells is not None and cells != space.trials:
+        what = f"the grid has {cells} cells, trials is {space.trials}"
+        few = space.trials < cells
+        remedy = "raise it, to see all" if few else "each is run once"
+        yield ("trials",), what, remedy, few or engine == "optuna"
+
+
+def _scales(space: Space, engine: str) -> Iterator[Finding]:
+    if engine != "katib":
+        return
+    row = space.algorithm
+    for parameter in space.parameters:
+        if parameter.kind == "choice":
+            continue
+        if row.only_log_in_katib and parameter.kind == "real" and not parameter.log:
+            what = f"{row.katib} takes every real on a log scale; this one is linear"
+            yield _at(parameter), what, "scale: log, or algorithm: {name: tpe}", False
+        if row.only_log_in_katib and parameter.low <= 0:
+            yield _at(parameter), f"{row.katib} needs min > 0", "min > 0", False
+        if not row.log_in_katib and parameter.log and parameter.kind == "integer":
+            what = f"{row.katib} ignores log scales, and integers have no log2 twin"
+            yield _at(parameter), what, "type: choice and algorithm: {name: tpe}", False
+
+
+def _counts(space: Space, engine: str) -> Iterator[Finding]:
+    row, cluster = space.algorithm, space.kubernetes
+    if row.power_of_two and power_of_two(space.trials) != space.trials:
+        raised = power_of_two(space.trials)
+        what = f"{row.name} is even at powers of two only: {raised} trials are run"
+        yield ("trials",), what, f"trials: {raised}", True
+    if engine == "optimizationjob" and space.trials > MOST_TRIALS:
+        yield ("trials",), f"takes {MOST_TRIALS} trials at most", "fewer trials", False
+    if engine == "optuna":
+        return
+    if len(space.objectives) > 1:
+        yield ("objective",), "takes one objective", "use Optuna", False
+    if not cluster.image:
+        yield ("kubernetes",), "no `image`", "image: registry/gn2:1.0", False
+    for word, count in (("parallel", cluster.parallel), ("failures", cluster.failures)):
+        if count > space.trials:
+            what = f"{word} = {count} is above trials = {space.trials}"
+            yield ("kubernetes", word), what, f"{word}: {space.trials}", False
+
+
+def _rungs(space: Space, _engine: str) -> Iterator[Finding]:
+    pruning, every = space.pruning, space.validate_steps
+    if pruning is None:
+        return
+    if len(space.objectives) > 1:
+        what = "with two objectives no trial is ended early"
+        yield ("pruning",), what, "leave one of them out", False
+    shares = pruning.rungs if pruning.name == "asha" else (pruning.begin,)
+    for share in shares:
+        last = (space.steps - 1) // every * every if every else 0
+        if not last >= share * space.steps:
+            what = (
+                f"no validation between {share:g} of {space.steps} steps and the end "
+                f"(budget.validate_steps = {every}): no trial could be ended"
+            )
+            remedy = f"validate_steps: {max(1, space.steps // 10)}"
+            yield ("pruning",), what, remedy, False
+
+
+_RULES = (_algorithm, _kinds, _grid, _scales, _counts, _rungs)
