@@ -17,18 +17,30 @@ MOST_TRIALS = 100
 Finding = tuple[Path, str, str, bool]  #: place, what, remedy, is it a warning?
 
 
-def problems(space: Space, engine: str) -> list[Problem]:
+def problems(space: Space, engine: str, cluster: bool | None = None) -> list[Problem]:
     """What stands against a search by an engine.
 
     Args:
         engine: one of ``ENGINES``.
+        cluster: does it run on Kubernetes? None: all but Optuna do.
     """
     assert engine in ENGINES
-    found = [finding for rule in _RULES for finding in rule(space, engine)]
+    rules = list(_RULES)
+    if engine != "optuna" if cluster is None else cluster:
+        rules.append(_cluster)
+    found = [finding for rule in rules for finding in rule(space, engine)]
     return [
         Problem(space.document.place(path), f"{engine}: {what}", remedy, warning)
         for path, what, remedy, warning in found
     ]
+
+
+def trials(space: Space) -> int:
+    """How many trials there are: all cells of a grid, 2^m of a Sobol sequence."""
+    if space.algorithm.grid:
+        return min(space.trials, space.cells() or space.trials)
+    even = space.algorithm.power_of_two
+    return power_of_two(space.trials) if even else space.trials
 
 
 def power_of_two(count: int) -> int:
@@ -108,23 +120,39 @@ def _scales(space: Space, engine: str) -> Iterator[Finding]:
 
 
 def _counts(space: Space, engine: str) -> Iterator[Finding]:
-    row, cluster = space.algorithm, space.kubernetes
+    row = space.algorithm
     if row.power_of_two and power_of_two(space.trials) != space.trials:
         raised = power_of_two(space.trials)
         what = f"{row.name} is even at powers of two only: {raised} trials are run"
         yield ("trials",), what, f"trials: {raised}", True
     if engine == "optimizationjob" and space.trials > MOST_TRIALS:
         yield ("trials",), f"takes {MOST_TRIALS} trials at most", "fewer trials", False
-    if engine == "optuna":
-        return
-    if len(space.objectives) > 1:
+    if engine != "optuna" and len(space.objectives) > 1:
         yield ("objective",), "takes one objective", "use Optuna", False
+
+
+def _cluster(space: Space, _engine: str) -> Iterator[Finding]:
+    cluster = space.kubernetes
     if not cluster.image:
         yield ("kubernetes",), "no `image`", "image: registry/gn2:1.0", False
-    for word, count in (("parallel", cluster.parallel), ("failures", cluster.failures)):
+    counts = [("parallel", cluster.parallel), ("failures", cluster.failures)]
+    for word, count in counts:
         if count > space.trials:
             what = f"{word} = {count} is above trials = {space.trials}"
             yield ("kubernetes", word), what, f"{word}: {space.trials}", False
+    mounts = [str(row["mount"]) for row in cluster.volumes]
+    for word, folder in (("data", cluster.data), ("output", cluster.output)):
+        if not any(_is_in(folder, mount) for mount in mounts):
+            what = f"{word} = {folder} is on no volume: pods would not find it"
+            yield ("kubernetes", "volumes"), what, f"a volume at {folder}", False
+    for mount in mounts:
+        if _is_in("/gn2", mount) or _is_in("/katib", mount):
+            what = f"{mount} hides what the pods need"
+            yield ("kubernetes", "volumes"), what, "mount it elsewhere", False
+
+
+def _is_in(folder: str, mount: str) -> bool:
+    return f"{folder.rstrip('/')}/".startswith(f"{mount.rstrip('/')}/")
 
 
 def _rungs(space: Space, _engine: str) -> Iterator[Finding]:

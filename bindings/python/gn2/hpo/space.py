@@ -77,6 +77,9 @@ class Kubernetes:
     parallel: int = 2
     failures: int = 3
     volumes: tuple[Mapping[str, Any], ...] = ()  #: {name, mount, and a source}
+    data: str = "/data"  #: folder in the pods with the data files, by their names
+    output: str = "/output"  #: folder in the pods for what trials write
+    store: str = ""  #: of engine job; empty: a journal in ``output``
     nodes: int = 1  #: of MPIJob and TrainJob
     slots: int = 1  #: ranks a node
 

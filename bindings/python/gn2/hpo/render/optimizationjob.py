@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trainer's OptimizationJob (v1alpha1) of a search: trials are TrainJobs, parameters
+come by the environment, as KUBEFLOW_TRAINER_OPT_<NAME>."""
+
+from __future__ import annotations
+
+import os
+
+from ...errors import InvalidArgument
+from ..engines import trials
+from ..parameter import Parameter
+from ..space import Space
+from . import kinds, pod
+from .pod import Object
+
+
+def _search_space(parameter: Parameter, grid: bool) -> Object:
+    cells = parameter.cells()
+    listed = grid or parameter.kind == "choice"
+    if cells is not None and (listed or parameter.step is not None):
+        return {"categorical": {"choices": [parameter.text(v) for v in cells]}}
+    whole = parameter.kind == "integer"
+    ends = (parameter.low, parameter.high)
+    low, high = (parameter.text(int(x) if whole else x) for x in ends)
+    row = {"min": low, "max": high, "type": "Int" if whole else "Float"}
+    return {"logUniform" if parameter.log else "uniform": row}
+
+
+def command(space: Space) -> list[str]:
+    """The trial program; TrainJobs of an OptimizationJob have names of their own."""
+    folder = os.path.join(space.kubernetes.output, "$(HOSTNAME)")
+    return ["gn2", "hpo", "trial", pod.SPACE, "-o", folder]
+
+
+def objects(space: Space, kind: str) -> list[Object]:
+    """The OptimizationJob and the runtime of its TrainJobs."""
+    if kind not in ("", kinds.TRAINJOB.name):
+        raise InvalidArgument(f"trials are {kinds.TRAINJOB.name}s, not {kind!r}")
+    job = kinds.TRAINJOB.make(space, command(space))
+    search: Object = (
+        {"grid": {}}
+        if space.algorithm.grid
+        else {"random": {"seed": space.algorithm_seed}}
+    )
+    spec: Object = {
+        "objectives": [
+            {
+                "metric": space.objective.metric,
+                "direction": space.objective.direction.capitalize(),
+            }
+        ],
+        "searchAlgorithm": search,
+        "numTrials": trials(space),
+        "parallelTrials": space.kubernetes.parallel,
+        "parameters": [
+            {"name": p.name, "searchSpace": _search_space(p, space.algorithm.grid)}
+            for p in space.parameters
+        ],
+        "trainJobTemplate": {"spec": job["spec"]},
+    }
+    found = {
+        "apiVersion": kinds.RUNTIME_API,
+        "kind": "OptimizationJob",
+        "metadata": pod.metadata(space, space.name),
+        "spec": spec,
+    }
+    return [*kinds.runtime(space), found]
