@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects of Kubernetes: as their schemas say, and as the search is meant."""
+
+import json
+import math
+
+import pytest
+
+yaml = pytest.importorskip("yaml")
+
+from gn2 import InvalidArgument, cli  # noqa: E402
+from gn2.hpo import algorithms, experiment, reader, render  # noqa: E402
+from gn2.hpo.document import SpaceError, read_all  # noqa: E402
+from gn2.hpo.render import pod  # noqa: E402
+from gn2.hpo.render.kinds import KINDS  # noqa: E402
+
+from k8s_schemas import Schemas, jsonschema  # noqa: E402
+
+REALS = """
+  rate: {key: schedule.max, type: real, min: 1e-4, max: 0.1, scale: log}
+  start: {key: schedule.initial, type: real, min: 1e-7, max: 1e-5, scale: log}
+"""
+MIXED = """
+  rate: {key: schedule.max, type: real, min: 1e-4, max: 0.1, scale: log}
+  warm: {key: schedule.pct_start, type: real, min: 0.01, max: 0.5}
+  drop: {key: model.dropout_ffn, type: real, min: 0, max: 0.3, step: 0.1}
+  layers: {key: model.num_layers, type: integer, min: 2, max: 6, step: 2}
+  order: {key: data.sampling, type: choice, values: [jets, sequential]}
+"""
+CELLS = """
+  start: {key: schedule.initial, type: choice, values: [1e-7, 1e-5]}
+  rate: {key: schedule.max, type: choice, values: [1e-4, 1e-3, 1e-2]}
+"""
+#: parameters an algorithm can do, and the number of its trials
+PARAMETERS = {"grid": (CELLS, 6), "cmaes": (REALS, 12), "sobol": (REALS, 16)}
+PARAMETERS["gp"] = (REALS, 12)
+SPACE = """\
+gn2_space: 1
+name: rates
+algorithm: {{name: {algorithm}, seed: 7}}
+pruning: {pruning}
+parameters: {parameters}
+data: {{train: [jets_train.h5], val: [jets_val.h5]}}
+budget: {{steps: 100, validate_steps: 10}}
+trials: {trials}
+kubernetes:
+  image: registry/gn2:1.0
+  nodes: {nodes}
+  slots: {nodes}
+  volumes:
+  - {{name: data, mount: /data, readOnly: true, persistentVolumeClaim: {{claimName: a}}}}
+  - {{name: output, mount: /output, persistentVolumeClaim: {{claimName: b}}}}
+"""
+
+
+def space(algorithm="tpe", pruning="none", nodes=1, parameters=None):
+    usual, trials = PARAMETERS.get(algorithm, (MIXED, 12))
+    text = SPACE.format(
+        algorithm=algorithm,
+        pruning="{name: median}" if pruning == "median" else pruning,
+        parameters=parameters or usual,
+        trials=trials,
+        nodes=nodes,
+    )
+    return reader.load("space.yaml", text)
+
+
+def objects(found):
+    """Through the text, as a cluster gets them."""
+    return [document.value for document in read_all("r.yaml", render.text(found))]
+
+
+def of_kind(found, kind):
+    (item,) = (item for item in found if item["kind"] == kind)
+    return item
+
+
+CASES = [
+    (engine, kind, row.name, nodes)
+    for row in algorithms.ALGORITHMS.values()
+    for engine, (_, table) in render.ENGINES.items()
+    for kind in (KINDS if engine == "katib" else [""])
+    for nodes in ([1, 2] if row.name == "random" else [1])
+    if row.named(table) and not row.prunes
+]
+
+
+@pytest.fixture(scope="module")
+def schemas(shared):
+    folder = shared / "k8s"
+    if not folder.is_dir():
+        pytest.skip("no published schemas")
+    return Schemas(folder)
+
+
+@pytest.mark.parametrize("engine, kind, algorithm, nodes", CASES)
+def test_as_the_schemas_say(schemas, engine, kind, algorithm, nodes):
+    pruning = "median" if engine == "katib" else "none"
+    given = space(algorithm, pruning, nodes)
+    found = objects(render.objects(given, engine, kind))
+    for item in found:
+        schemas.check(item)
+    if engine == "katib":
+        text = render.text(render.objects(given, engine, kind))
+        documents = read_all("r.yaml", text)
+        lint = [
+            p
+            for d in documents
+            if experiment.is_experiment(d)
+            for p in experiment.problems(d)
+        ]
+        assert not lint, "\n".join(map(str, lint))
+
+
+#: (engine, kind of trial, text, text with a typo)
+TYPOS = [
+    ("katib", "job", "parallelTrialCount", "paralellTrialCount"),
+    ("katib", "job", "objectiveMetricName", "objectiveMetric"),
+    ("katib", "job", "min: '0.0001'", "min: 0.0001"),
+    ("katib", "job", "restartPolicy", "restartPolicies"),
+    ("katib", "job", "podFailurePolicy", "podFailurePolicies"),
+    ("katib", "job", "mountPath: /data", "mountPath: [/data]"),
+    ("katib", "mpijob", "slotsPerWorker: 2", "slotsPerWorker: two"),
+    ("katib", "mpijob", "mpiImplementation: OpenMPI", "mpiImplementation: LAM"),
+    ("katib", "mpijob", "runPolicy", "runPolicies"),
+    ("katib", "trainjob", "numNodes", "numNode"),
+    ("katib", "trainjob", "numProcPerNode: 2", "numProcPerNode: {}"),
+    ("katib", "trainjob", "mlPolicy", "mlPolicies"),
+    ("optimizationjob", "", "numTrials", "numTrial"),
+    ("optimizationjob", "", "direction: Minimize", "direction: minimize"),
+    ("optimizationjob", "", "parallelTrials: 2", "parallelTrials: 20"),
+    ("optimizationjob", "", "min: '0.0001'", "min: '0'"),
+    ("job", "", "completionMode", "completionModes"),
+    ("job", "", "backoffLimit: 6", "backoffLimit: six"),
+    ("job", "", "containerName: worker", "container: worker"),
+]
+
+
+@pytest.mark.parametrize("engine, kind, old, new", TYPOS)
+def test_typos_are_caught(schemas, engine, kind, old, new):
+    algorithm = "random" if engine == "optimizationjob" else "tpe"
+    text = render.text(render.objects(space(algorithm, nodes=2), engine, kind))
+    assert old in text
+    documents = read_all("r.yaml", text.replace(old, new))
+    with pytest.raises(Exception) as failure:
+        for document in documents:
+            schemas.check(document.value)
+    assert "Validation" in type(failure.value).__name__ or isinstance(
+        failure.value, (AssertionError, jsonschema.ValidationError)
+    )
+
+
+def katib(**more):
+    kind = more.pop("kind", "job")
+    found = objects(render.objects(space(**more), "katib", kind))
+    return of_kind(found, "Experiment")["spec"]
+
+
+def parameters(spec):
+    return {row["name"]: row for row in spec["parameters"]}
+
+
+def test_log_scales_are_kept_or_rendered_as_logarithms():
+    rate = parameters(katib())["rate"]
+    assert rate["parameterType"] == "double"
+    assert rate["feasibleSpace"]["distribution"] == "logUniform"
+    for algorithm in ("cmaes", "sobol"):
+        found = parameters(katib(algorithm=algorithm))["log2_rate"]["feasibleSpace"]
+        assert "distribution" not in found
+        assert float(found["min"]) == math.log2(1e-4)
+        assert float(found["max"]) == math.log2(0.1)
+
+
+def test_values_that_reach_the_trial_program_are_values_of_the_space():
+    """What a service may draw, through tokens and words, and back."""
+    for algorithm in ("random", "grid", "tpe", "cmaes", "sobol", "gp"):
+        given = space(algorithm)
+        drawn = {}
+        for name, row in parameters(katib(algorithm=algorithm)).items():
+            feasible = row["feasibleSpace"]
+            drawn[name] = feasible.get("list", [feasible.get("max")])[-1]
+        values = given.values(drawn)
+        assert set(values) == {p.name for p in given.parameters}
+
+
+def test_the_command_is_a_list_with_every_parameter():
+    spec = katib()["trialTemplate"]
+    trial = spec["trialSpec"]["spec"]["template"]["spec"]
+    command = trial["containers"][0]["command"]
+    assert command[:4] == ["gn2", "hpo", "trial", pod.SPACE]
+    assert "rate=${trialParameters.rate}" in command
+    assert "/output/${trialParameters.trialName}" in command
+    assert trial["terminationGracePeriodSeconds"] > 10
+    found = trial["containers"][0]["resources"]
+    assert found["requests"] == found["limits"]
+
+
+@pytest.mark.parametrize(
+    "kind, container, label",
+    [
+        ("job", "trial", None),
+        ("mpijob", "mpi-launcher", "training.kubeflow.org/job-role"),
+        ("trainjob", "node", "jobset.sigs.k8s.io/replicatedjob-name"),
+    ],
+)
+def test_metrics_are_read_where_they_are_written(kind, container, label):
+    spec = katib(kind=kind, nodes=2)["trialTemplate"]
+    assert spec["primaryContainerName"] == container
+    labels = spec.get("primaryPodLabels", {})
+    assert list(labels) == ([label] if label else [])
+    assert set(labels.values()) <= {"launcher"}
+
+
+def test_early_stopping_begins_where_the_space_says():
+    found = katib(pruning="median")["earlyStopping"]
+    settings = {row["name"]: row["value"] for row in found["algorithmSettings"]}
+    assert settings == {"min_trials_required": "5", "start_step": "5"}
+
+
+def test_the_space_of_the_pods_is_the_space():
+    given = space()
+    item = of_kind(objects(render.objects(given, "katib")), "ConfigMap")
+    inner = reader.load("s.yaml", item["data"]["space.yaml"])
+    assert inner.train == ("/data/jets_train.h5",)
+    assert inner.parameters == given.parameters
+    assert json.loads(item["data"]["space.yaml"])["budget"]["steps"] == 100
+
+
+def test_what_an_engine_cannot_do_is_refused():
+    with pytest.raises(SpaceError, match="space.yaml:3: algorithm: optimizationjob"):
+        render.objects(space("tpe"), "optimizationjob")
+    with pytest.raises(SpaceError, match="linear"):
+        render.objects(space("gp", parameters=MIXED), "katib")
+    with pytest.raises(InvalidArgument, match="pods of a Job"):
+        render.objects(space(), "job", "mpijob")
+    with pytest.raises(InvalidArgument, match="none of katib"):
+        render.objects(space(), "ray")
+    bare = SPACE.format(
+        algorithm="tpe", pruning="none", parameters=MIXED, trials=12, nodes=1
+    )
+    bare = bare[: bare.index("  volumes")].replace("image", "# image")
+    with pytest.raises(SpaceError) as failure:
+        render.objects(reader.load("s.yaml", bare + "  cpu: 1\n"), "job")
+    assert "no `image`" in str(failure.value)
+    assert "data = /data is on no volume" in str(failure.value)
+
+
+def test_command(tmp_path, capsys):
+    path, out = tmp_path / "space.yaml", tmp_path / "out.yaml"
+    path.write_text(
+        SPACE.format(
+            algorithm="tpe", pruning="none", parameters=MIXED, trials=12, nodes=1
+        ),
+        encoding="utf-8",
+    )
+    assert cli.main(["hpo", "render", str(path), "-o", str(out)]) == 0
+    assert cli.main(["hpo", "check", "--experiment", str(out)]) == 0
+    assert cli.main(["hpo", "render", str(path), "-o", str(out)]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert cli.main(["hpo", "render", str(path), "--engine", "job"]) == 0
+    assert "kind: Job" in capsys.readouterr().out
