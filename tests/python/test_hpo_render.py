@@ -3,6 +3,7 @@
 
 import json
 import math
+import shlex
 
 import pytest
 
@@ -193,6 +194,20 @@ def test_the_command_is_a_list_with_every_parameter():
     assert trial["terminationGracePeriodSeconds"] > 10
     found = trial["containers"][0]["resources"]
     assert found["requests"] == found["limits"]
+
+
+def test_words_survive_the_shell():
+    """Katib joins the command by spaces and gives it to sh."""
+    order = "{key: data.sampling, type: choice, values: [jets, sequential]}"
+    inputs = "{key: inputs.jets, type: choice, values: ['pt', 'pt, eta']}"
+    given = space(nodes=2, parameters=MIXED.replace(order, inputs))
+    found = objects(render.objects(given, "katib", "mpijob"))
+    spec = of_kind(found, "Experiment")["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    start = spec["mpiReplicaSpecs"]["Launcher"]["template"]["spec"]["containers"][0]
+    text = " ".join(start["command"]).replace("${trialParameters.order}", "pt, eta")
+    words = shlex.split(text)
+    assert words[words.index("--launch") + 1].startswith("mpirun --hostfile")
+    assert "order=pt, eta" in words
 
 
 @pytest.mark.parametrize(

@@ -353,6 +353,9 @@ class _Reader:
         texts = tuple(option_text(value) for value in values)
         if len(set(texts)) < len(texts):
             self.refuse((*path, "values"), "one value twice", "keep one")
+        for value in texts:
+            if set(value) & set("'\"\\$`\n"):
+                self.refuse((*path, "values"), f"{value!r}: sh would change it")
         return dataclasses.replace(start, values=texts)
 
     def range(self, path: Path, start: Parameter, row: dict[str, Any]) -> Parameter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 
 from ...errors import InvalidArgument
 from ..algorithms import ALGORITHMS
@@ -99,14 +100,21 @@ def _objective(space: Space) -> Object:
 
 
 def command(space: Space, kind: kinds.Kind) -> list[str]:
-    """The trial program, values as Katib's tokens."""
+    """The trial program, values as Katib's tokens. Katib joins the words by spaces and
+    gives them to sh: what means something to sh is quoted."""
     folder = os.path.join(space.kubernetes.output, "${trialParameters.trialName}")
     words = ["gn2", "hpo", "trial", pod.SPACE, "-o", folder]
     words += ["--metrics-file", pod.METRICS]
     if kinds.launches(kind, space):
-        words += ["--launch", kinds.launcher(space)]
-    names = [rendered_name(parameter, space) for parameter in space.parameters]
-    return [*words, *(f"{name}=${{trialParameters.{name}}}" for name in names)]
+        words += ["--launch", shlex.quote(kinds.launcher(space))]
+    return [*words, *(_word(parameter, space) for parameter in space.parameters)]
+
+
+def _word(parameter: Parameter, space: Space) -> str:
+    name = rendered_name(parameter, space)
+    word = f"{name}=${{trialParameters.{name}}}"
+    plain = all(shlex.quote(value) == value for value in parameter.values)
+    return word if plain else f"'{word}'"
 
 
 def _template(space: Space, kind: kinds.Kind) -> Object:
