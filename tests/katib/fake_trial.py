@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stands for `gn2 hpo trial SPACE -o DIR --metrics-file FILE NAME=VALUE…` in tests of the
-harness: the same contract, no training. The loss is known, and falls over ten steps."""
+"""Stands for `gn2 hpo trial SPACE -o DIR --metrics-file FILE NAME=VALUE…` in tests of
+the harness: the same contract, no training. The loss is known, and falls over ten
+steps."""
 
 import datetime
 import math

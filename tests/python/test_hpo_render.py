@@ -49,7 +49,7 @@ kubernetes:
   nodes: {nodes}
   slots: {nodes}
   volumes:
-  - {{name: data, mount: /data, readOnly: true, persistentVolumeClaim: {{claimName: a}}}}
+  - {{name: data, mount: /data, persistentVolumeClaim: {{claimName: a}}}}
   - {{name: output, mount: /output, persistentVolumeClaim: {{claimName: b}}}}
 """
 
