@@ -109,6 +109,36 @@ class Trial:
             "status": status,
         }
 
+    def exported(self, experiment):
+        """As `kubectl get trial -o yaml` shows it."""
+        words = {"SUCCEEDED": "Succeeded", "FAILED": "Failed"}
+        words.update(
+            EARLYSTOPPED="EarlyStopped", METRICSUNAVAILABLE="MetricsUnavailable"
+        )
+        rows = [
+            {**row, "latest": row["value"], "min": row["value"], "max": row["value"]}
+            for row in self.observation
+        ]
+        return {
+            "apiVersion": "kubeflow.org/v1beta1",
+            "kind": "Trial",
+            "metadata": {
+                "name": self.name,
+                "labels": {"katib.kubeflow.org/experiment": experiment},
+            },
+            "spec": {"parameterAssignments": self.assignments},
+            "status": {
+                "startTime": self.started,
+                "completionTime": self.ended,
+                "conditions": [
+                    {"type": "Created", "status": "True"},
+                    {"type": "Running", "status": "False"},
+                    {"type": words[self.condition], "status": "True"},
+                ],
+                "observation": {"metrics": rows},
+            },
+        }
+
 
 class Pod:
     """Folders of this machine where those of a pod are."""

@@ -19,7 +19,8 @@ def main(words):
     assert words[:2] == ["hpo", "trial"], words
     path = words[words.index("--metrics-file") + 1]
     values = dict(word.split("=", 1) for word in words if "=" in word)
-    rate = float(values["rate"])
+    log2 = values.get("log2_rate")
+    rate = float(values["rate"]) if log2 is None else 2.0 ** float(log2)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with open(path, "a", buffering=1, encoding="utf-8") as file:
         if MODE == "empty":

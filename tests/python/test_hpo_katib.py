@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-pytest.importorskip("yaml")
+yaml = pytest.importorskip("yaml")
 pytest.importorskip("grpc")
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,7 +25,8 @@ except ImportError as problem:
 import driver  # noqa: E402
 import standin  # noqa: E402
 from google.protobuf import json_format  # noqa: E402
-from gn2.hpo import reader, render  # noqa: E402
+from gn2 import cli  # noqa: E402
+from gn2.hpo import katib_trials, reader, render  # noqa: E402
 
 DATA = ROOT / "examples/data"
 FAKE = [sys.executable, str(HARNESS / "fake_trial.py")]
@@ -158,6 +159,33 @@ def test_more_failures_than_allowed_end_it(service, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_TRIAL", "fail")
     with pytest.raises(driver.ExperimentFailed, match="trials failed"):
         run(experiment(trials=12, failures=2), service(), tmp_path)
+
+
+def test_exported_trials_are_those_of_the_report(service, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    address, text = service(), SPACE.format(
+        algorithm="sobol", pruning="none", parameters=REALS, trials=16, failures=3
+    )
+    space = tmp_path / "space.yaml"
+    space.write_text(text, encoding="utf-8")
+    objects = render.objects(reader.load(space), "katib")
+    trials = run(objects, address, tmp_path / "pods")
+    export, page = tmp_path / "trials.yaml", tmp_path / "search.html"
+    items = [trial.exported("rates") for trial in trials]
+    export.write_text(yaml.safe_dump({"kind": "List", "items": items}), "utf-8")
+    found = katib_trials.load(export, reader.load(space))
+    assert {t.name for t in found} == {trial.name for trial in trials}
+    by_name = {trial.name: trial for trial in trials}
+    for row in found:
+        drawn = {a["name"]: a["value"] for a in by_name[row.name].assignments}
+        assert float(row.parameters["rate"]) == 2.0 ** float(drawn["log2_rate"])
+        assert row.options["schedule.max"] == row.parameters["rate"]
+        assert row.metrics["val_loss"] == float(by_name[row.name].samples[-1].value)
+    words = ["hpo", "import", str(export), "--space", str(space), "-o", str(page)]
+    assert cli.main(words) == 0
+    assert "trials: 16 (16 done)" in capsys.readouterr().out
+    assert all(row.name in page.read_text("utf-8") for row in found[:3])
+    assert cli.main(words) == 1
 
 
 # ---- against what Katib's own services answered ----

@@ -85,15 +85,14 @@ binomial, those of areas under ROC curves (AUC) Hanley and McNeil's.</p>
 """
 
 
-def page(content: Content) -> str:
-    """The HTML text."""
-    sections = list(_sections(content))
+def assembled(title: str, sections: list[tuple[str, str]]) -> str:
+    """The HTML text of (name, HTML) sections."""
     links = "".join(f'<a href="#s{i}">{n}</a> ' for i, (n, _) in enumerate(sections))
     body = "".join(
         f'<section id="s{i}"><h2>{name}</h2>\n{text}</section>\n'
         for i, (name, text) in enumerate(sections)
     )
-    title = html.escape(content.title)
+    title = html.escape(title)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f"<title>{title}</title><style>{_CSS}</style></head>\n"
@@ -101,15 +100,25 @@ def page(content: Content) -> str:
     )
 
 
-def write(content: Content, path: str | os.PathLike[str]) -> str:
-    """Writes the page, whole or not at all."""
+def save(text: str, path: str | os.PathLike[str]) -> str:
+    """Writes a page, whole or not at all."""
     path = os.fspath(path)
     temporary = f"{path}.tmp{os.getpid()}"
     try:
         with open(temporary, "w", encoding="utf-8") as file:
-            file.write(page(content))
+            file.write(text)
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
     return path
+
+
+def page(content: Content) -> str:
+    """The HTML text of a tagger's page."""
+    return assembled(content.title, list(_sections(content)))
+
+
+def write(content: Content, path: str | os.PathLike[str]) -> str:
+    """Writes the page of a tagger."""
+    return save(page(content), path)
