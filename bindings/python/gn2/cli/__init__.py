@@ -44,6 +44,7 @@ COMMANDS = (
     ("hpo check", "what is wrong with a space or an Experiment", "gn2.cli.hpo_check"),
     ("hpo render", "objects of Kubernetes for a search", "gn2.cli.hpo_render"),
     ("hpo import", "report of trials that Katib ran", "gn2.cli.hpo_import"),
+    ("hpo export", "tell TensorBoard or MLflow of trials", "gn2.cli.hpo_export"),
     ("params", "table of the tensors and their parametrisation", "gn2.cli.params"),
     ("config", "all options with type, default and meaning", "gn2.cli.config"),
     ("export onnx", "write the ONNX file Athena loads", "gn2.cli.export_onnx"),

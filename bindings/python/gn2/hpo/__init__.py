@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Search for hyper-parameters: one description, one trial program, three engines.
 
-document.py    YAML with lines
-parameter.py   a parameter: range, values, the options it sets
-algorithms.py  the table of algorithms and what each engine makes of them
-space.py       the space file
+document.py      YAML with lines
+parameter.py     a parameter: range, values, the options it sets
+algorithms.py    the table of algorithms and what each engine makes of them
+space.py         what a space file says; reader.py reads it
+engines.py       what an engine can do of a search
+experiment.py    rules of a Katib Experiment; experiment_keys.py its keys
+collector.py     how Katib reads a metrics file, and what is wrong with one
+books.py         what became of trials: trial.json
 katib_trials.py  trials that Katib ran, as books
-pictures.py    figures of a search
-report.py      one HTML file of it
-render/        objects of Kubernetes
+pictures.py      figures of a search; report.py one HTML file of it
+render/          objects of Kubernetes
+loggers/         TensorBoard, MLflow, status of a TrainJob
 """
