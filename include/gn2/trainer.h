@@ -97,14 +97,16 @@ GN2_API gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name
 /** Where a run stands, given to the callback of gn2_trainer_fit(). More events may
  *  come with an option that asks for them: pass over those you do not know. */
 typedef struct gn2_progress {
-    uint32_t struct_size;          /**< sizeof(gn2_progress) of the library */
-    int32_t event;                 /**< GN2_EVENT_* */
-    int64_t epoch;                 /**< current epoch, from 0 */
-    int64_t epochs;                /**< epochs planned */
-    int64_t step;                  /**< steps done in the run */
-    int64_t steps;                 /**< steps planned in the run */
-    double seconds;                /**< since gn2_trainer_fit() was called */
-    const gn2_step_stats *stats;   /**< last step */
+    uint32_t struct_size; /**< sizeof(gn2_progress) of the library */
+    int32_t event;        /**< GN2_EVENT_* */
+    int64_t epoch;        /**< current epoch, from 0 */
+    int64_t epochs;       /**< epochs planned */
+    int64_t step;         /**< steps done in the run */
+    int64_t steps;        /**< steps planned in the run */
+    double seconds;       /**< since gn2_trainer_fit() was called */
+    /** Last step; where this call has done none yet (a run that goes on with a
+     *  validation) its counts are 0, its figures NaN and its task_losses NULL. */
+    const gn2_step_stats *stats;
     const gn2_metrics *validation; /**< NULL at GN2_EVENT_STEP and without val data */
     uint64_t reserved[4];          /**< zero */
 } gn2_progress;
@@ -179,9 +181,9 @@ GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
  * `train.early_stopping`, and leave no trace in later checkpoints otherwise.
  *
  * With `train.checkpoint` a checkpoint is written every `train.checkpoint_steps` steps,
- * and at the end of every epoch and validation, before the validation and behind the
- * callback. Those of steps too are written behind the callback: what it was told covers
- * all that a checkpoint has done.
+ * at the end of every epoch, before and behind its validation, and where the run is
+ * stopped on request or ends early. Those of steps and epochs are written behind the
+ * callback: what it was told covers all that a checkpoint has done.
  *
  * Inputs, constituent types, classes and targets of a dataset are found by name: their
  * order may be another than the model's, and there may be more of them. Only classes

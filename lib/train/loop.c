@@ -157,8 +157,12 @@ static gn2_status begin(run *r, gn2_dataset *train)
     gn2_dataset_info_impl(train, &info);
     GN2_TRY(check_batches(r, &info));
     plan(r, &info);
-    r->stats.struct_size = (uint32_t)sizeof r->stats;
-    r->stats.step = gn2_train_steps(t);
+    r->stats = (gn2_step_stats){.struct_size = (uint32_t)sizeof r->stats,
+                                .step = gn2_train_steps(t),
+                                .loss = (double)NAN,
+                                .learning_rate = (double)NAN,
+                                .beta1 = (double)NAN,
+                                .gradient_norm = (double)NAN};
     GN2_TRY(gn2_schedule_check(&t->schedule));
     return check_work(r);
 }
@@ -198,10 +202,9 @@ static gn2_status one_step(run *r)
     GN2_TRY(gn2_bound_next(&r->train, &jets, &labels));
     GN2_TRY(gn2_train_step_bound(t, &jets, &labels, &r->train.columns, &r->stats));
     t->batch++;
-    const gn2_status told = tell(r, GN2_EVENT_STEP, NULL);
+    GN2_TRY(tell(r, GN2_EVENT_STEP, NULL));
     const int64_t every = r->checkpoint_steps;
-    if (every && gn2_train_steps(t) % every == 0) GN2_TRY(save(r));
-    return told;
+    return every && gn2_train_steps(t) % every == 0 ? save(r) : GN2_OK;
 }
 
 static gn2_status stop_if_asked(const run *r)
@@ -227,21 +230,21 @@ static gn2_status tell_validation(const run *r, int32_t event, const gn2_metrics
     return is_out_of_patience(r) ? tell(r, GN2_EVENT_EARLY_STOP, found) : GN2_OK;
 }
 
-/* Saved before the validation, which may take long, be stopped or killed: a run goes on
- * with it. And behind it, since it says whether the run goes on. Without early stopping
- * it leaves no trace in later checkpoints. */
+/* A checkpoint is left where the run ends with it, or in it: it is made up for. Without
+ * early stopping there is no trace of it in later ones. */
 static gn2_status validate_inside(run *r)
 {
     gn2_trainer *t = r->trainer;
     gn2_metrics metrics = {0};
-    GN2_TRY(save(r));
-    GN2_TRY(gn2_train_evaluate(t, r->val, &metrics));
+    const gn2_status status = gn2_train_evaluate(t, r->val, &metrics);
+    if (status == GN2_ERR_CANCELLED) GN2_TRY(save(r));
+    GN2_TRY(status);
     if (r->val == r->train.dataset)
         GN2_TRY(gn2_dataset_reset_impl(r->val, t->epoch, t->batch));
     t->validated = gn2_train_steps(t);
     if (r->patience) note_loss(t, metrics.loss);
     GN2_TRY(tell_validation(r, GN2_EVENT_VALIDATION, &metrics));
-    return save(r);
+    return is_out_of_patience(r) ? save(r) : GN2_OK;
 }
 
 /* Early stopping may end the run before the epoch. */
@@ -256,7 +259,8 @@ static gn2_status train_epoch(run *r)
     return GN2_OK;
 }
 
-/* Saved before and behind the validation as one inside an epoch is. */
+/* Saved before the validation, which may take long, be stopped or killed: a run goes on
+ * with it. And behind it, since it says whether the run goes on. */
 static gn2_status end_epoch(run *r)
 {
     gn2_trainer *t = r->trainer;

@@ -177,7 +177,8 @@ class Progress(NamedTuple):
     step: int  #: steps done in the run
     steps: int  #: steps planned in the run
     seconds: float  #: since fit() was called
-    stats: StepStats  #: the last step
+    #: the last step; of counts 0 and figures NaN where this fit() has done none yet
+    stats: StepStats
     #: None at "step", and without validation data
     validation: Metrics | None
 
