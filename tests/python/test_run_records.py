@@ -117,6 +117,17 @@ def test_the_mean_of_a_line_is_over_the_steps_since_the_one_before(whole):
         assert numbers(line)["train_loss"] == pytest.approx(mean, rel=1e-8)
 
 
+def test_early_stopping_and_the_best_model_follow_those_inside(tmp_path, capsys):
+    out = tmp_path / "run"
+    stuck = ["schedule.name=constant", "schedule.max=0", "train.early_stopping=2"]
+    assert main(fit(out, *stuck)) == 0
+    assert "ended at step 8, epoch 1" in capsys.readouterr().err
+    rows = [r for r in table(out) if r["event"] != "step"]
+    assert [r["step"] for r in rows] == ["4", "6", "8"]
+    models = [gn2.Model.load(out / n) for n in ("best.gn2", "model.gn2")]
+    assert [m.config["provenance.steps"] for m in models] == ["4", "8"]
+
+
 def test_places_may_change_where_nothing_counts_them(whole, tmp_path, capsys):
     assert main(resume(whole, "train.validate_steps=5")) == 1
     assert "no step is left" in capsys.readouterr().err
