@@ -94,25 +94,32 @@ typedef struct gn2_metrics {
 GN2_API gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name,
                                     double *out_value);
 
-/** Where a run stands, given to the callback of gn2_trainer_fit(). */
+/** Where a run stands, given to the callback of gn2_trainer_fit(). More events may
+ *  come with an option that asks for them: pass over those you do not know. */
 typedef struct gn2_progress {
-    uint32_t struct_size;          /**< sizeof(gn2_progress) of the library */
-    int32_t event;                 /**< GN2_EVENT_* */
-    int64_t epoch;                 /**< current epoch, from 0 */
-    int64_t epochs;                /**< epochs planned */
-    int64_t step;                  /**< steps done in the run */
-    int64_t steps;                 /**< steps planned in the run */
-    double seconds;                /**< since gn2_trainer_fit() was called */
-    const gn2_step_stats *stats;   /**< last step */
-    const gn2_metrics *validation; /**< at GN2_EVENT_EPOCH, NULL without val data */
+    uint32_t struct_size; /**< sizeof(gn2_progress) of the library */
+    int32_t event;        /**< GN2_EVENT_* */
+    int64_t epoch;        /**< current epoch, from 0 */
+    int64_t epochs;       /**< epochs planned */
+    int64_t step;         /**< steps done in the run */
+    int64_t steps;        /**< steps planned in the run */
+    double seconds;       /**< since gn2_trainer_fit() was called */
+    /** Last step; where this call has done none yet (a run that goes on with a
+     *  validation) its counts are 0, its figures NaN and its task_losses NULL. */
+    const gn2_step_stats *stats;
+    const gn2_metrics *validation; /**< NULL at GN2_EVENT_STEP and without val data */
     uint64_t reserved[4];          /**< zero */
 } gn2_progress;
 
 #define GN2_EVENT_STEP 1  /**< after a step */
 #define GN2_EVENT_EPOCH 2 /**< after an epoch and its validation */
-/** The last of a run that ends by `train.early_stopping`, behind GN2_EVENT_EPOCH and
- *  with its values. */
+/** The last of a run that ends by `train.early_stopping`, behind GN2_EVENT_EPOCH or
+ *  GN2_EVENT_VALIDATION and with its values. */
 #define GN2_EVENT_EARLY_STOP 3
+/** After a validation inside an epoch, behind GN2_EVENT_STEP of its step: every
+ *  `train.validate_steps` steps. At an epoch's end there is one validation, which
+ *  GN2_EVENT_EPOCH tells of. @since 0.1 */
+#define GN2_EVENT_VALIDATION 4
 
 /**
  * Called on the thread that called gn2_trainer_fit(), between steps. It may save a
@@ -165,17 +172,25 @@ GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
 /**
  * Trains for `train.epochs` epochs, from where the trainer stands (a checkpoint
  * goes on in the middle of an epoch, or with its validation), and evaluates `val` after
- * each. With `train.early_stopping` it ends after so many validations in turn without a
- * smaller loss; the weights are then the last ones, not the best.
- * With `train.checkpoint` a checkpoint is written every
- * `train.checkpoint_steps` steps, and after every epoch before and behind its
- * validation.
+ * each, and also after every `train.validate_steps` steps, counted from the first of
+ * the training: a validation at step s tells what gn2_trainer_evaluate() tells of a
+ * snapshot there, and moves nothing of the training, to the bit.
+ * With `train.early_stopping` it ends after so many validations in turn, inside epochs
+ * or at their ends, without a smaller loss; the weights are then the last ones, not the
+ * best. Checkpoints keep the count; those of inside epochs are counted only with
+ * `train.early_stopping`, and leave no trace in later checkpoints otherwise.
+ *
+ * With `train.checkpoint` a checkpoint is written every `train.checkpoint_steps` steps,
+ * at the end of every epoch, before and behind its validation, and where the run is
+ * stopped on request or ends early. Those of steps and epochs are written behind the
+ * callback: what it was told covers all that a checkpoint has done.
  *
  * Inputs, constituent types, classes and targets of a dataset are found by name: their
  * order may be another than the model's, and there may be more of them. Only classes
  * that the model lacks are refused.
  * @param[in] train   batches; reset by the call
- * @param[in] val     validation data, which may be `train`, or NULL
+ * @param[in] val     validation data, which may be `train`, or NULL, which
+ *   `train.early_stopping` and `train.validate_steps` do not allow
  * @param[in] fn,user progress callback, or NULL
  * @return GN2_OK; GN2_ERR_CANCELLED when stopped, a state to go on from;
  *   GN2_ERR_STATE when no step is left to do; GN2_ERR_INVALID_ARG when a dataset lacks

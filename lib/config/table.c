@@ -184,6 +184,9 @@ const gn2_config_key gn2_config_table[] = {
     {"train.early_stopping", GN2_TYPE_I64, "0", RANGE(0, 1000000),
      "validations in turn without a smaller loss after which a run ends; 0 = it does "
      "not; the model of the smallest loss is best.gn2 of a run directory"},
+    {"train.validate_steps", GN2_TYPE_I64, "0", RANGE(0, 1e15),
+     "steps between validations inside an epoch, counted from the first of the "
+     "training; 0 = at its end only; train.early_stopping counts them too"},
     {"train.threads", GN2_TYPE_I64, "0", RANGE(0, 4096),
      "threads; 0 = processors this process may use"},
     {"train.shards", GN2_TYPE_I64, "8", RANGE(1, 1024),

@@ -32,6 +32,7 @@ typedef enum state_id {
     STATE_BATCH_SIZE,
     STATE_BATCHES,
     STATE_WAITED,
+    STATE_VALIDATED,
     STATE_COUNT
 } state_id;
 
@@ -51,6 +52,7 @@ static const struct {
     [STATE_BATCH_SIZE] = {PREFIX "batch_size", 0, 100000000, 1},
     [STATE_BATCHES] = {PREFIX "batches", 0, INT64_C(1) << 53, 1},
     [STATE_WAITED] = {PREFIX "waited", 0, INT64_C(1) << 53, 1},
+    [STATE_VALIDATED] = {PREFIX "validated", 0, INT64_C(1) << 53, 1},
 };
 
 typedef int64_t state[STATE_COUNT];
@@ -68,6 +70,9 @@ static void get_state(const gn2_trainer *t, state out)
     out[STATE_BATCH_SIZE] = t->batch_size;
     out[STATE_BATCHES] = t->batches;
     out[STATE_WAITED] = t->waited;
+    /* where it stands behind a validation inside an epoch, else 0 */
+    const int now = t->batch > 0 && t->validated == out[STATE_STEP];
+    out[STATE_VALIDATED] = now ? t->validated : 0;
 }
 
 /* ---- writing ---- */
@@ -111,6 +116,7 @@ static gn2_status put_all(const gn2_trainer *t, gn2_container_writer *writer)
         gn2_model_file_put(t->model, t->engine->weights, GN2_KIND_CHECKPOINT, writer));
     for (int i = 0; i < STATE_COUNT; i++) {
         char text[32];
+        if (i == STATE_VALIDATED && s[i] == 0) continue;
         snprintf(text, sizeof text, "%lld", (long long)s[i]);
         GN2_TRY(gn2_container_add_header(writer, state_row[i].key, text));
     }
@@ -176,7 +182,13 @@ static gn2_status read_best(loader *l)
 static gn2_status check_position(const loader *l)
 {
     const int64_t step = l->state[STATE_STEP], epoch = l->state[STATE_EPOCH],
-                  batch = l->state[STATE_BATCH], batches = l->state[STATE_BATCHES];
+                  batch = l->state[STATE_BATCH], batches = l->state[STATE_BATCHES],
+                  validated = l->state[STATE_VALIDATED];
+    if (validated && validated != step)
+        return gn2_fail(
+            GN2_ERR_FORMAT,
+            "%s: a validation at step %lld after %lld steps is not possible",
+            gn2_container_origin(l->file), (long long)validated, (long long)step);
     if (epoch + batch <= step && (batches == 0 || batch <= batches)) return GN2_OK;
     return gn2_fail(GN2_ERR_FORMAT,
                     "%s: epoch %lld, batch %lld of %lld after %lld steps is not "
@@ -383,6 +395,7 @@ static void adopt(gn2_trainer *t, loader *l)
     t->batch_size = l->state[STATE_BATCH_SIZE];
     t->batches = l->state[STATE_BATCHES];
     t->waited = l->state[STATE_WAITED];
+    t->validated = l->state[STATE_VALIDATED];
     t->best_loss = l->best_loss;
     if (gn2_config_i64(t->config, "schedule.steps") == 0)
         t->schedule.steps = l->state[STATE_STEPS];

@@ -20,7 +20,7 @@ typedef struct run {
     double start;
     gn2_step_stats stats;   /* of the last step */
     const char *checkpoint; /* NULL: none */
-    int64_t checkpoint_steps;
+    int64_t checkpoint_steps, validate_steps;
 } run;
 
 static double now(void)
@@ -30,16 +30,24 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static gn2_status check_without_validation(const run *r)
+{
+    static const char *const keys[] = {"train.early_stopping", "train.validate_steps"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const int64_t value = gn2_config_i64(r->trainer->config, keys[i]);
+        if (value)
+            return gn2_fail(GN2_ERR_INVALID_ARG, "%s = %lld needs validation data",
+                            keys[i], (long long)value);
+    }
+    return GN2_OK;
+}
+
 /* Refused at once, not after a whole epoch. */
 static gn2_status check_validation(const run *r)
 {
     gn2_dataset_info info = {.struct_size = sizeof info};
     gn2_bound bound;
-    if (!r->val && r->patience)
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "train.early_stopping = %lld needs validation data",
-                        (long long)r->patience);
-    if (!r->val) return GN2_OK;
+    if (!r->val) return check_without_validation(r);
     gn2_dataset_info_impl(r->val, &info);
     if (!info.has_labels)
         return gn2_fail(GN2_ERR_INVALID_ARG, "the validation data has no labels");
@@ -107,6 +115,16 @@ static int is_epoch_open(const run *r)
            (t->batch >= r->batches || is_out_of_steps(r));
 }
 
+/* Inside an epoch; one at its end is the epoch's. A run that goes on from between the
+ * step and its validation makes up for it. */
+static int is_validation_due(const run *r)
+{
+    const gn2_trainer *t = r->trainer;
+    const int64_t steps = gn2_train_steps(t);
+    return r->validate_steps && t->batch > 0 && steps % r->validate_steps == 0 &&
+           t->validated != steps;
+}
+
 static gn2_status check_work(const run *r)
 {
     const gn2_trainer *t = r->trainer;
@@ -133,13 +151,18 @@ static gn2_status begin(run *r, gn2_dataset *train)
     r->patience = gn2_config_i64(t->config, "train.early_stopping");
     r->checkpoint = *path ? path : NULL;
     r->checkpoint_steps = gn2_config_i64(t->config, "train.checkpoint_steps");
+    r->validate_steps = gn2_config_i64(t->config, "train.validate_steps");
     GN2_TRY(check_validation(r));
     GN2_TRY(gn2_bound_make(t->model, train, &r->train));
     gn2_dataset_info_impl(train, &info);
     GN2_TRY(check_batches(r, &info));
     plan(r, &info);
-    r->stats.struct_size = (uint32_t)sizeof r->stats;
-    r->stats.step = gn2_train_steps(t);
+    r->stats = (gn2_step_stats){.struct_size = (uint32_t)sizeof r->stats,
+                                .step = gn2_train_steps(t),
+                                .loss = (double)NAN,
+                                .learning_rate = (double)NAN,
+                                .beta1 = (double)NAN,
+                                .gradient_norm = (double)NAN};
     GN2_TRY(gn2_schedule_check(&t->schedule));
     return check_work(r);
 }
@@ -151,7 +174,7 @@ static gn2_status tell(const run *r, int32_t event, const gn2_metrics *validatio
     const gn2_progress progress = {
         .struct_size = (uint32_t)sizeof progress,
         .event = event,
-        .epoch = event == GN2_EVENT_STEP ? t->epoch : t->epoch - 1,
+        .epoch = t->batch > 0 ? t->epoch : t->epoch - 1, /* one that is over */
         .epochs = r->epochs,
         .step = gn2_train_steps(t),
         .steps = r->steps,
@@ -169,15 +192,19 @@ static gn2_status save(const run *r)
 }
 
 /* The position is moved before anybody is told, so that a checkpoint made in the
- * callback goes on with the next batch. */
-static gn2_status one_step(run *r, const gn2_jets *jets, const gn2_labels *labels)
+ * callback goes on with the next batch. The run's own is written behind the callback:
+ * whoever keeps a record there has no gap before a checkpoint, however a run ends. */
+static gn2_status one_step(run *r)
 {
     gn2_trainer *t = r->trainer;
-    GN2_TRY(gn2_train_step_bound(t, jets, labels, &r->train.columns, &r->stats));
+    gn2_jets jets;
+    gn2_labels labels;
+    GN2_TRY(gn2_bound_next(&r->train, &jets, &labels));
+    GN2_TRY(gn2_train_step_bound(t, &jets, &labels, &r->train.columns, &r->stats));
     t->batch++;
+    GN2_TRY(tell(r, GN2_EVENT_STEP, NULL));
     const int64_t every = r->checkpoint_steps;
-    if (every && gn2_train_steps(t) % every == 0) GN2_TRY(save(r));
-    return tell(r, GN2_EVENT_STEP, NULL);
+    return every && gn2_train_steps(t) % every == 0 ? save(r) : GN2_OK;
 }
 
 static gn2_status stop_if_asked(const run *r)
@@ -188,21 +215,6 @@ static gn2_status stop_if_asked(const run *r)
                     (long long)gn2_train_steps(r->trainer));
 }
 
-static gn2_status train_epoch(run *r)
-{
-    gn2_trainer *t = r->trainer;
-    GN2_TRY(gn2_dataset_reset_impl(r->train.dataset, t->epoch, t->batch));
-    while (t->batch < r->batches && !finished(r)) {
-        gn2_jets jets;
-        gn2_labels labels;
-        GN2_TRY(gn2_bound_next(&r->train, &jets, &labels));
-        if (jets.count == 0) break;
-        GN2_TRY(one_step(r, &jets, &labels));
-        GN2_TRY(stop_if_asked(r));
-    }
-    return GN2_OK;
-}
-
 static void note_loss(gn2_trainer *t, double loss)
 {
     t->waited++;
@@ -211,10 +223,40 @@ static void note_loss(gn2_trainer *t, double loss)
     t->waited = 0;
 }
 
-static gn2_status tell_epoch(const run *r, const gn2_metrics *metrics)
+/* Tells of a validation, or of an epoch without one. */
+static gn2_status tell_validation(const run *r, int32_t event, const gn2_metrics *found)
 {
-    GN2_TRY(tell(r, GN2_EVENT_EPOCH, metrics));
-    return is_out_of_patience(r) ? tell(r, GN2_EVENT_EARLY_STOP, metrics) : GN2_OK;
+    GN2_TRY(tell(r, event, found));
+    return is_out_of_patience(r) ? tell(r, GN2_EVENT_EARLY_STOP, found) : GN2_OK;
+}
+
+/* A checkpoint is left where the run ends with it, or in it: it is made up for. Without
+ * early stopping there is no trace of it in later ones. */
+static gn2_status validate_inside(run *r)
+{
+    gn2_trainer *t = r->trainer;
+    gn2_metrics metrics = {0};
+    const gn2_status status = gn2_train_evaluate(t, r->val, &metrics);
+    if (status == GN2_ERR_CANCELLED) GN2_TRY(save(r));
+    GN2_TRY(status);
+    if (r->val == r->train.dataset)
+        GN2_TRY(gn2_dataset_reset_impl(r->val, t->epoch, t->batch));
+    t->validated = gn2_train_steps(t);
+    if (r->patience) note_loss(t, metrics.loss);
+    GN2_TRY(tell_validation(r, GN2_EVENT_VALIDATION, &metrics));
+    return is_out_of_patience(r) ? save(r) : GN2_OK;
+}
+
+/* Early stopping may end the run before the epoch. */
+static gn2_status train_epoch(run *r)
+{
+    gn2_trainer *t = r->trainer;
+    GN2_TRY(gn2_dataset_reset_impl(r->train.dataset, t->epoch, t->batch));
+    while (t->batch < r->batches && !finished(r)) {
+        GN2_TRY(is_validation_due(r) ? validate_inside(r) : one_step(r));
+        if (!finished(r) || is_epoch_open(r)) GN2_TRY(stop_if_asked(r));
+    }
+    return GN2_OK;
 }
 
 /* Saved before the validation, which may take long, be stopped or killed: a run goes on
@@ -223,18 +265,14 @@ static gn2_status end_epoch(run *r)
 {
     gn2_trainer *t = r->trainer;
     gn2_metrics metrics = {0};
+    GN2_TRY(save(r));
     if (r->val) {
-        GN2_TRY(save(r));
         GN2_TRY(gn2_train_evaluate(t, r->val, &metrics));
         note_loss(t, metrics.loss);
     }
     t->epoch++;
     t->batch = 0;
-    if (!r->val) {
-        GN2_TRY(save(r));
-        return tell_epoch(r, NULL);
-    }
-    GN2_TRY(tell_epoch(r, &metrics));
+    GN2_TRY(tell_validation(r, GN2_EVENT_EPOCH, r->val ? &metrics : NULL));
     return save(r);
 }
 
@@ -243,7 +281,7 @@ static gn2_status go(run *r, gn2_dataset *train)
     GN2_TRY(begin(r, train));
     while (!finished(r) || is_epoch_open(r)) {
         GN2_TRY(train_epoch(r));
-        GN2_TRY(end_epoch(r));
+        if (is_epoch_open(r)) GN2_TRY(end_epoch(r));
         if (!finished(r)) GN2_TRY(stop_if_asked(r));
     }
     atomic_store(&r->trainer->stop, 0); /* there is nothing left to stop */

@@ -32,6 +32,7 @@ struct gn2_trainer {
                                         * 0: not known */
     double best_loss;                  /* least of the validations; HUGE_VAL: none */
     int64_t waited;                    /* validations since then */
+    int64_t validated;                 /* steps at the last one inside an epoch */
     atomic_int stop;
 };
 

@@ -202,9 +202,9 @@ def start(out, *more):
 def test_a_signal_leaves_a_checkpoint_that_goes_on_to_the_bit(tmp_path, number, status):
     out, whole = tmp_path / "run", tmp_path / "whole"
     process = start(out, "train.epochs=3", "data.max_jets=-1")
-    log = out / "metrics.log"
+    table = out / "metrics.csv"  # there when the first step is done
     end = time.monotonic() + 120
-    while not log.exists() and process.poll() is None and time.monotonic() < end:
+    while not table.exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(getattr(signal, number))
     said = process.communicate(timeout=60)[1]

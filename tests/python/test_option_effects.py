@@ -113,6 +113,7 @@ VALUES = {
             "_val": VAL,
         },
     ),
+    "train.validate_steps": ("3", {"_val": VAL}),
     "train.shards": ("1", {}),
     "train.chunk_tokens": ("16", {}),
     "train.seed": ("7", {"model.dropout_ffn": "0.5"}),
@@ -315,10 +316,10 @@ def test_checkpoints_are_written_between_epochs(tmp_path):
         trainer.fit(
             dataset(),
             progress=False,
-            callback=lambda p: there.append(path.exists()) or p.step == 2,
+            callback=lambda p: there.append(path.exists()) or p.step == 3,
         )
         seen.append(there)
-    assert seen == [[False, False], [False, True]]
+    assert seen == [[False] * 3, [False, False, True]]  # behind the callback
 
 
 def test_updates_are_kept_for_a_probe():

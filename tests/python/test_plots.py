@@ -74,15 +74,15 @@ def validation(i):
 
 
 def progress(event, i):
-    val = validation(i) if event == "epoch" else None
+    val = validation(i) if event != "step" else None
     return types.SimpleNamespace(event=event, step=i, stats=step(i), validation=val)
 
 
-def events(steps=40, epochs=2):
-    for i in range(1, steps + 1):
+def events():
+    for i in range(1, 41):
         yield progress("step", i)
-        if i % (steps // epochs) == 0:
-            yield progress("epoch", i)
+        if i % 20 == 0 or i % 16 == 0:
+            yield progress("epoch" if i % 20 == 0 else "validation", i)
 
 
 DRAWN = {
@@ -266,12 +266,14 @@ def write_csv(path):
 
 def test_curves_of_file_history_and_live_are_the_same(tmp_path):
     happened = list(events())
+    found = {p.step: p.validation for p in happened if p.validation}
     noted = types.SimpleNamespace(
         steps=[p.stats for p in happened if p.event == "step"],
-        validation=[p.validation for p in happened if p.event == "epoch"],
+        validation=[*found.values()],
+        validation_steps=[*found],
     )
     live = plots.Live(tmp_path / "live.png", seconds=1e9)
-    for p in happened:
+    for p in (*happened, progress("early stop", 40)):
         live(p)
     of_file = history.read(write_csv(tmp_path / "metrics.csv"))
     for other in (live, noted):
@@ -280,7 +282,8 @@ def test_curves_of_file_history_and_live_are_the_same(tmp_path):
             assert set(mine) == set(wanted)
             for name in wanted:
                 assert np.allclose(mine[name], wanted[name], rtol=1e-12), name
-    assert list(of_file.validation["step"]) == [20, 40]
+    assert list(of_file.validation["step"]) == [16, 20, 32, 40]
+    assert list(of_file.steps["step"]) == [*range(1, 41)]
     assert (tmp_path / "live.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -297,7 +300,7 @@ def test_training_shows_all_panels(tmp_path):
     ]
     assert all(axes.get_xlabel() == "Step" for axes in figure.axes)
     points = figure.axes[0].lines[-1]
-    assert list(points.get_xdata()) == [20, 40]
+    assert list(points.get_xdata()) == [16, 20, 32, 40]
     check_layout(figure)
 
 

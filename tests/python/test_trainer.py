@@ -121,6 +121,24 @@ def test_bad_steps_leave_the_weights(model):
     assert (weights(trainer) == before).all()
 
 
+def test_a_history_has_validations_inside_epochs_at_their_steps(model, trainer, data):
+    events = []
+    with gn2.Trainer(model, {**OPTIONS, "train.validate_steps": 6}) as other:
+        history = other.fit(
+            *data, progress=False, callback=lambda p: events.append((p.event, p.step))
+        )
+        assert history.validation_steps == [6, 8, 12, 16, 18, 24]  # epochs of 8
+        inside = [("validation", step) for step in (6, 12, 18)]
+        assert [e for e in events if e[0] == "validation"] == inside
+        assert len(history["val_loss"]) == 6 and events[-1] == ("epoch", 24)
+        trainer.fit(*data, progress=False)
+        assert (weights(other) == weights(trainer)).all()
+        assert (
+            trainer.history["val_loss"].tolist()
+            == history["val_loss"][[1, 3, 5]].tolist()
+        )
+
+
 def test_callbacks_see_every_event_and_can_stop(trainer, data):
     events = []
 

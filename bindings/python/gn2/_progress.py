@@ -31,7 +31,7 @@ class Bar:
         self._val = ""
 
     def __call__(self, progress: Any) -> None:
-        if progress.event == "epoch" and progress.validation is not None:
+        if progress.validation is not None:
             self._val = f"{progress.validation.loss:.4f}"
         if self._tqdm is None:
             self._line(progress)
@@ -39,10 +39,12 @@ class Bar:
             self._update(progress)
 
     def _line(self, progress: Any) -> None:
-        if progress.event == "epoch":
+        if progress.event in ("epoch", "validation"):
             loss = f"loss {progress.stats.loss:.4f}"
             val = f", validation {self._val}" if self._val else ""
             done = f"epoch {progress.epoch + 1}/{progress.epochs}"
+            if progress.event == "validation":
+                done += f", step {progress.step}"
             print(f"{done}: {loss}{val}", file=sys.stderr, flush=True)
 
     def _update(self, progress: Any) -> None:

@@ -61,6 +61,7 @@ class _Run:
             self.history.early = True
         elif progress.validation is not None:
             self.history.validation.append(progress.validation)
+            self.history.validation_steps.append(progress.step)
         for callback in self.callbacks:
             if callback(progress):
                 self.asked = True
@@ -197,15 +198,17 @@ class Trainer(Owner):
         """Trains for ``train.epochs`` epochs from where the trainer stands.
 
         Args:
-            train, val: batches; ``val`` is evaluated after each epoch. Inputs, classes
-                and targets are found by name. One dataset may be both.
+            train, val: batches; ``val`` is evaluated after each epoch and every
+                ``train.validate_steps`` steps. Inputs, classes and targets are found
+                by name. One dataset may be both.
             progress: a bar in terminal or notebook (by tqdm, if installed).
-            callback: called after every step and epoch with a :class:`Progress`; it may
-                save a checkpoint, take a snapshot and call :meth:`probe`; a true
-                result stops the run. What it raises, fit() raises, with the trainer
-                in a good state.
-            checkpoint: file written after every epoch and when the run is stopped or
-                interrupted; ``train.checkpoint`` of the config does the same.
+            callback: called after every step, validation and epoch with a
+                :class:`Progress`; it may save a checkpoint, take a snapshot and call
+                :meth:`probe`; a true result stops the run. What it raises, fit()
+                raises, with the trainer in a good state.
+            checkpoint: file written after every validation and epoch and when the run
+                is stopped or interrupted; ``train.checkpoint`` of the config does the
+                same.
 
         Returns:
             the :class:`History`, also kept as :attr:`history`.
@@ -253,7 +256,7 @@ class Trainer(Owner):
 
     def _saver(self, path: str | os.PathLike[str]) -> Callback:
         def save(progress: Progress) -> None:
-            if progress.event == "epoch":
+            if progress.event in ("epoch", "validation"):
                 self.save_checkpoint(path)
 
         return save

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +19,8 @@ WORKING_POINTS = (0.65, 0.70, 0.77, 0.85)  #: b-efficiencies of Metrics.rejectio
 REJECTED = ("light", "c", "tau")  #: columns of Metrics.rejection
 
 
-def _by_column(losses: Mapping[str, float]) -> dict[str, float]:
-    return {tasks.loss_name(task): loss for task, loss in losses.items()}
+def _by_column(losses: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    return ((tasks.loss_name(task), loss) for task, loss in losses.items())
 
 
 class StepStats(NamedTuple):
@@ -39,15 +39,17 @@ class StepStats(NamedTuple):
     beta1: float  #: AdamW β1 or SGD momentum used by this update
     gradient_norm: float  #: L2, before clipping
 
-    def flat(self) -> dict[str, float]:
-        """All by name, as columns of a table: ``loss_jets``, ``loss_NAME``."""
-        out: dict[str, float] = {}
+    def columns(self) -> Iterator[tuple[str, float]]:
+        """All with their names in a table: ``loss_jets``, ``loss_NAME``."""
         for name in self._fields:
             if name == "losses":
-                out.update(_by_column(self.losses))
+                yield from _by_column(self.losses)
             else:
-                out[name] = getattr(self, name)
-        return out
+                yield name, getattr(self, name)
+
+    def flat(self) -> dict[str, float]:
+        """All by name, as :meth:`columns`."""
+        return dict(self.columns())
 
     @property
     def loss_jets(self) -> float:
@@ -121,18 +123,25 @@ class Metrics(NamedTuple):
         """Found track pairs that are true."""
         return self._own(tasks.VERTEX_TASK, "pair_purity")
 
-    def flat(self, prefix: str = "val_") -> dict[str, float]:
-        """Figures by name, as columns of a table: ``val_loss``, ``val_loss_NAME``,
+    def columns(self, prefix: str = "val_") -> Iterator[tuple[str, float]]:
+        """Figures with their names in a table: ``val_loss``, ``val_loss_NAME``,
         ``val_accuracy``, ``val_rejection_light_77``. A model without D_b has AUC and
         rejections of its own discriminants at 77 % instead."""
-        out: dict[str, float] = {"jets": self.jets, "loss": self.loss}
-        out.update(_by_column(self.losses))
+        return ((prefix + name, value) for name, value in self._figures())
+
+    def flat(self, prefix: str = "val_") -> dict[str, float]:
+        """Figures by name, as :meth:`columns`."""
+        return dict(self.columns(prefix))
+
+    def _figures(self) -> Iterator[tuple[str, float]]:
+        yield "jets", self.jets
+        yield "loss", self.loss
+        yield from _by_column(self.losses)
         for name, value in self.figures.items():
             task, _, figure = name.partition(".")
             if task in self.losses:
-                out[tasks.figure_name(task, figure)] = value
-        out.update(self._b_tagging() if self.has_d_b else self._others())
-        return {prefix + name: value for name, value in out.items()}
+                yield tasks.figure_name(task, figure), value
+        yield from (self._b_tagging() if self.has_d_b else self._others()).items()
 
     @property
     def has_d_b(self) -> bool:
@@ -159,16 +168,18 @@ class Metrics(NamedTuple):
 class Progress(NamedTuple):
     """Where a run stands; what callbacks of :meth:`Trainer.fit` get."""
 
-    #: "step"; "epoch" after an epoch and its validation; "early stop" behind the last
-    #: of them where ``train.early_stopping`` ends the run
+    #: "step"; "validation" after one inside an epoch (``train.validate_steps``);
+    #: "epoch" after an epoch and its validation; "early stop" behind the last of
+    #: either where ``train.early_stopping`` ends the run
     event: str
     epoch: int  #: current epoch, from 0
     epochs: int  #: epochs planned
     step: int  #: steps done in the run
     steps: int  #: steps planned in the run
     seconds: float  #: since fit() was called
-    stats: StepStats  #: the last step
-    #: at "epoch" and "early stop", None without validation data
+    #: the last step; of counts 0 and figures NaN where this fit() has done none yet
+    stats: StepStats
+    #: None at "step", and without validation data
     validation: Metrics | None
 
 
@@ -197,7 +208,8 @@ class History:
 
     def __init__(self) -> None:
         self.steps: list[StepStats] = []
-        self.validation: list[Metrics] = []
+        self.validation: list[Metrics] = []  #: of epochs' ends and inside epochs
+        self.validation_steps: list[int] = []  #: steps done at each of them
         self.stopped = False  #: whether it was stopped before its last step
         self.early = False  #: whether ``train.early_stopping`` ended it
 
@@ -262,6 +274,7 @@ _EVENTS = {
     _ffi.CONSTANTS["GN2_EVENT_STEP"]: "step",
     _ffi.CONSTANTS["GN2_EVENT_EPOCH"]: "epoch",
     _ffi.CONSTANTS["GN2_EVENT_EARLY_STOP"]: "early stop",
+    _ffi.CONSTANTS["GN2_EVENT_VALIDATION"]: "validation",
 }
 
 

@@ -3,10 +3,13 @@
 
 Everything goes into a run directory: config.txt, run.json, metrics.csv, metrics.log,
 checkpoint.gn2, best.gn2 (least validation loss) and model.gn2 (at the end). One line of
-name=value words an epoch goes to stdout, the progress bar to stderr. Ctrl-C and SIGTERM
+name=value words an epoch, and a validation inside one (train.validate_steps=N: every N
+steps), goes to metrics.log and stdout, the progress bar to stderr. Ctrl-C and SIGTERM
 stop after the step under way and leave a checkpoint; --resume goes on, to the bit, with
 the options the run has. train.threads, train.checkpoint_steps and data.prefetch may
-change, and train.epochs where schedule.steps is set. A folder has one fit at a time.
+change, train.epochs where schedule.steps is set, and train.validate_steps where
+train.early_stopping is 0. A folder has one fit at a time. metrics.csv has a row a step,
+validation and epoch, written at once, so that it is whole when the process is killed.
 
 --probe 0,1,10 writes probe.csv: at these steps (0 = before the first) the first batch
 of the validation files, else of the training files, is sent through the network, and
@@ -26,7 +29,6 @@ random; the model's normalisation and class weights stay unless they are set ane
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from typing import Any
 
@@ -35,7 +37,7 @@ from ..errors import StateError
 from ..training_stats import Progress
 from . import common, probing, resume
 from .common import Failure, Terminated
-from .rundir import Recorder, RunDirectory
+from .rundir import Recorder, RunDirectory, columns_of
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +107,7 @@ class Fit:
             else:
                 self._create()
         except BaseException:
-            self.run.lock.release()
+            self.run.abandon()
             raise
 
     def _create(self) -> None:
@@ -122,11 +124,13 @@ class Fit:
             resume.keep_provenance(start.config, self.config)
             if not self.args.finetune:
                 resume.check_start(start.config, self.config)
+        self.run.begin(self.args.force)
         self._open_data()
         model = self._start(start)
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
         self.trainer = Trainer(model, self.config)
-        self.run.create(self.args.force)
+        columns_of(model)  # refuses names that would be lost
+        self.run.empty()
         self._note()
 
     def _start(self, given: Model | None) -> Model:
@@ -166,6 +170,7 @@ class Fit:
             raise Failure(f"--resume and {word} contradict each other")
         self.run.check()
         self.run.lock.take()
+        self.run.make_log()
         old = self.run.read()
         self.unfinished = old.get("state") != "done"
         if self.args.model not in (None, old.get("model")):
@@ -226,10 +231,8 @@ class Fit:
             found = progress.validation
             if progress.event == "early stop":
                 print(f"gn2: {_early(progress, self.config)}", file=sys.stderr)
-            if progress.event == "epoch" and found is not None:
-                if found.loss < recorder.best and math.isfinite(found.loss):
-                    recorder.best = found.loss
-                    self.trainer.snapshot().save(self.run["best.gn2"])
+            elif found is not None and recorder.note_loss(found.loss):
+                self.trainer.snapshot().save(self.run["best.gn2"])
 
         def note_going_on(_progress: Progress) -> None:
             if self.args.resume and not recorder.started:
@@ -289,8 +292,8 @@ def _report(path: str) -> None:
 def _early(progress: Progress, config: Config) -> str:
     return (
         f"{config['train.early_stopping']} validations without a smaller loss "
-        f"(train.early_stopping): ended after epoch {progress.epoch}, step "
-        f"{progress.step}; best.gn2 is the best model"
+        f"(train.early_stopping): ended at step {progress.step}, epoch "
+        f"{progress.epoch}; best.gn2 is the best model"
     )
 
 

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Sequence
 from typing import Any
 
 from ..dataset import Batch, Dataset
 from ..trainer import Trainer
 from ..training_stats import Probe, Progress
-from .rundir import RunDirectory, done_before, kept_rows, text
+from .lines import Table
+from .rundir import RunDirectory, kept_rows, text
 
 COLUMNS = ("step", *Probe._fields)
 
@@ -47,34 +47,26 @@ class Prober:
         self.trainer = trainer
         self.batch = batch
         self.at = set(at)
-        self._file: Any = None
-        self._rows: Any = None
-
-    def _open(self, kept: list[dict[str, str]]) -> None:
-        self._file = open(self.path, "w", newline="", encoding="utf-8")
-        self._rows = csv.DictWriter(self._file, COLUMNS)
-        self._rows.writeheader()
-        self._rows.writerows(kept)
+        self._table: Table | None = None
 
     def start(self) -> None:
         """Before the first step of a new run; one that is resumed has rows already."""
-        self._open([])
+        self._table = Table(self.path, COLUMNS)
         if 0 in self.at:
-            self._probe(0)
+            self._probe(self._table, 0)
 
     def __call__(self, progress: Progress) -> None:
-        if self._rows is None:
-            self._open(kept_rows(self.path, done_before(progress), COLUMNS))
+        if self._table is None:
+            self._table = Table(self.path, COLUMNS, kept_rows(self.path, progress))
         if progress.event == "step" and progress.step in self.at:
-            self._probe(progress.step)
+            self._probe(self._table, progress.step)
 
-    def _probe(self, step: int) -> None:
-        for probe in self.trainer.probe(self.batch.jets, self.batch.tracks):
-            row = {"step": step, **probe._asdict()}
-            self._rows.writerow({name: text(value) for name, value in row.items()})
-        self._file.flush()
+    def _probe(self, table: Table, step: int) -> None:
+        found = self.trainer.probe(self.batch.jets, self.batch.tracks)
+        rows = ({"step": step, **probe._asdict()} for probe in found)
+        table.add(*({name: text(value) for name, value in row.items()} for row in rows))
 
     def close(self) -> None:
         """Finishes probe.csv."""
-        if self._file is not None:
-            self._file.close()
+        if self._table is not None:
+            self._table.close()

@@ -2,8 +2,9 @@
 """What may be asked of a training that goes on, or that begins with a model.
 
 A run that goes on gives the same bits as one that was not stopped, so an option may
-change only if it does not change them: MAY_CHANGE, and ``train.epochs`` where the
-schedule does not depend on it.
+change only if it does not change them: MAY_CHANGE, ``train.epochs`` where the schedule
+does not depend on it, and ``train.validate_steps`` where no early stopping counts the
+validations.
 """
 
 from __future__ import annotations
@@ -58,6 +59,16 @@ def _depends_on_epochs(config: Config) -> bool:
     return config["schedule.steps"] == 0 and config["schedule.name"] != "constant"
 
 
+def _may_change(config: Config) -> list[str]:
+    """What the run of a config may be told otherwise when it goes on."""
+    free = list(MAY_CHANGE)
+    if config["train.early_stopping"] == 0:
+        free.append("train.validate_steps")
+    if not _depends_on_epochs(config):
+        free.append("train.epochs")
+    return free
+
+
 def _difference(key: str, old: Config, new: Config) -> str:
     text = f"{key} is {shown(old, key)}, not {shown(new, key)}"
     if key == "train.epochs":
@@ -67,7 +78,7 @@ def _difference(key: str, old: Config, new: Config) -> str:
 
 def check_resume(old: Config, new: Config, folder: str) -> None:
     """Refuses changes that would not give the run that was begun."""
-    free = MAY_CHANGE if _depends_on_epochs(old) else (*MAY_CHANGE, "train.epochs")
+    free = _may_change(old)
     wrong = [_difference(k, old, new) for k in changed(old, new) if k not in free]
     if wrong:
         raise Failure(

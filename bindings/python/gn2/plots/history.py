@@ -100,7 +100,8 @@ def _number(text: Any) -> float:
 
 def _of_csv(path: str | os.PathLike[str]) -> Curves:
     with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+        # a run may be writing: a last line without an end is a part of one
+        reader = csv.DictReader(line for line in file if line.endswith("\n"))
         rows: list[Mapping[str, float]] = [_row(row) for row in reader]
         names = [name for name in reader.fieldnames or [] if name and name != "event"]
     if "step" not in names:
@@ -109,8 +110,8 @@ def _of_csv(path: str | os.PathLike[str]) -> Curves:
 
 
 def _row(texts: Mapping[str, str]) -> dict[str, float]:
-    """Figures of a line; an epoch's line repeats those of its last step."""
-    own = texts.get("event") != "epoch"
+    """Figures of a line; a validation's line repeats those of its step."""
+    own = texts.get("event") not in ("epoch", "validation")
     return {
         name: _number(text)
         for name, text in texts.items()
@@ -135,11 +136,7 @@ def _of_history(history: Any) -> Curves:
     rows: list[Mapping[str, float]] = [s.flat() for s in history.steps]
     names = list(rows[0]) if rows else ["step"]
     found = [m.flat() for m in history.validation]
-    # a history keeps no steps of its validations: epochs are equally long
-    last = history.steps[-1].step if rows else 0
-    first = history.steps[0].step - 1 if rows else 0
-    at = first + (last - first) * np.arange(1, len(found) + 1) / max(1, len(found))
-    rows += [{"step": float(s), **m} for s, m in zip(at, found)]
+    rows += [{"step": s, **m} for s, m in zip(history.validation_steps, found)]
     return _split([*names, *(found[0] if found else ())], rows)
 
 
@@ -267,7 +264,7 @@ class Live:
     """Draws the curves while ``Trainer.fit(…, callback=Live())`` runs.
 
     In a notebook the picture below the cell is renewed; elsewhere, or when a path is
-    given, a file is written: after every epoch and at most every ``seconds`` s.
+    given, a file is written: after every validation and at most every ``seconds`` s.
 
     Args:
         path: picture, e.g. "curves.png"; None: only in a notebook.
@@ -286,14 +283,14 @@ class Live:
     def __call__(self, progress: Any) -> None:
         if progress.event == "step":
             row = dict(progress.stats.flat())
-        elif progress.validation is not None:
+        elif progress.event != "early stop" and progress.validation is not None:
             row = {"step": progress.step, **progress.validation.flat()}
         else:
             return
         self._rows.append(row)
         self._names.update(dict.fromkeys(row))
         now = time.monotonic()
-        if progress.event == "epoch" or now - self._drawn > self.seconds:
+        if progress.event != "step" or now - self._drawn > self.seconds:
             self.draw()
             self._drawn = now
 
