@@ -82,7 +82,7 @@ typedef struct gn2_dataset_info {
     uint32_t has_labels;  /**< 1 when labels were found of the task that classifies jets
                                into `model.classes`; without such a task, of every
                                task */
-    int64_t jet_count;    /**< jets used */
+    int64_t jet_count;    /**< jets used, of those that `data.selection` chooses */
     int64_t batch_count;  /**< batches an epoch */
     int64_t batch_size;   /**< jets a batch */
     int64_t max_slots;    /**< largest number of constituents a jet can have */
@@ -97,13 +97,36 @@ typedef struct gn2_dataset_info {
  * Opens one or more files, read in the order given.
  * Reads `inputs.*`, `model.constituents`, `model.classes`, `task.*` (labels) and
  * `data.*` from the config.
+ *
+ * `data.selection` chooses jets. Batches, `data.max_jets`, sampling, normalisation and
+ * class weights see the chosen ones only, which are to the bit what they are without;
+ * of the others nothing is looked at but the fields compared. Blanks may stand between
+ * the parts:
+ *
+ *     selection   = comparisons { ("||" | "or") comparisons }
+ *     comparisons = comparison { ("&&" | "and") comparison }
+ *     comparison  = (FIELD | "abs" "(" FIELD ")") OP NUMBER
+ *     OP          = "<" | "<=" | ">" | ">=" | "==" | "!="
+ *
+ * FIELD is any number of the jets' dataset, an input or not, by its name or a known
+ * alias: letters, digits, `_` and `.`, no digit first, at most 127 characters. There
+ * may be 32 comparisons, in 1000 characters. Reals are compared in the precision they
+ * are stored in, NUMBER rounded to it (`== 0.1` finds what was stored as 0.1), whole
+ * numbers exactly. A jet with NaN in any field of the selection is not chosen, whatever
+ * the operator and the other comparisons say; the log tells how many jets were chosen
+ * (::GN2_LOG_INFO) and, of those left out, how many for NaN (::GN2_LOG_WARNING). The
+ * jets' dataset is read for it once, here; a bit a jet is kept. Rows that no writer has
+ * filled are refused before anything is chosen from them, unless `data.max_jets` stops
+ * before them or `data.unwritten` is keep.
  * @param[in] paths  `count` file names
  * @param[in] config options; NULL for defaults
  * @param[out] out_dataset freed by gn2_dataset_free(); NULL on failure
  * @return GN2_OK; GN2_ERR_IO (no regular file, no permission, open for writing),
  *   GN2_ERR_NOT_FOUND (file, dataset or field, named), GN2_ERR_FORMAT (filter without a
  *   plugin, rows of more than 1 GiB, damaged, or rows used that no writer has filled:
- *   see `data.unwritten`),
+ *   see `data.unwritten`), GN2_ERR_INVALID_ARG (options; `data.selection` is no such
+ *   text: the character is named; one that chooses no jet is
+ *   GN2_ERR_NOT_FOUND, and so is a field of it that a file lacks),
  *   GN2_ERR_UNSUPPORTED (built without HDF5). @since 0.1
  */
 GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,
@@ -115,7 +138,8 @@ GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,
  * @param[in] jets,labels retained: the arrays they point to must live and stay
  *   unchanged until the dataset is freed (the structs themselves are copied);
  *   labels may be NULL
- * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, options); GN2_ERR_ABI;
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, options; `data.selection`, which
+ *   is for files); GN2_ERR_ABI;
  *   GN2_ERR_NO_MEMORY. Values are looked at by gn2_dataset_next(). @since 0.1
  */
 GN2_API gn2_status gn2_dataset_from_arrays(const gn2_jets *jets,
@@ -203,7 +227,7 @@ typedef struct gn2_score_writer gn2_score_writer;
  * @param[in] input  the HDF5 file that is tagged
  * @param[in] model  gives names and shapes
  * @param[in] config options `scores.*`, `data.dataset.*` and `data.unwritten`; NULL for
- *   defaults
+ *   defaults. `data.selection` is refused: there is a row for every jet of the input
  * @param[out] out_writer freed by gn2_score_writer_free(); NULL on failure
  * @return GN2_OK; GN2_ERR_NOT_FOUND (file, folder, dataset or field, named);
  *   GN2_ERR_IO; GN2_ERR_FORMAT (the input does not hold such jets);

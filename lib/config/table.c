@@ -239,6 +239,11 @@ const gn2_config_key gn2_config_table[] = {
     {"data.batch_size", GN2_TYPE_I64, "1000", RANGE(1, 100000000), "jets a batch"},
     {"data.max_jets", GN2_TYPE_I64, "-1", RANGE(-1, 1e15),
      "first jets of the files to use; -1 = all"},
+    {"data.selection", GN2_TYPE_STR, "", ANY,
+     "jets of the files to use, by comparing (<, <=, >, >=, ==, !=) numeric fields "
+     "with numbers: pt_btagJes > 20000 and abs(eta_btagJes) < 2.5; and (&&) binds "
+     "before or; no jet with NaN in a field of it is used; of validation jets too; "
+     "data.max_jets counts what is left; empty = all"},
     {"data.sampling", GN2_TYPE_STR, "jets", CHOICE("jets|batches|sequential"),
      "order: jets = blocks and jets shuffled; batches = salt's, contiguous batches in "
      "random order; sequential = file order, last batch may be short"},

@@ -29,10 +29,11 @@ static gn2_status begin(const gn2_config *config, gn2_dataset **out_dataset)
 static gn2_status set_up(gn2_dataset *d)
 {
     const gn2_rows_shape *shape = &d->source->shape;
+    const int64_t most = gn2_config_i64(d->config, "data.max_jets");
     const int64_t ahead = gn2_config_i64(d->config, "data.prefetch");
     GN2_TRY(gn2_sampler_create(d->source, d->config, &d->sampler));
     if (d->source->check && !d->schema.keeps_unwritten)
-        GN2_TRY(d->source->check(d->source, gn2_sampler_jet_count(d->sampler)));
+        GN2_TRY(d->source->check(d->source, most < 0 ? INT64_MAX : most));
     GN2_TRY(gn2_rows_init(&d->rows, shape, &d->memory));
     if (ahead == 0) return GN2_OK;
     return gn2_reader_create(d->sampler, shape, ahead, &d->memory, &d->reader);

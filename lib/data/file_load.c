@@ -22,6 +22,7 @@ typedef struct decoder {
     gn2_non_finite policy;
     int32_t object;
     int64_t first; /* row of the file the slab begins with */
+    int64_t jet;   /* of `rows`, whose constituents come next */
     gn2_rows *rows;
 } decoder;
 
@@ -168,6 +169,13 @@ static gn2_status decode_inputs(const decoder *d, const char *record, float *out
     return bad < 0 ? GN2_OK : fail_number(d, bad, row, slot);
 }
 
+/* Jets that are not selected are not looked at. */
+static int is_selected(const decoder *d, int64_t row)
+{
+    const gn2_row_set *selected = &d->file->selected;
+    return !selected->bits || gn2_row_set_has(selected, d->first + row);
+}
+
 /* ---- jets ---- */
 
 static int is_fill(const decoder *d, const gn2_column *column, const char *record)
@@ -212,6 +220,7 @@ static gn2_status decode_jets(const decoder *d, const char *records, int64_t cou
     for (int64_t row = 0; row < count; row++) {
         const char *record = records + row * d->table->info->record;
         float *out = rows->features + rows->count * rows->shape.columns;
+        if (!is_selected(d, row)) continue;
         GN2_TRY(check_written(d, record, row));
         GN2_TRY(decode_inputs(d, record, out, row, -1));
         decode_labels(d, record, rows->count, row, -1);
@@ -235,13 +244,17 @@ static gn2_status decode_slot(const decoder *d, const char *record, int64_t row,
 }
 
 /* Valid slots of a slab. */
-static int64_t count_valid(const decoder *d, const char *records, int64_t slots)
+static int64_t count_valid(const decoder *d, const char *records, int64_t count)
 {
     const gn2_column *valid = &d->table->valid;
+    const int64_t slots = d->table->info->slots, record = d->table->info->record;
     int64_t total = 0;
-    for (int64_t i = 0; i < slots; i++)
-        total +=
-            valid->to_int(records + i * d->table->info->record + valid->offset) ? 1 : 0;
+    for (int64_t row = 0; row < count; row++) {
+        const char *at = records + row * slots * record + valid->offset;
+        if (!is_selected(d, row)) continue;
+        for (int64_t i = 0; i < slots; i++)
+            total += valid->to_int(at + i * record) ? 1 : 0;
+    }
     return total;
 }
 
@@ -258,18 +271,16 @@ static gn2_status decode_row(const decoder *d, const char *record, int64_t row)
     return GN2_OK;
 }
 
-/* `jet` is the number in `rows` of the slab's first jet. */
-static gn2_status decode_slots(const decoder *d, const char *records, int64_t count,
-                               int64_t jet)
+static gn2_status decode_slots(decoder *d, const char *records, int64_t count)
 {
     const gn2_h5_info *info = d->table->info;
     gn2_rows_part *part = &d->rows->part[d->object - 1];
     GN2_TRY(gn2_rows_reserve_part(d->rows, d->object - 1,
-                                  part->count +
-                                      count_valid(d, records, count * info->slots)));
+                                  part->count + count_valid(d, records, count)));
     for (int64_t row = 0; row < count; row++) {
+        if (!is_selected(d, row)) continue;
         GN2_TRY(decode_row(d, records + row * info->slots * info->record, row));
-        part->offsets[jet + row + 1] = part->count;
+        part->offsets[++d->jet] = part->count;
     }
     return GN2_OK;
 }
@@ -302,33 +313,56 @@ static int64_t slab_length(const gn2_data_table *table, int64_t row, int64_t end
     return length < end - row ? length : end - row;
 }
 
-static gn2_status load_table(decoder *d, int64_t start, int64_t count,
-                             gn2_read_buffer *buffer, int64_t jet)
+/* Is there a jet to be read among these rows? */
+static int is_wanted(const gn2_data_file *file, int64_t first, int64_t count)
 {
-    const gn2_data_table *table = d->table;
-    for (int64_t row = start; row < start + count;) {
-        gn2_fork_pause();
-        const int64_t length = slab_length(table, row, start + count);
-        GN2_TRY(reserve_buffer(buffer, table->info, length));
-        GN2_TRY(gn2_h5_table_read(table->table, row, length, buffer->data));
-        d->first = row;
-        GN2_TRY(d->object == 0
-                    ? decode_jets(d, buffer->data, length)
-                    : decode_slots(d, buffer->data, length, jet + row - start));
-        row += length;
+    const gn2_row_set *selected = &file->selected;
+    return !selected->bits || gn2_row_set_before(selected, first) <
+                                  gn2_row_set_before(selected, first + count);
+}
+
+gn2_status gn2_slabs_next(gn2_slabs *s)
+{
+    do {
+        s->first = s->next;
+        s->count = slab_length(s->table, s->first, s->end);
+        s->next += s->count;
+    } while (s->count && !is_wanted(s->file, s->first, s->count));
+    if (s->count == 0) return GN2_OK;
+    gn2_fork_pause();
+    GN2_TRY(reserve_buffer(s->buffer, s->table->info, s->count));
+    return gn2_h5_table_read(s->table->table, s->first, s->count, s->buffer->data);
+}
+
+static gn2_status load_table(decoder *d, gn2_slabs slabs)
+{
+    slabs.table = d->table;
+    for (;;) {
+        GN2_TRY(gn2_slabs_next(&slabs));
+        if (slabs.count == 0) return GN2_OK;
+        d->first = slabs.first;
+        GN2_TRY(d->object == 0 ? decode_jets(d, slabs.buffer->data, slabs.count)
+                               : decode_slots(d, slabs.buffer->data, slabs.count));
     }
-    return GN2_OK;
 }
 
 gn2_status gn2_data_file_load(gn2_data_file *file, const gn2_schema *schema,
                               gn2_non_finite policy, int64_t start, int64_t count,
                               gn2_read_buffer *buffer, gn2_rows *rows)
 {
+    const gn2_row_set *selected = &file->selected;
     const int64_t jet = rows->count;
+    gn2_slabs slabs = {.file = file, .buffer = buffer, .next = start};
+    slabs.end = start + count;
+    if (count == 0) return GN2_OK;
+    if (selected->bits) {
+        slabs.next = gn2_row_set_at(selected, start);
+        slabs.end = gn2_row_set_at(selected, start + count - 1) + 1;
+    }
     GN2_TRY(gn2_rows_reserve(rows, jet + count));
     for (int32_t i = 0; i < schema->object_count; i++) {
-        decoder d = {file, &file->table[i], schema, policy, i, 0, rows};
-        GN2_TRY(load_table(&d, start, count, buffer, jet));
+        decoder d = {file, &file->table[i], schema, policy, i, 0, jet, rows};
+        GN2_TRY(load_table(&d, slabs));
     }
     return GN2_OK;
 }

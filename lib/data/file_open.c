@@ -23,18 +23,20 @@ typedef struct field_list {
     uint8_t *wanted;
 } field_list;
 
-static gn2_status missing(const field_list *list, const char *name)
+/* `who` asks for it: empty, or the option. */
+static gn2_status missing(const field_list *list, const char *who, const char *name)
 {
     const char *near = gn2_alias_nearest(list->names, list->info->field_count, name);
-    return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': dataset '%s' has no field '%s'%s%s%s",
-                    list->file->path, list->object->dataset, name,
+    return gn2_fail(GN2_ERR_NOT_FOUND, "%s'%s': dataset '%s' has no field '%s'%s%s%s",
+                    who, list->file->path, list->object->dataset, name,
                     near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
 }
 
-static gn2_status find_field(field_list *list, const char *name, size_t *out_index)
+static gn2_status find_field(field_list *list, const char *who, const char *name,
+                             size_t *out_index)
 {
     const size_t i = gn2_alias_find(list->names, list->info->field_count, name);
-    if (i == list->info->field_count) return missing(list, name);
+    if (i == list->info->field_count) return missing(list, who, name);
     list->wanted[i] = 1;
     *out_index = i;
     return GN2_OK;
@@ -53,7 +55,7 @@ static gn2_status mark_inputs(field_list *list)
                             "one as '%s'",
                             list->file->path, list->names[k], object->dataset, name);
         size_t ignored;
-        GN2_TRY(find_field(list, name, &ignored));
+        GN2_TRY(find_field(list, "", name, &ignored));
     }
     return GN2_OK;
 }
@@ -83,7 +85,7 @@ static gn2_status check_label(const field_list *list, const gn2_label_column *la
                             list->info->lacking[at], label->field[i]);
         found += at < count;
     }
-    if (found && lacks) return missing(list, lacks);
+    if (found && lacks) return missing(list, "", lacks);
     *out_there = found > 0;
     return GN2_OK;
 }
@@ -94,7 +96,16 @@ static void mark_label(field_list *list, const gn2_label_column *label)
     int there;
     gn2_trouble_note(&list->file->trouble, check_label(list, label, &there));
     for (int32_t i = 0; there && i < label->columns; i++)
-        (void)find_field(list, label->field[i], &ignored);
+        (void)find_field(list, "", label->field[i], &ignored);
+}
+
+static gn2_status mark_selection(field_list *list, const gn2_selection *selection)
+{
+    size_t ignored;
+    for (size_t i = 0; i < selection->count; i++)
+        GN2_TRY(
+            find_field(list, "data.selection: ", selection->term[i].field, &ignored));
+    return GN2_OK;
 }
 
 static gn2_column column_of(const field_list *list, const char *name)
@@ -108,6 +119,7 @@ static gn2_column column_of(const field_list *list, const char *name)
     column.offset = field->offset;
     column.kind = field->kind;
     column.size = field->size;
+    column.stored = field->stored;
     column.to_float = gn2_field_float_reader(field->kind, field->size);
     column.to_int = gn2_field_int_reader(field->kind, field->size);
     return column;
@@ -128,13 +140,16 @@ static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t obj
 {
     size_t valid = 0;
     GN2_TRY(mark_inputs(list));
-    if (object > 0) GN2_TRY(find_field(list, "valid", &valid));
+    if (object > 0) GN2_TRY(find_field(list, "", "valid", &valid));
     for (int32_t k = 0; k < schema->label_count; k++)
         if (schema->label[k].object == object) mark_label(list, &schema->label[k]);
+    if (object == 0) GN2_TRY(mark_selection(list, &schema->selection));
     const int64_t only = object > 0 ? (int64_t)valid : -1;
     GN2_TRY(gn2_h5_table_select(table->table, list->wanted, only));
     for (size_t i = 0; i < table->input_count; i++)
         table->input[i] = column_of(list, list->object->inputs[i]);
+    for (size_t i = 0; object == 0 && i < schema->selection.count; i++)
+        list->file->compared[i] = column_of(list, schema->selection.term[i].field);
     if (object > 0) table->valid = column_of(list, "valid");
     for (int32_t k = 0; k < schema->label_count; k++)
         if (schema->label[k].object == object)
@@ -251,12 +266,15 @@ static void read_maps(gn2_data_file *file, const gn2_schema *schema)
     }
 }
 
-static gn2_status make_labels(gn2_data_file *file, const gn2_schema *schema)
+static gn2_status make_columns(gn2_data_file *file, const gn2_schema *schema)
 {
     file->label = gn2_alloc((size_t)schema->label_count, sizeof *file->label);
     file->map = gn2_alloc((size_t)schema->label_count, sizeof *file->map);
     file->named = gn2_alloc((size_t)schema->label_count, sizeof *file->named);
-    return file->label && file->map && file->named ? GN2_OK : gn2_fail_memory();
+    file->compared = gn2_alloc(schema->selection.count, sizeof *file->compared);
+    return file->label && file->map && file->named && file->compared
+               ? GN2_OK
+               : gn2_fail_memory();
 }
 
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
@@ -267,7 +285,7 @@ gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
     gn2_status status = GN2_OK;
     file->path = gn2_strdup(path);
     if (!file->path) return gn2_fail_memory();
-    GN2_TRY_GOTO(make_labels(file, schema));
+    GN2_TRY_GOTO(make_columns(file, schema));
     GN2_TRY_GOTO(gn2_h5_file_open(path, &file->file));
     for (int32_t i = 0; i < schema->object_count; i++)
         GN2_TRY_GOTO(open_table(file, schema, i));
@@ -285,6 +303,8 @@ void gn2_data_file_close(gn2_data_file *file)
         (void)gn2_h5_table_close(file->table[i].table);
     }
     (void)gn2_h5_file_close(file->file);
+    gn2_row_set_free(&file->selected);
+    gn2_free(file->compared);
     gn2_free(file->label);
     gn2_free(file->map);
     gn2_free(file->named);

@@ -63,13 +63,19 @@ static void read_options(gn2_sampler *s, const gn2_config *config)
     s->seed = (uint64_t)gn2_config_i64(config, "data.seed");
 }
 
+/* Behind a number of jets in a message. */
+static const char *chosen_by(const gn2_sampler *s)
+{
+    return s->source->schema->selection.count ? " that data.selection chooses" : "";
+}
+
 static gn2_status count_jets(gn2_sampler *s, const gn2_config *config)
 {
     const int64_t wanted = gn2_config_i64(config, "data.max_jets");
     if (wanted > s->source->count)
         return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "data.max_jets is %lld, the data has %lld jets",
-                        (long long)wanted, (long long)s->source->count);
+                        "data.max_jets is %lld, the data has %lld jets%s",
+                        (long long)wanted, (long long)s->source->count, chosen_by(s));
     s->jets = wanted < 0 ? s->source->count : wanted;
     s->batches = s->mode == GN2_SAMPLING_SEQUENTIAL ? divide_up(s->jets, s->batch_size)
                                                     : s->jets / s->batch_size;
@@ -77,8 +83,8 @@ static gn2_status count_jets(gn2_sampler *s, const gn2_config *config)
     s->groups = divide_up(s->blocks, s->mixed);
     if (s->batches == 0 && s->mode != GN2_SAMPLING_SEQUENTIAL)
         return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "data.batch_size is %lld, but there are only %lld jets",
-                        (long long)s->batch_size, (long long)s->jets);
+                        "data.batch_size is %lld, but there are only %lld jets%s",
+                        (long long)s->batch_size, (long long)s->jets, chosen_by(s));
     return GN2_OK;
 }
 

@@ -141,6 +141,8 @@ gn2_status gn2_schema_read(const gn2_config *config, gn2_schema *out_schema)
     GN2_TRY_GOTO(read_objects(config, schema));
     GN2_TRY_GOTO(gn2_hparams_tasks(config, &schema->h));
     read_labels(schema);
+    GN2_TRY_GOTO(gn2_selection_parse(gn2_config_str(config, "data.selection"),
+                                     &schema->selection));
     const char *policy = gn2_config_str(config, "input.non_finite");
     schema->non_finite =
         strcmp(policy, "default") == 0 ? GN2_NON_FINITE_DEFAULT : GN2_NON_FINITE_ERROR;

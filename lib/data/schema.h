@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "data/rows.h"
+#include "data/selection.h"
 #include "net/hparams.h"
 
 /* What happens to a number that is not finite. */
@@ -50,6 +51,7 @@ typedef struct gn2_schema {
     gn2_hparams h; /* tasks and inputs of it only */
     int32_t label_count;
     gn2_label_column label[GN2_MAX_LABELS];
+    gn2_selection selection;
     gn2_non_finite non_finite;
     int keeps_unwritten; /* rows that no writer has filled are taken as they read */
 } gn2_schema;

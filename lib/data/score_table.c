@@ -169,7 +169,7 @@ gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out)
     table->record = 0;
     for (size_t i = 0; i < table->field_count; i++) {
         const gn2_score_field *f = &table->field[i];
-        fields[i] = (gn2_h5_field){f->name, f->kind, f->size, 0};
+        fields[i] = (gn2_h5_field){f->name, f->kind, f->size, 0, 0};
         table->record += f->size;
     }
     const gn2_h5_layout layout = {.rank = table->info->rank,

@@ -174,6 +174,15 @@ static gn2_status create_output(gn2_score_writer *w, const char *path)
     return gn2_h5_strings_write(w->out, NULL, "writer_version", version, 1);
 }
 
+static gn2_status check_options(const gn2_config *config)
+{
+    if (gn2_config_says(config, "data.selection", "")) return GN2_OK;
+    return gn2_fail(
+        GN2_ERR_INVALID_ARG,
+        "data.selection cannot be set for a score file, which has a row for "
+        "every jet of its input: tag all jets, then choose rows of both");
+}
+
 static gn2_status list_outputs(gn2_score_writer *w)
 {
     GN2_TRY(gn2_discriminants_read(w->model->config, w->config, &w->rules));
@@ -195,6 +204,7 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
     w->model = gn2_model_share(model);
     GN2_TRY_GOTO(config ? gn2_config_clone(config, &w->config)
                         : gn2_config_new(&w->config));
+    GN2_TRY_GOTO(check_options(w->config));
     GN2_TRY_GOTO(check_path(path, input));
     GN2_TRY_GOTO(list_outputs(w));
     GN2_TRY_GOTO(open_input(w, input));

@@ -23,7 +23,8 @@ struct gn2_source {
     /* Appends jets start … start+count−1 to `rows`. */
     gn2_status (*load)(gn2_source *source, int64_t start, int64_t count,
                        gn2_non_finite policy, gn2_rows *rows);
-    /* Refuses what was never written among the first `jets`; NULL: that cannot be. */
+    /* Refuses what was never written among the first `jets`, INT64_MAX: among all that
+     * was read to choose them; NULL: that cannot be. */
     gn2_status (*check)(const gn2_source *source, int64_t jets);
     /* Jets among the first `jets` that were never written; NULL: none. */
     int64_t (*unwritten)(const gn2_source *source, int64_t jets);

@@ -216,6 +216,10 @@ static gn2_status take_labels(array_source *a, const gn2_labels *labels)
 static gn2_status fill(array_source *a, const gn2_labels *labels)
 {
     const gn2_jets_form form = form_of(a->base.schema);
+    if (a->base.schema->selection.count)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "data.selection chooses jets of files by their fields; of "
+                        "arrays, give the rows that are wanted");
     GN2_TRY(gn2_jets_check(&a->jets, &form));
     GN2_TRY(take_labels(a, labels));
     a->base.count = a->jets.count;

@@ -5,12 +5,13 @@
 
 #include "data/field.h"
 #include "data/module.h"
+#include "data/row_set.h"
 #include "data/schema.h"
 
 /* A field in a record. */
 typedef struct gn2_column {
-    const char *name; /* in the file */
-    int32_t kind, size;
+    const char *name;           /* in the file */
+    int32_t kind, size, stored; /* bytes in the record, and in the file */
     int64_t offset;
     gn2_field_float to_float;
     gn2_field_int to_int;
@@ -28,7 +29,9 @@ typedef struct gn2_data_table {
 typedef struct gn2_data_file {
     char *path;
     gn2_h5_file *file;
-    int64_t rows;
+    int64_t rows;         /* jets, selected or not */
+    gn2_row_set selected; /* those that data.selection chooses; bits NULL: all */
+    gn2_column *compared; /* (terms of the selection) */
     gn2_data_table table[1 + GN2_MAX_PARTS]; /* by object of the schema */
     /* of label k of the schema, (GN2_LABEL_FIELDS) each; to_float NULL: not there */
     gn2_column (*label)[GN2_LABEL_FIELDS];
@@ -41,12 +44,32 @@ gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
                               gn2_data_file *out_file);
 void gn2_data_file_close(gn2_data_file *file);
 
-/* Appends rows start … start+count−1 of the file; `buffer` grows as needed. */
 typedef struct gn2_read_buffer {
     char *data;
     size_t size;
     _Atomic int64_t *memory;
 } gn2_read_buffer;
+/* Reads slabs of a table's records, one after another, of rows start … end−1; with a
+ * selection, not those in which no jet is selected. */
+typedef struct gn2_slabs {
+    gn2_data_file *file;
+    const gn2_data_table *table;
+    gn2_read_buffer *buffer; /* has them; grows as needed */
+    int64_t first, count;    /* rows of the present one */
+    int64_t next, end;       /* rows to come */
+} gn2_slabs;
+/* count 0: no more. */
+gn2_status gn2_slabs_next(gn2_slabs *slabs);
+
+/* Finds out which jets the schema's selection chooses. */
+gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_schema *schema,
+                                gn2_read_buffer *buffer, int64_t *out_nan);
+/* Jets that are used of a file. */
+static inline int64_t gn2_data_file_jets(const gn2_data_file *file)
+{
+    return file->selected.bits ? file->selected.count : file->rows;
+}
+/* Appends jets start … start+count−1 of those. */
 gn2_status gn2_data_file_load(gn2_data_file *file, const gn2_schema *schema,
                               gn2_non_finite policy, int64_t start, int64_t count,
                               gn2_read_buffer *buffer, gn2_rows *rows);

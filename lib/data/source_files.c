@@ -22,15 +22,16 @@ static gn2_status load_range(gn2_source *source, int64_t start, int64_t count,
     file_source *s = (file_source *)source;
     for (size_t i = 0; i < s->count && count > 0; i++) {
         gn2_data_file *file = &s->file[i];
-        if (start < file->rows) {
-            const int64_t left = file->rows - start;
+        const int64_t jets = gn2_data_file_jets(file);
+        if (start < jets) {
+            const int64_t left = jets - start;
             const int64_t take = left < count ? left : count;
             GN2_TRY(gn2_data_file_load(file, source->schema, policy, start, take,
                                        &s->buffer, rows));
             count -= take;
             start += take;
         }
-        start -= file->rows;
+        start -= jets;
     }
     return GN2_OK;
 }
@@ -90,17 +91,32 @@ static gn2_status fail_unwritten(const gn2_source *source, const gn2_data_file *
                     (long long)file->rows, stop);
 }
 
+/* Rows of a file among which its first jets are; the selection looks at all of them. */
+static int64_t rows_of(const gn2_data_file *file, int64_t jets)
+{
+    if (jets > gn2_data_file_jets(file)) return file->rows;
+    return file->selected.bits ? gn2_row_set_at(&file->selected, jets - 1) + 1 : jets;
+}
+
+/* Jets among the rows in front of one. */
+static int64_t jets_before(const gn2_data_file *file, int64_t row)
+{
+    return file->selected.bits ? gn2_row_set_before(&file->selected, row) : row;
+}
+
 static gn2_status check(const gn2_source *source, int64_t jets)
 {
     const file_source *s = (const file_source *)source;
     int64_t before = 0;
     for (size_t i = 0; i < s->count && before < jets; i++) {
+        const gn2_data_file *file = &s->file[i];
         int32_t object = 0;
         const gn2_h5_range gap =
-            next_gap(&s->file[i], source->schema->object_count, 0, &object);
-        if (gap.first < s->file[i].rows && before + gap.first < jets)
-            return fail_unwritten(source, &s->file[i], object, gap, before + gap.first);
-        before += s->file[i].rows;
+            next_gap(file, source->schema->object_count, 0, &object);
+        if (gap.first < rows_of(file, jets - before))
+            return fail_unwritten(source, file, object, gap,
+                                  before + jets_before(file, gap.first));
+        before += gn2_data_file_jets(file);
     }
     return GN2_OK;
 }
@@ -115,7 +131,7 @@ static int64_t count_unwritten(const gn2_source *source, const gn2_data_file *fi
             next_gap(file, source->schema->object_count, at, &object);
         if (gap.first >= rows) break;
         at = gap.end < rows ? gap.end : rows;
-        count += at - gap.first;
+        count += jets_before(file, at) - jets_before(file, gap.first);
     }
     return count;
 }
@@ -125,11 +141,56 @@ static int64_t unwritten(const gn2_source *source, int64_t jets)
     const file_source *s = (const file_source *)source;
     int64_t count = 0;
     for (size_t i = 0; i < s->count && jets > 0; i++) {
-        const int64_t rows = s->file[i].rows < jets ? s->file[i].rows : jets;
-        count += count_unwritten(source, &s->file[i], rows);
-        jets -= rows;
+        count += count_unwritten(source, &s->file[i], rows_of(&s->file[i], jets));
+        jets -= gn2_data_file_jets(&s->file[i]);
     }
     return count;
+}
+
+/* ---- jets that are selected ---- */
+
+/* "'a.h5' and 2 more" */
+static void print_files(const file_source *s, gn2_text *text)
+{
+    gn2_text_format(text, "'%s'", s->file[0].path);
+    if (s->count > 1) gn2_text_format(text, " and %zu more", s->count - 1);
+}
+
+static gn2_status tell_selected(const file_source *s, const char *files, int64_t nan)
+{
+    const char *selection = gn2_config_str(s->base.schema->config, "data.selection");
+    int64_t rows = 0;
+    for (size_t i = 0; i < s->count; i++) rows += s->file[i].rows;
+    if (s->base.count == 0 && rows > 0)
+        return gn2_fail(GN2_ERR_NOT_FOUND,
+                        "data.selection = %.160s chooses none of the %lld jets of "
+                        "%.160s (%lld of them have NaN in a field of it): look at its "
+                        "units, as MeV, and values",
+                        selection, (long long)rows, files, (long long)nan);
+    gn2_log_line(nan ? GN2_LOG_WARNING : GN2_LOG_INFO,
+                 "data.selection = %s chooses %lld of the %lld jets of %s; %lld have "
+                 "NaN in a field of it and are left out",
+                 selection, (long long)s->base.count, (long long)rows, files,
+                 (long long)nan);
+    return GN2_OK;
+}
+
+static gn2_status select_jets(file_source *s)
+{
+    gn2_text files = {0};
+    int64_t nan = 0;
+    if (s->base.schema->selection.count == 0) return GN2_OK;
+    s->base.count = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        gn2_data_file *file = &s->file[i];
+        GN2_TRY(gn2_data_file_choose(file, s->base.schema, &s->buffer, &nan));
+        s->base.count += file->selected.count;
+    }
+    print_files(s, &files);
+    const gn2_status status =
+        files.failed ? gn2_fail_memory() : tell_selected(s, files.data, nan);
+    gn2_free(files.data);
+    return status;
 }
 
 static const char *base_name(const char *path)
@@ -141,6 +202,9 @@ static const char *base_name(const char *path)
 static void describe(const gn2_source *source, gn2_text *text)
 {
     const file_source *s = (const file_source *)source;
+    if (source->schema->selection.count)
+        gn2_text_format(text, "%s\n",
+                        gn2_config_str(source->schema->config, "data.selection"));
     for (size_t i = 0; i < s->count; i++) {
         const gn2_data_file *file = &s->file[i];
         gn2_text_format(text, "%s %lld\n", base_name(file->path),
@@ -279,6 +343,7 @@ gn2_status gn2_source_files(const char *const *paths, size_t count,
         s->count = i + 1;
         add_file(s, &s->file[i]);
     }
+    if (status == GN2_OK) status = select_jets(s);
     if (status != GN2_OK) {
         free_source(&s->base);
         return status;

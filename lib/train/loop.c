@@ -71,10 +71,11 @@ static gn2_status check_batches(const run *r, const gn2_dataset_info *info)
                         "of %lld jets: open the dataset with that",
                         (long long)info->batch_size, (long long)t->batch_size);
     if (!t->batches || t->batches == info->batch_count) return GN2_OK;
-    return gn2_fail(GN2_ERR_INVALID_ARG,
-                    "an epoch of the dataset has %lld batches, of the run that is to "
-                    "go on %lld: give it the same jets (data.max_jets, files)",
-                    (long long)info->batch_count, (long long)t->batches);
+    return gn2_fail(
+        GN2_ERR_INVALID_ARG,
+        "an epoch of the dataset has %lld batches, of the run that is to "
+        "go on %lld: give it the same jets (data.max_jets, data.selection, files)",
+        (long long)info->batch_count, (long long)t->batches);
 }
 
 static void plan(run *r, const gn2_dataset_info *info)

@@ -128,6 +128,7 @@ VALUES = {
     "data.block_size": ("10", {}),
     "data.blocks_mixed": ("1", {"data.block_size": "10"}),
     "data.max_jets": ("75", {}),
+    "data.selection": ("eta_btagJes > 0", {}),
     "data.norm_dict": (str(DATA / "norm_dict.yaml"), {}),
     "data.class_dict": (str(DATA / "class_dict.yaml"), WEIGHTS),
     "data.class_weights": ("yes", ONE),

@@ -27,7 +27,7 @@ class DatasetInfo(NamedTuple):
     """What a dataset holds."""
 
     has_labels: bool  #: whether flavour labels were found
-    jet_count: int  #: jets used
+    jet_count: int  #: jets used, of those that data.selection chooses
     batch_count: int  #: batches an epoch
     batch_size: int  #: jets a batch
     max_slots: int  #: largest number of constituents a jet can have
@@ -113,6 +113,9 @@ class Dataset(Owner):
     Args:
         paths: one HDF5 file or several, in the layout of ATLAS's dumpers.
         config: ``inputs.*``, ``task.*`` (labels) and ``data.*``; a mapping or Config.
+            ``data.selection`` chooses jets by any numeric field of their dataset::
+
+                pt_btagJes > 20000 && abs(eta_btagJes) < 2.5 && eventNumber != 7
 
     Raises:
         NotFound, FormatError, FileError: file, dataset, field and row are named.
@@ -157,6 +160,8 @@ class Dataset(Owner):
                 "origin": rows of the constituents, "vertex": the same}``; other tasks
                 by their names, targets of a regression as (rows, targets) with NaN =
                 none; ``"NAME.sample_weight"``: weights of its rows.
+
+        ``data.selection`` is refused here: index the arrays.
 
         The arrays are not copied where their type allows: leave them unchanged while
         the dataset is in use.

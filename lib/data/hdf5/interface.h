@@ -16,7 +16,7 @@
 #include <gn2/base.h>
 
 /* Changes with anything below; a module of another number is refused. */
-#define GN2_H5_VERSION 2
+#define GN2_H5_VERSION 3
 #define GN2_H5_ERROR_SIZE 480
 
 /* Kinds of a field; sizes are 2, 4, 8 for reals, 1, 2, 4, 8 for integers. */
@@ -34,6 +34,7 @@ typedef struct gn2_h5_field {
     int32_t kind;
     int32_t size;   /* bytes in a record */
     int64_t offset; /* in a record; −1 if not selected */
+    int32_t stored; /* bytes in the file; not used where a dataset is made */
 } gn2_h5_field;
 
 /* Rows first … end−1. */

@@ -75,6 +75,7 @@ static void describe_fields(gn2_h5_table *table)
     for (size_t i = 0; i < table->info.field_count; i++) {
         const hid_t type = H5Tget_member_type(table->file_type, (unsigned)i);
         table->fields[i].offset = -1;
+        table->fields[i].stored = (int32_t)H5Tget_size(type);
         table->direct[i] = (uint8_t)describe(type, &table->fields[i]);
         H5Tclose(type);
     }

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import glob
 import importlib
 import json
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import Config, Model
+from .. import Config, Dataset, Model
 
 
 class Terminated(BaseException):
@@ -56,6 +58,8 @@ def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
 OF_THE_MODEL = ("discriminant.*", "input.*")
 #: how jets are read, whatever is made of them
 OF_READING = ("data.batch_size", "data.max_jets", "data.prefetch", "data.dataset.*")
+#: the same where not every jet is needed
+OF_CHOOSING = (*OF_READING, "data.selection")
 
 
 def check_taken(settings: Sequence[tuple[str, str]], taken: Sequence[str]) -> None:
@@ -119,6 +123,24 @@ def there(*paths: str) -> list[str]:
     return [path for path in paths if os.path.exists(path)]
 
 
+def files_of(words: Sequence[str]) -> list[str]:
+    """Files, and those a pattern stands for where no file is called so."""
+    found: list[str] = []
+    for word in words:
+        named = [word] if os.path.exists(word) else sorted(glob.glob(word))
+        if not named and glob.has_magic(word):
+            raise Failure(f"'{word}': no file fits this pattern")
+        found += named or [word]  # a file that is not there is named when it is opened
+    return found
+
+
+def say_selected(data: Dataset, what: str) -> None:
+    """How many jets there are, where it is not all."""
+    selection = data.config["data.selection"]
+    if selection:
+        print(f"gn2: {data.info.jet_count:,} {what} jets: {selection}", file=sys.stderr)
+
+
 def output(path: str, force: bool, *read: str) -> str:
     """Refuses to overwrite unless asked to, and what is no file, or is read.
 
@@ -174,7 +196,7 @@ def labelled_data(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="FILE",
-        help="HDF5 file with labelled jets; several times for several",
+        help="HDF5 file with labelled jets, or a pattern; several times for several",
     )
 
 

@@ -4,6 +4,7 @@ on jets with labels. Rejections are 1/efficiency with the model's default D_b.
 
     gn2 evaluate run/best.gn2 -d jets_test.h5
     gn2 evaluate a.gn2 b.gn2 -d jets_test.h5 --json
+    gn2 evaluate run/best.gn2 -d 'jets_*.h5' data.selection='pt_btagJes > 100000'
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from . import common
 TAKEN = (
     *common.OF_THE_MODEL,
     "task.*",
-    *common.OF_READING,
+    *common.OF_CHOOSING,
     "train.threads",
     "train.chunk_tokens",
     "train.precision",
@@ -37,7 +38,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     """Metrics of a model on the jets asked for."""
     model, config = common.model_for(path, args, TAKEN, "train.threads")
-    with Trainer(model, config) as trainer, Dataset(args.data, config) as data:
+    files = common.files_of(args.data)
+    with Trainer(model, config) as trainer, Dataset(files, config) as data:
+        common.say_selected(data, "labelled")
         return trainer.evaluate(data)
 
 

@@ -17,6 +17,11 @@ every module and tensor gets a row with the fields of gn2.Probe: size, change si
 start, dead units, gradient, update. It does not change the run. It sets
 train.probe_updates=yes unless an option says otherwise.
 
+Files may be patterns in quotes, 'jets_*.h5': what they stand for, sorted, is in
+run.json. data.selection, as 'pt_btagJes > 20000 && abs(eta_btagJes) < 2.5', chooses
+jets for training and validation alike; the pictures of the report are of all
+validation jets.
+
 -m FILE starts with a model, which settles all of its own options. With --finetune they
 may be others: tensors of the same name and shape are taken over, the rest start at
 random; the model's normalisation and class weights stay unless they are set anew
@@ -42,14 +47,18 @@ from .rundir import Recorder, RunDirectory, columns_of
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     common.options(parser)
-    parser.add_argument("train", nargs="*", help="HDF5 files with training jets")
+    parser.add_argument(
+        "train",
+        nargs="*",
+        help="HDF5 files with training jets, or patterns: 'jets_*.h5'",
+    )
     parser.add_argument(
         "-v",
         "--val",
         action="append",
         default=[],
         metavar="FILE",
-        help="validation jets; several times for several files",
+        help="validation jets, or a pattern; several times for several files",
     )
     parser.add_argument("-o", "--out", default="run", help="run directory (run)")
     parser.add_argument(
@@ -91,8 +100,8 @@ class Fit:
         self.run = RunDirectory(args.out)
         self.settings = args.settings
         self.facts: dict[str, Any] = {
-            "train": list(args.train),
-            "val": list(args.val),
+            "train": common.files_of(args.train),
+            "val": common.files_of(args.val),
             "model": args.model,
             "finetune": args.finetune,
             "probe": args.probe,
@@ -206,8 +215,7 @@ class Fit:
     def _prober(self) -> probing.Prober | None:
         if not self.facts["probe"]:
             return None
-        files = self.facts["val"] or self.facts["train"]
-        batch = probing.first_batch(files, self.config)
+        batch = probing.first_batch(self.train if self.val is None else self.val)
         prober = probing.Prober(self.run, self.trainer, batch, self.facts["probe"])
         if not self.args.resume:
             prober.start()
@@ -215,6 +223,7 @@ class Fit:
 
     def _open_data(self) -> None:
         self.train = Dataset(self.facts["train"], self.config)
+        common.say_selected(self.train, "training")
         self.val = None
         if self.facts["val"]:
             options = self.config.copy()
@@ -222,6 +231,7 @@ class Fit:
             options["data.sampling"] = "sequential"
             options["data.max_jets"] = -1
             self.val = Dataset(self.facts["val"], options)
+            common.say_selected(self.val, "validation")
 
     def go(self) -> int:
         recorder = Recorder(self.run, self.args.resume, self.trainer.model)

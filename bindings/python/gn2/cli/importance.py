@@ -24,7 +24,7 @@ from . import common
 TAKEN = (
     *common.OF_THE_MODEL,
     "task.*",
-    *common.OF_READING,
+    *common.OF_CHOOSING,
 )
 
 
@@ -111,6 +111,7 @@ def _write(found: Importances, args: argparse.Namespace, names: list[str]) -> No
 
 
 def run(args: argparse.Namespace) -> int:
+    args.data = common.files_of(args.data)
     names = [f"{args.out}.csv", f"{args.out}.png"] if args.out else []
     for name in names:
         common.output(name, args.force, *common.there(args.model, *args.data))
@@ -119,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
     model, config = common.model_for(args.model, args, TAKEN, "train.threads")
     total = sum(len(names) for names in model.inputs.values())
     with Dataset(args.data, config) as data, Count(total, "input", "dealt") as bar:
+        common.say_selected(data, "labelled")
         found = importance(
             model,
             data,

@@ -27,13 +27,12 @@ def steps(words: str) -> list[int]:
     return found
 
 
-def first_batch(paths: Sequence[str], config: Any) -> Batch:
-    """The first jets of the files, as many as a batch has."""
-    options = config.copy()
-    options["data.sampling"] = "sequential"
-    options["data.max_jets"] = options["data.batch_size"]
-    with Dataset(paths, options) as data:
-        return next(data.batches())
+def first_batch(data: Dataset) -> Batch:
+    """The first jets of the files of a dataset, as many as a batch has."""
+    options = data.config.copy()
+    options.update({"data.sampling": "sequential", "data.prefetch": 0})
+    with Dataset(data.paths, options) as first:
+        return next(first.batches())
 
 
 class Prober:

@@ -27,7 +27,7 @@ class Command:
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         common.options(parser)
         add = parser.add_argument
-        add("train", nargs="+", help="HDF5 files with training jets")
+        add("train", nargs="+", help="HDF5 files with training jets, or patterns")
         add("-v", "--val", action="append", default=[], help="validation jets")
         add("-o", "--out", default="studies", help="folder of all studies (studies)")
         add("-s", "--small", action="store_true", help="a small form, for a sample")
@@ -38,6 +38,8 @@ class Command:
             _add(parser, argument, *plans)
 
     def run(self, args: argparse.Namespace) -> int:
+        args.train = common.files_of(args.train)
+        args.val = common.files_of(args.val)
         print(bench.conduct(args, self.study))
         return 0
 

@@ -12,7 +12,6 @@ Several files, or a pattern, go into a folder, each under its own name.
 from __future__ import annotations
 
 import argparse
-import glob
 import os
 import sys
 import time
@@ -49,17 +48,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     common.force(parser)
 
 
-def inputs_of(words: list[str]) -> list[str]:
-    """Files, and those a pattern stands for where no file is called so."""
-    found: list[str] = []
-    for word in words:
-        named = [word] if os.path.exists(word) else sorted(glob.glob(word))
-        if not named and glob.has_magic(word):
-            raise Failure(f"'{word}': no file fits this pattern")
-        found += named or [word]  # a file that is not there is named when it is opened
-    return found
-
-
 def outputs_of(paths: list[str], out: str | None) -> list[str]:
     """The score file of each input."""
     folder = out is not None and (os.path.isdir(out) or out.endswith("/"))
@@ -74,7 +62,7 @@ def outputs_of(paths: list[str], out: str | None) -> list[str]:
 
 def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
     """Inputs and their outputs, checked before the first is tagged."""
-    paths = inputs_of(args.input)
+    paths = common.files_of(args.input)
     plan = list(zip(paths, outputs_of(paths, args.out)))
     read = common.there(*paths, args.model)
     for _, out in plan:
@@ -82,7 +70,16 @@ def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
     return plan
 
 
+def _refuse_selection(args: argparse.Namespace) -> None:
+    if any(key == "data.selection" for key, _ in args.settings):
+        raise Failure(
+            "data.selection: scores have a row for every jet of their input; choose "
+            "rows of both afterwards"
+        )
+
+
 def run(args: argparse.Namespace) -> int:
+    _refuse_selection(args)
     plan = _plan(args)
     model, config = common.model_for(args.model, args, TAKEN, "tagger.threads")
     if args.tracks:

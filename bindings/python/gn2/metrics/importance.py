@@ -51,6 +51,7 @@ class _Sample:
     def __init__(self, dataset: Dataset, jets: int) -> None:
         self.columns, self.config = dataset.inputs, dataset.config.copy()
         self.config.update({"data.sampling": "sequential", "data.max_jets": -1})
+        self.config["data.selection"] = ""  # these are those
         batches = list(_first(dataset, jets))
         if not batches:
             raise InvalidArgument("the dataset has no jets")

@@ -46,8 +46,17 @@ def read(
     words = [f"{name}={os.path.join(folder, m)}" for m in models[:1]]
     samples: list[Tagged] = []
     if data is not None:
+        _say_unselected(folder)
         samples = _taggers([*words, *compare], data, max_jets, threads)
     return Content(samples, curves, _text(folder, "config.txt"), f"GN2: {name}")
+
+
+def _say_unselected(folder: str) -> None:
+    for line in _text(folder, "config.txt").splitlines():
+        key, _, selection = line.partition("=")
+        if key.strip() == "data.selection" and selection.strip():
+            say = "the pictures are of all jets, not only of those of the run's"
+            print(f"gn2: {say} data.selection ={selection}", file=sys.stderr)
 
 
 def _text(folder: str, name: str) -> str:

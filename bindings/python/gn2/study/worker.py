@@ -41,6 +41,7 @@ def _validate(trainer: Trainer, task: dict[str, Any]) -> dict[str, float]:
         "data.batch_size": 500,
         "data.sampling": "sequential",
         "data.max_jets": task["val_jets"],
+        "data.selection": task["options"].get("data.selection", ""),
     }
     with Dataset(task["val"], options) as data:
         found = trainer.evaluate(data).flat()

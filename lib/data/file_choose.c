@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which jets of a file data.selection chooses: one pass over its jets, at the opening.
+ */
+#include "data/source_file.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "util/error.h"
+
+/* What is found of a term, or of all of them. */
+typedef enum answer { NO, YES, IS_NAN } answer;
+
+static answer ask_real(const gn2_selection_term *term, const gn2_column *column,
+                       const char *at)
+{
+    double value = (double)column->to_float(at);
+    if (column->size == sizeof value) memcpy(&value, at, sizeof value);
+    if (isnan(value)) return IS_NAN;
+    return gn2_selection_real(term, value, column->stored) ? YES : NO;
+}
+
+static answer ask(const gn2_selection_term *term, const gn2_column *column,
+                  const char *at)
+{
+    uint64_t magnitude;
+    if (column->kind == GN2_H5_FLOAT) return ask_real(term, column, at);
+    if (column->kind == GN2_H5_UINT && column->size == sizeof magnitude) {
+        memcpy(&magnitude, at, sizeof magnitude);
+        return gn2_selection_whole(term, 0, magnitude) ? YES : NO;
+    }
+    const int64_t value = column->to_int(at);
+    magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    return gn2_selection_whole(term, value < 0, magnitude) ? YES : NO;
+}
+
+/* NaN in any field is no answer to the whole, whatever the others say. */
+static answer ask_all(const gn2_selection *selection, const gn2_column *columns,
+                      const char *record)
+{
+    int any = 0, all = 0;
+    for (size_t i = 0; i < selection->count; i++) {
+        const gn2_selection_term *term = &selection->term[i];
+        const answer found = ask(term, &columns[i], record + columns[i].offset);
+        if (found == IS_NAN) return IS_NAN;
+        if (term->begins) {
+            any |= all;
+            all = 1;
+        }
+        all &= found == YES;
+    }
+    return any | all ? YES : NO;
+}
+
+static gn2_status choose(gn2_slabs *slabs, const gn2_selection *selection,
+                         gn2_row_set *set, int64_t *out_nan)
+{
+    for (;;) {
+        GN2_TRY(gn2_slabs_next(slabs));
+        if (slabs->count == 0) return GN2_OK;
+        const char *record = slabs->buffer->data;
+        for (int64_t row = slabs->first; row < slabs->next; row++) {
+            const answer found = ask_all(selection, slabs->file->compared, record);
+            if (found == YES) gn2_row_set_put(set, row);
+            *out_nan += found == IS_NAN;
+            record += slabs->table->info->record;
+        }
+    }
+}
+
+gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_schema *schema,
+                                gn2_read_buffer *buffer, int64_t *out_nan)
+{
+    gn2_row_set set = {0};
+    gn2_slabs slabs = {.file = file, .buffer = buffer, .end = file->rows};
+    slabs.table = &file->table[0];
+    gn2_status status = gn2_row_set_init(&set, file->rows, buffer->memory);
+    if (status == GN2_OK) status = choose(&slabs, &schema->selection, &set, out_nan);
+    if (status == GN2_OK)
+        gn2_row_set_count(&set);
+    else
+        gn2_row_set_free(&set);
+    file->selected = set;
+    return status;
+}
