@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import fnmatch
 import importlib
 import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import Config, Model
+from ..config import keys
 
 
 class Terminated(BaseException):
@@ -43,6 +46,24 @@ def split(given: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
         else:
             plain.append(word)
     return plain, settings
+
+
+#: like a setting, but no option is called so: they have a dot
+_UNDOTTED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.S)
+
+
+def check_words(words: Iterable[Any]) -> None:
+    """Refuses, among the names of files, what was meant to be an option."""
+    for word in words:
+        match = _UNDOTTED.fullmatch(word) if isinstance(word, str) else None
+        if match is None or os.path.exists(word):
+            continue
+        ends = {key.rpartition(".")[2]: key for key in reversed(keys())}
+        near = difflib.get_close_matches(match[1], ends, 1, cutoff=0.75)
+        hint = f"; did you mean {ends[near[0]]}={match[2]}?" if near else ""
+        raise Failure(
+            f"'{word}' is neither a file nor an option (`gn2 config` lists them){hint}"
+        )
 
 
 def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
@@ -145,6 +166,12 @@ def json_line(row: Mapping[str, Any]) -> str:
         return given if finite else None
 
     return json.dumps({name: value(given) for name, given in row.items()})
+
+
+def say_unlabelled(model: str, tasks: Sequence[str], then: str) -> None:
+    """Tells of losses that are not known."""
+    lost = f"the data has no label for the loss of {', '.join(tasks)}"
+    print(f"gn2: {model}: {lost}; {then}", file=sys.stderr)
 
 
 def natural(word: str) -> int:

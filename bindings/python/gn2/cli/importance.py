@@ -128,6 +128,10 @@ def run(args: argparse.Namespace) -> int:
             threads=args.threads,
             progress=lambda _done, _total: bar.add(1),
         )
+    if found.unlabelled:
+        common.say_unlabelled(
+            args.model, found.unlabelled, "loss is that of the others"
+        )
     if args.json:
         for row in _rows(found):
             print(common.json_line(row))
