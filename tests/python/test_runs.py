@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -383,3 +384,90 @@ def test_force_spares_the_model_it_begins_with(done, capsys):
     assert main(["fit", TRAIN, "-m", model, "-o", str(done), "-f", *QUIET]) == 1
     assert "choose another folder" in capsys.readouterr().err
     assert pathlib.Path(model).exists()
+
+
+# ---- what a folder holds ----
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("optim.weight_decay", "0.25"),
+        ("schedule.max", "0.125"),
+        ("data.seed", "77"),
+        ("model.dropout_ffn", "0.5"),
+        ("task.track_origin.weight", "0.25"),
+        ("train.epochs", "9"),
+    ],
+)
+def test_a_config_edited_by_hand_is_not_gone_on_with(
+    done, tmp_path, capsys, key, value
+):
+    out = tmp_path / "run"
+    shutil.copytree(done, out)
+    config = gn2.Config(out / "config.txt")
+    had = config[key]
+    config.set_text(key, value)
+    config.save(out / "config.txt")
+    assert main(resume(out)) == 1
+    said = capsys.readouterr().err
+    assert f"{key} is {value}, in checkpoint.gn2 {had:g}" in said
+
+
+def test_what_may_change_may_be_edited(done, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(done, out)
+    config = gn2.Config(out / "config.txt")
+    config["train.threads"] = 2
+    config.save(out / "config.txt")
+    assert main(resume(out)) == 1
+    assert "no step is left" in capsys.readouterr().err
+
+
+def test_a_run_without_a_checkpoint_is_not_gone_on_with(done, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(done, out)
+    (out / "checkpoint.gn2").unlink()
+    assert main(resume(out)) == 1
+    said = capsys.readouterr().err
+    for word in ("nothing", "saved yet", "--force", "train.checkpoint_steps"):
+        assert word in said, said
+    assert main(fit(out, "train.epochs=1", "--force")) == 0  # the remedy
+
+
+def test_probes_that_no_step_will_see_are_refused(done, tmp_path, capsys):
+    assert main(resume(done, "--probe", "0,2")) == 1
+    said = capsys.readouterr().err
+    assert "--probe 0,2" in said and "at step 5" in said
+    assert main(fit(tmp_path / "run", "train.epochs=1", "--probe", "0,5,6")) == 1
+    assert "--probe 6: the last step of the run is 5" in capsys.readouterr().err
+
+
+# ---- statistics of the data ----
+
+
+def test_a_setup_stops_when_asked():
+    data = gn2.Dataset(TRAIN)
+    data.request_stop()
+    config = gn2.Config()
+    with pytest.raises(gn2.Cancelled, match="0 of 9000 jets"):
+        data.setup(config)
+    assert config["norm.jets.mean"] == []
+    assert len(data.setup(config)["norm.jets.mean"]) == 2  # it is over
+    data.close()
+    with pytest.raises(gn2.StateError):
+        data.request_stop()
+
+
+def test_sigterm_is_heard_within_the_statistics(tmp_path, monkeypatch, capsys):
+    """It comes at the first step of the call, and nothing is written."""
+    setup = gn2.dataset.lib.gn2_dataset_setup
+
+    def late(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return setup(*arguments)
+
+    monkeypatch.setattr(gn2.dataset.lib, "gn2_dataset_setup", late)
+    assert main(fit(tmp_path / "run")) == 143
+    assert "terminated" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ from typing import Any
 from ..dataset import Batch, Dataset
 from ..trainer import Trainer
 from ..training_stats import Probe, Progress
+from .common import Failure
 from .rundir import RunDirectory, done_before, kept_rows, text
 
 COLUMNS = ("step", *Probe._fields)
@@ -25,6 +26,30 @@ def steps(words: str) -> list[int]:
     if found[0] < 0:
         raise argparse.ArgumentTypeError(f"there is no step {found[0]}")
     return found
+
+
+def check_steps(asked: Sequence[int], path: str, done: int, last: int) -> None:
+    """Refuses steps that a run will not see.
+
+    Args:
+        path: probe.csv of the run that goes on, if there is one: what is in it is kept.
+        done: steps that were done before.
+        last: of the run.
+    """
+    kept = {int(row["step"]) for row in kept_rows(path, done, COLUMNS)}
+    past = [step for step in asked if 0 < done and step <= done and step not in kept]
+    late = [step for step in asked if step > last]
+    if past:
+        raise Failure(
+            f"--probe {_listed(past)}: the run stands at step {done} already; steps "
+            f"{done + 1} to {last} can be probed"
+        )
+    if late:
+        raise Failure(f"--probe {_listed(late)}: the last step of the run is {last}")
+
+
+def _listed(steps: Sequence[int]) -> str:
+    return ",".join(map(str, steps))
 
 
 def first_batch(paths: Sequence[str], config: Any) -> Batch:
