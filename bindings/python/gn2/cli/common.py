@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import Config, Model
 from ..config import keys
+from ..scores import rules_of
 
 
 class Terminated(BaseException):
@@ -74,7 +75,7 @@ def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
 
 
 #: a model's own options that may be others when it runs, weights as they are
-OF_THE_MODEL = ("discriminant.*", "input.*")
+OF_THE_MODEL = ("discriminant.*", "input.non_finite", "input.defaults.*")
 #: how jets are read, whatever is made of them
 OF_READING = ("data.batch_size", "data.max_jets", "data.prefetch", "data.dataset.*")
 
@@ -92,6 +93,28 @@ def check_taken(settings: Sequence[tuple[str, str]], taken: Sequence[str]) -> No
             )
 
 
+#: keys of an object, jets or a constituent type
+OF_OBJECTS = (
+    "inputs.*",
+    "norm.*.mean",
+    "norm.*.std",
+    "input.defaults.*",
+    "data.dataset.*",
+)
+
+
+def check_objects(keys: Iterable[str], config: Config) -> None:
+    """Refuses options of constituents that the model does not have."""
+    types: Any = config["model.constituents"]
+    for key in keys:
+        if any(fnmatch.fnmatchcase(key, pattern) for pattern in OF_OBJECTS):
+            name = key.removesuffix(".mean").removesuffix(".std").rpartition(".")[2]
+            if name not in ("jets", *types):
+                raise Failure(
+                    f"{key}: there are no {name}; model.constituents: {','.join(types)}"
+                )
+
+
 def adapted(model: Model, config: Config, settings: Sequence[tuple[str, str]]) -> Model:
     """The model with what the settings change of it, else as it is.
 
@@ -103,7 +126,14 @@ def adapted(model: Model, config: Config, settings: Sequence[tuple[str, str]]) -
     if all(config[key] == before.get(key) for key in asked):
         return model
     other = Model(config)
-    for name in model.params:
+    mine = {name: p.shape for name, p in model.params.items()}
+    wanted = {name: p.shape for name, p in other.params.items()}
+    for name in {**mine, **wanted}:
+        if mine.get(name) != wanted.get(name):
+            raise Failure(
+                f"{', '.join(asked)}: the model is not made so: tensor '{name}' has "
+                f"shape {mine.get(name)}, {wanted.get(name)} is needed"
+            )
         other[name] = model[name]
     return other
 
@@ -122,7 +152,18 @@ def model_for(
     config.update({"data.sampling": "sequential", threads: args.threads})
     apply(config, args.settings)
     check_taken(args.settings, taken)
+    check_objects([key for key, _ in args.settings], config)
     return adapted(model, config, args.settings), config
+
+
+def check_shown(settings: Sequence[tuple[str, str]], model: Model) -> None:
+    """Refuses options of discriminants whose figures are not shown: a model with D_b is
+    told of by that one."""
+    for key, _ in settings:
+        name = key.split(".")[1]
+        if key.startswith("discriminant.") and name not in ("D_b", "form"):
+            if "D_b" in rules_of(model):
+                raise Failure(f"{key} has no effect here: the figures are those of D_b")
 
 
 def need(module: str, package: str, purpose: str) -> Any:

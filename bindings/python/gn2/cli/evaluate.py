@@ -39,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     """Metrics of a model on the jets asked for."""
     model, config = common.model_for(path, args, TAKEN, "train.threads")
+    common.check_shown(args.settings, model)
     with Trainer(model, config) as trainer, Dataset(args.data, config) as data:
         return trainer.evaluate(data)
 

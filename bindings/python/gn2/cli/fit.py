@@ -154,7 +154,7 @@ class Fit:
         if self.args.config:
             self.config.load(self.args.config)
         common.apply(self.config, self.settings)
-        resume.check_objects([key for key, _ in self.settings], self.config)
+        common.check_objects([key for key, _ in self.settings], self.config)
 
     def _say_given(self) -> None:
         given = self.config["provenance.given"]

@@ -117,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
     if names:
         common.need("matplotlib", "matplotlib", "--out")
     model, config = common.model_for(args.model, args, TAKEN, "train.threads")
+    common.check_shown(args.settings, model)
     total = sum(len(names) for names in model.inputs.values())
     with Dataset(args.data, config) as data, Count(total, "input", "dealt") as bar:
         found = importance(

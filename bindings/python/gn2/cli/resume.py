@@ -8,7 +8,6 @@ schedule does not depend on it.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -37,15 +36,6 @@ SETUP = ("data.norm_dict", "data.class_dict", "data.class_weights", "data.norm_j
 OF_MODEL = ("model.", "inputs.", "norm.", "task.", "input.", "discriminant.")
 OF_RUN = ("optim.", "schedule.", "train.", "data.", "compute.", "model.dropout_")
 OPTION = "trainer.option."
-
-#: keys of an object, jets or a constituent type
-OF_OBJECTS = (
-    "inputs.*",
-    "norm.*.mean",
-    "norm.*.std",
-    "input.defaults.*",
-    "data.dataset.*",
-)
 
 
 def shown(config: Config, key: str) -> str:
@@ -214,15 +204,3 @@ def check_used(keys: Iterable[str], model: str | None) -> None:
             raise Failure(f"{key}: the library fills it in")
         if model is not None and key in SETUP:
             raise Failure(f"{key}: the model of -m has normalisation and class weights")
-
-
-def check_objects(keys: Iterable[str], config: Config) -> None:
-    """Refuses options of constituents that the model does not have."""
-    types = shown(config, "model.constituents")
-    for key in keys:
-        if any(fnmatch.fnmatchcase(key, pattern) for pattern in OF_OBJECTS):
-            name = key.removesuffix(".mean").removesuffix(".std").rpartition(".")[2]
-            if name not in ("jets", *types.split(",")):
-                raise Failure(
-                    f"{key}: there are no {name}; model.constituents: {types}"
-                )

@@ -8,6 +8,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
+from .. import Config
 from ..study import bench, plan
 from . import common
 
@@ -38,6 +39,8 @@ class Command:
             _add(parser, argument, *plans)
 
     def run(self, args: argparse.Namespace) -> int:
+        config = common.apply(Config(), args.settings)
+        common.check_objects([key for key, _ in args.settings], config)
         print(bench.conduct(args, self.study))
         return 0
 

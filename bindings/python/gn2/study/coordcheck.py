@@ -54,6 +54,15 @@ OPTIMIZERS = ("adamw", "sgd")
 QUANTITIES = ("x", "change")
 #: what |slope| and its error may come to
 LIMIT = 0.15
+#: options
+SETS = {"optim.name": "it compares them", "schedule.name": "constant"}
+UNUSED = (
+    "discriminant.*",
+    "schedule.steps",
+    "schedule.pct_start",
+    "schedule.decay_share",
+    "train.epochs",
+)
 ARGUMENTS = (
     Argument("grow", GROW, None, "what grows"),
     Argument("steps", numbers(int), "T,T", "steps looked at"),
