@@ -133,8 +133,10 @@ static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t obj
         if (schema->label[k].object == object) mark_label(list, &schema->label[k]);
     const int64_t only = object > 0 ? (int64_t)valid : -1;
     GN2_TRY(gn2_h5_table_select(table->table, list->wanted, only));
-    for (size_t i = 0; i < table->input_count; i++)
+    for (size_t i = 0; i < table->input_count; i++) {
         table->input[i] = column_of(list, list->object->inputs[i]);
+        table->wide |= gn2_column_is_double(&table->input[i]);
+    }
     if (object > 0) table->valid = column_of(list, "valid");
     for (int32_t k = 0; k < schema->label_count; k++)
         if (schema->label[k].object == object)
