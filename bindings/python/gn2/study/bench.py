@@ -72,7 +72,7 @@ def check_settings(settings: Iterable[tuple[str, str]], study: Any) -> None:
     unused = (*UNUSED, *getattr(study, "UNUSED", ()))
     for key, _ in settings:
         for pattern, by in {**SETS, **getattr(study, "SETS", {})}.items():
-            if fnmatch.fnmatchcase(key, pattern):
+            if by and fnmatch.fnmatchcase(key, pattern):
                 raise InvalidArgument(f"{key}: this study sets it: {by}")
         if any(fnmatch.fnmatchcase(key, p) for p in unused):
             raise InvalidArgument(f"{key}: no run of this study uses it")

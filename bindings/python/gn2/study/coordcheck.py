@@ -54,8 +54,12 @@ OPTIMIZERS = ("adamw", "sgd")
 QUANTITIES = ("x", "change")
 #: what |slope| and its error may come to
 LIMIT = 0.15
-#: options
-SETS = {"optim.name": "it compares them", "schedule.name": "constant"}
+#: options; both forms may be a third one (doc/howto-add-a-parametrisation.md)
+SETS = {
+    "optim.name": "it compares them",
+    "schedule.name": "constant",
+    "model.parametrization": None,
+}
 UNUSED = (
     "discriminant.*",
     "schedule.steps",
