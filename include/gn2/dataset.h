@@ -14,9 +14,9 @@
  * someone has damaged on purpose, and may crash on them: do not open files of strangers
  * in a process that must live.
  *
- * @thread One call at a time per object, a second one gets GN2_ERR_BUSY. A reading
- * thread of its own runs ahead
- * (`data.prefetch` batches); its errors come back from gn2_dataset_next().
+ * @thread One call at a time per object, a second one gets GN2_ERR_BUSY, but
+ * gn2_dataset_request_stop(), which any thread may call. A reading thread of its own
+ * runs ahead (`data.prefetch` batches); its errors come back from gn2_dataset_next().
  *
  * fork() waits until a reading thread is between two reads. The child may free the
  * datasets of its parent, go on with them where they stood, and open others; a score
@@ -139,8 +139,9 @@ GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,
  *   unchanged until the dataset is freed (the structs themselves are copied);
  *   labels may be NULL
  * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, options; `data.selection`, which
- *   is for files); GN2_ERR_ABI;
- *   GN2_ERR_NO_MEMORY. Values are looked at by gn2_dataset_next(). @since 0.1
+ *   is for files); GN2_ERR_NOT_FOUND (labels of no task, or without the weights that
+ *   `task.NAME.sample_weight` asks for); GN2_ERR_ABI; GN2_ERR_NO_MEMORY. Values are
+ *   looked at by gn2_dataset_next(). @since 0.1
  */
 GN2_API gn2_status gn2_dataset_from_arrays(const gn2_jets *jets,
                                            const gn2_labels *labels,
@@ -167,9 +168,14 @@ GN2_API gn2_status gn2_dataset_info_get(const gn2_dataset *dataset,
  * was asked for keeps that one's; set them empty ("") to have them made anew.
  * @param[in,out] config unchanged on failure
  * @return as gn2_dataset_next(); GN2_ERR_NOT_FOUND (a file, or a name in one);
- *   GN2_ERR_INVALID_ARG. @since 0.1
+ *   GN2_ERR_INVALID_ARG; GN2_ERR_CANCELLED when stopped. @since 0.1
  */
 GN2_API gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config);
+
+/** Asks gn2_dataset_setup(), which may read the whole of large files, to stop within
+ * some thousands of jets; without one under way, the next one that reads stops.
+ * @thread Any thread, and signal handlers. @since 0.1 */
+GN2_API void gn2_dataset_request_stop(gn2_dataset *dataset);
 
 /**
  * Next batch of the epoch.

@@ -30,8 +30,10 @@ typedef struct gn2_step_stats {
     int64_t jets;              /**< jets of the batch */
     int64_t tokens;            /**< constituents and registers of the batch */
     double loss;               /**< total, before the update */
-    const double *task_losses; /**< (task_count), in the order of `model.tasks`; the
-                                    trainer's, until its next call */
+    const double *task_losses; /**< (task_count), in the order of `model.tasks`; 0 where
+                                    no row of the batch counts for the task, which then
+                                    adds nothing to the step. The trainer's, until its
+                                    next call */
     int32_t task_count;        /**< tasks of the model */
     uint32_t unused;           /**< zero */
     double learning_rate;      /**< used by this update, before multipliers */
@@ -69,10 +71,12 @@ typedef struct gn2_metrics {
     uint32_t struct_size; /**< sizeof(gn2_metrics), set by the caller */
     uint32_t flags;       /**< zero */
     int64_t jets;         /**< jets evaluated */
-    double loss;          /**< mean of the batches' totals */
-    /** (task_count) times the weights, in the order of `model.tasks`; NaN without
-     *  labels, which `loss` then leaves out. The trainer's, until it evaluates again.
-     */
+    double loss;          /**< sum of `task_losses`: NaN as soon as one of them is, so
+                               that totals of the same tasks only are compared */
+    /** (task_count) times the weights, in the order of `model.tasks`: mean over the
+     *  batches in which a row counts for the task; NaN where that is none, for want of
+     *  labels (of a vertexing with `pair_weights` also those of its `origin_task`) or
+     *  because all are negative. The trainer's, until it evaluates again. */
     const double *task_losses;
     int32_t task_count;        /**< tasks of the model */
     uint32_t unused;           /**< zero */
@@ -157,7 +161,8 @@ GN2_API void gn2_trainer_free(gn2_trainer *trainer);
  * `schedule.steps`, set by the config or by gn2_trainer_fit().
  * @param[in] jets,labels the batch, columns in the model's order; not kept
  * @param[in,out] out_stats struct_size set by the caller; NULL if not wanted
- * @return GN2_OK; GN2_ERR_INVALID_ARG (label out of range, named);
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (label out of range, named; no labels of a task,
+ *   or without the weights that the model's `task.NAME.sample_weight` asks for);
  *   GN2_ERR_NUMERIC: an input (or one more than 1e12 standard deviations from its
  *   mean), the loss or a gradient is not finite: the message
  *   names the place, the weights are unchanged. Also when the update leaves weights or
@@ -194,9 +199,10 @@ GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
  * @param[in] fn,user progress callback, or NULL
  * @return GN2_OK; GN2_ERR_CANCELLED when stopped, a state to go on from;
  *   GN2_ERR_STATE when no step is left to do; GN2_ERR_INVALID_ARG when a dataset lacks
- *   what the model needs (both lists are named), or when a run that goes on gets
- * batches of another size or number; GN2_ERR_BUSY when the trainer or a dataset is in
- * use; else as gn2_trainer_step() and gn2_dataset_next(). @since 0.1
+ *   what the model needs (both lists are named), `train` or `val` the labels of a task
+ *   (files, dataset and field are named), `val` any labelled row of one, or when a run
+ * that goes on gets batches of another size or number; GN2_ERR_BUSY when the trainer or
+ * a dataset is in use; else as gn2_trainer_step() and gn2_dataset_next(). @since 0.1
  */
 GN2_API gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train,
                                    gn2_dataset *val, gn2_progress_fn fn, void *user);
@@ -205,8 +211,8 @@ GN2_API gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train,
  * Losses and metrics of the present weights on a dataset (without dropout), which is
  * matched by name as in gn2_trainer_fit().
  * @param[in,out] out_metrics struct_size set by the caller
- * @return as gn2_dataset_next(); GN2_ERR_INVALID_ARG (no flavour labels, no batch, a
- *   label out of range, an input or class that is missing); GN2_ERR_NUMERIC also when
+ * @return as gn2_dataset_next(); GN2_ERR_INVALID_ARG (no labels of any task, no batch,
+ * a label out of range, an input or class that is missing); GN2_ERR_NUMERIC also when
  * the loss is not finite; GN2_ERR_CANCELLED when stopped. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,

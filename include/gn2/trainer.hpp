@@ -55,6 +55,11 @@ class Dataset
     {
         check(gn2_dataset_setup(c(), config.c()));
     }
+    /** Asks setup() to stop soon; any thread may. */
+    void request_stop() noexcept
+    {
+        gn2_dataset_request_stop(c());
+    }
     /** Next batch; false at the end of the epoch. */
     bool next(Batch &batch)
     {

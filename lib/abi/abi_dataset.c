@@ -63,6 +63,11 @@ gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config)
     return GN2_OK;
 }
 
+void gn2_dataset_request_stop(gn2_dataset *dataset)
+{
+    if (dataset) gn2_dataset_request_stop_impl(dataset);
+}
+
 gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
                             gn2_labels *out_labels)
 {

@@ -95,6 +95,11 @@ int gn2_dataset_has_label(const gn2_dataset *d, int32_t label)
     return d->source->shape.label[label].columns != 0;
 }
 
+void gn2_dataset_title(const gn2_dataset *d, gn2_text *text)
+{
+    d->source->title(d->source, text);
+}
+
 /* Of the task into model.classes; without one, of every task. */
 static int has_labels(const gn2_dataset *d)
 {

@@ -6,6 +6,7 @@
 #include <gn2/dataset.h>
 
 #include "config/config.h"
+#include "util/str.h"
 #include "util/use.h"
 
 struct gn2_schema;
@@ -22,8 +23,11 @@ void gn2_dataset_free_impl(gn2_dataset *dataset);
 const struct gn2_schema *gn2_dataset_schema(const gn2_dataset *dataset);
 /* Is label number `label` of the schema in the data? */
 int gn2_dataset_has_label(const gn2_dataset *dataset, int32_t label);
+/* One line that names the files, or "arrays". */
+void gn2_dataset_title(const gn2_dataset *dataset, gn2_text *text);
 void gn2_dataset_info_impl(const gn2_dataset *dataset, gn2_dataset_info *out_info);
 gn2_status gn2_dataset_setup_impl(gn2_dataset *dataset, gn2_config *config);
+void gn2_dataset_request_stop_impl(gn2_dataset *dataset);
 /* out_labels may be NULL. */
 gn2_status gn2_dataset_next_impl(gn2_dataset *dataset, gn2_jets *out_jets,
                                  gn2_labels *out_labels);

@@ -19,6 +19,7 @@ struct gn2_dataset {
     gn2_sequence sequence[GN2_MAX_PARTS];
     gn2_label label[GN2_MAX_LABELS];
     _Atomic int64_t memory;
+    atomic_int stop; /* asked of setup */
 };
 
 #endif

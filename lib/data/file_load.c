@@ -159,12 +159,31 @@ static void decode_labels(const decoder *d, const char *record, int64_t at, int6
             gn2_trouble_note(trouble, decode_label(d, k, record, at, row, slot));
 }
 
+/* Of a file's doubles, those that became infinite here: not what is missing. */
+static gn2_status check_range(const decoder *d, const char *record, const float *out,
+                              int64_t row, int64_t slot)
+{
+    for (size_t i = 0; i < d->table->input_count; i++) {
+        char where[GN2_ERROR_SIZE];
+        double value;
+        const gn2_column *column = &d->table->input[i];
+        if (!isinf(out[i]) || !gn2_column_is_double(column)) continue;
+        memcpy(&value, record + column->offset, sizeof value);
+        if (!isfinite(value)) continue;
+        locate(d, column->name, row, slot, where);
+        return gn2_fail(GN2_ERR_NUMERIC, "%s: %g is beyond 32-bit floats", where,
+                        value);
+    }
+    return GN2_OK;
+}
+
 static gn2_status decode_inputs(const decoder *d, const char *record, float *out,
                                 int64_t row, int64_t slot)
 {
     const gn2_data_table *t = d->table;
     for (size_t i = 0; i < t->input_count; i++)
         out[i] = t->input[i].to_float(record + t->input[i].offset);
+    if (t->wide) GN2_TRY(check_range(d, record, out, row, slot));
     const int64_t bad = gn2_schema_check(d->schema, d->policy, d->object, out);
     return bad < 0 ? GN2_OK : fail_number(d, bad, row, slot);
 }

@@ -146,8 +146,10 @@ static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t obj
     if (object == 0) GN2_TRY(mark_selection(list, &schema->selection));
     const int64_t only = object > 0 ? (int64_t)valid : -1;
     GN2_TRY(gn2_h5_table_select(table->table, list->wanted, only));
-    for (size_t i = 0; i < table->input_count; i++)
+    for (size_t i = 0; i < table->input_count; i++) {
         table->input[i] = column_of(list, list->object->inputs[i]);
+        table->wide |= gn2_column_is_double(&table->input[i]);
+    }
     for (size_t i = 0; object == 0 && i < schema->selection.count; i++)
         list->file->compared[i] = column_of(list, schema->selection.term[i].field);
     if (object > 0) table->valid = column_of(list, "valid");

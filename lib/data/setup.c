@@ -228,14 +228,15 @@ static gn2_status weights_from_dict(const gn2_dataset *d, const char *path, find
 
 /* ---- both ---- */
 
-static gn2_status collect(const gn2_dataset *d, gn2_stats *stats)
+static gn2_status collect(gn2_dataset *d, gn2_stats *stats)
 {
     const int64_t jets = gn2_sampler_jet_count(d->sampler);
     const int64_t most = gn2_config_i64(d->config, "data.norm_jets");
-    return gn2_stats_collect(d->source, most >= 0 && most < jets ? most : jets, stats);
+    return gn2_stats_collect(d->source, most >= 0 && most < jets ? most : jets,
+                             &d->stop, stats);
 }
 
-static gn2_status find(const gn2_dataset *d, findings *f)
+static gn2_status find(gn2_dataset *d, findings *f)
 {
     const char *norm = gn2_config_str(d->config, "data.norm_dict");
     const char *classes = gn2_config_str(d->config, "data.class_dict");
@@ -384,6 +385,12 @@ gn2_status gn2_dataset_setup_impl(gn2_dataset *d, gn2_config *config)
     GN2_TRY_GOTO(find_provenance(d, &f));
     status = apply(d, &f, config);
 fail:
+    atomic_store(&d->stop, 0); /* there is nothing left to stop */
     clear(&f);
     return status;
+}
+
+void gn2_dataset_request_stop_impl(gn2_dataset *d)
+{
+    atomic_store(&d->stop, 1);
 }

@@ -204,13 +204,29 @@ static gn2_status take_label(array_source *a, const gn2_label *given)
     return gn2_labels_fail_unknown(&schema->h, given->name);
 }
 
+/* Weights that were asked for belong to the labels beside them. */
+static gn2_status check_weights(const array_source *a)
+{
+    const gn2_schema *schema = a->base.schema;
+    for (int32_t k = 0; k < schema->label_count; k++) {
+        const gn2_label_column *label = &schema->label[k];
+        if (!label->weight || a->label[k].data) continue;
+        if (!a->label[gn2_schema_label(schema, label->task)].data) continue;
+        return gn2_fail(GN2_ERR_NOT_FOUND,
+                        "arrays: no weights '%s' beside the labels: give them, or "
+                        "leave task.%s empty",
+                        label->name, label->name);
+    }
+    return GN2_OK;
+}
+
 static gn2_status take_labels(array_source *a, const gn2_labels *labels)
 {
     const uint32_t count = labels ? labels->label_count : 0;
     for (uint32_t i = 0; i < count; i++) GN2_TRY(take_label(a, &labels->labels[i]));
     for (int32_t k = 0; k < a->base.shape.label_count; k++)
         if (!a->label[k].data) a->base.shape.label[k].columns = 0;
-    return GN2_OK;
+    return check_weights(a);
 }
 
 static gn2_status fill(array_source *a, const gn2_labels *labels)

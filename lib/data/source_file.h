@@ -17,12 +17,18 @@ typedef struct gn2_column {
     gn2_field_int to_int;
 } gn2_column;
 
+static inline int gn2_column_is_double(const gn2_column *column)
+{
+    return column->kind == GN2_H5_FLOAT && column->size == 8;
+}
+
 typedef struct gn2_data_table {
     gn2_h5_table *table;
     const gn2_h5_info *info;
     int64_t slab_rows; /* rows read at once */
     size_t input_count;
     gn2_column *input; /* (inputs), in config order */
+    int wide;          /* some are of 64 bits */
     gn2_column valid;
 } gn2_data_table;
 

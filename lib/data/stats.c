@@ -88,13 +88,23 @@ static void add_block(gn2_stats *stats, const gn2_rows *rows)
     }
 }
 
-static gn2_status collect(gn2_source *source, int64_t jets, gn2_rows *rows,
-                          gn2_stats *stats)
+static gn2_status stop_if_asked(atomic_int *stop, int64_t done, int64_t jets)
+{
+    if (!atomic_exchange(stop, 0)) return GN2_OK;
+    return gn2_fail(GN2_ERR_CANCELLED,
+                    "stopped on request after %lld of %lld jets that normalisation and "
+                    "class weights are made of",
+                    (long long)done, (long long)jets);
+}
+
+static gn2_status collect(gn2_source *source, int64_t jets, atomic_int *stop,
+                          gn2_rows *rows, gn2_stats *stats)
 {
     GN2_TRY(make(source->schema, stats));
     GN2_TRY(gn2_rows_init(rows, &source->shape, source->memory));
     for (int64_t first = 0; first < jets; first += STATS_BLOCK) {
         const int64_t left = jets - first;
+        GN2_TRY(stop_if_asked(stop, first, jets));
         gn2_rows_clear(rows);
         GN2_TRY(source->load(source, first, left < STATS_BLOCK ? left : STATS_BLOCK,
                              GN2_NON_FINITE_KEEP, rows));
@@ -104,11 +114,12 @@ static gn2_status collect(gn2_source *source, int64_t jets, gn2_rows *rows,
     return GN2_OK;
 }
 
-gn2_status gn2_stats_collect(gn2_source *source, int64_t jets, gn2_stats *out_stats)
+gn2_status gn2_stats_collect(gn2_source *source, int64_t jets, atomic_int *stop,
+                             gn2_stats *out_stats)
 {
     gn2_rows rows = {0};
     memset(out_stats, 0, sizeof *out_stats);
-    const gn2_status status = collect(source, jets, &rows, out_stats);
+    const gn2_status status = collect(source, jets, stop, &rows, out_stats);
     gn2_rows_free(&rows);
     if (status != GN2_OK) gn2_stats_clear(out_stats);
     return status;

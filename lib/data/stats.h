@@ -3,6 +3,8 @@
 #ifndef GN2_DATA_STATS_H
 #define GN2_DATA_STATS_H
 
+#include <stdatomic.h>
+
 #include "data/source.h"
 
 /* Of the finite values of a variable. */
@@ -21,8 +23,10 @@ typedef struct gn2_stats {
     int64_t *classes[GN2_MAX_LABELS];      /* (classes) of a label that has some */
 } gn2_stats;
 
-/* Reads the first `jets` jets of a source. */
-gn2_status gn2_stats_collect(gn2_source *source, int64_t jets, gn2_stats *out_stats);
+/* Reads the first `jets` jets of a source. GN2_ERR_CANCELLED soon after *stop is set,
+ * which that resets. */
+gn2_status gn2_stats_collect(gn2_source *source, int64_t jets, atomic_int *stop,
+                             gn2_stats *out_stats);
 void gn2_stats_clear(gn2_stats *stats);
 
 #endif

@@ -35,6 +35,7 @@ typedef struct gn2_task {
     gn2_task_rows rows;
     int sequence; /* constituent type, −1: the jets */
     double weight;
+    int weighted;    /* its rows have weights: sample_weight */
     gn2_dense net;   /* size[0] counts the context: o, 2o, 3o */
     int64_t targets; /* values a label has: 1, more for a regression */
     int option;      /* the kind's own choice, see its file */

@@ -338,12 +338,21 @@ static int64_t partners(const R(gn2_rows) *rows, const int32_t *vertex, int64_t 
     return count;
 }
 
+/* What pairs shall weigh is not known: then no pair counts. */
+static int lacks_origins(const gn2_task *task, const gn2_batch_labels *labels)
+{
+    return task->partner >= 0 && task->option != RULE_NONE &&
+           !labels->task[task->partner].index;
+}
+
 static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
 {
     const R(gn2_rows) *rows = &p->batch->sequence[p->h->task[p->task].sequence];
+    const gn2_task *task = &p->h->task[p->task];
     const int32_t *vertex = p->labels->task[p->task].index;
     int64_t pairs = 0;
     (void)net;
+    if (lacks_origins(task, p->labels)) return 0;
     for (int64_t b = 0; b < p->batch->jets; b++)
         for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++)
             pairs += partners(rows, vertex, i, rows->offset[b + 1]);

@@ -218,6 +218,54 @@ gn2_status gn2_bound_make(const gn2_model *model, gn2_dataset *dataset, gn2_boun
     return GN2_OK;
 }
 
+static const gn2_label_column *find_label(const gn2_schema *schema, const char *task,
+                                          int32_t *out_number)
+{
+    for (int32_t l = 0; l < schema->label_count; l++) {
+        *out_number = l;
+        if (strcmp(schema->label[l].name, task) == 0) return &schema->label[l];
+    }
+    return NULL;
+}
+
+static gn2_status fail_label(const gn2_bound *b, const char *what, const char *task,
+                             const gn2_label_column *label)
+{
+    char fields[GN2_NAME_LIST_SIZE] = "";
+    const gn2_schema *schema = gn2_dataset_schema(b->dataset);
+    if (!label || !label->columns)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "the %s data was opened without labels of task '%s': open it "
+                        "with task.%s.%s, or leave the task out of model.tasks",
+                        what, task, task, label && label->real ? "targets" : "label");
+    for (int32_t i = 0; i < label->columns; i++)
+        gn2_name_list_add(fields, label->field[i]);
+    gn2_text title = {0};
+    gn2_dataset_title(b->dataset, &title);
+    const gn2_status status = gn2_fail(
+        GN2_ERR_INVALID_ARG,
+        "%s data %.200s: dataset '%s' lacks labels of task '%s', field%s: take "
+        "files that have them, name the field in task.%s.%s, or leave the "
+        "task out of model.tasks",
+        what, title.failed ? "" : title.data, schema->object[label->object].dataset,
+        task, fields, task, label->real ? "targets" : "label");
+    gn2_free(title.data);
+    return status;
+}
+
+gn2_status gn2_bound_check_labels(const gn2_bound *b, const char *what)
+{
+    for (int k = 0; k < b->model->h.task_count; k++) {
+        int32_t number;
+        const char *task = b->model->h.task[k].name;
+        const gn2_label_column *label =
+            find_label(gn2_dataset_schema(b->dataset), task, &number);
+        if (!label || !gn2_dataset_has_label(b->dataset, number))
+            return fail_label(b, what, task, label);
+    }
+    return GN2_OK;
+}
+
 void gn2_bound_clear(gn2_bound *b)
 {
     gn2_binding_clear(&b->columns);

@@ -35,6 +35,9 @@ typedef struct gn2_bound {
  * of both sides. *out is to be cleared whatever comes. */
 gn2_status gn2_bound_make(const gn2_model *model, gn2_dataset *dataset, gn2_bound *out);
 void gn2_bound_clear(gn2_bound *bound);
+/* Are there labels of every task of the model? The message names files, dataset and
+ * field. what: "training", "validation". */
+gn2_status gn2_bound_check_labels(const gn2_bound *bound, const char *what);
 /* As gn2_dataset_next_impl(), in the model's terms but for the columns of the inputs,
  * which are those of `columns`. Good until the next call. */
 gn2_status gn2_bound_next(gn2_bound *bound, gn2_jets *out_jets, gn2_labels *out_labels);

@@ -17,7 +17,8 @@
 /* In its place in older files: 0 for adamw, 1 for sgd. */
 #define OLD_OPTIMIZER_KEY PREFIX "sgd"
 #define BEST_KEY PREFIX "best_loss" /* not there: no validation yet */
-#define NAME_SIZE 160               /* prefix and a tensor's name */
+#define OPTION_PREFIX PREFIX "option."
+#define NAME_SIZE 160 /* prefix and a tensor's name */
 
 /* ---- numbers of a checkpoint ---- */
 
@@ -107,6 +108,35 @@ static gn2_status put_best(const gn2_trainer *t, gn2_container_writer *writer)
     return gn2_container_add_header(writer, BEST_KEY, text);
 }
 
+/* Options of the run that its weights depend on, for whoever goes on with it to
+ * compare; they are not read back. The others, threads and intervals, change no bit. */
+static int shapes_run(const char *key)
+{
+    static const char *const prefixes[] = {"optim.", "schedule.", "train.",
+                                           "data.",  "compute.",  "model.dropout_"};
+    static const char *const free_keys[] = {"train.threads", "train.checkpoint",
+                                            "train.checkpoint_steps",
+                                            "train.probe_updates", "data.prefetch"};
+    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
+        if (strcmp(key, free_keys[i]) == 0) return 0;
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
+    return 0;
+}
+
+static gn2_status put_options(const gn2_trainer *t, gn2_container_writer *writer)
+{
+    for (size_t i = 0; i < gn2_config_slot_count(t->config); i++) {
+        const char *key, *text;
+        char name[NAME_SIZE];
+        gn2_config_slot_at(t->config, i, &key, &text);
+        if (strchr(key, '*') || !shapes_run(key)) continue;
+        snprintf(name, sizeof name, OPTION_PREFIX "%s", key);
+        GN2_TRY(gn2_container_add_header(writer, name, text));
+    }
+    return GN2_OK;
+}
+
 static gn2_status put_all(const gn2_trainer *t, gn2_container_writer *writer)
 {
     state s;
@@ -121,6 +151,7 @@ static gn2_status put_all(const gn2_trainer *t, gn2_container_writer *writer)
         GN2_TRY(gn2_container_add_header(writer, state_row[i].key, text));
     }
     GN2_TRY(put_best(t, writer));
+    GN2_TRY(put_options(t, writer));
     const gn2_optimizer_f32 *o = &t->engine->optimizer;
     GN2_TRY(gn2_container_add_header(writer, OPTIMIZER_KEY, o->kind->name));
     for (int i = 0; o->kind->moment[i]; i++)

@@ -71,7 +71,7 @@ size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine);
 /* Copies the arena (params->total) in and packs it. */
 void R(gn2_engine_set_weights)(R(gn2_engine) *engine, const real *weights);
 
-/* Is there a label for every task that is on? */
+/* Is there a label for every task that is on, with its weight if rows have some? */
 gn2_status R(gn2_labels_complete)(const gn2_hparams *h, const gn2_batch_labels *labels);
 /* Are the labels that are there in range? Messages name jet or constituent, and the
  * value. Flavour must be there. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Losses and metrics on a dataset, without dropout. Losses are means over batches of
- * the batches' losses, as salt logs them; metrics are over all jets. What a task
- * counts its kind says; sums are added in the order of the jets, so that they do not
- * depend on threads.
+ * the batches' losses, as salt logs them, of those batches in which a row counts for
+ * the task; metrics are over all jets. What a task counts its kind says; sums are added
+ * in the order of the jets, so that they do not depend on threads.
  */
 #include <math.h>
 #include <stdio.h>
@@ -34,9 +34,9 @@ typedef struct evaluation {
     float *value;                            /* (jets, discriminants) of the batch */
     int64_t value_capacity;
     sample *sample; /* (discriminants, classes) */
-    int64_t jets, batches;
-    int labelled[GN2_MAX_TASKS]; /* there was a label in some batch */
-    gn2_losses losses;           /* summed over batches */
+    int64_t jets;
+    int64_t batches[GN2_MAX_TASKS]; /* in which a row counts for the task */
+    gn2_losses losses;              /* summed over them */
 } evaluation;
 
 static gn2_status begin(evaluation *e, gn2_trainer *trainer, gn2_dataset *dataset)
@@ -155,19 +155,24 @@ static gn2_status keep_scores(evaluation *e, const int32_t *flavour, int64_t jet
     return GN2_OK;
 }
 
-static gn2_status read_labels(evaluation *e, const gn2_labels *labels,
+static gn2_status read_labels(const gn2_hparams *h, const gn2_labels *labels,
                               gn2_batch_labels *out)
 {
-    const gn2_hparams *h = &e->trainer->h;
     GN2_TRY(gn2_labels_by_task(h, labels, out));
     int any = 0;
-    for (int k = 0; k < h->task_count; k++) {
-        const int there = gn2_task_labelled(&out->task[k]);
-        e->labelled[k] |= there;
-        any |= there;
-    }
+    for (int k = 0; k < h->task_count; k++) any |= gn2_task_labelled(&out->task[k]);
     if (any) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG, "the dataset has no labels of any task");
+}
+
+static void add_losses(evaluation *e)
+{
+    const gn2_engine_f32 *engine = e->trainer->engine;
+    for (int k = 0; k < e->trainer->h.task_count; k++) {
+        if (!(engine->totals.value[k] > 0)) continue;
+        e->losses.value[k] += engine->losses.value[k];
+        e->batches[k]++;
+    }
 }
 
 static gn2_status evaluate_batch(evaluation *e, const gn2_jets *jets,
@@ -177,7 +182,7 @@ static gn2_status evaluate_batch(evaluation *e, const gn2_jets *jets,
     const gn2_visitor_f32 visitor = {.fn = visit, .user = e};
     gn2_batch_labels mine;
     gn2_batch_f32 batch;
-    GN2_TRY(read_labels(e, labels, &mine));
+    GN2_TRY(read_labels(&t->h, labels, &mine));
     GN2_TRY(gn2_input_read(&t->input, t->model, &e->bound.columns, jets, &batch));
     GN2_TRY(gn2_labels_check_f32(&t->h, &batch, &mine));
     GN2_TRY(reserve(&e->value, &e->value_capacity, 0,
@@ -187,10 +192,8 @@ static gn2_status evaluate_batch(evaluation *e, const gn2_jets *jets,
     if (t->h.flavour >= 0 && mine.task[t->h.flavour].index)
         GN2_TRY(keep_scores(e, mine.task[t->h.flavour].index, jets->count));
     add_sums(e, jets->count);
-    for (int k = 0; k < t->h.task_count; k++)
-        e->losses.value[k] += t->engine->losses.value[k];
+    add_losses(e);
     e->jets += jets->count;
-    e->batches++;
     return GN2_OK;
 }
 
@@ -213,7 +216,7 @@ static gn2_status evaluate_all(evaluation *e)
         if (jets.count == 0) break;
         GN2_TRY(evaluate_batch(e, &jets, &labels));
     }
-    if (e->batches) return GN2_OK;
+    if (e->jets) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG, "the dataset has no batch to evaluate");
 }
 
@@ -271,15 +274,16 @@ static gn2_status list_discriminant(const evaluation *e, size_t d, gn2_figures *
     return GN2_OK;
 }
 
-/* Losses of tasks without labels are NaN, and not part of the total. */
+/* Of a task for which no row counts nothing is known, so neither of the total. */
 static void fill_losses(const evaluation *e, gn2_figures *figures, gn2_metrics *out)
 {
     out->task_count = e->trainer->h.task_count;
     out->task_losses = figures->task_losses;
     for (int k = 0; k < out->task_count; k++) {
-        const double loss = e->losses.value[k] / (double)e->batches;
-        figures->task_losses[k] = e->labelled[k] ? loss : (double)NAN;
-        if (e->labelled[k]) out->loss += loss;
+        const double sum = e->losses.value[k];
+        figures->task_losses[k] =
+            e->batches[k] ? sum / (double)e->batches[k] : (double)NAN;
+        out->loss += figures->task_losses[k];
     }
 }
 
@@ -325,4 +329,20 @@ gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
     if (status == GN2_OK) status = fill(&e, out_metrics);
     end(&e);
     return status;
+}
+
+/* What a run is steered by must be known in full: that it is not shows when all is
+ * read. */
+gn2_status gn2_train_validate(gn2_trainer *t, gn2_dataset *dataset,
+                              gn2_metrics *out_metrics)
+{
+    GN2_TRY(gn2_train_evaluate(t, dataset, out_metrics));
+    for (int k = 0; k < t->h.task_count; k++)
+        if (isnan(out_metrics->task_losses[k]))
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "the %lld jets of the validation have no label for the "
+                            "loss of task '%s': take others, or leave the task out of "
+                            "model.tasks",
+                            (long long)out_metrics->jets, t->h.task[k].name);
+    return GN2_OK;
 }

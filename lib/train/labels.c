@@ -13,12 +13,20 @@ static R(gn2_label_place) place_of(const gn2_hparams *h, const R(gn2_batch) *bat
 
 gn2_status R(gn2_labels_complete)(const gn2_hparams *h, const gn2_batch_labels *labels)
 {
-    for (int k = 0; k < h->task_count; k++)
+    for (int k = 0; k < h->task_count; k++) {
+        const char *name = h->task[k].name;
         if (!gn2_task_labelled(&labels->task[k]))
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "no labels for task %s: take it out of model.tasks, or "
                             "give them",
-                            h->task[k].name);
+                            name);
+        if (h->task[k].weighted && !labels->task[k].weight)
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "no weights '%s.sample_weight' beside the labels: the "
+                            "model was made with task.%s.sample_weight; give them, or "
+                            "make it without",
+                            name, name);
+    }
     return GN2_OK;
 }
 

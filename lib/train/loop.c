@@ -49,11 +49,10 @@ static gn2_status check_validation(const run *r)
     gn2_bound bound;
     if (!r->val) return check_without_validation(r);
     gn2_dataset_info_impl(r->val, &info);
-    if (!info.has_labels)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "the validation data has no labels");
     if (info.batch_count == 0)
         return gn2_fail(GN2_ERR_INVALID_ARG, "the validation data has no jets");
-    const gn2_status status = gn2_bound_make(r->trainer->model, r->val, &bound);
+    gn2_status status = gn2_bound_make(r->trainer->model, r->val, &bound);
+    if (status == GN2_OK) status = gn2_bound_check_labels(&bound, "validation");
     gn2_bound_clear(&bound);
     return status;
 }
@@ -155,6 +154,7 @@ static gn2_status begin(run *r, gn2_dataset *train)
     r->validate_steps = gn2_config_i64(t->config, "train.validate_steps");
     GN2_TRY(check_validation(r));
     GN2_TRY(gn2_bound_make(t->model, train, &r->train));
+    GN2_TRY(gn2_bound_check_labels(&r->train, "training"));
     gn2_dataset_info_impl(train, &info);
     GN2_TRY(check_batches(r, &info));
     plan(r, &info);
@@ -237,7 +237,7 @@ static gn2_status validate_inside(run *r)
 {
     gn2_trainer *t = r->trainer;
     gn2_metrics metrics = {0};
-    const gn2_status status = gn2_train_evaluate(t, r->val, &metrics);
+    const gn2_status status = gn2_train_validate(t, r->val, &metrics);
     if (status == GN2_ERR_CANCELLED) GN2_TRY(save(r));
     GN2_TRY(status);
     if (r->val == r->train.dataset)
@@ -268,7 +268,7 @@ static gn2_status end_epoch(run *r)
     gn2_metrics metrics = {0};
     GN2_TRY(save(r));
     if (r->val) {
-        GN2_TRY(gn2_train_evaluate(t, r->val, &metrics));
+        GN2_TRY(gn2_train_validate(t, r->val, &metrics));
         note_loss(t, metrics.loss);
     }
     t->epoch++;

@@ -53,6 +53,9 @@ gn2_status gn2_train_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *
                          gn2_progress_fn fn, void *user);
 gn2_status gn2_train_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
                               gn2_metrics *out_metrics);
+/* The same within a run: a loss that is not known is an error. */
+gn2_status gn2_train_validate(gn2_trainer *trainer, gn2_dataset *dataset,
+                              gn2_metrics *out_metrics);
 gn2_status gn2_train_probe(gn2_trainer *trainer, const gn2_jets *jets, gn2_probe_fn fn,
                            void *user);
 gn2_status gn2_train_save(const gn2_trainer *trainer, const char *path);

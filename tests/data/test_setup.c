@@ -310,6 +310,20 @@ static void other_inputs_than_opened_are_refused(void **state)
     gn2_config_delete(config);
 }
 
+/* Once: the next one reads again. */
+static void a_setup_stops_when_asked(void **state)
+{
+    (void)state;
+    gn2_config *config = CONFIG("data.prefetch", "0");
+    gn2_dataset *data = case_open(case_sample("jets_val.h5"), config);
+    gn2_dataset_request_stop_impl(data);
+    FAILS(gn2_dataset_setup_impl(data, config), GN2_ERR_CANCELLED, "after 0 of");
+    assert_int_equal(0, gn2_config_list_count(config, "norm.jets.mean"));
+    MUST(gn2_dataset_setup_impl(data, config));
+    gn2_dataset_free_impl(data);
+    gn2_config_delete(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +339,7 @@ int main(void)
         cmocka_unit_test(what_is_given_must_fit),
         cmocka_unit_test(norm_dicts_with_gaps_are_refused),
         cmocka_unit_test(other_inputs_than_opened_are_refused),
+        cmocka_unit_test(a_setup_stops_when_asked),
     };
     return cmocka_run_group_tests(tests, NULL, case_clean);
 }

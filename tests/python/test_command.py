@@ -430,3 +430,25 @@ def test_a_closed_pipe_is_no_failure():
         text=True,
     )
     assert done.stdout.split()[-1] == "0" and not done.stderr
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["fit", "epochs=5"], "did you mean train.epochs=5?"),
+        (["fit", TRAIN, "embed_dim=64"], "did you mean model.embed_dim=64?"),
+        (["tag", "m.gn2", VAL, "batchsize=7"], "did you mean data.batch_size=7?"),
+        (["params", "what=1"], "'what=1' is neither a file nor an option"),
+        (["study", "lr", TRAIN, "layers=1"], "is neither a file nor an option"),
+    ],
+)
+def test_a_word_that_is_neither_file_nor_option(words, said, capsys):
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert "neither a file nor an option" in told and said in told
+
+
+def test_a_file_may_be_called_like_an_option(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(run / "best.gn2", "epochs=5")
+    assert main(["params", "epochs=5"]) == 0

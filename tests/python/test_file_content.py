@@ -460,3 +460,28 @@ def test_score_files_need_rows_that_were_written_and_flags(path, tmp_path):
     with pytest.raises(gn2.FormatError, match="'tracks': rows 10 to 29"):
         write_scores(path, out)
     write_scores(path, out, **{"data.unwritten": "keep"})
+
+
+@pytest.mark.parametrize("object, field", [("jets", "pt_btagJes"), ("tracks", "d0")])
+def test_a_number_too_large_is_no_missing_one(path, object, field):
+    """Whatever input.non_finite says; NaN and Inf are for that option."""
+    lenient = {"input.non_finite": "default"}
+    for value in ("1e300", "inf", "nan"):
+        kinds = {field: "f8"}
+        jets, tracks = records(*((kinds, ()) if object == "jets" else ((), kinds)))
+        tracks["valid"][7, 1] = True
+        if object == "jets":
+            jets[field][7] = float(value)
+        else:
+            tracks[field][7, 1] = float(value)
+        write(path, jets, tracks)
+        if value != "1e300":
+            assert np.isfinite(read(path, **lenient)[0]).all()
+            continue
+        said = rf"'{object}', field '{field}', row 7.*1e\+300 is beyond"
+        for options in (lenient, {}):
+            with pytest.raises(gn2.NumericError, match=said):
+                read(path, **options)
+        with gn2.Dataset(path, {**OPTIONS, "data.class_weights": "no"}) as data:
+            with pytest.raises(gn2.NumericError, match=said):
+                data.setup()

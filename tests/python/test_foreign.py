@@ -249,6 +249,40 @@ def test_missing_values_of_tables_are_refused(tagger, sample, package, make):
         tagger.tag(table(columns), sample.ragged)
 
 
+@pytest.mark.parametrize("package", ["polars", "pyarrow"])
+def test_a_null_is_no_default(model, sample, package):
+    make = {"polars": "DataFrame", "pyarrow": "table"}[package]
+    table = getattr(pytest.importorskip(package), make)
+    columns = {n: v.tolist() for n, v in by_name(sample).items()}
+    columns["pt_btagJes"][2] = None
+    lenient = gn2.Model({**model.config, "input.non_finite": "default"})
+    with gn2.Tagger(lenient) as tagger:
+        with pytest.raises(gn2.InvalidArgument, match="pt_btagJes: 1 values are null"):
+            tagger.tag(table(columns), sample.ragged)
+
+
+@pytest.mark.parametrize("form", ["plain", "columns", "records"])
+def test_a_number_too_large_is_no_missing_one(model, sample, form):
+    lenient = gn2.Model({**model.config, "input.non_finite": "default"})
+    jets = sample.jets.astype("f8")
+    jets[3, 0] = 1e300
+    if form != "plain":
+        names = sample.jet_names
+        jets = {n: jets[:, i].copy() for i, n in enumerate(names)}
+    if form == "records":
+        kinds = [(n, v.dtype) for n, v in jets.items()]
+        columns, jets = jets, np.zeros(len(sample.jets), kinds)
+        for name, values in columns.items():
+            jets[name] = values
+    with gn2.Tagger(lenient) as tagger:
+        with pytest.raises(gn2.InvalidArgument, match=r"1e\+300.*beyond 32-bit"):
+            tagger.tag(jets, sample.ragged)
+        for name in ("inf", "nan"):  # these are for the option
+            odd = sample.jets.astype("f8")
+            odd[3, 0] = float(name)
+            assert np.isfinite(tagger.tag(odd, sample.ragged).probabilities).all()
+
+
 def test_columns_of_one_name_are_refused(tagger, sample):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(

@@ -39,6 +39,7 @@ SMALL = {
 }
 ONE = {"model.tasks": "jets_classification"}
 MUP = {"model.parametrization": "mup", "model.base_width": "4"}
+FEW = {"data.batch_size": "25", "data.max_jets": "50"}
 REGRESSION = {
     "model.tasks": "jets_classification,r",
     "task.r.kind": "regression",
@@ -261,14 +262,14 @@ def test_names_that_a_model_does_not_have_are_refused(word, tmp_path, capsys):
 # ---- other commands ----
 
 
-@pytest.mark.parametrize("command", ["tag", "evaluate"])
+@pytest.mark.parametrize("command", ["tag", "evaluate", "importance"])
 def test_other_commands_refuse_what_they_do_not_take(command, tmp_path, capsys):
     taken = getattr(importlib.import_module(f"gn2.cli.{command}"), "TAKEN", None)
     if taken is None:
         pytest.skip(f"gn2 {command} has no list of the options it takes")
     path = tmp_path / "m.gn2"
     gn2.Model(small()).save(path)
-    words = [command, str(path), *(["-d"] if command == "evaluate" else []), VAL]
+    words = [command, str(path), *([] if command == "tag" else ["-d"]), VAL]
     for key in keys():
         given, value, _ = case(key) if key not in SEEN_ELSEWHERE else (key, "1", 0)
         if any(fnmatch.fnmatchcase(given, pattern) for pattern in taken):
@@ -277,6 +278,130 @@ def test_other_commands_refuse_what_they_do_not_take(command, tmp_path, capsys):
         assert given in capsys.readouterr().err
     for pattern in taken:
         assert fnmatch.filter(keys(), pattern), f"{pattern}: no such option"
+
+
+def outcome(capsys, words):
+    """What a command says: status, and all it printed."""
+    try:
+        return main(words), *capsys.readouterr()
+    except SystemExit as end:
+        return end.code, *capsys.readouterr()
+
+
+def check_effect(capsys, words, given, value, plain):
+    """The option changes what a command says, or is refused with the reason."""
+    found = outcome(capsys, [*words, f"{given}={value}"])
+    part = given.split(".")[1]
+    if found[0]:
+        assert given in found[2] or part in found[2] or value in found[2], found
+    else:
+        assert found[1:] != plain[1:], f"{given}={value} changes nothing"
+
+
+def is_taken(key, taken):
+    return any(fnmatch.fnmatchcase(key, pattern) for pattern in taken)
+
+
+def cases():
+    """(key as it is given, value, options beside) of every row of the table."""
+    for key in keys():
+        if key in SEEN_ELSEWHERE:
+            yield key, value_of(keys()[key]) or "mine", {}
+        else:
+            yield case(key)
+
+
+#: where what fit shows is not seen in the table of tensors
+SHAPES = {"model.classes": "bjets,cjets", "task.r.targets": "pt,eta"}
+
+
+def test_params_shows_an_option_or_refuses_it(capsys):
+    from gn2.cli.params import TAKEN
+
+    shapes = {k: v for k, v in SMALL.items() if is_taken(k, TAKEN)}
+    plain = {}
+    for given, value, beside in cases():
+        words = {**shapes, **{k: v for k, v in beside.items() if is_taken(k, TAKEN)}}
+        words = ["params", *(f"{k}={v}" for k, v in words.items() if k != given)]
+        usual = tuple(words)
+        if not is_taken(given, TAKEN):
+            status, _, said = outcome(capsys, [*words, f"{given}={value}"])
+            assert status == 1 and f"{given} has no effect" in said, said
+            continue
+        if usual not in plain:
+            plain[usual] = outcome(capsys, words)
+        value = SHAPES.get(given, value)
+        check_effect(capsys, words, given, value, plain[usual])
+
+
+@pytest.mark.parametrize("name", ["coordcheck", "lr", "schedule", "transfer", "width"])
+def test_studies_hand_an_option_on_or_refuse_it(name, tmp_path, capsys):
+    """What their trainings do with it is tested above."""
+    from gn2.cli import parser, resume
+    from gn2.study import bench, store
+
+    study = importlib.import_module(f"gn2.study.{name}")
+    words = ["study", name, TRAIN, "-v", VAL, "--small", "--no-runs"]
+    words += ["--rate=0.01"] if name == "width" else []  # else of runs
+    args = parser().parse_args(words)
+    with store.Store(str(tmp_path)) as kept:
+        for given, value, _ in cases():
+            args.settings = [(given, value)]
+            try:
+                tasks = list(study.tasks(bench.Bench(args, study, kept)))
+            except gn2.InvalidArgument as problem:
+                assert given in str(problem)
+                continue
+            resume.check_used([given], None)  # a training does
+            found = {dict(t.options).get(given, value) for t in tasks}
+            # at its base width μP is SP, and called so
+            assert found == {value} or given == "model.parametrization"
+            assert any(given in dict(t.options) for t in tasks)
+
+
+@pytest.mark.parametrize("words", [["plot", "run"], ["export", "onnx", "m", "-o", "x"]])
+def test_commands_without_options_say_so(words, capsys):
+    for given, value, _ in cases():
+        status, _, said = outcome(capsys, [*words, f"{given}={value}"])
+        assert status == 2 and f"no options like {given}=" in said
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """Jets of which one is in GeV and one has NaN."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "odd.h5"
+    with h5py.File(VAL, locking=False) as old, h5py.File(path, "w") as new:
+        for name, data in old.items():
+            rows = data[:50]
+            if name == "jets":
+                rows["pt_btagJes"][:2] = 60, np.nan
+            new[name] = rows
+            for key, text in data.attrs.items():
+                new[name].attrs[key] = text
+    return str(path)
+
+
+def test_importance_takes_an_option_or_refuses_it(tmp_path, odd, capsys):
+    from gn2.cli.importance import TAKEN
+
+    plain = {}
+    for given, value, beside in cases():
+        if not is_taken(given, TAKEN) or given in SEEN_ELSEWHERE:
+            continue  # refused: tested above
+        own = {k: v for k, v in beside.items() if k.startswith(("model.", "task."))}
+        own["inputs.tracks"] = "d0"
+        run = {k: v for k, v in beside.items() if k not in own and k != given}
+        path = tmp_path / f"{len(plain)}.gn2"
+        usual = tuple(sorted(beside.items())), given.startswith("input.")
+        words = ["-d", odd if usual[1] else VAL, "-n", "0", "-r", "1", "-j", "1"]
+        words += ["--json", *(f"{k}={v}" for k, v in run.items())]
+        words += [f"{k}={v}" for k, v in FEW.items() if k != given]
+        if usual not in plain:
+            gn2.Model(small(own)).save(path)
+            plain[usual] = path
+        words = ["importance", str(plain[usual]), *words]
+        check_effect(capsys, words, given, value, outcome(capsys, words))
 
 
 # ---- what is not seen in a result ----
@@ -295,11 +420,13 @@ def test_prefetch_reads_ahead():
     assert sizes[1] > sizes[0]
 
 
-def small():
+def small(more=()):
     """SMALL of a model alone."""
+    words = {k: v for k, v in SMALL.items() if k.startswith(("model.", "task."))}
+    words.update(more)
     with gn2.Config() as config:
-        common.apply(config, [(k, v) for k, v in SMALL.items() if k[:5] != "train"])
-        return {k: config[k] for k in SMALL if k.startswith(("model.", "task."))}
+        common.apply(config, list(words.items()))
+        return {k: config[k] for k in words}
 
 
 def test_threads_have_memory_of_their_own():

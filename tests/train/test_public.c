@@ -312,6 +312,7 @@ static void missing_arguments_are_refused(void **state)
     assert_int_equal(bad, gn2_trainer_probe(trainer, &jets, NULL, NULL));
     assert_int_equal(0, gn2_trainer_memory(NULL));
     gn2_trainer_request_stop(NULL);
+    gn2_dataset_request_stop(NULL);
     gn2_trainer_free(NULL);
 }
 

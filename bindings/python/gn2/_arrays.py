@@ -140,8 +140,24 @@ def to_float32(a: Any, want: Wanted, column: str = "") -> Any:
         hint = "; are values missing or nested?" if a.dtype == object else ""
         what = f"{want.name}: cannot use dtype {a.dtype}{of}"
         raise InvalidArgument(f"{what} as numbers{hint}")
-    with np.errstate(over="ignore"):  # Inf is refused later, with its place
-        return np.ascontiguousarray(a, dtype=F32)
+    with np.errstate(over="ignore"):
+        out = np.ascontiguousarray(a, dtype=F32)
+    _check_range(a, out, want, column)
+    return out
+
+
+def _check_range(wide: Any, out: Any, want: Wanted, column: str = "") -> None:
+    """Inf of the caller is the library's to judge; what became so here is refused."""
+    if wide.dtype.kind != "f" or wide.dtype.itemsize <= 4 or not np.isinf(out).any():
+        return
+    lost = np.argwhere(np.isinf(out) & np.isfinite(wide))
+    if len(lost):
+        at = lost[0].tolist()
+        of = f" of {column}" if column else ""
+        raise InvalidArgument(
+            f"{want.name}: {wide[tuple(at)]:g} at {at}{of} is beyond 32-bit floats; a "
+            "missing value is NaN"
+        )
 
 
 # ---- structured arrays ----
@@ -220,6 +236,7 @@ def stack(columns: Any, shape: tuple[int, ...], want: Wanted) -> Table:
                     f"{column.shape}, others {shape}"
                 )
             out[..., i] = column
+            _check_range(column, out[..., i], want, want.inputs[i])
     rows = int(np.prod(shape))
     return Table(address(out), 0, rows, None, out)
 

@@ -109,6 +109,17 @@ def filled(given: Any, value: Any, what: str) -> Any:
 # ---- tables of columns ----
 
 
+def _check_null(column: Any, what: str) -> None:
+    """Nulls of Arrow and polars would become NaN, unlike any other missing value."""
+    count = getattr(column, "null_count", 0)
+    count = count() if callable(count) else count
+    if count:
+        raise InvalidArgument(
+            f"{what}: {count} values are null; there must be one. NaN, as of "
+            "fill_null, is replaced where input.non_finite = default"
+        )
+
+
 class Columns(NamedTuple):
     """A table: names, and what gives a column by its number."""
 
@@ -126,6 +137,7 @@ class Columns(NamedTuple):
             raise InvalidArgument(
                 f"{what}: a {kind_of(table)} gives no column {name!r}: {problem}"
             ) from problem
+        _check_null(column, f"{what}: {name}")
         return unmasked(column, f"{what}: {name}")
 
 

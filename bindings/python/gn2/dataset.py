@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
@@ -18,7 +19,9 @@ from ._arrays import Ragged, Rows, Table
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._views import JetsView, LabelsView
+from ._signals import Signals
 from .config import Config, ConfigLike, as_config
+from .errors import Cancelled, StateError
 
 Paths = Union[str, "os.PathLike[str]", "Sequence[str | os.PathLike[str]]"]
 
@@ -142,6 +145,7 @@ class Dataset(Owner):
         self.config = config
         self.paths = ()
         self._keep: Any = None
+        self._life = threading.Lock()
 
     @classmethod
     def from_arrays(
@@ -162,6 +166,9 @@ class Dataset(Owner):
                 none; ``"NAME.sample_weight"``: weights of its rows.
 
         ``data.selection`` is refused here: index the arrays.
+
+        Raises:
+            NotFound: labels without the weights ``task.NAME.sample_weight`` asks for.
 
         The arrays are not copied where their type allows: leave them unchanged while
         the dataset is in use.
@@ -208,13 +215,37 @@ class Dataset(Owner):
 
         Returns:
             the config, ready for :class:`Model`.
+
+        Raises:
+            KeyboardInterrupt, Cancelled: after Ctrl-C, :meth:`request_stop`.
         """
         config = as_config(config, base=self.config)
         if config is self.config:
             config = config.copy()
+        stopped: Cancelled | None = None
         with self._guard as handle, config._guard as c:
-            lib.gn2_dataset_setup(handle, c)
+            with Signals(lambda: lib.gn2_dataset_request_stop(handle)) as signals:
+                try:
+                    lib.gn2_dataset_setup(handle, c)
+                except Cancelled as problem:
+                    stopped = problem
+        signals.deliver()
+        if stopped is not None:
+            raise stopped
         return config
+
+    def request_stop(self) -> None:
+        """Asks a running setup() to stop within some thousands of jets. From any
+        thread."""
+        with self._life:
+            if self.closed:
+                raise StateError("this Dataset is closed")
+            lib.gn2_dataset_request_stop(self._guard.handle)
+
+    def close(self) -> None:
+        """Closes the files. Later calls raise :class:`gn2.StateError`."""
+        with self._life:
+            super().close()
 
     @functools.cached_property
     def inputs(self) -> dict[str, tuple[str, ...]]:

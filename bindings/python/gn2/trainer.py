@@ -165,7 +165,9 @@ class Trainer(Owner):
                 with NaN = none; ``"NAME.sample_weight"``: weights of its rows.
 
         Raises:
-            InvalidArgument: a label is out of range, named; ``schedule.steps`` is 0.
+            InvalidArgument: a label is out of range, named; labels of a task are
+                missing, or the weights ``task.NAME.sample_weight`` asks for;
+                ``schedule.steps`` is 0.
             NumericError: an input, the loss or a gradient is not finite; the weights
                 are unchanged.
             StateError: after the last step of the schedule.
@@ -218,8 +220,9 @@ class Trainer(Owner):
                 validation, is finished and the checkpoint written; call fit() again
                 to go on.
             StateError: no step is left to do.
-            InvalidArgument: a dataset lacks inputs or classes of the model, or a run
-                that goes on gets batches of another size or number.
+            InvalidArgument: a dataset lacks inputs or classes of the model or labels of
+                a task, ``val`` has no labelled row of a task, or a run that goes on
+                gets batches of another size or number.
         """
         callbacks = [callback] if callable(callback) else list(callback)
         if checkpoint is not None:
@@ -271,10 +274,12 @@ class Trainer(Owner):
 
     def evaluate(self, dataset: Dataset) -> Metrics:
         """Losses and metrics of the present weights on a dataset, whose inputs, classes
-        and targets are found by name.
+        and targets are found by name. The loss of a task without a labelled row is NaN,
+        and so is the total.
 
         Raises:
-            InvalidArgument: the dataset lacks inputs or classes of the model.
+            InvalidArgument: the dataset lacks inputs or classes of the model, or the
+                labels of all tasks.
             KeyboardInterrupt, Cancelled: after Ctrl-C, :meth:`request_stop`.
         """
         c = _ffi.Metrics()

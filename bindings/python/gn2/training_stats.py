@@ -27,7 +27,7 @@ class StepStats(NamedTuple):
     """Outcome of one optimiser step; losses are already times their weights.
 
     ``loss_jets``, ``loss_origin`` and ``loss_vertex`` are those of GN2's three tasks,
-    0 if the model has no such task.
+    NaN if the model has no such task.
     """
 
     step: int  #: steps done, this one included
@@ -53,15 +53,15 @@ class StepStats(NamedTuple):
 
     @property
     def loss_jets(self) -> float:
-        return self.losses.get(tasks.FLAVOUR_TASK, 0.0)
+        return self.losses.get(tasks.FLAVOUR_TASK, math.nan)
 
     @property
     def loss_origin(self) -> float:
-        return self.losses.get(tasks.ORIGIN_TASK, 0.0)
+        return self.losses.get(tasks.ORIGIN_TASK, math.nan)
 
     @property
     def loss_vertex(self) -> float:
-        return self.losses.get(tasks.VERTEX_TASK, 0.0)
+        return self.losses.get(tasks.VERTEX_TASK, math.nan)
 
 
 class Metrics(NamedTuple):
@@ -73,8 +73,9 @@ class Metrics(NamedTuple):
     """
 
     jets: int  #: jets evaluated
-    loss: float  #: mean of the batches' totals
-    losses: dict[str, float]  #: of each task, times its weight; NaN without labels
+    loss: float  #: sum of ``losses``: NaN as soon as one of them is
+    #: of each task, times its weight; NaN where no row of the jets has a label of it
+    losses: dict[str, float]
     figures: dict[str, float]  #: of merit: "TASK.accuracy", "D_b.rejection_77_cjets" …
     auc_b_light: float  #: area under the ROC curve of D_b, b against light
     auc_b_c: float  #: the same, b against c
@@ -93,15 +94,15 @@ class Metrics(NamedTuple):
 
     @property
     def loss_jets(self) -> float:
-        return self.losses.get(tasks.FLAVOUR_TASK, 0.0)
+        return self.losses.get(tasks.FLAVOUR_TASK, math.nan)
 
     @property
     def loss_origin(self) -> float:
-        return self.losses.get(tasks.ORIGIN_TASK, 0.0)
+        return self.losses.get(tasks.ORIGIN_TASK, math.nan)
 
     @property
     def loss_vertex(self) -> float:
-        return self.losses.get(tasks.VERTEX_TASK, 0.0)
+        return self.losses.get(tasks.VERTEX_TASK, math.nan)
 
     @property
     def accuracy(self) -> float:

@@ -117,14 +117,24 @@ def _add(place: Any, word: str, text: str, module: Any) -> None:
     sub.set_defaults(run=module.run)
     if sub.get_default("takes_settings"):
         sub.usage = f"{sub.format_usage()[7:].rstrip()} [KEY=VALUE ...]"
+    # named before what a command says of files that are not there
+    files = [action.dest for action in sub._actions if not action.option_strings]
+    sub.set_defaults(files=files if sub.get_default("takes_settings") else [])
 
 
 def _say(message: object) -> None:
     print(f"gn2: {message}", file=sys.stderr)
 
 
+def _check_files(args: argparse.Namespace) -> None:
+    for name in args.files:
+        given = getattr(args, name)
+        common.check_words(given if isinstance(given, list) else [given])
+
+
 def _checked(args: argparse.Namespace) -> int:
     try:
+        _check_files(args)
         status = int(args.run(args) or 0)
         sys.stdout.flush()  # a closed pipe shows here, not when Python ends
         return status

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import fnmatch
 import glob
 import importlib
@@ -12,10 +13,12 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import Config, Dataset, Model
+from ..config import keys
+from ..scores import rules_of
 
 
 class Terminated(BaseException):
@@ -47,6 +50,24 @@ def split(given: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     return plain, settings
 
 
+#: like a setting, but no option is called so: they have a dot
+_UNDOTTED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.S)
+
+
+def check_words(words: Iterable[Any]) -> None:
+    """Refuses, among the names of files, what was meant to be an option."""
+    for word in words:
+        match = _UNDOTTED.fullmatch(word) if isinstance(word, str) else None
+        if match is None or os.path.exists(word):
+            continue
+        ends = {key.rpartition(".")[2]: key for key in reversed(keys())}
+        near = difflib.get_close_matches(match[1], ends, 1, cutoff=0.75)
+        hint = f"; did you mean {ends[near[0]]}={match[2]}?" if near else ""
+        raise Failure(
+            f"'{word}' is neither a file nor an option (`gn2 config` lists them){hint}"
+        )
+
+
 def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
     """Sets options; a bad one ends the command."""
     for key, value in settings:
@@ -55,7 +76,7 @@ def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
 
 
 #: a model's own options that may be others when it runs, weights as they are
-OF_THE_MODEL = ("discriminant.*", "input.*")
+OF_THE_MODEL = ("discriminant.*", "input.non_finite", "input.defaults.*")
 #: how jets are read, whatever is made of them
 OF_READING = ("data.batch_size", "data.max_jets", "data.prefetch", "data.dataset.*")
 #: the same where not every jet is needed
@@ -75,6 +96,28 @@ def check_taken(settings: Sequence[tuple[str, str]], taken: Sequence[str]) -> No
             )
 
 
+#: keys of an object, jets or a constituent type
+OF_OBJECTS = (
+    "inputs.*",
+    "norm.*.mean",
+    "norm.*.std",
+    "input.defaults.*",
+    "data.dataset.*",
+)
+
+
+def check_objects(keys: Iterable[str], config: Config) -> None:
+    """Refuses options of constituents that the model does not have."""
+    types: Any = config["model.constituents"]
+    for key in keys:
+        if any(fnmatch.fnmatchcase(key, pattern) for pattern in OF_OBJECTS):
+            name = key.removesuffix(".mean").removesuffix(".std").rpartition(".")[2]
+            if name not in ("jets", *types):
+                raise Failure(
+                    f"{key}: there are no {name}; model.constituents: {','.join(types)}"
+                )
+
+
 def adapted(model: Model, config: Config, settings: Sequence[tuple[str, str]]) -> Model:
     """The model with what the settings change of it, else as it is.
 
@@ -86,7 +129,14 @@ def adapted(model: Model, config: Config, settings: Sequence[tuple[str, str]]) -
     if all(config[key] == before.get(key) for key in asked):
         return model
     other = Model(config)
-    for name in model.params:
+    mine = {name: p.shape for name, p in model.params.items()}
+    wanted = {name: p.shape for name, p in other.params.items()}
+    for name in {**mine, **wanted}:
+        if mine.get(name) != wanted.get(name):
+            raise Failure(
+                f"{', '.join(asked)}: the model is not made so: tensor '{name}' has "
+                f"shape {mine.get(name)}, {wanted.get(name)} is needed"
+            )
         other[name] = model[name]
     return other
 
@@ -105,7 +155,18 @@ def model_for(
     config.update({"data.sampling": "sequential", threads: args.threads})
     apply(config, args.settings)
     check_taken(args.settings, taken)
+    check_objects([key for key, _ in args.settings], config)
     return adapted(model, config, args.settings), config
+
+
+def check_shown(settings: Sequence[tuple[str, str]], model: Model) -> None:
+    """Refuses options of discriminants whose figures are not shown: a model with D_b is
+    told of by that one."""
+    for key, _ in settings:
+        name = key.split(".")[1]
+        if key.startswith("discriminant.") and name not in ("D_b", "form"):
+            if "D_b" in rules_of(model):
+                raise Failure(f"{key} has no effect here: the figures are those of D_b")
 
 
 def need(module: str, package: str, purpose: str) -> Any:
@@ -167,6 +228,12 @@ def json_line(row: Mapping[str, Any]) -> str:
         return given if finite else None
 
     return json.dumps({name: value(given) for name, given in row.items()})
+
+
+def say_unlabelled(model: str, tasks: Sequence[str], then: str) -> None:
+    """Tells of losses that are not known."""
+    lost = f"the data has no label for the loss of {', '.join(tasks)}"
+    print(f"gn2: {model}: {lost}; {then}", file=sys.stderr)
 
 
 def natural(word: str) -> int:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Losses, accuracy, AUC and rejections at fixed b-efficiency of one model or several,
-on jets with labels. Rejections are 1/efficiency with the model's default D_b.
+on jets with labels. Rejections are 1/efficiency with the model's default D_b. Without
+labels of a task neither its loss nor the total is known: nan, and null in JSON.
 
     gn2 evaluate run/best.gn2 -d jets_test.h5
     gn2 evaluate a.gn2 b.gn2 -d jets_test.h5 --json
@@ -10,6 +11,7 @@ on jets with labels. Rejections are 1/efficiency with the model's default D_b.
 from __future__ import annotations
 
 import argparse
+import math
 
 from .. import Dataset, Trainer
 from ..training_stats import Metrics
@@ -38,6 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     """Metrics of a model on the jets asked for."""
     model, config = common.model_for(path, args, TAKEN, "train.threads")
+    common.check_shown(args.settings, model)
     files = common.files_of(args.data)
     with Trainer(model, config) as trainer, Dataset(files, config) as data:
         common.say_selected(data, "labelled")
@@ -65,6 +68,10 @@ def _table(names: list[str], found: list[Metrics]) -> None:
 def run(args: argparse.Namespace) -> int:
     models = args.model
     found = [evaluate(path, args) for path in models]
+    for path, metrics in zip(models, found):
+        lost = [name for name, loss in metrics.losses.items() if math.isnan(loss)]
+        if lost:
+            common.say_unlabelled(path, lost, "the total loss is not known")
     if not args.json:
         _table(models, found)
         return 0

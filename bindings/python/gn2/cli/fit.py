@@ -34,6 +34,7 @@ random; the model's normalisation and class weights stay unless they are set ane
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -135,6 +136,7 @@ class Fit:
                 resume.check_start(start.config, self.config)
         self.run.begin(self.args.force)
         self._open_data()
+        self._check_probes(0)
         model = self._start(start)
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
         self.trainer = Trainer(model, self.config)
@@ -165,7 +167,7 @@ class Fit:
         if self.args.config:
             self.config.load(self.args.config)
         common.apply(self.config, self.settings)
-        resume.check_objects([key for key, _ in self.settings], self.config)
+        common.check_objects([key for key, _ in self.settings], self.config)
 
     def _say_given(self) -> None:
         given = self.config["provenance.given"]
@@ -181,6 +183,8 @@ class Fit:
         self.run.lock.take()
         self.run.make_log()
         old = self.run.read()
+        checkpoint = self.run["checkpoint.gn2"]
+        resume.check_saved(self.args.out, checkpoint)
         self.unfinished = old.get("state") != "done"
         if self.args.model not in (None, old.get("model")):
             raise Failure(
@@ -191,15 +195,17 @@ class Fit:
             self.facts[name] = self.facts[name] or old.get(name)
         resume.check_files(old, self.facts, self.args.out)
         before = Config(self.run["config.txt"])
+        resume.check_unedited(before, self.args.out, checkpoint)
         self.config = before.copy()
         self._ask()
         self.config["train.checkpoint"] = before["train.checkpoint"]
         resume.keep_provenance(before, self.config)
         resume.check_resume(before, self.config, self.args.out)
-        self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
+        self.config["train.checkpoint"] = checkpoint
         self._open_data()
+        self._check_probes(resume.done_steps(checkpoint))
         self.trainer = Trainer(self._start_again(), self.config)
-        self.trainer.load_checkpoint(self.run["checkpoint.gn2"])
+        self.trainer.load_checkpoint(checkpoint)
 
     def _start_again(self) -> Model:
         """The start of a run that is resumed; only a probe asks for its weights."""
@@ -211,6 +217,13 @@ class Fit:
         """Asked for by --probe, before options of the user."""
         if self.args.probe:
             self.config["train.probe_updates"] = "yes"
+
+    def _check_probes(self, done: int) -> None:
+        # with schedule.steps a run may get more epochs later
+        steps: Any = self.config["schedule.steps"]
+        steps = steps or self.config["train.epochs"] * len(self.train)
+        path = self.run["probe.csv"] if self.args.resume else ""
+        probing.check_steps(self.args.probe, path, done, steps)
 
     def _prober(self) -> probing.Prober | None:
         if not self.facts["probe"]:
@@ -258,8 +271,9 @@ class Fit:
             )
         except (KeyboardInterrupt, Terminated):
             self._finish("stopped")
-            say = f"gn2: stopped; `gn2 fit --resume -o {self.args.out}` goes on"
-            print(say, file=sys.stderr)
+            if os.path.exists(self.run["checkpoint.gn2"]):
+                say = f"gn2: stopped; `gn2 fit --resume -o {self.args.out}` goes on"
+                print(say, file=sys.stderr)
             raise
         except StateError:
             # stopped between its last step and its model

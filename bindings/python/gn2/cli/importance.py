@@ -118,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
     if names:
         common.need("matplotlib", "matplotlib", "--out")
     model, config = common.model_for(args.model, args, TAKEN, "train.threads")
+    common.check_shown(args.settings, model)
     total = sum(len(names) for names in model.inputs.values())
     with Dataset(args.data, config) as data, Count(total, "input", "dealt") as bar:
         common.say_selected(data, "labelled")
@@ -129,6 +130,10 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             threads=args.threads,
             progress=lambda _done, _total: bar.add(1),
+        )
+    if found.unlabelled:
+        common.say_unlabelled(
+            args.model, found.unlabelled, "loss is that of the others"
         )
     if args.json:
         for row in _rows(found):

@@ -38,6 +38,31 @@ FIXED = (
     ("init_std", "init std"),
     ("forward_mult", "forward ×"),
 )
+#: options that the table, or its last line, shows
+TAKEN = (
+    "model.classes",
+    "model.constituents",
+    "inputs.*",
+    "model.init*",
+    "model.embed_dim",
+    "model.num_*",
+    "model.ffn_hidden",
+    "model.out_dim",
+    "model.encoder",
+    "model.final_norm_pos",
+    "model.parametrization",
+    "model.base_*",
+    "model.zero_readout",
+    "model.dropout_init",
+    "model.dropout_heads",
+    "model.tasks",
+    "task.*.kind",
+    "task.*.object",
+    "task.*.hidden",
+    "task.*.classes",
+    "task.*.targets",
+    "optim.decay_scaling",
+)
 MULTIPLIERS = (("lr_mult", "lr ×"), ("wd_mult", "decay ×"))
 
 
@@ -54,6 +79,8 @@ def _models(args: argparse.Namespace) -> dict[str, Model]:
     """A model each optimiser."""
     if not args.model:
         config = common.apply(Config(args.config), args.settings)
+        common.check_taken(args.settings, TAKEN)
+        common.check_objects([key for key, _ in args.settings], config)
         optimisers = keys()["optim.name"].choices
         return {name: Model({**config, "optim.name": name}) for name in optimisers}
     if args.settings or args.config:

@@ -10,6 +10,8 @@ from typing import Any
 from ..dataset import Batch, Dataset
 from ..trainer import Trainer
 from ..training_stats import Probe, Progress
+from . import lines
+from .common import Failure
 from .lines import Table
 from .rundir import RunDirectory, kept_rows, text
 
@@ -33,6 +35,30 @@ def first_batch(data: Dataset) -> Batch:
     options.update({"data.sampling": "sequential", "data.prefetch": 0})
     with Dataset(data.paths, options) as first:
         return next(first.batches())
+
+
+def check_steps(asked: Sequence[int], path: str, done: int, last: int) -> None:
+    """Refuses steps that a run will not see.
+
+    Args:
+        path: probe.csv of the run that goes on, if there is one: what is in it is kept.
+        done: steps that were done before.
+        last: of the run.
+    """
+    kept = {int(row["step"]) for row in lines.rows(path)}
+    past = [step for step in asked if 0 < done and step <= done and step not in kept]
+    late = [step for step in asked if step > last]
+    if past:
+        raise Failure(
+            f"--probe {_listed(past)}: the run stands at step {done} already; steps "
+            f"{done + 1} to {last} can be probed"
+        )
+    if late:
+        raise Failure(f"--probe {_listed(late)}: the last step of the run is {last}")
+
+
+def _listed(steps: Sequence[int]) -> str:
+    return ",".join(map(str, steps))
 
 
 class Prober:

@@ -9,7 +9,6 @@ validations.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from .. import Config, Model
 from ..trainer import fixed_by_model
 from .common import Failure
+from .container import contents
 
 #: threads, intervals, files: all that a run that goes on may be told
 MAY_CHANGE = (
@@ -32,14 +32,11 @@ FILLED = ("library", "data", "jets", "given", "steps")
 #: what tells how normalisation and class weights are made, which a model has already
 SETUP = ("data.norm_dict", "data.class_dict", "data.class_weights", "data.norm_jets")
 
-#: keys of an object, jets or a constituent type
-OF_OBJECTS = (
-    "inputs.*",
-    "norm.*.mean",
-    "norm.*.std",
-    "input.defaults.*",
-    "data.dataset.*",
-)
+#: what a checkpoint has recorded: beginnings of the model's keys, and of the run's,
+#: which stand behind OPTION
+OF_MODEL = ("model.", "inputs.", "norm.", "task.", "input.", "discriminant.")
+OF_RUN = ("optim.", "schedule.", "train.", "data.", "compute.", "model.dropout_")
+OPTION = "trainer.option."
 
 
 def shown(config: Config, key: str) -> str:
@@ -74,6 +71,52 @@ def _difference(key: str, old: Config, new: Config) -> str:
     if key == "train.epochs":
         text += " (the schedule's length with it, since schedule.steps is 0)"
     return text
+
+
+def done_steps(checkpoint: str) -> int:
+    """Steps behind a checkpoint."""
+    return int(contents(checkpoint).keys.get("trainer.step", 0))
+
+
+def check_saved(folder: str, checkpoint: str) -> None:
+    """Refuses to go on with a run that left nothing to go on with."""
+    if not os.path.exists(checkpoint):
+        raise Failure(
+            f"nothing of the run in '{folder}' was saved yet: it ended before its "
+            "first checkpoint. gn2 fit with its files and --force starts over; "
+            "train.checkpoint_steps=N saves every N steps, not after epochs alone"
+        )
+
+
+def _recorded(checkpoint: str) -> tuple[Config, tuple[str, ...]]:
+    """The options a checkpoint was made with, and beginnings of the keys it knows."""
+    config, found = Config(), contents(checkpoint).keys
+    begins: tuple[str, ...] = OF_MODEL
+    for key, value in found.items():
+        if key.startswith(OF_MODEL) and not key.startswith(OF_RUN):
+            config.set_text(key, value)
+    for key, value in found.items():  # older files have none
+        if key.startswith(OPTION):
+            config.set_text(key.removeprefix(OPTION), value)
+            begins = (*OF_MODEL, *OF_RUN)
+    return config, begins
+
+
+def check_unedited(config: Config, folder: str, checkpoint: str) -> None:
+    """Refuses a config.txt that is not the one its checkpoint was made with."""
+    recorded, begins = _recorded(checkpoint)
+    skipped = () if OF_RUN[0] in begins else OF_RUN
+    wrong = [
+        f"{key} is {shown(config, key)}, in checkpoint.gn2 {shown(recorded, key)}"
+        for key in changed(recorded, config)
+        if key.startswith(begins) and not key.startswith(skipped)
+        if key not in (*_may_change(recorded), "train.checkpoint") and "*" not in key
+    ]
+    if wrong:
+        raise Failure(
+            f"config.txt in '{folder}' is not what the run began with: "
+            f"{'; '.join(wrong)}. Put it back; a new run may begin with the weights: -m"
+        )
 
 
 def check_resume(old: Config, new: Config, folder: str) -> None:
@@ -167,15 +210,3 @@ def check_used(keys: Iterable[str], model: str | None) -> None:
             raise Failure(f"{key}: the library fills it in")
         if model is not None and key in SETUP:
             raise Failure(f"{key}: the model of -m has normalisation and class weights")
-
-
-def check_objects(keys: Iterable[str], config: Config) -> None:
-    """Refuses options of constituents that the model does not have."""
-    types = shown(config, "model.constituents")
-    for key in keys:
-        if any(fnmatch.fnmatchcase(key, pattern) for pattern in OF_OBJECTS):
-            name = key.removesuffix(".mean").removesuffix(".std").rpartition(".")[2]
-            if name not in ("jets", *types.split(",")):
-                raise Failure(
-                    f"{key}: there are no {name}; model.constituents: {types}"
-                )

@@ -8,6 +8,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
+from .. import Config
 from ..study import bench, plan
 from . import common
 
@@ -40,6 +41,8 @@ class Command:
     def run(self, args: argparse.Namespace) -> int:
         args.train = common.files_of(args.train)
         args.val = common.files_of(args.val)
+        config = common.apply(Config(), args.settings)
+        common.check_objects([key for key, _ in args.settings], config)
         print(bench.conduct(args, self.study))
         return 0
 

@@ -24,6 +24,7 @@ from .common import Failure
 #: options that have an effect
 TAKEN = (
     *common.OF_THE_MODEL,
+    "input.unit_check",
     "model.name",
     *common.OF_READING,
     "tagger.*",

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..dataset import Batch, Dataset
-from ..errors import InvalidArgument, NumericError
+from ..errors import InvalidArgument
 from ..model import Model
 from ..trainer import Trainer
+from ..training_stats import Metrics
 from .figures import Ratio
 
 Figures = dict[str, float]
@@ -43,6 +44,8 @@ class Importances(NamedTuple):
     nominal: Figures
     inputs: list[Importance]
     repeats: int
+    #: tasks of which no row has a label: ``loss`` is the sum of the others' losses
+    unlabelled: tuple[str, ...] = ()
 
 
 class _Sample:
@@ -89,12 +92,21 @@ def _first(dataset: Dataset, jets: int) -> Iterator[Batch]:
             return
 
 
-def _figures(trainer: Trainer, dataset: Dataset) -> Figures:
+def _evaluated(trainer: Trainer, dataset: Dataset) -> Metrics:
     with dataset:
-        found = trainer.evaluate(dataset).flat("")
-    known = {name: value for name, value in found.items() if not np.isnan(value)}
-    known.pop("jets")
-    return known
+        return trainer.evaluate(dataset)
+
+
+def _figures(found: Metrics) -> Figures:
+    """Those that are known. Dealing an input anew takes no label away, so the sum of
+    the tasks with labels can be compared."""
+    figures = {**found.flat(""), "loss": sum(_known(found))}
+    del figures["jets"]
+    return {name: value for name, value in figures.items() if not np.isnan(value)}
+
+
+def _known(found: Metrics) -> list[float]:
+    return [loss for loss in found.losses.values() if not np.isnan(loss)]
 
 
 def _mean(rounds: list[Figures], names: Figures) -> dict[str, Ratio]:
@@ -139,22 +151,25 @@ def importance(
     found: list[Importance] = []
     with Trainer(model, {"train.threads": threads}) as trainer:
         nothing = np.arange(len(sample.values["jets"]))
-        nominal = _figures(trainer, sample.dataset("jets", 0, nothing))
-        if not np.isfinite(nominal.get("loss", np.nan)):
-            raise NumericError("the loss of the sample is not finite: no labels?")
+        plain = _evaluated(trainer, sample.dataset("jets", 0, nothing))
+        nominal = _figures(plain)
+        if not _known(plain):
+            raise InvalidArgument("the sample has no labelled row of any task")
         for object, names in sample.columns.items():
             deals = np.random.default_rng(seed)
             rows = len(sample.values[object])
             orders = [deals.permutation(rows) for _ in range(repeats)]
             for column, name in enumerate(names):
                 rounds = [
-                    _figures(trainer, sample.dataset(object, column, order))
+                    _figures(_evaluated(trainer, sample.dataset(object, column, order)))
                     for order in orders
                 ]
                 found.append(Importance(object, name, _mean(rounds, nominal)))
                 if progress is not None:
                     progress(len(found), total)
-    return Importances(nominal, sorted(found, key=_loss, reverse=True), repeats)
+    without = tuple(name for name, loss in plain.losses.items() if np.isnan(loss))
+    found.sort(key=_loss, reverse=True)
+    return Importances(nominal, found, repeats, without)
 
 
 def _loss(one: Importance) -> float:

@@ -3,13 +3,15 @@
 
 A study is a module with ``DEFAULTS``, ``SMALL`` (what --small changes), ``ARGUMENTS``
 (what it can be told), ``tasks(bench)`` and ``conclude(bench)``, which writes a table
-and a figure and returns the verdict.
+and a figure and returns the verdict. It may have ``SETS`` and ``UNUSED``: options that
+it sets itself, and those that change nothing in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import fnmatch
 import importlib
 import os
 import sys
@@ -42,12 +44,45 @@ OPTIONS: dict[str, object] = {
 #: of studies that train: OneCycle, all of it in proportion to the largest rate
 ONECYCLE: dict[str, object] = {"schedule.name": "onecycle", "schedule.pct_start": 0.1}
 DIV_INITIAL, DIV_END = 25, 1000
+#: patterns of what every study sets, and by what it is told; its own are its ``SETS``
+SETS = {
+    "model.embed_dim": "--widths",
+    "model.base_width": "--base-width",
+    "model.seed": "--seeds",
+    "data.batch_size": "--batch",
+    "data.max_jets": "--jets",
+    "model.parametrization": "it compares them",
+    **{f"schedule.{name}": "by learning rates" for name in ("initial", "max", "end")},
+}
+#: what changes no run of a study; its own are its ``UNUSED``
+UNUSED = (
+    "tagger.*",
+    "scores.*",
+    "provenance.*",
+    "model.name",
+    "train.checkpoint",
+    "train.checkpoint_steps",
+    "train.early_stopping",
+    "train.probe_updates",
+)
+
+
+def check_settings(settings: Iterable[tuple[str, str]], study: Any) -> None:
+    """Refuses options that a study would overrule or not use."""
+    unused = (*UNUSED, *getattr(study, "UNUSED", ()))
+    for key, _ in settings:
+        for pattern, by in {**SETS, **getattr(study, "SETS", {})}.items():
+            if by and fnmatch.fnmatchcase(key, pattern):
+                raise InvalidArgument(f"{key}: this study sets it: {by}")
+        if any(fnmatch.fnmatchcase(key, p) for p in unused):
+            raise InvalidArgument(f"{key}: no run of this study uses it")
 
 
 class Bench:
     """A study under way: its plan, its runs, its files."""
 
     def __init__(self, args: argparse.Namespace, study: Any, store: Store) -> None:
+        check_settings(args.settings, study)
         plan = plans(study.DEFAULTS, study.SMALL)[args.small]
         given = {n: v for n, v in vars(args).items() if v is not None}
         self.plan = argparse.Namespace(**{**plan, **given})

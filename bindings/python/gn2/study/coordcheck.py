@@ -54,6 +54,19 @@ OPTIMIZERS = ("adamw", "sgd")
 QUANTITIES = ("x", "change")
 #: what |slope| and its error may come to
 LIMIT = 0.15
+#: options; both forms may be a third one (doc/howto-add-a-parametrisation.md)
+SETS = {
+    "optim.name": "it compares them",
+    "schedule.name": "constant",
+    "model.parametrization": None,
+}
+UNUSED = (
+    "discriminant.*",
+    "schedule.steps",
+    "schedule.pct_start",
+    "schedule.decay_share",
+    "train.epochs",
+)
 ARGUMENTS = (
     Argument("grow", GROW, None, "what grows"),
     Argument("steps", numbers(int), "T,T", "steps looked at"),

@@ -37,15 +37,13 @@ def _set(config: Config, task: dict[str, Any]) -> Config:
 def _validate(trainer: Trainer, task: dict[str, Any]) -> dict[str, float]:
     if not task["val"]:
         return {}
-    options = {
-        "data.batch_size": 500,
-        "data.sampling": "sequential",
-        "data.max_jets": task["val_jets"],
-        "data.selection": task["options"].get("data.selection", ""),
-    }
+    options = _set(Config(), task)
+    options["data.batch_size"] = 500
+    options["data.sampling"] = "sequential"
+    options["data.max_jets"] = task["val_jets"]
     with Dataset(task["val"], options) as data:
         found = trainer.evaluate(data).flat()
-    return {name: found[name] for name in VALIDATION}
+    return {name: found[name] for name in VALIDATION if name in found}
 
 
 def curve(losses: list[float]) -> list[tuple[int, float]]:
