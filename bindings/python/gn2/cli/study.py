@@ -33,6 +33,7 @@ class Command:
         add("-s", "--small", action="store_true", help="a small form, for a sample")
         add("-j", "--workers", type=int, default=2, help="one-thread processes (2)")
         add("--no-runs", action="store_true", help="conclude from the runs there are")
+        common.label_arguments(parser)
         plans = plan.plans(self.study.DEFAULTS, self.study.SMALL)
         for argument in (*plan.ARGUMENTS, *self.study.ARGUMENTS):
             _add(parser, argument, *plans)
@@ -40,7 +41,8 @@ class Command:
     def run(self, args: argparse.Namespace) -> int:
         args.train = common.files_of(args.train)
         args.val = common.files_of(args.val)
-        print(bench.conduct(args, self.study))
+        with common.labelled(args):
+            print(bench.conduct(args, self.study))
         return 0
 
 
