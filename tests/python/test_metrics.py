@@ -8,7 +8,7 @@ import pytest
 
 import gn2
 from gn2 import errors, metrics
-from gn2.metrics import sample
+from gn2.metrics import clusters, sample
 
 RNG = np.random.default_rng(5)
 # Values with ties: cuts and areas must count equal scores right.
@@ -227,3 +227,57 @@ def test_pairs_in_pieces_are_the_same(monkeypatch):
     pieces = metrics.pair_counts(counts, truth, found)
     for a, b in zip(whole, pieces):
         assert np.array_equal(a, b)
+
+
+# ---- several of a jet ----
+
+
+def test_pairs_that_are_all_alike_in_a_jet_have_the_error_of_jets():
+    """All 10 pairs of a jet are found or none: 400 draws, not 4000."""
+    jets, each, share = 400, 10, 0.3
+    found = (np.arange(jets) < share * jets) * each
+    pairs = metrics.PairCounts(np.full(jets, each), np.full(jets, each), found)
+    of = metrics.vertexing(pairs)["efficiency"]
+    wanted = math.sqrt(share * (1 - share) / jets)
+    assert of.value == pytest.approx(share)
+    # a spread of 200 replicas is known to 5 %, here to four of those
+    assert of.error == pytest.approx(wanted, rel=0.2)
+    assert of.error > 2.5 * math.sqrt(share * (1 - share) / jets / each)
+    assert metrics.vertexing(pairs)["efficiency"] == of  # from a fixed seed
+    halves = metrics.ratio_binned(found, pairs.true, np.arange(jets), [0, 200, 400])
+    assert halves.value == pytest.approx([0.6, 0])
+    assert halves.error[0] == pytest.approx(math.sqrt(0.24 / 200), rel=0.2)
+    assert list(halves.count) == [200, 200]
+
+
+def test_tracks_that_are_all_alike_in_a_jet_have_the_error_of_jets():
+    jets, each = 300, 8
+    right = RNG.random(jets) < 0.6
+    truth = np.where(RNG.random(jets * each) < 0.1, -1, 1)
+    of = clusters.accuracy(truth, np.repeat(right, each), np.full(jets, each))
+    share = right.mean()
+    assert of.error == pytest.approx(math.sqrt(share * (1 - share) / jets), rel=0.2)
+    one = clusters.accuracy([1, 1], [1, 0], [2])
+    assert one.value == 0.5 and math.isnan(one.error)
+
+
+def test_an_area_of_repeated_scores_has_the_error_of_the_jets():
+    n, m, each = 150, 200, 6
+    pos, neg = RNG.normal(1, 1, n), RNG.normal(0, 1, m)
+    alone = clusters.auc(pos, neg, (np.arange(n), np.arange(n, n + m)))
+    jets = np.repeat(np.arange(n), each), np.repeat(np.arange(n, n + m), each)
+    of = clusters.auc(np.repeat(pos, each), np.repeat(neg, each), jets)
+    assert of.value == pytest.approx(metrics.auc(pos, neg).value)
+    assert of.error == pytest.approx(alone.error)
+    assert of.error == pytest.approx(metrics.auc(pos, neg).error, rel=0.1)
+
+
+def test_a_resolution_of_repeated_rows_has_the_error_of_the_jets():
+    jets, each = 500, 5
+    ratio = RNG.normal(1, 0.2, jets)
+    rows, x = np.repeat(ratio, each), np.zeros(jets * each)
+    of = clusters.resolution(rows, x, [-1, 1], np.full(jets, each))
+    normal = metrics.resolution(ratio, np.zeros(jets), [-1, 1])
+    assert of.bias_error[0] == pytest.approx(normal.bias_error[0], rel=0.35)
+    assert of.width_error[0] == pytest.approx(normal.width_error[0], rel=0.5)
+    assert of.bias[0] == pytest.approx(normal.bias[0], abs=0.01)

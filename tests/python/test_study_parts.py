@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gn2 import errors
-from gn2.study import coordcheck, fits, lr
+from gn2.study import bench, coordcheck, fits, lr, width
 from gn2.study.store import Store
 from gn2.study.task import Task, canonical, digest
 from gn2.study.worker import curve, smoothed
@@ -121,6 +121,31 @@ def test_curves_are_means_over_blocks():
     assert curve(losses) == [(10, 4.5), (20, 14.5), (25, 22.0)]
     assert smoothed(losses) == {"first_loss": 4.5, "train_loss": 23.5}
     assert np.isnan(smoothed([])["train_loss"])
+
+
+# ---- what is compared ----
+
+
+@pytest.mark.parametrize("form", ["sp", "mup", "other"])
+def test_a_study_of_one_parametrisation_names_that_one(form):
+    assert bench._forms([("model.parametrization", form)]) == (form,)
+    assert bench._forms([("model.num_layers", "2")]) == ("sp", "mup")
+    assert bench.name_of(form) == {"sp": "SP", "mup": "μP"}.get(form, form)
+
+
+def test_options_that_a_study_varies_are_refused():
+    for key in ("model.embed_dim", "model.seed", "schedule.max"):
+        with pytest.raises(errors.InvalidArgument, match=f"{key} = 3"):
+            bench._forms([(key, "3")])
+
+
+def test_width_gives_no_firm_verdict_of_one_start():
+    rising, falling = np.array([[2.0], [2.1]]), np.array([[2.1], [2.0]])
+    for losses in (rising, falling):
+        words = list(width._words([8, 16], "mup", losses))
+        assert "one start does not tell" in words[-1]
+    two = np.array([[2.1, 2.1], [2.0, 2.001]])
+    assert "one start" not in " ".join(width._words([8, 16], "mup", two))
 
 
 # ---- keys ----

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .. import Config, Dataset, Model
@@ -34,7 +35,7 @@ _SETTING = re.compile(r"([A-Za-z_]\w*(?:\.\w+)+)=(.*)", re.S)
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Says that the command takes KEY=VALUE words: anywhere, as args.settings."""
-    parser.set_defaults(takes_settings=True)
+    parser.set_defaults(takes_settings=True, settings=[])
 
 
 def split(given: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -277,3 +278,24 @@ def threads(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads; 0 (default): the processors this process may use",
     )
+
+
+def label_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds --label and --sample: what stands at the top of all figures."""
+    add = parser.add_argument
+    add(
+        "--label",
+        default="",
+        metavar="TEXT",
+        help="experiment, on every figure: " "'ATLAS Simulation Internal'",
+    )
+    add("--sample", default="", metavar="TEXT", help="a line below it: energy, process")
+
+
+def labelled(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Figures made inside show what --label and --sample say."""
+    if not args.label and not args.sample:
+        return nullcontext()
+    style = need("gn2.plots.style", "matplotlib", "--label")
+    found: AbstractContextManager[None] = style.label(args.label, args.sample)
+    return found

@@ -15,8 +15,9 @@ import os
 import sys
 from typing import Any
 
-from .. import Dataset
+from .. import Dataset, Model
 from .._progress import Count
+from ..metrics.files import described
 from ..metrics.importance import Importances, importance
 from . import common
 
@@ -56,6 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object an input")
     common.threads(parser)
+    common.label_arguments(parser)
     common.force(parser)
 
 
@@ -107,7 +109,10 @@ def _write(found: Importances, args: argparse.Namespace, names: list[str]) -> No
             os.remove(temporary)
     plots = common.need("gn2.plots.importance", "matplotlib", "--out")
     style = common.need("gn2.plots.style", "matplotlib", "--out")
-    style.save(plots.importance(found, name=os.path.basename(args.model)), picture)
+    name = f"{os.path.basename(args.model)} ({described(Model.load(args.model))})"
+    with common.labelled(args):
+        figure = plots.importance(found, name=name)
+    style.save(figure, picture)
 
 
 def run(args: argparse.Namespace) -> int:

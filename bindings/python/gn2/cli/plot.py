@@ -5,6 +5,11 @@ in one report.html.
 gn2 plot run                                     pictures of a fit
 gn2 plot run -d jets_test.h5 old=old.gn2         against another model
 gn2 plot new=new.h5 salt=salt.h5 -d jets_test.h5 -o pictures --only roc_b
+gn2 plot run --label "ATLAS Simulation Internal" --sample "√s = 13.6 TeV"
+
+There are pictures of every discriminant of the first tagger. Those of score files are
+the library's where their classes are b, c, u and tau; others are told by options, as in
+discriminant.D_hbb.signal=hbb discriminant.D_hbb.fractions=qcd:rest
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Error, InvalidArgument
-from ..metrics.sample import MAX_JETS
+from ..metrics.files import MAX_JETS
 from . import common
 
 if TYPE_CHECKING:
@@ -24,21 +29,18 @@ if TYPE_CHECKING:
 #: of gn2.plots.PICTURES, which needs matplotlib
 NAMES = (
     "training",
-    "roc_b",
-    "roc_c",
-    "discriminant_b",
-    "discriminant_c",
-    "efficiency_pt",
-    "efficiency_n_tracks",
     "confusion",
     "calibration",
     "origin_roc",
     "origin_confusion",
     "vertexing",
 )
+#: options that have an effect
+TAKEN = ("discriminant.*",)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    common.options(parser)
     parser.add_argument(
         "source",
         nargs="+",
@@ -64,8 +66,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help=f"one picture, no report; several times for several: {', '.join(NAMES)}; "
-        "by task and signal of the model: TASK_roc, TASK_confusion, TASK_response, "
-        "TASK_TARGET_target, TASK_TARGET_pt, TASK_pull, roc_CLASS, discriminant_CLASS",
+        "by discriminant D_x of the model: roc_x, discriminant_x, efficiency_pt_x, "
+        "efficiency_n_tracks_x (of D_b efficiency_pt, efficiency_n_tracks); by task: "
+        "TASK_roc, TASK_confusion, TASK_response, TASK_TARGET_target, TASK_TARGET_pt, "
+        "TASK_pull",
     )
     parser.add_argument(
         "--format", default="png", choices=("png", "pdf", "svg"), help="(png)"
@@ -82,6 +86,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j", "--threads", type=int, default=0, metavar="N", help="0 (default): all"
     )
+    common.label_arguments(parser)
 
 
 def _content(args: argparse.Namespace) -> Content:
@@ -89,16 +94,11 @@ def _content(args: argparse.Namespace) -> Content:
     from ..report import read, tagger
 
     first, *others = args.source
+    limits: dict[str, Any] = {"max_jets": args.max_jets, "threads": args.threads}
+    limits["discriminants"] = dict(args.settings)
     if os.path.isdir(first):
-        content = read(
-            first,
-            data=args.data,
-            compare=others,
-            max_jets=args.max_jets,
-            threads=args.threads,
-        )
+        content = read(first, data=args.data, compare=others, **limits)
     else:
-        limits: dict[str, Any] = {"max_jets": args.max_jets, "threads": args.threads}
         samples = [tagger(word, args.data, **limits) for word in args.source]
         content = Content(samples, title="GN2: " + ", ".join(s.name for s in samples))
     if args.metrics:
@@ -120,6 +120,12 @@ def run(args: argparse.Namespace) -> int:
     Pictures that cannot be drawn are left out, unless asked for with ``--only``.
     """
     common.need("gn2.plots", "matplotlib", "drawing pictures")
+    common.check_taken(args.settings, TAKEN)
+    with common.labelled(args):
+        return _draw(args)
+
+
+def _draw(args: argparse.Namespace) -> int:
     from ..plots import pictures as pictures_of
     from ..plots import save
     from ..report import write
@@ -131,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
     known = pictures_of(content)
     _check_names(args.only or (), [picture.name for picture in known])
     os.makedirs(pictures, exist_ok=True)
+    drawn = {}
     for picture in known:
         if args.only and picture.name not in args.only:
             continue
@@ -140,9 +147,11 @@ def run(args: argparse.Namespace) -> int:
             if args.only:
                 raise InvalidArgument(f"picture '{picture.name}': {problem}") from None
             continue
+        drawn[picture.name] = figure
         path = os.path.join(pictures, f"{picture.name}.{args.format}")
         save(figure, path)
         print(path)
     if not args.only:
+        content = content._replace(drawn=drawn)
         print(write(content, os.path.join(out, "report.html")))
     return 0

@@ -34,6 +34,7 @@ class Command:
         add("-s", "--small", action="store_true", help="a small form, for a sample")
         add("-j", "--workers", type=int, default=2, help="one-thread processes (2)")
         add("--no-runs", action="store_true", help="conclude from the runs there are")
+        common.label_arguments(parser)
         plans = plan.plans(self.study.DEFAULTS, self.study.SMALL)
         for argument in (*plan.ARGUMENTS, *self.study.ARGUMENTS):
             _add(parser, argument, *plans)
@@ -43,7 +44,8 @@ class Command:
         args.val = common.files_of(args.val)
         config = common.apply(Config(), args.settings)
         common.check_objects([key for key, _ in args.settings], config)
-        print(bench.conduct(args, self.study))
+        with common.labelled(args):
+            print(bench.conduct(args, self.study))
         return 0
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of merit of a tagger, from arrays.
 
-``figures`` computes them and knows no files; ``sample`` reads tagged jets with their
-truth, what :mod:`gn2.plots` and :mod:`gn2.report` show.
+``figures`` computes them and knows no files; ``clusters`` those of tracks and their
+pairs, with errors of jets; ``sample`` has tagged jets with their
+truth, what :mod:`gn2.plots` and :mod:`gn2.report` show, ``files`` reads them.
 """
 
 from __future__ import annotations
 
+from .clusters import ratio_binned, vertexing
 from .figures import (
     WORKING_POINTS,
     Binned,
@@ -27,7 +29,6 @@ from .figures import (
     pair_counts,
     passing,
     pull,
-    ratio_binned,
     rejection,
     rejections,
     resolution,
@@ -35,7 +36,6 @@ from .figures import (
     roc,
     roc_points,
     share,
-    vertexing,
 )
 
 __all__ = [

@@ -4,12 +4,13 @@
 NumPy only; no files (``sample``) and no pictures (``plots``). Working points as
 in the library: on a sample of n signal jets the cut of efficiency e is the
 discriminant with index floor((1 − e)·n) of the sorted ones, and a jet passes with
-D ≥ cut. Errors are binomial, those of areas under curves Hanley and McNeil's.
+D ≥ cut. Errors are binomial, those of areas under curves Hanley and McNeil's: of jets.
+What a jet has several of is in ``clusters``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -233,16 +234,6 @@ def binned(passed: ArrayLike, x: ArrayLike, edges: ArrayLike) -> Binned:
     return Binned(edges, *share(kept, total), total)
 
 
-def ratio_binned(
-    part: ArrayLike, whole: ArrayLike, x: ArrayLike, edges: ArrayLike
-) -> Binned:
-    """Σ part / Σ whole in bins of x: for counts of several a jet, e.g. track pairs."""
-    x, edges = np.asarray(x, float), np.asarray(edges, float)
-    total, _ = np.histogram(x, edges, weights=np.asarray(whole, float))
-    kept, _ = np.histogram(x, edges, weights=np.asarray(part, float))
-    return Binned(edges, *share(kept, total), total.astype(np.int64))
-
-
 def confusion(
     truth: ArrayLike, predicted: ArrayLike, classes: int
 ) -> NDArray[np.int64]:
@@ -367,15 +358,6 @@ def _count_pairs(
     out.true[jets] = same.sum(1)
     out.found[jets] = match.sum(1)
     out.both[jets] = (same & match).sum(1)
-
-
-def vertexing(pairs: PairCounts) -> Mapping[str, Ratio]:
-    """Efficiency (found true/true) and purity (found true/found) over all jets."""
-    both = pairs.both.sum()
-    return {
-        "efficiency": share(both, pairs.true.sum()),
-        "purity": share(both, pairs.found.sum()),
-    }
 
 
 # ---- regression ----

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tagged jets with their truth: what ``plots`` and ``report`` draw.
-
-From a score file and the file that was tagged, from a model and a file, or from arrays.
-Reading files needs h5py; the figures themselves are in ``figures``.
+"""Tagged jets with their truth: what ``plots`` and ``report`` draw, from arrays; those
+of files are made in ``files``, the figures in ``figures``.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,24 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..config import Config
-from ..errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsupported
-from ..model import Model
+from ..errors import InvalidArgument, NotFound, ShapeError
 from ..scores import Names, Scores, discriminant_options, short_name
-from ..tagger import Tagger
-from ..tasks import ORIGIN_TASK, VERTEX_TASK, Task
 from . import figures as metrics
-from . import found as of_tasks
 from .found import Found
 
-# Columns by the names the files use, first come first served.
-_PT = ("pt_btagJes", "pt")
-_TRUTH_ID = "HadronConeExclTruthLabelID"
-_ID_OF = {"b": 5, "c": 4, "u": 0, "tau": 15}  # ftag's flavours by that label
-_READABLE = {"b": "b", "c": "c", "u": "light", "tau": "tau"}
-_JETS_A_CALL = 5000
-
-#: jets that are tagged for pictures of a file, its first
-MAX_JETS = 50_000
+#: short names of the usual classes, and what they are called here
+USUAL = {"b": "b", "c": "c", "u": "light", "tau": "tau"}
 HEAVY = ("FromB", "FromBC", "FromC")  #: origins of heavy flavour
 
 
@@ -97,10 +83,21 @@ class Tagged:
         """Short names: b, c, light, tau."""
         return tuple(readable(name) for name in self.scores.classes)
 
-    def signals(self) -> tuple[str, ...]:
-        """Classes of which the tagger has a discriminant of its own."""
-        rules = self.scores._names.rules.values()
-        return tuple(dict.fromkeys(self.classes[rule.signal] for rule in rules))
+    @property
+    def title(self) -> str:
+        """Which tagger it is: name, file, parametrisation and width, if known."""
+        file = self.facts.get("model", self.facts.get("scores"))
+        known = [w for w in (file, self.facts.get("network")) if w]
+        return f"{self.name} ({', '.join(known)})" if known else self.name
+
+    def discriminants(self) -> dict[str, str]:
+        """Class that is the signal of each discriminant the tagger has, by its name."""
+        rules = self.scores._names.rules
+        return {name: self.classes[rule.signal] for name, rule in rules.items()}
+
+    def signal_of(self, name: str) -> str:
+        """The signal class of a discriminant, or the class itself."""
+        return self.discriminants().get(name) or self.classes[self.index(name)]
 
     def index(self, flavour: str) -> int:
         """Index of a class by a name of it."""
@@ -151,7 +148,7 @@ class Tagged:
 
 def readable(name: str) -> str:
     """ "light" for "ujets"."""
-    return _READABLE.get(short_name(name), short_name(name))
+    return USUAL.get(short_name(name), short_name(name))
 
 
 def _select_tracks(tracks: Tracks, keep: Any) -> Tracks:
@@ -197,278 +194,4 @@ def from_arrays(
         None if pt is None else np.asarray(pt, np.float64),
         None if n_tracks is None else np.asarray(n_tracks, np.int64),
         tracks,
-    )
-
-
-# ---- from files ----
-
-
-def _open(path: str | os.PathLike[str]) -> Any:
-    try:
-        import h5py
-    except ImportError as problem:
-        raise Unsupported("reading HDF5 files for plots needs h5py") from problem
-    try:
-        import hdf5plugin  # noqa: F401  (LZ4, as UPP and salt write)
-    except ImportError:
-        pass
-    return h5py.File(path, "r")
-
-
-def _rows(file: Any, name: str, limit: int | None) -> Any:
-    return (
-        file[name][: limit if limit and limit > 0 else None] if name in file else None
-    )
-
-
-def _column(names: Sequence[str], *tables: Any) -> Any:
-    for table in tables:
-        for name in names:
-            if table is not None and name in table.dtype.names:
-                return table[name]
-    return None
-
-
-def _class_names(*files: Any) -> list[str]:
-    """The attribute flavour_label of /jets."""
-    for file in files:
-        value = file["jets"].attrs.get("flavour_label") if file else None
-        if value is not None:
-            texts = np.atleast_1d(value)
-            return [t.decode() if isinstance(t, bytes) else str(t) for t in texts]
-    return []
-
-
-def _flavours(classes: Sequence[str], labels: Sequence[str], *tables: Any) -> Any:
-    """Index of each jet's class among those of the tagger."""
-    index = _column(["flavour_label"], *tables)
-    if index is None:
-        truth = _column([_TRUTH_ID], *tables)
-        if truth is None:
-            raise NotFound(f"no truth: neither 'flavour_label' nor '{_TRUTH_ID}'")
-        ids = [_ID_OF.get(short_name(name), -999) for name in classes]
-        match = np.asarray(truth)[:, None] == np.array(ids)
-        return np.where(match.any(1), match.argmax(1), -1)
-    index = np.asarray(index, np.int64)
-    places = [list(classes).index(n) if n in classes else -1 for n in labels or classes]
-    known = (index >= 0) & (index < len(places))
-    return np.where(known, np.array([*places, -1])[np.where(known, index, -1)], -1)
-
-
-def _score_columns(
-    names: Sequence[str], labels: Sequence[str], path: Any
-) -> tuple[str, dict[str, str]]:
-    """Prefix of the scores and columns by short class name."""
-    first = short_name(labels[0]) if labels else "b"
-    ends = [f"_p{first}", "_pb"]
-    there = (n[: -len(end)] for end in ends for n in names if n.endswith(end))
-    prefix = next(iter(sorted(there, key=len)), None)
-    if prefix is None:
-        raise FormatError(f"'{path}': /jets has no field ending in '{ends[0]}'")
-    start = prefix + "_p"
-    known = {short_name(name) for name in labels}
-    found = {n[len(start) :]: n for n in names if n.startswith(start)}
-    # a value of that name may begin so too: NAME_pt
-    kept = {k: n for k, n in found.items() if k in known or not known}
-    return prefix, kept or found
-
-
-def from_scores(
-    scores: str | os.PathLike[str],
-    data: str | os.PathLike[str] | None = None,
-    *,
-    name: str | None = None,
-    max_jets: int | None = None,
-) -> Tagged:
-    """Tagged jets from a score file (ours, or salt's) and the file that was tagged.
-
-    Args:
-        scores: /jets with ``NAME_pb`` …, and /tracks with ``NAME_pPileup`` … and
-            ``VertexIndex`` where they were written.
-        data: the jets with their truth, in the same order; None: the score file
-            holds the truth too.
-        name: in legends; None: that of the scores.
-    """
-    with _open(scores) as s, _open(data if data is not None else scores) as d:
-        mine, jets = _rows(s, "jets", max_jets), _rows(d, "jets", max_jets)
-        if mine is None or jets is None:
-            raise FormatError(f"'{scores}' or its data: no dataset 'jets'")
-        if len(mine) != len(jets):
-            raise ShapeError(f"{len(mine)} jets scored, the data have {len(jets)}")
-        labels = _class_names(d, s)
-        prefix, columns = _score_columns(mine.dtype.names, labels, scores)
-        short = {short_name(n): n for n in labels}
-        classes = tuple(short.get(k, k + "jets") for k in columns)
-        p = np.stack([mine[c].astype(np.float32) for c in columns.values()], 1)
-        tracks = _rows(d, "tracks", max_jets)
-        found = _found(_rows(s, "tracks", max_jets), prefix)
-        return Tagged(
-            name or prefix,
-            Scores(p, Names(prefix, classes, discriminant_options(Config()))),
-            _flavours(classes, labels, jets, mine),
-            _pt(jets, mine),
-            _n_tracks(tracks, jets, mine),
-            _tracks(tracks, found),
-            facts=_facts(jets=data or scores, scores=scores),
-        )
-
-
-def from_model(
-    model: Model | str | os.PathLike[str],
-    data: str | os.PathLike[str],
-    *,
-    name: str | None = None,
-    max_jets: int | None = None,
-    threads: int = 0,
-) -> Tagged:
-    """Tags the jets of an HDF5 file with a model, all tasks it has."""
-    path = None if isinstance(model, Model) else model
-    model = model if isinstance(model, Model) else Model.load(model)
-    with _open(data) as d:
-        tables = _tables(d, model, max_jets)
-        labels = _class_names(d)
-    jets = tables["jets"]
-    tasks = of_tasks.wanted(model, tables)
-    with Tagger(model, threads=threads) as tagger:
-        parts = _tag(tagger, tables, tasks.values())
-    found = {n: of_tasks.found(t, parts, tables[t.object]) for n, t in tasks.items()}
-    tracks = next((tables[n] for n in model.constituents if n in tables), None)
-    return Tagged(
-        name or model.metadata("model.name"),
-        _joined(model, parts, len(jets)),
-        _own_flavours(model, labels, jets),
-        _pt(jets),
-        _n_tracks(tracks, jets),
-        _own_tracks(found),
-        _weights(model),
-        _facts(jets=data, model=path, weights=model),
-        {n: of for n, of in found.items() if n not in (ORIGIN_TASK, VERTEX_TASK)},
-    )
-
-
-def _tables(file: Any, model: Model, limit: int | None) -> dict[str, Any]:
-    """Rows of jets and of the constituent types that the file has."""
-    config = model.config
-    places = {n: str(config[f"data.dataset.{n}"] or n) for n in model.inputs}
-    read = {name: _rows(file, place, limit) for name, place in places.items()}
-    if read["jets"] is None:
-        raise FormatError(f"no dataset '{places['jets']}'")
-    return {name: rows for name, rows in read.items() if rows is not None}
-
-
-def _own_flavours(model: Model, labels: Sequence[str], jets: Any) -> Any:
-    """The true classes; of a model that classifies no jets, all are other ones."""
-    if model.flavour is None:
-        return np.full(len(jets), -1)
-    label = model.flavour.label
-    if label not in ("flavour_label", _TRUTH_ID, "") and label in jets.dtype.names:
-        index = jets[label].astype(np.int64)
-        return np.where(index < len(model.classes), index, -1)
-    return _flavours(model.classes, labels, jets)
-
-
-def _own_tracks(found: Mapping[str, Found]) -> Tracks | None:
-    """Origins and vertices of GN2's own tasks, of the same constituents."""
-    origin, vertex = found.get(ORIGIN_TASK), found.get(VERTEX_TASK)
-    first = origin or vertex
-    if first is None or first.counts is None:
-        return None
-    if vertex is not None and vertex.task.object != first.task.object:
-        vertex = None
-    return Tracks(
-        first.counts,
-        origin.task.classes if origin else (),
-        origin.truth if origin else None,
-        origin.found if origin else None,
-        vertex.truth if vertex else None,
-        vertex.found.astype(np.int64) if vertex else None,
-    )
-
-
-def _weights(model: Model) -> tuple[float, ...]:
-    return model.flavour.class_weights if model.flavour else ()
-
-
-def _facts(**of: Any) -> dict[str, str]:
-    """What a sample is made of, as text; file names without folders."""
-    out = {}
-    for key, value in of.items():
-        if isinstance(value, Model):
-            out["weights"] = f"{value.size:,}"
-            out["architecture"] = (
-                f"width {value.metadata('model.embed_dim')}, "
-                f"{value.metadata('model.num_layers')} layers, "
-                f"{value.metadata('model.num_heads')} heads"
-            )
-        elif value is not None:
-            out[key] = os.path.basename(os.fspath(value))
-    return out
-
-
-def _tag(
-    tagger: Tagger, tables: Mapping[str, Any], tasks: Iterable[Task]
-) -> list[Scores]:
-    """All jets, some at a time."""
-    asked = [name for task in tasks for name in of_tasks.outputs(task)]
-    count, several = len(tables["jets"]), len(tagger.model.constituents) > 1
-    parts = []
-    for first in range(0, count, _JETS_A_CALL):
-        rows = {n: t[first : first + _JETS_A_CALL] for n, t in tables.items()}
-        jets = rows.pop("jets")
-        given: Any = rows if several else (list(rows.values()) or [None])[0]
-        parts.append(tagger.tag(jets, given, outputs=asked))
-    if not parts:
-        raise ShapeError("no jets to tag")
-    return parts
-
-
-def _joined(model: Model, parts: Sequence[Scores], count: int) -> Scores:
-    title = model.metadata("model.name")
-    if model.flavour is None:
-        return Scores(None, Names(title, (), {}), count)
-    p = np.concatenate([part.probabilities for part in parts])
-    return Scores(p, Names(title, model.classes, discriminant_options(model.config)))
-
-
-def _pt(*tables: Any) -> Any:
-    pt = _column(_PT, *tables)
-    return None if pt is None else np.asarray(pt, np.float64)
-
-
-def _n_tracks(tracks: Any, *tables: Any) -> Any:
-    if tracks is not None and "valid" in tracks.dtype.names:
-        return tracks["valid"].sum(1).astype(np.int64)
-    return _column(["n_tracks"], *tables)
-
-
-def _found(tracks: Any, prefix: str) -> tuple[Any, Any, tuple[str, ...]]:
-    """Origin probabilities (T, slots, origins), vertices, names, as far as written."""
-    if tracks is None:
-        return None, None, ()
-    start, fields = prefix + "_p", tracks.dtype.names
-    columns = [n for n in fields if n.startswith(start)]
-    p = np.stack([tracks[n] for n in columns], -1) if columns else None
-    vertex = _column(["VertexIndex", f"{prefix}_VertexIndex"], tracks)
-    return p, vertex, tuple(n[len(start) :] for n in columns)
-
-
-def _tracks(data: Any, found: tuple[Any, Any, tuple[str, ...]]) -> Tracks | None:
-    """Valid slots of the data beside what was found for the first jets of them."""
-    origin_p, vertex_found, origins = found
-    sizes = [len(x) for x in (origin_p, vertex_found) if x is not None]
-    if data is None or not sizes or "valid" not in data.dtype.names:
-        return None
-    data = data[: sizes[0]]
-    valid = data["valid"] != 0
-
-    def flat(values: Any, kind: Any) -> Any:
-        return None if values is None else np.asarray(values[valid], kind)
-
-    return Tracks(
-        valid.sum(1).astype(np.int64),
-        origins,
-        flat(_column(["ftagTruthOriginLabel"], data), np.int64),
-        flat(origin_p, np.float32),
-        flat(_column(["ftagTruthVertexIndex"], data), np.int64),
-        flat(vertex_found, np.int64),
     )

@@ -16,14 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..metrics.sample import (
-    Tagged,
-    Tracks,
-    from_arrays,
-    from_model,
-    from_scores,
-    readable,
-)
+from ..metrics.files import from_model, from_scores
+from ..metrics.sample import Tagged, Tracks, from_arrays, readable
 from . import style
 from .bins import efficiency, vertexing
 from .classes import calibration, class_roc, confusion, origin_confusion, origin_roc

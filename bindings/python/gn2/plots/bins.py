@@ -12,21 +12,24 @@ from .. import metrics
 from ..errors import InvalidArgument
 from ..metrics.sample import Tagged
 from . import style
-from .style import GREY, SEVERAL, look
+from .flavours import shown
+from .style import GREY, SEVERAL
 from .taggers import (
     FILLED_OR_OPEN,
     Samples,
     backgrounds,
     flavour_handles,
+    having,
     several,
     tagger_handles,
+    title_of,
 )
 
 MEV_PER_GEV = 1000.0
 # puma's bins to 250 GeV, then wider ones for high pT.
 PT_EDGES = (20, 30, 40, 60, 85, 110, 140, 175, 250, 400, 600, 1000, 2000, 4000)  # GeV
 TRACK_EDGES = (-0.5, 1.5, 3.5, 5.5, 7.5, 9.5, 12.5, 15.5, 20.5, 30.5, 40.5, 100.5)
-# A share of fewer jets or pairs says nothing, and its binomial error less.
+# A share of fewer jets says nothing, and its error less.
 FEWEST = 10
 
 
@@ -79,25 +82,28 @@ def efficiency(
 
     One cut for all bins, at efficiency ``at`` of all signal jets. Bins in which no jet
     of a background passes, or of fewer than 10 jets, are left out. Errors are
-    binomial.
+    binomial: a jet is in one bin, once.
     """
-    samples = several(samples)
-    flavours = backgrounds(samples, signal)
+    samples = having(samples, signal)
+    mine = samples[0].signal_of(signal)
+    ways = shown(samples[0])
+    ways = {f: ways[f] for f in (mine, *backgrounds(samples, signal))}
     axis = _axis(against, samples)
-    cut = f"one cut, {at:.0%} {signal}-jet efficiency".replace("%", " %")
+    title = title_of(samples, title)
+    cut = f"one cut, {at:.0%} {ways[mine].noun} efficiency".replace("%", " %")
     figure = style.new(6.8, 5.6, f"{title}, {cut}" if title else cut.capitalize())
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.4])
     for number, sample in enumerate(samples):
         d, x = sample.discriminant(signal, **fractions), axis.of(sample)
-        passed = d >= metrics.cut_at(d[sample.of(signal)], at)
-        for flavour in (signal, *flavours):
+        passed = d >= metrics.cut_at(d[sample.of(sample.signal_of(signal))], at)
+        for flavour in filter(sample.classes.__contains__, ways):
             of = sample.of(flavour)
             found = metrics.binned(passed[of], x[of], axis.edges)
-            where = top if flavour == signal else bottom
-            _points(where, found, (look(flavour), number, len(samples)), axis)
-    _finish_efficiency(top, bottom, axis, signal, at)
+            where = top if flavour == mine else bottom
+            _points(where, found, (ways[flavour], number, len(samples)), axis)
+    _finish_efficiency(top, bottom, axis, ways[mine].noun, at)
     by_tagger = tagger_handles(samples, FILLED_OR_OPEN) if len(samples) > 1 else []
-    style.legends_above(top, flavour_handles((signal, *flavours), "points"), by_tagger)
+    style.legends_above(top, flavour_handles(ways, "points"), by_tagger)
     return figure
 
 
@@ -117,11 +123,9 @@ def _points(axes: Any, found: metrics.Binned, who: Any, axis: Axis) -> None:
     )
 
 
-def _finish_efficiency(
-    top: Any, bottom: Any, axis: Axis, signal: str, at: float
-) -> None:
+def _finish_efficiency(top: Any, bottom: Any, axis: Axis, noun: str, at: float) -> None:
     top.axhline(at, color=GREY, lw=0.8, ls=":")
-    top.set_ylabel(f"{signal}-jet efficiency")
+    top.set_ylabel(f"{noun} efficiency")
     bottom.set_ylabel("Mistag efficiency")
     bottom.set_yscale("log")
     bottom.set_xlabel(axis.label)
@@ -157,8 +161,9 @@ def vertexing(
 ) -> Any:
     """Efficiency and purity of pairs of tracks put into one vertex.
 
-    Taggers without vertices are left out. Errors are binomial in the pairs, as if
-    those of a jet were independent.
+    Taggers without vertices are left out, and bins of fewer than 10 jets with pairs.
+    The pairs of a jet are not independent: errors are by bootstrap over the jets
+    (:mod:`gn2.metrics.clusters`).
     """
     asked = [(s, s.pairs()) for s in several(samples)]
     both = [(s, p) for s, p in asked if p is not None]

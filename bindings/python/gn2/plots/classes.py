@@ -12,7 +12,10 @@ from .. import metrics
 from ..errors import InvalidArgument
 from ..metrics.sample import Tagged
 from . import style
-from .style import GREY, SEVERAL, look
+from .bins import FEWEST
+from .flavours import brief, shown
+from .style import GREY, SEVERAL
+from .taggers import title_of
 
 _LEAST_SHARE = 1e-3  # of other tracks accepted, where the curve begins
 
@@ -56,7 +59,7 @@ def confusion(
     """
     of = _flavours_of(sample) if task is None else _classes_of(sample, task)
     counts = metrics.confusion(of.truth, of.p.argmax(1), len(of.names))
-    return _matrix(counts, of.names, of.noun, title)
+    return _matrix(counts, of.names, of.noun, title_of([sample], title))
 
 
 @style.styled
@@ -64,7 +67,7 @@ def origin_confusion(sample: Tagged, *, title: str | None = None) -> Any:
     """True track origin against the most probable one; rows sum to 1."""
     of = _origins_of(sample)
     counts = metrics.confusion(of.truth, of.p.argmax(1), len(of.names))
-    return _matrix(counts, of.names, of.noun, title)
+    return _matrix(counts, of.names, of.noun, title_of([sample], title))
 
 
 class _Classes(NamedTuple):
@@ -78,9 +81,9 @@ class _Classes(NamedTuple):
 
 
 def _flavours_of(sample: Tagged) -> _Classes:
-    return _Classes(
-        sample.classes, sample.flavour, sample.probabilities, "flavour", "jets"
-    )
+    p, ways = sample.probabilities, shown(sample)
+    nouns = tuple(brief(ways[name].noun) for name in sample.classes)
+    return _Classes(nouns, sample.flavour, p, "flavour", "jets")
 
 
 def _origins_of(sample: Tagged) -> _Classes:
@@ -104,28 +107,32 @@ def _classes_of(sample: Tagged, task: str) -> _Classes:
 
 @style.styled
 def calibration(sample: Tagged, *, bins: int = 10, title: str | None = None) -> Any:
-    """Observed against predicted share of each class; weighted as in the training."""
-    figure = style.new(5.4, 5.2, title)
+    """Observed against predicted share of each class; weighted as in the training.
+
+    Bins of fewer than 10 jets are left out.
+    """
+    figure = style.new(5.4, 5.2, title_of([sample], title))
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8)
     known = sample.flavour >= 0
     if not sample.probabilities[known].size:
         raise InvalidArgument(f"{sample.name}: no jet of a known class")
-    weights = class_weights(sample)[known]
+    weights, ways = class_weights(sample)[known], shown(sample)
     for flavour in sample.present():
-        index, way = sample.index(flavour), look(flavour)
+        index, way = sample.index(flavour), ways[flavour]
         found = metrics.calibration(
             sample.probabilities[known, index], sample.of(flavour)[known], bins, weights
         )
+        shown_bins = found.count >= FEWEST
         axes.errorbar(
-            found.predicted,
-            found.observed,
-            found.error,
+            found.predicted[shown_bins],
+            found.observed[shown_bins],
+            found.error[shown_bins],
             fmt=way.marker,
             ls=way.line,
             lw=1.2,
             color=way.color,
-            label=f"{flavour}-jets",
+            label=way.plural,
         )
     axes.set_xlabel("Predicted probability")
     axes.set_ylabel("Share of jets of the class")
@@ -150,13 +157,13 @@ def class_weights(sample: Tagged) -> Any:
 @style.styled
 def origin_roc(sample: Tagged, *, title: str | None = None) -> Any:
     """Each track origin against all others, by its probability; AUC in the legend."""
-    return _one_against_all(_origins_of(sample), title)
+    return _one_against_all(_origins_of(sample), title_of([sample], title))
 
 
 @style.styled
 def class_roc(sample: Tagged, task: str, *, title: str | None = None) -> Any:
     """Each class of a task against all others; AUC in the legend."""
-    return _one_against_all(_classes_of(sample, task), title)
+    return _one_against_all(_classes_of(sample, task), title_of([sample], title))
 
 
 def _one_against_all(of: _Classes, title: str | None) -> Any:

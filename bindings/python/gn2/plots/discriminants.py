@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import metrics
+from ..metrics.sample import Tagged
 from . import style
-from .style import GREY, MODEL_LINES, look
+from .flavours import Shown, brief, shown
+from .style import GREY, MODEL_LINES
 from .taggers import (
     LINE_OR_POINTS,
     LINES,
     Samples,
     backgrounds,
     flavour_handles,
-    several,
+    having,
     tagger_handles,
+    title_of,
 )
 
 # A binomial error of fewer jets is no error: the band would reach to nothing.
@@ -41,13 +44,15 @@ def roc(
     is about 1.
 
     Args:
+        signal: a class, or a discriminant as the model names it ("D_b").
         lowest: lowest efficiency shown.
         fractions: f_<class> of the discriminant; those of the model otherwise.
     """
-    samples = several(samples)
-    flavours = backgrounds(samples, signal)
+    samples = having(samples, signal)
+    ways = shown(samples[0])
+    flavours = {f: ways[f] for f in backgrounds(samples, signal)}
     curves = _roc_curves(samples, flavours, signal, lowest, fractions)
-    ratios = flavours if len(samples) > 1 else []
+    ratios = flavours if len(samples) > 1 else {}
     figure = style.new(6.8, 4.8 + 1.05 * len(ratios), title)
     heights = [4.0] + [1.0] * len(ratios)
     panels = figure.subplots(
@@ -55,20 +60,31 @@ def roc(
     )[:, 0]
     _roc_main(panels[0], samples, curves, flavours)
     panels[0].set_ylabel("Rejection = 1 / efficiency")
-    for axes, flavour in zip(panels[1:], ratios):
-        _roc_ratio(axes, curves, flavour)
-    panels[-1].set_xlabel(f"{signal}-jet efficiency")
+    for axes, (flavour, way) in zip(panels[1:], ratios.items()):
+        _roc_ratio(axes, [c.get(flavour) for c in curves], way)
+    noun = ways[samples[0].signal_of(signal)].noun
+    panels[-1].set_xlabel(f"{noun} efficiency{_of_several(samples[0], signal)}")
     panels[-1].set_xlim(lowest, 1.0)
     return figure
 
 
+def _of_several(sample: Tagged, signal: str) -> str:
+    """The discriminant, where its name says more than its signal does."""
+    rules = sample.discriminants()
+    mine = sample.signal_of(signal)
+    alone = list(rules.values()).count(mine) < 2 or signal not in rules
+    return "" if alone else f", {signal}"
+
+
 def _roc_curves(samples: Any, flavours: Any, signal: str, lowest: float, f: Any) -> Any:
+    """Of each tagger by flavour, those it has."""
     grid = np.linspace(lowest, 1.0, 101)
     curves = []
     for sample in samples:
         d = sample.discriminant(signal, **f)
-        mine = d[sample.of(signal)]
-        curves.append({k: metrics.roc(mine, d[sample.of(k)], grid) for k in flavours})
+        mine = d[sample.of(sample.signal_of(signal))]
+        known = [k for k in flavours if k in sample.classes]
+        curves.append({k: metrics.roc(mine, d[sample.of(k)], grid) for k in known})
     return curves
 
 
@@ -80,10 +96,12 @@ def _sure(curve: metrics.Roc) -> tuple[Any, Any]:
     return np.where(sure, curve.rejection, np.nan), np.where(sure, curve.error, np.nan)
 
 
-def _roc_main(axes: Any, samples: Any, curves: Any, flavours: Sequence[str]) -> None:
+def _roc_main(
+    axes: Any, samples: Any, curves: Any, flavours: Mapping[str, Shown]
+) -> None:
     for by_flavour, line in zip(curves, MODEL_LINES):
-        for flavour in flavours:
-            curve, color = by_flavour[flavour], look(flavour).color
+        for flavour, curve in by_flavour.items():
+            color = flavours[flavour].color
             value, error = _sure(curve)
             low = np.maximum(value - error, 1)  # no rejection is below 1
             axes.plot(curve.efficiency, value, color=color, ls=line)
@@ -92,41 +110,92 @@ def _roc_main(axes: Any, samples: Any, curves: Any, flavours: Sequence[str]) -> 
             )
     axes.set_yscale("log")
     axes.set_ylim(bottom=1, top=2 * axes.get_ylim()[1])  # room for a name on top
-    for place, flavour in enumerate(flavours):
-        # under the lowest curves is room, between others may be none
-        side = -1 if 0 < place == len(flavours) - 1 else 1
-        at = 0.12 + 0.1 * place
-        _label_curve(axes, [c[flavour] for c in curves], flavour, at, side)
+    _label_curves(axes, curves, flavours)
     axes.grid(alpha=0.25)
     style.legends_above(axes, tagger_handles(samples, LINES))
 
 
-def _label_curve(axes: Any, curves: Any, flavour: str, at: float, side: int) -> None:
-    """The flavour's name at its curves: grey prints need it."""
-    index = int(at * len(curves[0].efficiency))
-    heights = [(v + side * e)[index] for v, e in map(_sure, curves)]
-    heights = [h for h in heights if np.isfinite(h) and h > 0]
-    if not heights:
-        return
-    place = (curves[0].efficiency[index], min(heights) if side < 0 else max(heights))
-    axes.annotate(
-        f"{flavour}-jets",
-        place,
-        (0, 4 * side),
-        textcoords="offset points",
-        color=look(flavour).color,
-        fontweight="bold",
-        ha="right" if side < 0 else "left",
-        va="top" if side < 0 else "bottom",
-    )
+class _Place(NamedTuple):
+    """Where a name stands: points of the grid, and shares of the height."""
+
+    left: int
+    right: int
+    low: float
+    high: float
+
+    def overlaps(self, other: _Place) -> bool:
+        beside = self.left > other.right or other.left > self.right
+        return not beside and self.low < other.high and other.low < self.high
 
 
-def _roc_ratio(axes: Any, curves: Any, flavour: str) -> None:
-    reference, color = curves[-1][flavour], look(flavour).color
+_HIGH = 0.06  # of a name, a share of the height
+_LETTER = 1.6  # points of the grid
+
+
+def _label_curves(axes: Any, curves: Any, flavours: Mapping[str, Shown]) -> None:
+    """The flavours' names at their curves, where grey prints need them and as few other
+    curves as can be run through them."""
+    full = np.log(axes.get_ylim()[1])
+    bands = []
+    for by_flavour in curves:
+        for flavour, curve in by_flavour.items():
+            value, error = _sure(curve)
+            low, high = np.maximum(value - error, 1), value + error
+            bands.append((flavour, np.log(low) / full, np.log(high) / full))
+    taken: list[_Place] = []
+    for flavour, way in flavours.items():
+        own = [band for band in bands if band[0] == flavour]
+        places = list(_places(own, int(_LETTER * len(way.plural))))
+        if not places:  # no curve: fewer than three jets pass, wherever the cut is
+            low = 0.93 - _HIGH * len(taken)
+            places = [_Place(55, 100, low, low + _HIGH)]
+            way = way._replace(plural=f"{way.plural}: fewer than 3 pass")
+        best = min(places, key=lambda p: _covered(p, bands, taken))
+        taken.append(best)
+        axes.text(
+            best.left / (len(own[0][1]) - 1),
+            (best.low + best.high) / 2,
+            way.plural,
+            transform=axes.transAxes,
+            color=way.color,
+            fontweight="bold",
+            va="center",
+        )
+
+
+def _places(own: Any, width: int) -> Iterator[_Place]:
+    """Above the highest and below the lowest curve of a flavour, from left to right."""
+    lows, highs = (np.array([band[k] for band in own]) for k in (1, 2))
+    for left in range(2, lows.shape[1] - width - 1, 4):
+        part = slice(left, left + width + 1)
+        low, high = lows[:, part], highs[:, part]
+        if not np.isfinite(low).any():
+            continue
+        top, bottom = float(np.nanmax(high)) + 0.01, float(np.nanmin(low)) - 0.01
+        yield _Place(left, left + width, top, top + _HIGH)
+        yield _Place(left, left + width, bottom - _HIGH, bottom)
+
+
+def _covered(place: _Place, bands: Any, taken: list[_Place]) -> float:
+    """What is under a name: other names, the frame, curves; then how far from the
+    curve it is, for a steep one."""
+    part = slice(place.left, place.right + 1)
+    cost = 10.0 * sum(place.overlaps(other) for other in taken)
+    cost += 10.0 * (place.low < 0 or place.high > 1)
+    for _, low, high in bands:
+        hit = (low[part] < place.high) & (high[part] > place.low)
+        cost += 2.0 * bool(hit.any())
+    return cost + place.left / len(bands[0][1]) / 2
+
+
+def _roc_ratio(axes: Any, curves: Any, way: Shown) -> None:
+    """To the last tagger that has the flavour."""
+    reference, color = [c for c in curves if c is not None][-1], way.color
     grid, base = reference.efficiency, _sure(reference)[0]
     spans = []
-    for by_flavour, line in zip(curves, MODEL_LINES):
-        curve = by_flavour[flavour]
+    for curve, line in zip(curves, MODEL_LINES):
+        if curve is None:
+            continue
         value, error = (x / base for x in _sure(curve))
         axes.plot(grid, value, color=color, ls=line, lw=1.3)
         axes.fill_between(
@@ -134,8 +203,8 @@ def _roc_ratio(axes: Any, curves: Any, flavour: str) -> None:
         )
         spans.append((np.abs(value - 1) + error)[error < 0.3 * value])
     reach = np.nanmax([*(np.nanmax(s, initial=0) for s in spans), 0.05])
-    axes.set_ylim(1 - min(1.1 * reach, 1), 1 + min(1.1 * reach, 2))
-    axes.set_ylabel(f"{flavour}\nratio", loc="center", color=color)
+    axes.set_ylim(1 - min(1.1 * reach, 1), 1 + min(1.1 * reach, 9))
+    axes.set_ylabel(f"{brief(way.noun)}\nratio", loc="center", color=color)
     axes.grid(alpha=0.25)
 
 
@@ -155,31 +224,40 @@ def discriminant(
 
     Dotted verticals are the cuts of the first tagger at the working points.
     """
-    samples = several(samples)[:2]
+    samples = having(samples, signal)[:2]
+    ways = {f: w for f, w in shown(samples[0]).items() if f in samples[0].present()}
     values = [s.discriminant(signal, **fractions) for s in samples]
     low, high = np.quantile(np.concatenate(values), [0.001, 0.999])
     edges = np.linspace(low, high, bins + 1)
-    figure = style.new(6.8, 4.6, title)
+    figure = style.new(6.8, 4.6, title_of(samples, title))
     axes = figure.subplots()
-    for flavour in samples[0].present():
-        _distribution(axes, samples, values, flavour, edges)
-    _cuts(axes, values[0][samples[0].of(signal)], signal)
-    axes.set_xlabel(f"$D_\\mathrm{{{signal}}}$")
+    for flavour, way in ways.items():
+        each = [
+            d[s.of(flavour)] if flavour in s.classes else d[:0]
+            for s, d in zip(samples, values)
+        ]
+        _distribution(axes, each, way, edges)
+    _cuts(axes, values[0][samples[0].of(samples[0].signal_of(signal))])
+    axes.set_xlabel(_symbol(signal))
     axes.set_ylabel(f"Share of jets / {edges[1] - edges[0]:.2g}")
     axes.set_ylim(bottom=0, top=1.1 * axes.get_ylim()[1])
     axes.set_xlim(edges[0], edges[-1])
-    by_flavour = flavour_handles(samples[0].present(), "lines")
+    by_flavour = flavour_handles(ways, "lines")
     by_tagger = tagger_handles(samples, LINE_OR_POINTS) if len(samples) > 1 else []
     style.legends_above(axes, by_flavour, by_tagger)
     return figure
 
 
-def _distribution(
-    axes: Any, samples: Any, values: Any, flavour: str, edges: Any
-) -> None:
-    way, middle = look(flavour), (edges[1:] + edges[:-1]) / 2
-    for number, (sample, d) in enumerate(zip(samples, values)):
-        mine = d[sample.of(flavour)]
+def _symbol(signal: str) -> str:
+    """D_b for "b" and "D_b" alike, as a formula."""
+    name = signal[2:] if signal.startswith("D_") else signal
+    name = name.replace("_", r"\_")
+    return f"$D_\\mathrm{{{name}}}$"
+
+
+def _distribution(axes: Any, each: Any, way: Shown, edges: Any) -> None:
+    middle = (edges[1:] + edges[:-1]) / 2
+    for number, mine in enumerate(each):
         if not len(mine):
             continue
         clipped = np.clip(mine, edges[0], edges[-1])  # tails go to the last bins
@@ -190,7 +268,9 @@ def _distribution(
             axes.plot(middle, height, way.marker, color=way.color, mfc="white", ms=4)
 
 
-def _cuts(axes: Any, signal: Any, name: str) -> None:
+def _cuts(axes: Any, signal: Any) -> None:
+    if not len(signal):
+        return
     top = axes.get_ylim()[1]
     axes.set_ylim(0, top * 1.08)
     for efficiency in metrics.WORKING_POINTS:

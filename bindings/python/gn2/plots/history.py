@@ -203,6 +203,7 @@ def _draw(axes: Any, curves: Curves, panel: _Panel) -> None:
     axes.set_xlabel("Step")
     axes.set_ylabel(panel.title)
     axes.set_xlim(left=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     if panel.log:
         _log_scale(axes)
     if axes.get_legend_handles_labels()[1]:

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import InvalidArgument
+from ..metrics.clusters import REPLICAS
 from ..metrics.sample import Tagged
 from ..tasks import GAUSSIAN, Task
 from . import bins, classes, discriminants, history, regression
-from .style import FLAVOURS
 
 
 class Content(NamedTuple):
@@ -20,6 +20,7 @@ class Content(NamedTuple):
     curves: history.Curves | None = None
     config: str = ""  #: text of the options
     title: str = "GN2"
+    drawn: Mapping[str, Any] = {}  #: figures that are made already, by picture
 
 
 class Picture(NamedTuple):
@@ -34,7 +35,8 @@ class Picture(NamedTuple):
 def _curves(content: Content) -> Any:
     if content.curves is None:
         raise InvalidArgument("no metrics of a training were given")
-    return history.training(content.curves)
+    title = content.samples[0].title if content.samples else content.title
+    return history.training(content.curves, title=title)
 
 
 def _first(draw: Callable[..., Any]) -> Callable[[Content], Any]:
@@ -51,52 +53,54 @@ def _jets(content: Content) -> list[Tagged]:
     return content.samples
 
 
-PICTURES = (
-    Picture(
-        "training",
-        "Training",
-        "Loss in all and by task (times the task's weight), learning rate, norm of the "
-        "gradient before clipping; validation after each epoch as open points.",
-        _curves,
+TRAINING = Picture(
+    "training",
+    "Training",
+    "Loss in all and by task (times the task's weight), learning rate, norm of the "
+    "gradient before clipping; validation after each epoch as open points.",
+    _curves,
+)
+
+
+class _Kind(NamedTuple):
+    """A picture there is of every discriminant."""
+
+    name: str
+    caption: str  #: {d} the discriminant, {s} its signal
+    draw: Callable[[list[Tagged], str, str], Any]  #: taggers, discriminant, signal
+
+
+#: lowest efficiency of ROC curves, where it is not 0.2
+_LOWEST = {"b": 0.5}
+_OF_DISCRIMINANTS = (
+    _Kind(
+        "roc",
+        "{d}: rejection of the other classes against the efficiency of {s}. Bands are "
+        "binomial; ratios are to the last tagger.",
+        lambda taggers, name, signal: discriminants.roc(
+            taggers, signal=name, lowest=_LOWEST.get(signal, 0.2)
+        ),
     ),
-    Picture(
-        "roc_b",
-        "ROC curves",
-        "b-tagging: rejection of light, tau and c-jets against the b-jet efficiency. "
-        "Bands are binomial; ratios are to the last tagger.",
-        _all(discriminants.roc),
+    _Kind(
+        "discriminant",
+        "{d} by class, each normalised to one; dotted: cuts of the first tagger at 65, "
+        "70, 77 and 85 % efficiency of {s}. The outer bins hold the tails.",
+        lambda taggers, name, _: discriminants.discriminant(taggers, signal=name),
     ),
-    Picture(
-        "roc_c",
-        "ROC curves",
-        "c-tagging: rejection of light, tau and b-jets against the c-jet efficiency.",
-        _all(discriminants.roc, signal="c", lowest=0.2),
-    ),
-    Picture(
-        "discriminant_b",
-        "Discriminants",
-        "D_b by flavour, each normalised to one; dotted: cuts of the first tagger at "
-        "65, 70, 77 and 85 % b-jet efficiency. The outer bins hold the tails.",
-        _all(discriminants.discriminant),
-    ),
-    Picture(
-        "discriminant_c",
-        "Discriminants",
-        "D_c by flavour, as above.",
-        _all(discriminants.discriminant, signal="c"),
-    ),
-    Picture(
+    _Kind(
         "efficiency_pt",
-        "Efficiency",
-        "Efficiencies in bins of the jet's transverse momentum, with one cut for all.",
-        _all(bins.efficiency, "pt"),
+        "{d}: efficiencies in bins of the jet's transverse momentum, with one cut for "
+        "all. Binomial errors.",
+        lambda taggers, name, _: bins.efficiency(taggers, "pt", signal=name),
     ),
-    Picture(
+    _Kind(
         "efficiency_n_tracks",
-        "Efficiency",
-        "Efficiencies in bins of the number of tracks, with one cut for all.",
-        _all(bins.efficiency, "n_tracks"),
+        "{d}: efficiencies in bins of the number of tracks, with one cut for all. "
+        "Binomial errors.",
+        lambda taggers, name, _: bins.efficiency(taggers, "n_tracks", signal=name),
     ),
+)
+OF_JETS = (
     Picture(
         "confusion",
         "Flavours",
@@ -110,6 +114,8 @@ PICTURES = (
         "the class weights of the training where they are known. First tagger.",
         _first(classes.calibration),
     ),
+)
+OF_TRACKS = (
     Picture(
         "origin_roc",
         "Track origins",
@@ -126,59 +132,56 @@ PICTURES = (
         "vertexing",
         "Vertices",
         "Pairs of tracks: efficiency = found true pairs / true pairs, purity = found "
-        "true pairs / found pairs. Binomial errors, as if pairs were independent.",
+        "true pairs / found pairs. The pairs of a jet are not independent: errors are "
+        f"by bootstrap over the jets, {REPLICAS} replicas.",
         _all(bins.vertexing),
     ),
 )
+#: those that do not depend on the tagger
+PICTURES = (TRAINING, *OF_JETS, *OF_TRACKS)
 
 
-# ---- by class and by task ----
+# ---- by discriminant and by task ----
+
+
+def ending(name: str) -> str:
+    """What names of pictures of a discriminant end in: "b" of "D_b"."""
+    return name[2:] if name.startswith("D_") else name
+
+
+def _of_discriminant(name: str, signal: str) -> Iterator[Picture]:
+    for kind in _OF_DISCRIMINANTS:
+        # efficiencies of D_b have the plain name
+        plain = name == "D_b" and kind.name.startswith("efficiency")
+        yield Picture(
+            kind.name if plain else f"{kind.name}_{ending(name)}",
+            section(name),
+            kind.caption.format(d=name, s=signal),
+            _drawing(kind, name, signal),
+        )
+
+
+def _drawing(kind: _Kind, name: str, signal: str) -> Callable[[Content], Any]:
+    return lambda content: kind.draw(_jets(content), name, signal)
+
+
+def section(name: str) -> str:
+    """Where a report shows a discriminant."""
+    return f"Discriminant {name}"
 
 
 def pictures(content: Content) -> tuple[Picture, ...]:
-    """Those of every tagger, and one set a task and a signal class of its own."""
-    first = content.samples[0] if content.samples else None
-    if first is None:
+    """All there are of the taggers: of each discriminant and task of the first."""
+    if not content.samples:
         return PICTURES
-    more = [p for s in first.signals() if s not in FLAVOURS for p in _of_signal(s)]
-    more += [p for of in first.tasks.values() for p in _of_task(of.task)]
-    return (*(p for p in PICTURES if _fits(p, first)), *more)
-
-
-def _fits(picture: Picture, sample: Tagged) -> bool:
-    """Is it of classes that the tagger has?"""
-    signal = {"roc_c": "c", "discriminant_c": "c", "training": ""}.get(
-        picture.name, "b"
-    )
-    of_jets = picture.section in ("ROC curves", "Discriminants", "Efficiency")
-    if picture.section == "Flavours":
-        return bool(sample.classes)
-    return not of_jets or signal in sample.classes
-
-
-def _of_signal(signal: str) -> tuple[Picture, ...]:
-    return (
-        Picture(
-            f"roc_{signal}",
-            "ROC curves",
-            f"{signal}-tagging: rejection of the other classes against the efficiency. "
-            "Bands are binomial; ratios are to the last tagger.",
-            _all(discriminants.roc, signal=signal, lowest=0.2),
-        ),
-        Picture(
-            f"discriminant_{signal}",
-            "Discriminants",
-            f"D_{signal} by class, each normalised to one.",
-            _all(discriminants.discriminant, signal=signal),
-        ),
-        Picture(
-            f"efficiency_pt_{signal}",
-            "Efficiency",
-            f"Efficiencies of {signal}-tagging in bins of the jet's transverse "
-            "momentum, with one cut for all.",
-            _all(bins.efficiency, "pt", signal=signal),
-        ),
-    )
+    first = content.samples[0]
+    made = [TRAINING]
+    for name, signal in first.discriminants().items():
+        made += _of_discriminant(name, signal)
+    made += [*(OF_JETS if first.classes else ()), *OF_TRACKS]
+    for of in first.tasks.values():
+        made += _of_task(of.task)
+    return tuple(made)
 
 
 def _of_task(task: Task) -> tuple[Picture, ...]:

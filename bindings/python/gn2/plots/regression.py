@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import metrics
 from ..errors import InvalidArgument
+from ..metrics import clusters
 from ..metrics.found import Found
 from ..metrics.sample import Tagged
 from . import style
@@ -114,6 +115,9 @@ def resolution(
     Args:
         against: "target", the true value, or "pt", the jets' transverse momentum.
         target: of several; None: the first.
+
+    Errors are those of a normal distribution; of constituents, those of a jet not being
+    independent, by bootstrap over the jets.
     """
     found = _with(samples, task)
     names = found[0][1].task.targets
@@ -125,7 +129,7 @@ def resolution(
     panels = figure.subplots(2, 1, sharex=True)
     for (_, of), x, way in zip(found, each, SEVERAL):
         ratio = metrics.response(of.found[:, k], of.truth[:, k])
-        _points(panels, metrics.resolution(ratio, x, edges), way)
+        _points(panels, clusters.resolution(ratio, x, edges, of.counts), way)
     panels[0].set_ylabel(f"Bias of {names[k]}")
     panels[1].set_ylabel("Relative resolution")
     panels[1].set_xlabel(label)

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
 try:
@@ -19,6 +23,7 @@ try:
     from matplotlib.ticker import NullFormatter as NullFormatter
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 except ImportError as problem:
     raise ImportError("pictures need matplotlib: pip install matplotlib") from problem
 
@@ -78,11 +83,6 @@ STYLE = {
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def look(name: str, index: int = 0) -> Look:
-    """Of a flavour by its name, else of the index-th of several."""
-    return FLAVOURS.get(name, SEVERAL[index % len(SEVERAL)])
-
-
 def styled(function: Function) -> Function:
     """The function's figure gets the style above, whatever the user's is."""
 
@@ -103,19 +103,76 @@ def _keep() -> dict[str, Any]:
     return {key: dict.__getitem__(mpl.rcParams, key) for key in keys}
 
 
+_LABEL: ContextVar[tuple[str, str]] = ContextVar("gn2_label", default=("", ""))
+_LINE = 0.19  # inches, of a line at the top of a figure
+_LETTER = 0.083  # inches, a mean one of the title
+_FORMULA = re.compile(r"\\[a-z]+|[${}]")  # what is not seen of one
+# what makes a line of 10 points so high: a line of text is 0.76 of its size without
+# what is below its base
+_SPACING = _LINE * 72 / 7.6
+
+
+@contextmanager
+def label(experiment: str = "", sample: str = "") -> Iterator[None]:
+    """All figures made inside say whose they are, at the top; the default is nothing.
+
+        with plots.style.label("ATLAS Simulation Internal", "√s = 13.6 TeV"):
+            figure = plots.roc(tagged)
+
+    Args:
+        experiment: its name, set in bold italics, and what follows it.
+        sample: a line below: energy, process, selection.
+    """
+    before = _LABEL.set((experiment.strip(), sample.strip()))
+    try:
+        yield
+    finally:
+        _LABEL.reset(before)
+
+
 def new(width: float, height: float, title: str | None = None) -> Figure:
-    """An empty figure, inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    """An empty figure, inches; label and further lines of the title make it higher."""
+    experiment, sample = _LABEL.get()
+    letters = int((width - 0.2) / _LETTER)
+    below = [*textwrap.wrap(sample, letters)]
+    heading = textwrap.wrap(title or "", letters)
+    above = len(below) + bool(experiment)
+    higher = _LINE * (above + max(0, len(heading) - 1))
+    figure = Figure(figsize=(width, height + higher), layout="constrained")
     FigureCanvasAgg(figure)
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", color="#444444")
+    if above or heading:
+        # empty lines hold the place of the label
+        text = "\n".join([*[" "] * above, *heading])
+        figure.suptitle(text, x=0.01, ha="left", color="#444444", linespacing=_SPACING)
+    if experiment:
+        _experiment(figure, experiment)
+    for line, words in enumerate(below, bool(experiment)):
+        figure.text(0.01, _height(figure, line), words, va="top", fontsize=10)
     return figure
+
+
+def _height(figure: Figure, line: int) -> float:
+    """Where a line begins, as a share of the height."""
+    return 1 - (0.05 + _LINE * line) / float(figure.get_figheight())
+
+
+def _experiment(figure: Figure, words: str) -> None:
+    """The first word in bold italics, the others after it."""
+    name, _, rest = words.partition(" ")
+    y = _height(figure, 0) + 0.01 / figure.get_figheight()
+    bold = {"weight": "bold", "style": "italic", "fontsize": 12}
+    first = figure.text(0.01, y, name, va="top", **bold)
+    if rest:
+        after = Annotation(
+            rest, (1, 0), (4, 0), first, "offset points", va="bottom", fontsize=12
+        )
+        figure.add_artist(after)
 
 
 def legend_above(axes: Any, columns: int = 4, *, rows: int = 0, **kwargs: Any) -> Any:
     """A legend above the axes, where no curve is; ``rows`` of others stand below it."""
     handles = kwargs.get("handles") or axes.get_legend_handles_labels()[0]
-    longest = max(len(str(h.get_label())) for h in handles)
+    longest = max(len(_FORMULA.sub("", str(h.get_label()))) for h in handles)
     # what fits: a letter is about 0.085 inch wide, handle and gap about 6 letters
     width = axes.get_figure().get_figwidth() - 0.9
     shape = axes.get_subplotspec()

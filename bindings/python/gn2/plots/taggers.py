@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
 from ..errors import InvalidArgument
 from ..metrics.sample import Tagged
 from . import style
-from .style import MODEL_LINES, look
+from .flavours import Shown, ordered, shown
+from .style import MODEL_LINES
 
 #: one tagger, or several: the first is looked at, the last is the reference of ratios
 Samples = Union[Tagged, Sequence[Tagged]]
@@ -22,36 +23,47 @@ def several(samples: Samples) -> list[Tagged]:
     return found
 
 
+def having(samples: Samples, signal: str) -> list[Tagged]:
+    """The taggers that know the signal, a class or a discriminant: the first must."""
+    all_of = several(samples)
+    all_of[0].signal_of(signal)
+    return [s for s in all_of if signal in s.discriminants() or _has(s, signal)]
+
+
+def _has(sample: Tagged, name: str) -> bool:
+    return name in (*sample.classes, *sample.scores.classes)
+
+
 def backgrounds(samples: Sequence[Tagged], signal: str) -> list[str]:
-    """Flavours to reject, hardest last: light, tau, c."""
-    there: list[str] = [
-        f for f in ("light", "tau", "c", "b") if f in samples[0].present()
-    ]
-    there += [f for f in samples[0].present() if f not in there]
-    found = [f for f in there if f != signal]
-    if not found or not samples[0].of(signal).any():
-        raise InvalidArgument(f"the jets must be {signal}-jets and others")
+    """Flavours to reject, hardest last."""
+    mine = samples[0].signal_of(signal)
+    found = [f for f in ordered(samples[0].present()) if f != mine]
+    if not found or not samples[0].of(mine).any():
+        noun = shown(samples[0])[mine].plural
+        raise InvalidArgument(f"the jets must be {noun} and others")
     return found
 
 
-def flavour_handles(flavours: Sequence[str], marks: str) -> list[Any]:
+def title_of(samples: Sequence[Tagged], title: str | None) -> str | None:
+    """What stands above a picture that names one tagger nowhere else."""
+    return title if title is not None or len(samples) > 1 else samples[0].title
+
+
+def flavour_handles(ways: Mapping[str, Shown], marks: str) -> list[Any]:
     """Entries of a legend by flavour; ``marks`` are "lines" or "points"."""
     made = []
-    for flavour in flavours:
-        way = look(flavour)
+    for way in ways.values():
         kind = (
             {"ls": way.line} if marks == "lines" else {"ls": "", "marker": way.marker}
         )
-        made.append(
-            style.Line2D([], [], color=way.color, label=f"{flavour}-jets", **kind)
-        )
+        made.append(style.Line2D([], [], color=way.color, label=way.plural, **kind))
     return made
 
 
 def tagger_handles(samples: Sequence[Tagged], kinds: Sequence[Any]) -> list[Any]:
     """Entries of a legend by tagger, in black; ``kinds`` are Line2D arguments."""
     return [
-        style.Line2D([], [], label=s.name, **{"color": "black", **kind})
+        style.Line2D([], [], label=s.title, **{"color": "black", **kind})
         for s, kind in zip(samples, kinds)
     ]
 

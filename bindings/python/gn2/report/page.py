@@ -12,19 +12,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import Error
-from ..plots.style import FLAVOURS
-from ..plots.pictures import Content, Picture, pictures
+from ..metrics.clusters import REPLICAS
+from ..plots.pictures import Content, Picture, pictures, section
 from .tables import summary, working_points
 
 # More dots an inch than screens show, for print.
 _DPI = 140
 
 _CSS = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem;
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 76rem;
        margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem;
      border-bottom: 1px solid #ccc; }
-nav a { margin-right: 1em; } figure { margin: 1.2rem 0; }
+nav a { margin-right: 1em; white-space: nowrap; } figure { margin: 0; }
+.pictures { display: grid; gap: 1.5rem; margin: 1.2rem 0; align-items: start;
+            grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); }
 img { max-width: 100%; height: auto; } figcaption { color: #555; font-size: .9rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
@@ -44,7 +46,8 @@ def encoded(figure: Any) -> str:
 def _figure(picture: Picture, content: Content) -> str:
     caption = html.escape(picture.caption)
     try:
-        source = encoded(picture.draw(content))
+        figure = content.drawn.get(picture.name) or picture.draw(content)
+        source = encoded(figure)
     except Error as problem:
         reason = html.escape(str(problem))
         return f'<p class="none">{picture.name}: not drawn: {reason}</p>\n'
@@ -57,32 +60,40 @@ def _figure(picture: Picture, content: Content) -> str:
 def _sections(content: Content) -> Iterable[tuple[str, str]]:
     if content.samples:
         yield "Summary", summary(content.samples)
-        for signal in _signals(content):
-            yield "Working points", working_points(content.samples, signal)
+    tables = _tables(content)
     drawn = pictures(content)
     for name in dict.fromkeys(p.section for p in drawn):
-        shown = [p for p in drawn if p.section == name]
-        yield name, "".join(_figure(p, content) for p in shown)
+        shown = "".join(_figure(p, content) for p in drawn if p.section == name)
+        yield name, f'{tables.get(name, "")}<div class="pictures">{shown}</div>\n'
     if content.config:
         yield "Options", f"<pre>{html.escape(content.config)}</pre>\n"
     yield "Definitions", _DEFINITIONS
 
 
-def _signals(content: Content) -> list[str]:
-    """Signals whose working points are shown: b, or those of a tagger without it."""
+def _tables(content: Content) -> dict[str, str]:
+    """Working points of the discriminants whose signal there is, by section."""
+    if not content.samples:
+        return {}
     first = content.samples[0]
-    if "b" in first.classes:
-        return ["b"]
-    return [s for s in first.signals() if s not in FLAVOURS and first.of(s).any()][:1]
+    return {
+        section(name): working_points(content.samples, name)
+        for name, signal in first.discriminants().items()
+        if first.of(signal).any()
+    }
 
 
 _DEFINITIONS = """<p>D<sub>s</sub> = log(p<sub>s</sub> / Σ f<sub>k</sub> p<sub>k</sub>)
-over the other classes, with the fractions f stored in the model, or the library's where
-only scores are known; light jets get what is left of 1. The cut of
+over the other classes, with the fractions f that were asked for, else those stored in
+the model, or the library's where only scores are known; light jets, or the class that
+the model says, get what is left of 1. The cut of
 efficiency e is the value with index floor((1 − e)·n) of the n sorted values of the
 signal jets, and a jet passes with D ≥ cut. Rejection = 1 / efficiency. Errors are
-binomial, those of areas under ROC curves (AUC) Hanley and McNeil's.</p>
-"""
+binomial, those of areas under ROC curves (AUC) Hanley and McNeil's. Tracks, other
+constituents and pairs of one jet are not independent: their errors are those of jets,
+by bootstrap ({replicas} replicas), of areas by the sum over jets that it comes to.</p>
+""".format(
+    replicas=REPLICAS
+)
 
 
 def assembled(title: str, sections: list[tuple[str, str]]) -> str:

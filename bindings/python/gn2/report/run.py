@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidArgument, Unsupported
-from ..metrics.sample import MAX_JETS, Tagged, from_model, from_scores
+from ..metrics.files import MAX_JETS, from_model, from_scores
+from ..metrics.sample import Tagged
 from ..plots import history
 from ..plots.pictures import Content
 
@@ -24,6 +25,7 @@ def read(
     compare: Sequence[str] = (),
     max_jets: int = MAX_JETS,
     threads: int = 0,
+    discriminants: Mapping[str, Any] | None = None,
 ) -> Content:
     """Curves of a run, and the jets tagged with its best model.
 
@@ -33,6 +35,7 @@ def read(
         compare: further taggers, ``[NAME=]FILE``: models or score files of ``data``.
         max_jets: jets that are tagged.
         threads: 0: all.
+        discriminants: options ``discriminant.*`` in place of the taggers'.
     """
     folder = os.fspath(run)
     if not os.path.isdir(folder):
@@ -47,7 +50,8 @@ def read(
     samples: list[Tagged] = []
     if data is not None:
         _say_unselected(folder)
-        samples = _taggers([*words, *compare], data, max_jets, threads)
+        how = {"max_jets": max_jets, "threads": threads}
+        samples = _taggers([*words, *compare], data, how, discriminants)
     return Content(samples, curves, _text(folder, "config.txt"), f"GN2: {name}")
 
 
@@ -72,21 +76,33 @@ def _validation(facts: dict[str, Any]) -> str | None:
     return str(there[0]) if there else None
 
 
-def _taggers(words: list[str], data: Any, max_jets: int, threads: int) -> list[Tagged]:
+def _taggers(words: list[str], data: Any, how: Any, given: Any) -> list[Tagged]:
     try:
-        return [tagger(w, data, max_jets=max_jets, threads=threads) for w in words]
+        return [tagger(w, data, discriminants=given, **how) for w in words]
     except Unsupported as problem:  # without h5py the curves remain
         print(f"gn2: no jets in the report ({problem})", file=sys.stderr)
         return []
 
 
-def tagger(word: str, data: Any, *, max_jets: int | None, threads: int = 0) -> Tagged:
+def tagger(
+    word: str,
+    data: Any,
+    *,
+    max_jets: int | None,
+    threads: int = 0,
+    discriminants: Mapping[str, Any] | None = None,
+) -> Tagged:
     """Tagged jets of ``[NAME=]FILE``, a model (.gn2) or a score file."""
     label, mark, path = word.partition("=")
     if not mark or os.path.exists(word):
         path, label = word, os.path.splitext(os.path.basename(word))[0]
-    if path.endswith(".gn2"):
-        if data is None:
-            raise InvalidArgument(f"'{path}' needs jets to tag: give --data")
-        return from_model(path, data, name=label, max_jets=max_jets, threads=threads)
-    return from_scores(path, data, name=label, max_jets=max_jets)
+    how: dict[str, Any] = {
+        "name": label,
+        "max_jets": max_jets,
+        "discriminants": discriminants,
+    }
+    if not path.endswith(".gn2"):
+        return from_scores(path, data, **how)
+    if data is None:
+        raise InvalidArgument(f"'{path}' needs jets to tag: give --data")
+    return from_model(path, data, threads=threads, **how)

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from .. import metrics
-from ..metrics.sample import HEAVY, Tagged
+from ..metrics import clusters
+from ..metrics.sample import HEAVY, Tagged, Tracks
+from ..plots.flavours import ordered
+from ..plots.taggers import having
 
 
 def _pm(ratio: metrics.Ratio, digits: int) -> str:
@@ -24,19 +27,26 @@ def _pm(ratio: metrics.Ratio, digits: int) -> str:
 Row = tuple[str, Callable[[Tagged], str]]
 
 
-def _auc(signal: str, other: str) -> Callable[[Tagged], str]:
+def _auc(name: str, other: str) -> Callable[[Tagged], str]:
+    """Of a discriminant, or a class, against a class."""
+
     def text(sample: Tagged) -> str:
-        if not {signal, other} <= set(sample.present()):
+        if not having([sample], name) or other not in sample.present():
             return "–"
-        d = sample.discriminant(signal)
-        return _pm(metrics.auc(d[sample.of(signal)], d[sample.of(other)]), 4)
+        d, signal = sample.discriminant(name), sample.of(sample.signal_of(name))
+        return _pm(metrics.auc(d[signal], d[sample.of(other)]), 4)
 
     return text
 
 
 def _count(sample: Tagged) -> str:
-    each = ", ".join(f"{sample.of(f).sum():,} {f}" for f in sample.present())
-    return f"{len(sample.flavour):,} ({each})"
+    """Jets with a score, by class; those that have none, or no class, by themselves."""
+    each = [f"{sample.of(f).sum():,} {f}" for f in sample.present()]
+    other = int((sample.flavour < 0).sum())
+    each += [f"{other:,} of no class"] if other else []
+    lost = sample.facts.get("without score")
+    more = f"; {lost} without a score left out" if lost else ""
+    return f"{len(sample.flavour):,} ({', '.join(each)}){more}"
 
 
 def _jet_accuracy(sample: Tagged) -> str:
@@ -67,17 +77,27 @@ def _origin(what: str) -> Callable[[Tagged], str]:
         if t is None or t.origin is None or t.origin_p is None:
             return "–"
         if what == "auc":
-            p = t.origin_p[:, [i for i, n in enumerate(t.origins) if n in HEAVY]].sum(1)
-            heavy, primary = t.is_origin(*HEAVY), t.is_origin("Primary")
-            main = t.origin_p[:, t.origins.index("Primary")]
-            score = p / (p + main + 1e-30)
-            return _pm(metrics.auc(score[heavy], score[primary]), 4)
-        counts = metrics.confusion(t.origin, t.origin_p.argmax(1), len(t.origins))
+            return _heavy(t)
+        found = t.origin_p.argmax(1)
         if what == "balanced":
+            counts = metrics.confusion(t.origin, found, len(t.origins))
             return f"{metrics.balanced_accuracy(counts):.4f}"
-        return _pm(metrics.accuracy(counts), 4)
+        return _pm(clusters.accuracy(t.origin, found, t.counts), 4)
 
     return text
+
+
+def _heavy(t: Tracks) -> str:
+    """AUC of tracks of heavy flavour against primary ones."""
+    places = [i for i, n in enumerate(t.origins) if n in HEAVY]
+    if t.origin_p is None or not places or "Primary" not in t.origins:
+        return "–"
+    p = t.origin_p[:, places].sum(1)
+    score = p / (p + t.origin_p[:, t.origins.index("Primary")] + 1e-30)
+    jet = np.repeat(np.arange(len(t.counts)), t.counts)
+    heavy, primary = t.is_origin(*HEAVY), t.is_origin("Primary")
+    both = jet[heavy], jet[primary]
+    return _pm(clusters.auc(score[heavy], score[primary], both), 4)
 
 
 def _pairs(what: str) -> Callable[[Tagged], str]:
@@ -92,7 +112,7 @@ def _fact(name: str) -> Callable[[Tagged], str]:
     return lambda sample: sample.facts.get(name, "–")
 
 
-SUMMARY: tuple[Row, ...] = (
+OF_JETS: tuple[Row, ...] = (
     ("Jets", _count),
     ("Data", _fact("jets")),
     ("Model or scores", lambda s: s.facts.get("model", s.facts.get("scores", "–"))),
@@ -100,10 +120,8 @@ SUMMARY: tuple[Row, ...] = (
     ("Weights", _fact("weights")),
     ("Cross-entropy", _entropy),
     ("Accuracy of flavour", _jet_accuracy),
-    ("AUC b–light", _auc("b", "light")),
-    ("AUC b–c", _auc("b", "c")),
-    ("AUC b–tau", _auc("b", "tau")),
-    ("AUC c–light", _auc("c", "light")),
+)
+OF_TRACKS: tuple[Row, ...] = (
     ("Accuracy of track origin", _origin("accuracy")),
     ("Mean accuracy of origins", _origin("balanced")),
     ("AUC heavy flavour–primary tracks", _origin("auc")),
@@ -112,11 +130,13 @@ SUMMARY: tuple[Row, ...] = (
 )
 
 
-def _of_signals(sample: Tagged) -> list[Row]:
-    """Areas of signals that SUMMARY does not name."""
-    own = [s for s in sample.signals() if s not in ("b", "c", "tau")]
-    pairs = [(s, other) for s in own for other in sample.classes if other != s]
-    return [(f"AUC {s}–{other}", _auc(s, other)) for s, other in pairs]
+def _of_discriminant(sample: Tagged) -> list[Row]:
+    """Areas of the first discriminant; those of all are beside their pictures."""
+    rows: list[Row] = []
+    for name, signal in list(sample.discriminants().items())[:1]:
+        others = [c for c in ordered(sample.classes) if c != signal]
+        rows += [(f"AUC {signal}–{other}", _auc(name, other)) for other in others]
+    return rows
 
 
 def _of_tasks(samples: Sequence[Tagged]) -> list[Row]:
@@ -137,8 +157,8 @@ def _task_accuracy(name: str) -> Callable[[Tagged], str]:
         if of is None or not of.task.classifies:
             return "–"
         found = of.found.argmax(1)
-        counts = metrics.confusion(of.truth, found, len(of.task.classes))
-        return _pm(metrics.accuracy(counts), 4)
+        counts = np.ones(len(found), int) if of.counts is None else of.counts
+        return _pm(clusters.accuracy(of.truth, found, counts), 4)
 
     return text
 
@@ -149,7 +169,8 @@ def _response(name: str, target: int, what: str) -> Callable[[Tagged], str]:
         if of is None or target >= len(of.task.targets):
             return "–"
         ratio = metrics.response(of.found[:, target], of.truth[:, target])
-        whole = metrics.resolution(ratio, np.zeros(len(ratio)), [-1, 1])
+        where = np.zeros(len(ratio))
+        whole = clusters.resolution(ratio, where, [-1, 1], of.counts)
         if what == "width":
             return _pm(metrics.Ratio(whole.width[0], whole.width_error[0]), 4)
         return _pm(metrics.Ratio(1 + whole.bias[0], whole.bias_error[0]), 4)
@@ -170,32 +191,37 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def summary(samples: Sequence[Tagged]) -> str:
     """Figures of all taggers side by side."""
-    table_rows = (*SUMMARY, *_of_signals(samples[0]), *_of_tasks(samples))
+    first = samples[0]
+    of_first = _of_discriminant(first)
+    table_rows = (*OF_JETS, *of_first, *OF_TRACKS, *_of_tasks(samples))
     rows = [(name, *(text(s) for s in samples)) for name, text in table_rows]
     shown = [row for row in rows if set(row[1:]) != {"–"}]
     return table(["", *(s.name for s in samples)], shown)
 
 
 def working_points(samples: Sequence[Tagged], signal: str = "b") -> str:
-    """Cuts and rejections at the working points, a block a tagger."""
-    blocks = []
-    for sample in samples:
-        d = sample.discriminant(signal)
-        found = metrics.rejections(d, sample.flavour, sample.index(signal))
-        names = [sample.classes[k] for k in found]
-        rows = []
-        for i, point in enumerate(metrics.WORKING_POINTS):
-            cut = metrics.cut_at(d[sample.of(signal)], point)
-            each = [metrics.Ratio(r.rejection[i], r.error[i]) for r in found.values()]
-            cells = [_pm(ratio, _digits(ratio)) for ratio in each]
-            rows.append((f"{100 * point:.0f} %", f"{cut:.4f}", *cells))
-        head = [
-            f"{signal}-jet efficiency",
-            "cut on D",
-            *(f"{n} rejection" for n in names),
-        ]
-        blocks.append(f"<h3>{html.escape(sample.name)}</h3>\n{table(head, rows)}")
-    return "".join(blocks)
+    """Cuts and rejections at the working points, areas under the ROC curves; a block a
+    tagger.
+
+    Args:
+        signal: a discriminant, or a class.
+    """
+    return "".join(_block(sample, signal) for sample in having(samples, signal))
+
+
+def _block(sample: Tagged, name: str) -> str:
+    d, signal = sample.discriminant(name), sample.signal_of(name)
+    found = metrics.rejections(d, sample.flavour, sample.index(signal))
+    names = [sample.classes[k] for k in found]
+    rows = []
+    for i, point in enumerate(metrics.WORKING_POINTS):
+        cut = metrics.cut_at(d[sample.of(signal)], point)
+        each = [metrics.Ratio(r.rejection[i], r.error[i]) for r in found.values()]
+        cells = [_pm(ratio, _digits(ratio)) for ratio in each]
+        rows.append((f"{100 * point:.0f} %", f"{cut:.4f}", *cells))
+    rows.append(("AUC", "", *(_auc(name, other)(sample) for other in names)))
+    head = [f"{signal} efficiency", "cut on D", *(f"{n} rejection" for n in names)]
+    return f"<h3>{html.escape(sample.title)}</h3>\n{table(head, rows)}"
 
 
 def _digits(ratio: metrics.Ratio) -> int:

@@ -31,6 +31,24 @@ from .task import Task, canonical
 
 FORMS = ("sp", "mup")
 LABELS = {"sp": "SP", "mup": "μP"}
+FORM = "model.parametrization"
+#: options that a study sets in every run by itself, and what tells it which values
+OWN = {
+    "model.embed_dim": "--widths",
+    "model.base_width": "--base-width",
+    "model.seed": "--seeds",
+    "data.batch_size": "--batch",
+    "data.max_jets": "--jets",
+    "schedule.max": "the study's learning rates",
+    "schedule.initial": "the study's learning rates",
+}
+
+
+def name_of(form: str) -> str:
+    """A parametrisation in words and headings."""
+    return LABELS.get(form, form)
+
+
 #: what all runs of the studies have in common; KEY=VALUE words change it
 OPTIONS: dict[str, object] = {
     # the multiplier of the read-out needs the norm before it (doc/parametrisation.md)
@@ -86,6 +104,7 @@ class Bench:
         plan = plans(study.DEFAULTS, study.SMALL)[args.small]
         given = {n: v for n, v in vars(args).items() if v is not None}
         self.plan = argparse.Namespace(**{**plan, **given})
+        self.forms = _forms(self.plan.settings)
         self.name: str = study.__name__.rpartition(".")[2]
         self.store = store
 
@@ -97,7 +116,7 @@ class Bench:
         return {
             **OPTIONS,
             "model.embed_dim": width,
-            "model.parametrization": form,
+            FORM: form,
             "model.base_width": plan.base_width,
             "model.seed": seed,
             "data.batch_size": plan.batch,
@@ -207,6 +226,21 @@ class Bench:
         os.replace(temporary, self.path(".csv"))
 
 
+def _forms(settings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The parametrisations compared: the one that is asked for, else both.
+
+    Options that would make all runs of a study one and the same are refused.
+    """
+    given = dict(settings)
+    for key, instead in OWN.items():
+        if key in given:
+            raise InvalidArgument(
+                f"{key} = {given[key]}: a study varies or names it itself; give "
+                f"{instead}"
+            )
+    return (given[FORM],) if FORM in given else FORMS
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.6g}"
@@ -214,7 +248,7 @@ def _cell(value: Any) -> str:
 
 
 def _line(task: Task, found: dict[str, Any]) -> str:
-    form, width = task["model.parametrization"], task["model.embed_dim"]
+    form, width = task[FORM], task["model.embed_dim"]
     rate, seed = float(task["schedule.max"]), task["model.seed"]
     loss = found["figures"].get("val_loss", found["figures"]["train_loss"])
     what = f"loss {loss:.4f}" if found["state"] == "done" else found["state"]

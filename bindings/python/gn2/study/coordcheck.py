@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import fits
-from .bench import FORMS, LABELS, Bench
+from .bench import Bench, name_of
 from .fits import Slope
 from .plan import Argument, numbers, rate_list
 from .task import Task, canonical
@@ -107,7 +107,7 @@ def task(
 
 
 def _cases(bench: Bench) -> Iterator[tuple[str, str, float]]:
-    for form in FORMS:
+    for form in bench.forms:
         for optimizer in OPTIMIZERS:
             for rate in getattr(bench.plan, optimizer):
                 yield form, optimizer, rate
@@ -200,16 +200,20 @@ def conclude(bench: Bench) -> str:
 def _title(bench: Bench) -> str:
     plan = bench.plan
     grows = "heads grow in number" if plan.grow == "heads" else "heads grow in size"
+    fixed = dict(plan.settings).get("model.num_heads")
+    if fixed is not None:  # whatever --grow says
+        grows = f"{fixed} heads, which grow in size"
+    starts = f"{plan.seeds} start{'s' if plan.seeds > 1 else ''}"
     return (
         f"step {max(plan.steps)} on one batch of {plan.batch} jets, widths "
-        f"{', '.join(map(str, plan.widths))}, {grows}, {plan.seeds} starts, base width "
+        f"{', '.join(map(str, plan.widths))}, {grows}, {starts}, base width "
         f"{plan.base_width}"
     )
 
 
 def _verdict(form: str, optimizer: str, rate: float, part: list[Line]) -> Iterator[str]:
     """How many keep still, do not tell, and move; the largest of the last two."""
-    yield f"{LABELS[form]} {optimizer} at {rate:g}:"
+    yield f"{name_of(form)} {optimizer} at {rate:g}:"
     for quantity, what in zip(QUANTITIES, ("|x|", "|Δx|")):
         own = [line for line in part if line.quantity == quantity]
         own.sort(key=lambda line: -abs(line.slope.value))

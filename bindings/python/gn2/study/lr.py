@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import fits
-from .bench import FORMS, LABELS, Bench
+from .bench import Bench, name_of
 from .fits import Optimum
 from .plan import rate_list
 from .task import Task
@@ -32,7 +32,7 @@ ARGUMENTS = (rate_list("rates", RATES),)
 
 
 def tasks(bench: Bench) -> Iterator[Task]:
-    for form in FORMS:
+    for form in bench.forms:
         for width in bench.plan.widths:
             for rate in bench.plan.rates:
                 for seed in bench.seeds:
@@ -44,7 +44,7 @@ def optima(bench: Bench) -> dict[tuple[str, int], Optimum | None]:
     x = np.log2(bench.plan.rates)
     return {
         (form, width): fits.optimum(x, bench.losses(width, form))
-        for form in FORMS
+        for form in bench.forms
         for width in bench.plan.widths
     }
 
@@ -56,7 +56,7 @@ def conclude(bench: Bench) -> str:
     rates = bench.plan.rates
     bench.draw("pictures.learning_rates", rates, losses, best, bench.title())
     lines = [f"Learning rate and width: {bench.title()}", ""]
-    for form in FORMS:
+    for form in bench.forms:
         lines += _words(bench, form, best)
     return "\n".join(lines)
 
@@ -73,11 +73,11 @@ def _words(bench: Bench, form: str, best: Any) -> Iterator[str]:
     known = [(w, best[form, w]) for w in bench.plan.widths if best[form, w]]
     for width, o in known:
         yield (
-            f"{LABELS[form]} width {width}: best rate {2**o.log2_rate:.2e}, "
+            f"{name_of(form)} width {width}: best rate {2**o.log2_rate:.2e}, "
             f"{_interval(o)}, loss there {o.loss:.4f}"
         )
     value, low, high = fits.drift([w for w, _ in known], [o for _, o in known])
-    yield f"{LABELS[form]}: {drift_words(value, low, high)}"
+    yield f"{name_of(form)}: {drift_words(value, low, high)}"
     yield ""
 
 

@@ -3,17 +3,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..plots import style
-from ..plots.style import BLACK, BLUE, GREY, SEVERAL, VERMILLION
-from .bench import FORMS, LABELS
+from ..plots.style import BLACK, BLUE, GREEN, GREY, SEVERAL, VERMILLION
+from .bench import name_of
 from .fits import Floats, Optimum
 
 FORM_LOOK = {"sp": (VERMILLION, "--", "s"), "mup": (BLUE, "-", "o")}
+OTHER_FORM = (GREEN, "-.", "^")
+
+
+def form_look(form: str) -> Any:
+    """Colour, line and marker of a parametrisation."""
+    return FORM_LOOK.get(form, OTHER_FORM)
+
+
+def forms_of(pairs: Iterable[tuple[str, int]]) -> list[str]:
+    """The parametrisations of (form, width)."""
+    return list(dict.fromkeys(form for form, _ in pairs))
+
+
+def beside(figure: Any, forms: Sequence[str]) -> Any:
+    """A panel a parametrisation, with one axis of losses, and one for what follows."""
+    panels = figure.subplots(1, len(forms) + 1, width_ratios=[*(1 for _ in forms), 0.8])
+    for axes in panels[1:-1]:
+        axes.sharey(panels[0])
+    return panels
 
 
 def width_look(width: int) -> Any:
@@ -61,12 +80,12 @@ def learning_rates(
     title: str,
 ) -> Any:
     """Loss over the learning rate, a curve a width; the best rate over the width."""
-    figure = style.new(12.5, 4.4, title)
-    panels = figure.subplots(1, 3, width_ratios=(1, 1, 0.8))
-    panels[1].sharey(panels[0])
+    forms = forms_of(losses)
+    figure = style.new(3.5 + 4.5 * len(forms), 4.4, title)
+    panels = beside(figure, forms)
     x = np.log2(rates)
     low, high = limits(losses)
-    for axes, form in zip(panels, FORMS):
+    for axes, form in zip(panels, forms):
         for width in sorted({w for f, w in losses if f == form}):
             values, look = losses[form, width], width_look(width)
             band(axes, x, values, look, f"width {width}")
@@ -78,17 +97,17 @@ def learning_rates(
         axes.set_ylim(low, high)
         rate_ticks(axes.xaxis, rates)
         axes.set_xlabel("largest learning rate")
-        axes.set_title(LABELS[form], loc="right", fontsize=12)
+        axes.set_title(name_of(form), loc="right", fontsize=12)
         style.legend_above(axes, 2)
     panels[0].set_ylabel("validation loss")
-    _best_rates(panels[2], optima)
+    _best_rates(panels[-1], optima)
     return figure
 
 
 def _best_rates(axes: Any, optima: Mapping[tuple[str, int], Optimum | None]) -> None:
     widths = sorted({width for _, width in optima})
-    for form in FORMS:
-        color, line, marker = FORM_LOOK[form]
+    for form in forms_of(optima):
+        color, line, marker = form_look(form)
         found = [(w, o) for w in widths if (o := optima.get((form, w))) is not None]
         if not found:
             continue
@@ -98,7 +117,7 @@ def _best_rates(axes: Any, optima: Mapping[tuple[str, int], Optimum | None]) -> 
         known = bool(np.isfinite(error).all())  # not with one start
         axes.errorbar(
             x, y, error if known else None, color=color, ls=line, marker=marker,
-            capsize=3, label=LABELS[form],
+            capsize=3, label=name_of(form),
         )  # fmt: skip
     low, high = axes.get_ylim()
     ticks = np.arange(np.floor(low), np.ceil(high) + 1)
@@ -109,35 +128,71 @@ def _best_rates(axes: Any, optima: Mapping[tuple[str, int], Optimum | None]) -> 
     style.legend_above(axes, 2)
 
 
+#: kinds of modules, and what their names begin with once the layer's number is gone
+_KINDS = (
+    ("input", ("init",)),
+    ("attention", ("attn",)),
+    ("feed-forward", ("ffn",)),
+    ("layer", ("layer",)),
+    ("pooling", ("readout", "tokens", "gate", "pooled")),
+)
+
+
+def _kind(module: str) -> int:
+    """Index of a module's kind; what is none of them is a task."""
+    for index, (_, starts) in enumerate(_KINDS):
+        if module.rstrip("0123456789").startswith(starts):
+            return index
+    return len(_KINDS)
+
+
 @style.styled
 def coordinates(widths: Sequence[int], lines: Any, limit: float, title: str) -> Any:
     """Sizes over the width for the middle rate, and all slopes, a row an optimiser."""
     optimizers = sorted({line.optimizer for line in lines})
-    figure = style.new(13, 4.6 * len(optimizers), title)
-    grid = figure.subplots(len(optimizers), 3, width_ratios=(1, 1, 1.5), squeeze=False)
+    forms = list(dict.fromkeys(line.form for line in lines))
+    figure = style.new(5 + 4 * len(forms), 5 * len(optimizers), title)
+    grid = figure.subplots(
+        len(optimizers),
+        len(forms) + 1,
+        width_ratios=[*(1 for _ in forms), 1.5],
+        squeeze=False,
+    )
     for row, optimizer in zip(grid, optimizers):
         part = [line for line in lines if line.optimizer == optimizer]
         rates = sorted({line.rate for line in part})
         middle = rates[len(rates) // 2]
-        row[1].sharey(row[0])
-        for axes, form in zip(row, FORMS):
+        for axes, form in zip(row, forms):
+            if axes is not row[0]:
+                axes.sharey(row[0])
             _sizes(
                 axes, widths, [l for l in part if (l.form, l.rate) == (form, middle)]
             )
-            axes.set_title(f"{LABELS[form]}, {optimizer} {middle:g}", loc="left")
+            text = f"{name_of(form)}, {optimizer} {middle:g}"
+            axes.set_xlabel(f"width ({text})")
         row[0].set_ylabel("mean |Δx| since the start")
-        _slopes(row[2], part, limit)
+        _slopes(row[-1], part, limit)
     return figure
 
 
 def _sizes(axes: Any, widths: Sequence[int], lines: Any) -> None:
-    for index, line in enumerate(l for l in lines if l.quantity == "change"):
-        look = SEVERAL[index % len(SEVERAL)]
+    """A line a module, a colour and dash a kind of them."""
+    names = [*(name for name, _ in _KINDS), "task"]
+    for line in sorted(lines, key=lambda l: _kind(l.module)):
+        if line.quantity != "change":
+            continue
+        kind = _kind(line.module)
+        look, name = SEVERAL[kind], names[kind]
+        new = name not in axes.get_legend_handles_labels()[1]
         mean = np.exp2(np.log2(line.sizes).mean(1))
-        axes.plot(np.log2(widths), mean, color=look.color, ls=look.line, lw=1)
+        axes.plot(
+            np.log2(widths), mean, color=look.color, ls=look.line, lw=1,
+            marker=look.marker, ms=3, label=name if new else None,
+        )  # fmt: skip
     axes.set_yscale("log", base=2)
     log2_ticks(axes.xaxis, widths)
-    axes.set_xlabel("width")
+    if axes.lines:
+        style.legend_above(axes, 3)
 
 
 def _slopes(axes: Any, lines: Any, limit: float) -> None:
@@ -145,9 +200,10 @@ def _slopes(axes: Any, lines: Any, limit: float) -> None:
     modules = list(dict.fromkeys(line.module for line in lines))
     axes.axvspan(-limit, limit, color=GREY, alpha=0.15, lw=0)
     axes.axvline(0, color=BLACK, lw=0.6)
-    for form in FORMS:
-        color, _, marker = FORM_LOOK[form]
-        offset = 0.18 if form == "sp" else -0.18
+    forms = list(dict.fromkeys(line.form for line in lines))
+    for form in forms:
+        color, _, marker = form_look(form)
+        offset = 0.18 - 0.36 * forms.index(form)
         part = [line for line in lines if line.form == form]
         for quantity, fill in (("x", "none"), ("change", color)):
             found = [
@@ -158,7 +214,7 @@ def _slopes(axes: Any, lines: Any, limit: float) -> None:
                 [offset - modules.index(l.module) for l in found],
                 xerr=[l.slope.error for l in found],
                 ls="none", marker=marker, ms=3.5, color=color, mfc=fill, elinewidth=0.8,
-                label=f"{LABELS[form]} {'|Δx|' if quantity == 'change' else '|x|'}",
+                label=f"{name_of(form)} {'|Δx|' if quantity == 'change' else '|x|'}",
             )  # fmt: skip
     axes.set_yticks(-np.arange(len(modules)), modules, fontsize=7)
     axes.set_yticks([], minor=True)

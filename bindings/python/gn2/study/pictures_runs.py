@@ -10,9 +10,18 @@ import numpy as np
 
 from ..plots import style
 from ..plots.style import BLACK
-from .bench import FORMS, LABELS
+from .bench import name_of
 from .fits import Floats
-from .pictures import FORM_LOOK, band, limits, log2_ticks, rate_ticks, width_look
+from .pictures import (
+    band,
+    beside,
+    form_look,
+    forms_of,
+    limits,
+    log2_ticks,
+    rate_ticks,
+    width_look,
+)
 
 
 @style.styled
@@ -23,12 +32,12 @@ def transfer(
     title: str,
 ) -> Any:
     """What the proxies choose on the target's curve; regrets beside the noise."""
-    figure = style.new(12.5, 4.4, title)
-    panels = figure.subplots(1, 3, width_ratios=(1, 1, 0.8))
-    panels[1].sharey(panels[0])
+    forms = forms_of(losses)
+    figure = style.new(3.5 + 4.5 * len(forms), 4.4, title)
+    panels = beside(figure, forms)
     target = max(width for _, width in losses)
     low, high = limits({k: v for k, v in losses.items() if k[1] == target})
-    for axes, form in zip(panels, FORMS):
+    for axes, form in zip(panels, forms):
         _target(axes, form, target, rates, losses[form, target])
         for index, t in enumerate(t for t in transfers if t.form == form):
             look = width_look(t.proxy)
@@ -39,10 +48,10 @@ def transfer(
         axes.set_ylim(low, high)
         rate_ticks(axes.xaxis, rates)
         axes.set_xlabel("largest learning rate")
-        axes.set_title(LABELS[form], loc="right", fontsize=12)
+        axes.set_title(name_of(form), loc="right", fontsize=12)
         style.legend_above(axes, 2)
     panels[0].set_ylabel(f"validation loss at width {target}")
-    _regrets(panels[2], transfers)
+    _regrets(panels[-1], transfers)
     return figure
 
 
@@ -50,7 +59,7 @@ def _target(
     axes: Any, form: str, target: int, rates: Sequence[float], values: Floats
 ) -> None:
     x = np.log2(rates)
-    band(axes, x, values, FORM_LOOK[form], f"width {target}")
+    band(axes, x, values, form_look(form), f"width {target}")
     mean = values.mean(1)
     if np.isfinite(mean).any():
         best = int(np.nanargmin(mean))
@@ -59,8 +68,8 @@ def _target(
 
 def _regrets(axes: Any, transfers: Sequence[Any]) -> None:
     """Regret of every transfer with two standard errors."""
-    names = [f"{LABELS[t.form]}\n{t.proxy} → {t.target}" for t in transfers]
-    colors = [FORM_LOOK[t.form][0] for t in transfers]
+    names = [f"{name_of(t.form)}\n{t.proxy} → {t.target}" for t in transfers]
+    colors = [form_look(t.form)[0] for t in transfers]
     regrets = [t.regret for t in transfers]
     axes.bar(range(len(names)), regrets, color=colors, alpha=0.75)
     known = [k for k, t in enumerate(transfers) if t.noise == t.noise]
@@ -82,11 +91,11 @@ def widths(
     title: str,
 ) -> Any:
     """Training loss over the steps, a curve a width; the last loss over the width."""
-    figure = style.new(12.5, 4.4, title)
-    panels = figure.subplots(1, 3, width_ratios=(1, 1, 0.8))
-    panels[1].sharey(panels[0])
+    forms = forms_of(curves)
+    figure = style.new(3.5 + 4.5 * len(forms), 4.4, title)
+    panels = beside(figure, forms)
     ends = [np.nanmin(v) for v in losses.values() if np.isfinite(v).any()]
-    for axes, form in zip(panels, FORMS):
+    for axes, form in zip(panels, forms):
         for width in sizes:
             steps, loss = curves[form, width]
             look = width_look(width)
@@ -94,15 +103,15 @@ def widths(
         axes.set_xscale("log")
         axes.set_ylim(min(ends, default=0) - 0.1, None)
         axes.set_xlabel("step")
-        axes.set_title(LABELS[form], loc="right", fontsize=12)
+        axes.set_title(name_of(form), loc="right", fontsize=12)
         style.legend_above(axes, 2)
     panels[0].set_ylabel("training loss")
-    for form in FORMS:
-        band(panels[2], np.log2(sizes), losses[form], FORM_LOOK[form], LABELS[form])
-    log2_ticks(panels[2].xaxis, sizes)
-    panels[2].set_xlabel("width")
-    panels[2].set_ylabel("training loss at the end")
-    style.legend_above(panels[2], 2)
+    for form in forms:
+        band(panels[-1], np.log2(sizes), losses[form], form_look(form), name_of(form))
+    log2_ticks(panels[-1].xaxis, sizes)
+    panels[-1].set_xlabel("width")
+    panels[-1].set_ylabel("training loss at the end")
+    style.legend_above(panels[-1], 2)
     return figure
 
 
@@ -115,19 +124,21 @@ def schedules(
 ) -> Any:
     """Heat maps (initial, maximum, losses) by form and width, NaN where not finite; the
     loss curves of all starts."""
-    sizes = sorted({width for _, width in maps})
-    figure = style.new(13, 3.9 * len(sizes), title)
-    grid = figure.subplots(len(sizes), 3, width_ratios=(1, 1, 1.1), squeeze=False)
+    sizes, forms = sorted({width for _, width in maps}), forms_of(maps)
+    figure = style.new(4.6 + 4.2 * len(forms), 3.9 * len(sizes), title)
+    ratios = [*(1.0 for _ in forms), 1.1]
+    shape = len(sizes), len(ratios)
+    grid = figure.subplots(*shape, width_ratios=ratios, squeeze=False)
     for row, width in zip(grid, sizes):
-        found = {form: maps[form, width] for form in FORMS}
+        found = {form: maps[form, width] for form in forms}
         low = min(float(np.nanmin(losses)) for *_, losses in found.values())
-        for axes, form in zip(row, FORMS):
+        for axes, form in zip(row, forms):
             image = _heat(axes, *found[form], low)
-            axes.set_title(f"{LABELS[form]}, width {width}", loc="left", fontsize=11)
-        figure.colorbar(image, ax=list(row[:2]), label="validation loss", extend="max")
-        row[2].set_axis_off()
-    grid[0][2].text(0, 1, READING, va="top", fontsize=9.5, linespacing=1.6)
-    axes = grid[-1][2]
+            axes.set_title(f"{name_of(form)}, width {width}", loc="left", fontsize=11)
+        figure.colorbar(image, ax=list(row[:-1]), label="validation loss", extend="max")
+        row[-1].set_axis_off()
+    grid[0][-1].text(0, 1, READING, va="top", fontsize=9.5, linespacing=1.6)
+    axes = grid[-1][-1]
     axes.set_axis_on()
     _overlay(axes, curves)
     axes.set_title(overlay, loc="left", fontsize=9.5)
@@ -178,10 +189,10 @@ def _heat(
 
 
 def _overlay(axes: Any, curves: Mapping[str, Any]) -> None:
-    for form in FORMS:
-        color, line, _ = FORM_LOOK[form]
-        for index, (steps, losses) in enumerate(curves.get(form, ())):
-            name = LABELS[form] if index == 0 else None
+    for form in curves:
+        color, line, _ = form_look(form)
+        for index, (steps, losses) in enumerate(curves[form]):
+            name = name_of(form) if index == 0 else None
             axes.plot(steps, losses, color=color, ls=line, lw=1.2, label=name)
     axes.set_xlabel("step")
     axes.set_ylabel("training loss")

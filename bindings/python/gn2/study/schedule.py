@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .bench import DIV_END, FORMS, LABELS, ONECYCLE, Bench
+from .bench import DIV_END, FORM, ONECYCLE, Bench, name_of
 from .plan import rate_list
 from .store import Run
 from .task import Task
@@ -91,12 +91,12 @@ def overlay_tasks(bench: Bench, form: str, top: float) -> list[Task]:
 
 
 def tasks(bench: Bench) -> Iterator[Task]:
-    for form in FORMS:
+    for form in bench.forms:
         for width in bench.plan.widths:
             for first, top in cells(bench, width):
                 yield task(bench, width, form, 1, first, top)
     for top in candidates(bench):
-        yield from overlay_tasks(bench, "mup", top)
+        yield from overlay_tasks(bench, bench.forms[-1], top)
 
 
 def limit(bench: Bench, width: int) -> float:
@@ -134,16 +134,19 @@ def chosen(bench: Bench) -> float | None:
     loss curves, learns at the widest width."""
     most = limit(bench, max(bench.plan.widths))
     for top in reversed(candidates(bench)):
-        found = [bench.find(t) for t in overlay_tasks(bench, "mup", top)]
+        found = [bench.find(t) for t in overlay_tasks(bench, bench.forms[-1], top)]
         if all(learns(run, most) for run in found):
             return float(top)
     return None
 
 
 def conclude(bench: Bench) -> str:
-    maps = {(f, w): _map(bench, f, w) for f in FORMS for w in bench.plan.widths}
+    maps = {(f, w): _map(bench, f, w) for f in bench.forms for w in bench.plan.widths}
     top = chosen(bench)
-    beside = [] if top is None else overlay_tasks(bench, "sp", top)
+    beside = []
+    if top is not None:
+        for form in bench.forms[:-1]:
+            beside += overlay_tasks(bench, form, top)
     bench.run(beside)
     bench.table(COLUMNS, _rows(bench, [*tasks(bench), *beside]))
     curves = {
@@ -151,7 +154,7 @@ def conclude(bench: Bench) -> str:
             bench.store.curve(run)
             for run in bench.runs(overlay_tasks(bench, form, top))
         ]
-        for form in FORMS
+        for form in bench.forms
         if top is not None
     }
     width = max(bench.plan.widths)
@@ -173,7 +176,7 @@ def _rows(bench: Bench, shown: list[Task]) -> Iterator[tuple[Any, ...]]:
         most = limits[one["model.embed_dim"]]
         state = "done" if learns(run, most) else "diverged"
         yield (
-            one["model.parametrization"], one["model.embed_dim"], *words,
+            one[FORM], one["model.embed_dim"], *words,
             one["model.seed"], state, run["val_loss"], run["train_loss"],
         )  # fmt: skip
 
@@ -181,7 +184,7 @@ def _rows(bench: Bench, shown: list[Task]) -> Iterator[tuple[Any, ...]]:
 def _words(
     form: str, width: int, initial: list[float], top: list[float], losses: Any
 ) -> str:
-    name = f"{LABELS[form]} width {width}"
+    name = f"{name_of(form)} width {width}"
     if not np.isfinite(losses).any():
         return f"{name}: no finite run"
     i, k = np.unravel_index(np.nanargmin(losses), losses.shape)
@@ -195,19 +198,21 @@ def _words(
 
 
 def _overlay_words(bench: Bench, top: float | None) -> Iterator[str]:
-    width = max(bench.plan.widths)
+    width, form = max(bench.plan.widths), name_of(bench.forms[-1])
+    alone = len(bench.seeds) < 2
+    every = f"the one start of {form}" if alone else f"every start of {form}"
     if top is None:
-        yield f"no maximum rate lets every start of μP learn at width {width}"
+        yield f"no maximum rate lets {every} learn at width {width}"
         return
     yield (
-        f"from initial rate {OVERLAY:g} every start of μP learns at width {width} "
+        f"from initial rate {OVERLAY:g} {every} learns at width {width} "
         f"up to a maximum of {top:g}; there:"
     )
     most = limit(bench, width)
-    for form in FORMS:
+    for form in bench.forms:
         runs = bench.runs(overlay_tasks(bench, form, top))
         ends = ", ".join(
             f"{run['train_loss']:.4f}{'' if learns(run, most) else ' (diverged)'}"
             for run in runs
         )
-        yield f"    {LABELS[form]}: training loss at the end {ends}"
+        yield f"    {name_of(form)}: training loss at the end {ends}"

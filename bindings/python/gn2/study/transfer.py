@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import fits, lr
-from .bench import FORMS, LABELS, Bench
+from .bench import Bench, name_of
 from .plan import rate_list
 from .store import COSTS
 from .task import Task
@@ -61,7 +61,7 @@ def transfers(bench: Bench) -> list[Transfer]:
     """Every proxy of both forms; none where a scan has no finite run."""
     *proxies, target = sorted(bench.plan.widths)
     rates, out = bench.plan.rates, []
-    for form in FORMS:
+    for form in bench.forms:
         wide = bench.losses(target, form)
         for proxy in proxies:
             narrow = bench.losses(proxy, form)
@@ -83,7 +83,7 @@ def conclude(bench: Bench) -> str:
     bench.table(Transfer._fields, found)
     losses = {
         (form, width): bench.losses(width, form)
-        for form in FORMS
+        for form in bench.forms
         for width in bench.plan.widths
     }
     bench.draw("pictures_runs.transfer", bench.plan.rates, losses, found, bench.title())
@@ -93,12 +93,13 @@ def conclude(bench: Bench) -> str:
 
 
 def _words(t: Transfer) -> str:
-    name = f"{LABELS[t.form]} {t.proxy} → {t.target}: rate {t.rate:.2e}"
+    name = f"{name_of(t.form)} {t.proxy} → {t.target}: rate {t.rate:.2e}"
     if t.loss != t.loss:
         return f"{name} diverges there; the best, {t.best_rate:.2e}, {t.best_loss:.4f}"
     share = 100 * t.regret / t.best_loss
     if t.regret == 0:
-        verdict = "no regret: it is the best of the scan there"
+        alone = ", of one start" if t.noise != t.noise else ""
+        verdict = f"no regret: it is the best of the scan there{alone}"
     else:
         verdict = f"regret {t.regret:.4f} ({share:.1f} %), {_beside_noise(t, share)}"
     rank = t.rank_correlation

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import fits, lr
-from .bench import FORMS, LABELS, Bench
+from .bench import Bench, name_of
 from .plan import Argument, rate_list
 from .task import Task
 from .transfer import noise
@@ -35,7 +35,7 @@ ARGUMENTS = (
 def _scan(bench: Bench) -> list[Task]:
     width = bench.plan.base_width
     return [
-        bench.training(width, "sp", seed, rate)
+        bench.training(width, bench.forms[0], seed, rate)
         for rate in bench.plan.rates
         for seed in bench.seeds
     ]
@@ -45,14 +45,14 @@ def rate(bench: Bench) -> float:
     """The one given, else the best of a scan on the base width."""
     if bench.plan.rate is None:
         bench.run(_scan(bench))
-        losses = bench.losses(bench.plan.base_width, "sp").mean(1)
+        losses = bench.losses(bench.plan.base_width, bench.forms[0]).mean(1)
         bench.plan.rate = float(bench.plan.rates[int(np.nanargmin(losses))])
     return float(bench.plan.rate)
 
 
 def tasks(bench: Bench) -> Iterator[Task]:
     for seed in bench.seeds:
-        for form in FORMS:
+        for form in bench.forms:
             for width in bench.plan.widths:
                 yield bench.training(width, form, seed, rate(bench))
 
@@ -66,21 +66,23 @@ def _losses(bench: Bench, form: str, figure: str) -> fits.Floats:
 
 def conclude(bench: Bench) -> str:
     top, widths = rate(bench), bench.plan.widths
-    train = {form: _losses(bench, form, "train_loss") for form in FORMS}
+    train = {form: _losses(bench, form, "train_loss") for form in bench.forms}
     bench.table(COLUMNS, _rows(bench, train))
     curves = {
-        (form, width): _curve(bench, form, width) for form in FORMS for width in widths
+        (form, width): _curve(bench, form, width)
+        for form in bench.forms
+        for width in widths
     }
     title = f"rate {top:.2e}, {bench.title()}"
     bench.draw("pictures_runs.widths", widths, curves, train, title)
     lines = [f"Width: {title}", ""]
-    for form in FORMS:
+    for form in bench.forms:
         lines += _words(widths, form, train[form])
     return "\n".join(lines)
 
 
 def _rows(bench: Bench, train: Any) -> Iterator[tuple[Any, ...]]:
-    for form in FORMS:
+    for form in bench.forms:
         val = _losses(bench, form, "val_loss")
         for i, width in enumerate(bench.plan.widths):
             for k, seed in enumerate(bench.seeds):
@@ -107,14 +109,15 @@ def _words(widths: Any, form: str, losses: fits.Floats) -> Iterator[str]:
     noise_words = f"standard error {error:.4f}"
     if error != error:
         noise_words = "no standard error from one start"
-    yield f"{LABELS[form]}: training loss by width {text}; {noise_words}"
+    yield f"{name_of(form)}: training loss by width {text}; {noise_words}"
     steps = [
         (a, b, after - before)
         for a, b, before, after in zip(widths, widths[1:], mean, mean[1:])
     ]
     worse = [(a, b, rise) for a, b, rise in steps if not rise <= 0]
+    alone = "" if error == error else "; one start does not tell whether by chance"
     if not worse:
-        yield f"{LABELS[form]}: each width is better than the one before"
+        yield f"{name_of(form)}: each width is better than the one before{alone}"
     for a, b, rise in worse:
-        inside = " (within two standard errors)" if rise <= 2 * error else ""
-        yield f"{LABELS[form]}: {b} is worse than {a} by {rise:.4f}{inside}"
+        inside = " (within two standard errors)" if rise <= 2 * error else alone
+        yield f"{name_of(form)}: {b} is worse than {a} by {rise:.4f}{inside}"
