@@ -295,9 +295,15 @@ const gn2_config_key gn2_config_table[] = {
      "numbers"},
     {"scores.write_tracks", GN2_TYPE_STR, "no", CHOICE("yes|no"),
      "whether constituents that the model has scores of (/tracks, …) are written"},
+    {"scores.outputs", GN2_TYPE_STR_LIST, "", ANY,
+     "further outputs of the tagger that are written, by name (jets.embedding, "
+     "tracks.D_b_gradient, …); those of constituents without scores.write_tracks too"},
+    {"scores.models", GN2_TYPE_STR_LIST, "", ANY,
+     "models of an ensemble, as the attribute 'ensemble' of the score file names them; "
+     "filled by gn2 tag --model and gn2.Ensemble"},
     {"scores.half_precision", GN2_TYPE_STR, "no", CHOICE("yes|no"),
      "write real fields as 16-bit floats, but those of the input that would become "
-     "infinite, and what regressions find, as 32-bit ones"},
+     "infinite, what regressions find and scores.outputs names, as 32-bit ones"},
 
     /* where a model comes from, filled by the library */
     {"provenance.*", GN2_TYPE_STR, "", ANY,
