@@ -200,13 +200,15 @@ typedef struct gn2_score_writer gn2_score_writer;
 
 /**
  * Creates a score file for the jets of `input` in file order.
- * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all that are
- * numbers; the others are logged), then the scores of the jets. Copied reals get 32
- * bits, those of 64 keep them. With `scores.half_precision` the input is read once more
- * before the first rows, to find the fields that 16 bits do not hold: they keep 32
- * or 64. With `scores.write_tracks` every constituent type that the model has scores of
- * gets a dataset too: the fields of `scores.track_fields` that it has (a field that no
- * type has is refused), its scores, then `mask` (1 = empty slot). Scores are called
+ * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all of
+ * fixed size; texts and lists of any length are logged), then the scores of the jets.
+ * Copied reals get 32 bits, those of 64 keep them; texts, arrays and records are copied
+ * to the bit, as the input stores them. With `scores.half_precision` the input is read
+ * once more before the first rows, to find the fields that 16 bits do not hold: they
+ * keep 32 or 64. With `scores.write_tracks` every constituent type that the model has
+ * scores of gets a dataset too: the fields of `scores.track_fields` that it has (a
+ * field that no type has is refused), its scores, then `mask` (1 = empty slot). Scores
+ * are called
  *
  * | output | fields |
  * |---|---|
@@ -227,10 +229,10 @@ typedef struct gn2_score_writer gn2_score_writer;
  *
  * | output | fields |
  * |---|---|
- * | logits of a classification | those of its probabilities and `_logit`:
- * `NAME_pb_logit` | | OBJECT.D_b_gradient | `NAME_Db_gradient_INPUT` | |
- * OBJECT.embedding, any other of several columns | `NAME_embedding_0`, … | |
- * OBJECT.attention, any other of one column | `NAME_attention` |
+ * | logits of a classification | `NAME_pb_logit`, as its probabilities |
+ * | OBJECT.D_b_gradient | `NAME_Db_gradient_INPUT` |
+ * | OBJECT.embedding, any of several columns | `NAME_embedding_0`, … |
+ * | OBJECT.attention, any of one column | `NAME_attention` |
  *
  * An attribute of the dataset, called as the output ("jets.embedding"), lists its
  * fields. With `scores.models` the file is that of an ensemble: its attribute

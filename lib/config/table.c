@@ -288,11 +288,11 @@ const gn2_config_key gn2_config_table[] = {
     {"tagger.chunk_tokens", GN2_TYPE_I64, "128", RANGE(16, 1048576),
      "tokens worked on at a time"},
     {"scores.jet_fields", GN2_TYPE_STR_LIST, "*", ANY,
-     "input fields copied to /jets of the score file; * = all numbers (what is none is "
-     "left out and logged)"},
+     "input fields copied to /jets of the score file; * = all of fixed size (numbers, "
+     "texts, arrays; what has any length is left out and logged)"},
     {"scores.track_fields", GN2_TYPE_STR_LIST, "", ANY,
      "input fields copied to the constituents (/tracks, …) of the score file; * = all "
-     "numbers"},
+     "of fixed size"},
     {"scores.write_tracks", GN2_TYPE_STR, "no", CHOICE("yes|no"),
      "whether constituents that the model has scores of (/tracks, …) are written"},
     {"scores.outputs", GN2_TYPE_STR_LIST, "", ANY,
