@@ -206,13 +206,15 @@ typedef struct gn2_score_writer gn2_score_writer;
 
 /**
  * Creates a score file for the jets of `input` in file order.
- * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all that are
- * numbers; the others are logged), then the scores of the jets. Copied reals get 32
- * bits, those of 64 keep them. With `scores.half_precision` the input is read once more
- * before the first rows, to find the fields that 16 bits do not hold: they keep 32
- * or 64. With `scores.write_tracks` every constituent type that the model has scores of
- * gets a dataset too: the fields of `scores.track_fields` that it has (a field that no
- * type has is refused), its scores, then `mask` (1 = empty slot). Scores are called
+ * `/jets` gets the input's fields asked for (`scores.jet_fields`, "*" = all of
+ * fixed size; texts and lists of any length are logged), then the scores of the jets.
+ * Copied reals get 32 bits, those of 64 keep them; texts, arrays and records are copied
+ * to the bit, as the input stores them. With `scores.half_precision` the input is read
+ * once more before the first rows, to find the fields that 16 bits do not hold: they
+ * keep 32 or 64. With `scores.write_tracks` every constituent type that the model has
+ * scores of gets a dataset too: the fields of `scores.track_fields` that it has (a
+ * field that no type has is refused), its scores, then `mask` (1 = empty slot). Scores
+ * are called
  *
  * | output | fields |
  * |---|---|
@@ -223,10 +225,27 @@ typedef struct gn2_score_writer gn2_score_writer;
  * | OBJECT.TASK of a regression | `NAME_TARGET` |
  * | OBJECT.TASK_stddev of a gaussian_regression | `NAME_TARGET_stddev` |
  * | tracks.vertex, OBJECT.TASK of a vertexing | `VertexIndex` |
+ * | jets.probabilities_spread of an ensemble (B, classes) | `NAME_pb_spread`, … |
  *
  * where NAME is `model.name`, in the order of the model's tasks, discriminants behind
- * them. Other outputs (logits, embeddings, …) have no place there. A field of the input
- * that is called like a score gives way to it.
+ * them. Any other output but those of pairs, which fit no dataset, is written where it
+ * is given. `scores.outputs` names those that will be; where it names some of a
+ * constituent type, this gets a dataset also without `scores.write_tracks`. They are
+ * called
+ *
+ * | output | fields |
+ * |---|---|
+ * | logits of a classification | `NAME_pb_logit`, as its probabilities |
+ * | OBJECT.D_b_gradient | `NAME_Db_gradient_INPUT` |
+ * | OBJECT.embedding, any of several columns | `NAME_embedding_0`, … |
+ * | OBJECT.attention, any of one column | `NAME_attention` |
+ *
+ * An attribute of the dataset, called as the output ("jets.embedding"), lists its
+ * fields. With `scores.models` the file is that of an ensemble: its attribute
+ * `ensemble` lists them, and the output jets.probabilities_spread is one more, the
+ * standard deviation over the models. `scores.track_fields` without a dataset of
+ * constituents is refused. A field of the input that is called like a score gives way
+ * to it.
  * @param[in] path   written to a temporary file, renamed by
  *   gn2_score_writer_close(); an existing file is replaced only then. Not the input, by
  *   whatever name
@@ -274,11 +293,12 @@ typedef struct gn2_score {
  * or columns); GN2_ERR_STATE (other outputs than in the first call, after the close or
  *   after an error while writing, in a child process); GN2_ERR_NOT_FOUND (no such
  * output); GN2_ERR_INVALID_ARG (an output that has no place in the file or is given
- * twice, two fields of one name); GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT (a flag of
- * the input that is neither 0 nor 1, rows that were never written); GN2_ERR_NUMERIC (a
- * finite score that `scores.half_precision` would make infinite); GN2_ERR_BUSY;
- * GN2_ERR_NO_MEMORY. When rows of constituents turn out to be too few or too many, some
- * were written already, and the writer can only be freed. @since 0.1
+ * twice, one of `scores.outputs` that is not given, two fields of one name);
+ * GN2_ERR_ABI; GN2_ERR_IO; GN2_ERR_FORMAT (a flag of the input that is neither 0 nor 1,
+ * rows that were never written); GN2_ERR_NUMERIC (a finite score that
+ * `scores.half_precision` would make infinite); GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. When
+ * rows of constituents turn out to be too few or too many, some were written already,
+ * and the writer can only be freed. @since 0.1
  */
 GN2_API gn2_status gn2_score_writer_add_outputs(gn2_score_writer *writer, int64_t count,
                                                 const gn2_score *scores,

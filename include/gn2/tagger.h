@@ -75,7 +75,8 @@ typedef struct gn2_output {
 #define GN2_ROWS_CONSTITUENTS 2 /**< one a constituent row of the input (N) */
 #define GN2_ROWS_PAIRS 3        /**< one an ordered pair of constituents (E) */
 
-/** The output has a place in score files, see gn2_score_writer_create(). */
+/** The output is a score: score files have it also where `scores.outputs` does not name
+ * it, see gn2_score_writer_create(). */
 #define GN2_OUTPUT_SCORE 1
 
 /** What an output is; strings are borrowed until the tagger is freed. */

@@ -288,16 +288,22 @@ const gn2_config_key gn2_config_table[] = {
     {"tagger.chunk_tokens", GN2_TYPE_I64, "128", RANGE(16, 1048576),
      "tokens worked on at a time"},
     {"scores.jet_fields", GN2_TYPE_STR_LIST, "*", ANY,
-     "input fields copied to /jets of the score file; * = all numbers (what is none is "
-     "left out and logged)"},
+     "input fields copied to /jets of the score file; * = all of fixed size (numbers, "
+     "texts, arrays; what has any length is left out and logged)"},
     {"scores.track_fields", GN2_TYPE_STR_LIST, "", ANY,
      "input fields copied to the constituents (/tracks, …) of the score file; * = all "
-     "numbers"},
+     "of fixed size"},
     {"scores.write_tracks", GN2_TYPE_STR, "no", CHOICE("yes|no"),
      "whether constituents that the model has scores of (/tracks, …) are written"},
+    {"scores.outputs", GN2_TYPE_STR_LIST, "", ANY,
+     "further outputs of the tagger that are written, by name (jets.embedding, "
+     "tracks.D_b_gradient, …); those of constituents without scores.write_tracks too"},
+    {"scores.models", GN2_TYPE_STR_LIST, "", ANY,
+     "models of an ensemble, as the attribute 'ensemble' of the score file names them; "
+     "filled by gn2 tag --model and gn2.Ensemble"},
     {"scores.half_precision", GN2_TYPE_STR, "no", CHOICE("yes|no"),
      "write real fields as 16-bit floats, but those of the input that would become "
-     "infinite, and what regressions find, as 32-bit ones"},
+     "infinite, what regressions find and scores.outputs names, as 32-bit ones"},
 
     /* where a model comes from, filled by the library */
     {"provenance.*", GN2_TYPE_STR, "", ANY,

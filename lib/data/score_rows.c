@@ -46,14 +46,13 @@ static gn2_status fail_rows(const gn2_tag_output *o, const gn2_score *score,
 static gn2_status check_kind(const gn2_score_writer *w, const gn2_tag_output *o,
                              const gn2_score *score)
 {
-    if (!o->field)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s' has no place in score files",
-                        o->name);
+    GN2_TRY(gn2_score_check_place(o));
     if (!w->object[o->object].table.in)
         return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "output '%s': constituents are not written, as "
-                        "scores.write_tracks is not 'yes'",
-                        o->name);
+                        "output '%s': these constituents are not written, as %s",
+                        o->name,
+                        o->field ? "scores.write_tracks is not 'yes'"
+                                 : "scores.outputs does not name it");
     if (score->type && score->type != o->type)
         return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s': type %d, not %d", o->name,
                         o->type, score->type);
@@ -104,12 +103,27 @@ static gn2_status check_state(const gn2_score_writer *w, int64_t count)
     return GN2_OK;
 }
 
+/* Discriminants that are not given are computed from the probabilities. */
+static int is_written(const gn2_score_writer *w, int32_t id, int object)
+{
+    if (w->outputs.item[id].object != object) return 0;
+    if (w->with[id]) return 1;
+    const int32_t source = gn2_tag_probabilities(&w->outputs);
+    return gn2_tag_rule_of(&w->outputs, id) && source >= 0 && w->with[source];
+}
+
 /* The first call says which outputs there are. */
 static gn2_status check_same(gn2_score_writer *w)
 {
+    for (size_t i = 0; i < w->outputs.count && !w->made; i++)
+        w->with[i] = w->given[i] != NULL;
     for (size_t i = 0; i < w->outputs.count; i++) {
         const uint8_t with = w->given[i] != NULL;
-        if (!w->made) w->with[i] = with;
+        if (w->asked[i] && !is_written(w, (int32_t)i, w->outputs.item[i].object))
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "'%s': output '%s' is asked for by scores.outputs and is "
+                            "not given",
+                            w->path, w->outputs.item[i].name);
         if (w->with[i] != with)
             return gn2_fail(
                 GN2_ERR_STATE, "'%s': output '%s' is %s, other than in the first call",
@@ -119,16 +133,6 @@ static gn2_status check_same(gn2_score_writer *w)
 }
 
 /* ---- fields ---- */
-
-/* Discriminants that are not given are computed from the probabilities. */
-static int is_written(const gn2_score_writer *w, int32_t id, int object)
-{
-    const gn2_tag_output *o = &w->outputs.item[id];
-    if (!o->field || o->object != object) return 0;
-    if (w->with[id]) return 1;
-    const int32_t source = gn2_tag_probabilities(&w->outputs);
-    return gn2_tag_rule_of(&w->outputs, id) && source >= 0 && w->with[source];
-}
 
 /* Probabilities and logarithms of their ratios fit 16 bits; what a regression finds,
  * or a ratio itself, may not, and is not known yet. */
@@ -146,7 +150,7 @@ static gn2_status add_field(gn2_score_writer *w, int32_t id, int64_t column)
     gn2_score_table *table = &w->object[o->object].table;
     const int32_t real_size = table->half && fits_half(w, id) ? 2 : 4;
     gn2_text name = {0};
-    o->field(&w->outputs, o, column, &name);
+    gn2_tag_name_field(&w->outputs, o, column, &name);
     gn2_status status = gn2_fail_memory();
     if (!name.failed && o->type == GN2_DATA_F32)
         status = gn2_score_table_add(table, name.data, GN2_H5_FLOAT, real_size);
@@ -166,6 +170,24 @@ static gn2_status add_fields(gn2_score_writer *w, int object)
     return gn2_score_table_add(&w->object[object].table, "mask", GN2_H5_BOOL, 1);
 }
 
+/* An attribute for each output, of its name: the fields it went to. */
+static gn2_status write_names(const gn2_score_writer *w, int object)
+{
+    const gn2_score_table *t = &w->object[object].table;
+    const char **names = gn2_alloc(t->field_count, sizeof *names);
+    gn2_status status = names ? GN2_OK : gn2_fail_memory();
+    size_t next = t->copied;
+    for (int32_t i = 0; i < (int32_t)w->outputs.count && status == GN2_OK; i++) {
+        const gn2_tag_output *o = &w->outputs.item[i];
+        if (!is_written(w, i, object)) continue;
+        for (int64_t c = 0; c < o->columns; c++) names[c] = t->field[next++].name;
+        status =
+            gn2_h5_strings_write(w->out, t->out, o->name, names, (size_t)o->columns);
+    }
+    gn2_free(names);
+    return status;
+}
+
 static gn2_status make_table(gn2_score_writer *w, int object)
 {
     gn2_score_object *o = &w->object[object];
@@ -174,6 +196,7 @@ static gn2_status make_table(gn2_score_writer *w, int object)
     GN2_TRY(gn2_score_table_select(&o->table));
     if (o->table.half) GN2_TRY(gn2_score_width_choose(&o->table));
     GN2_TRY(gn2_score_table_make(&o->table, w->out));
+    GN2_TRY(write_names(w, object));
     const size_t slots =
         (size_t)(gn2_score_table_slab(&o->table) * o->table.info->slots);
     o->value = gn2_alloc(slots, sizeof *o->value);
@@ -193,7 +216,7 @@ static gn2_status make_tables(gn2_score_writer *w)
 gn2_status gn2_score_make_empty(gn2_score_writer *w)
 {
     for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
-        w->with[i] = w->outputs.item[i].field != NULL;
+        w->with[i] = (uint8_t)gn2_score_wanted(w, (size_t)i);
     return make_tables(w);
 }
 

@@ -63,6 +63,12 @@ static gn2_status push_copy(gn2_score_table *table, size_t index)
     return GN2_OK;
 }
 
+/* Numbers, and whatever else is of fixed size. */
+static int can_copy(const gn2_h5_field *field)
+{
+    return field->kind != GN2_H5_OTHER || field->size > 0;
+}
+
 /* Says which fields of the input are left out. */
 static gn2_status log_others(const gn2_score_table *table)
 {
@@ -70,13 +76,13 @@ static gn2_status log_others(const gn2_score_table *table)
     size_t count = 0;
     for (size_t i = 0; i < table->info->field_count; i++) {
         const gn2_h5_field *field = &table->info->fields[i];
-        if (field->kind == GN2_H5_OTHER)
+        if (!can_copy(field))
             gn2_text_format(&names, "%s%s", count++ ? ", " : "", field->name);
     }
     if (!names.failed && count)
         gn2_log_line(GN2_LOG_WARNING,
-                     "dataset '%s': %zu of %zu fields are no numbers and are not "
-                     "copied to the scores: %s",
+                     "dataset '%s': %zu of %zu fields are of any length, or refer to "
+                     "others, and are not copied to the scores: %s",
                      table->dataset, count, table->info->field_count, names.data);
     const int failed = names.failed;
     gn2_free(names.data);
@@ -86,7 +92,7 @@ static gn2_status log_others(const gn2_score_table *table)
 gn2_status gn2_score_table_copy_all(gn2_score_table *table)
 {
     for (size_t i = 0; i < table->info->field_count; i++)
-        if (table->info->fields[i].kind != GN2_H5_OTHER) GN2_TRY(push_copy(table, i));
+        if (can_copy(&table->info->fields[i])) GN2_TRY(push_copy(table, i));
     return log_others(table);
 }
 
@@ -103,9 +109,11 @@ static gn2_status copy_one(gn2_score_table *table, const char *const *known,
     const size_t i = gn2_alias_find(known, table->info->field_count, name);
     *out_found = i < table->info->field_count;
     if (!*out_found) return GN2_OK;
-    if (table->info->fields[i].kind == GN2_H5_OTHER)
+    if (!can_copy(&table->info->fields[i]))
         return gn2_fail(GN2_ERR_FORMAT,
-                        "field '%s' is not a number and cannot be copied", name);
+                        "field '%s' is of any length, or refers to others, and cannot "
+                        "be copied",
+                        name);
     return has_field(table, (int64_t)i) ? GN2_OK : push_copy(table, i);
 }
 
@@ -153,9 +161,11 @@ gn2_status gn2_score_table_select(gn2_score_table *table)
     uint8_t *wanted = gn2_alloc(table->info->field_count, 1);
     if (!wanted) return gn2_fail_memory();
     size_t count = 0;
-    for (size_t i = 0; i < table->copied; i++) wanted[table->field[i].from] = 1;
-    if (table->info->rank == 2 && table->valid >= 0) wanted[table->valid] = 1;
-    for (size_t i = 0; i < table->info->field_count; i++) count += wanted[i];
+    for (size_t i = 0; i < table->copied; i++)
+        wanted[table->field[i].from] = GN2_H5_AS_STORED;
+    if (table->info->rank == 2 && table->valid >= 0)
+        wanted[table->valid] = GN2_H5_AS_NUMBER;
+    for (size_t i = 0; i < table->info->field_count; i++) count += wanted[i] != 0;
     const gn2_status status =
         count ? gn2_h5_table_select(table->in, wanted, -1) : GN2_OK;
     gn2_free(wanted);
@@ -169,10 +179,11 @@ gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out)
     table->record = 0;
     for (size_t i = 0; i < table->field_count; i++) {
         const gn2_score_field *f = &table->field[i];
-        fields[i] = (gn2_h5_field){f->name, f->kind, f->size, 0, 0};
+        fields[i] = (gn2_h5_field){f->name, f->kind, f->size, f->from, 0};
         table->record += f->size;
     }
-    const gn2_h5_layout layout = {.rank = table->info->rank,
+    const gn2_h5_layout layout = {.like = table->in,
+                                  .rank = table->info->rank,
                                   .slots = table->info->slots,
                                   .chunk_rows =
                                       table->info->rank == 2 ? CHUNK_SLOTS : CHUNK_JETS,

@@ -31,7 +31,8 @@ typedef struct gn2_score_table {
 /* Opens the input's dataset, whose name must outlive the table. */
 gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
                                 const char *dataset, int half);
-/* Takes a field of the input, if it is there; all numbers, what is none is logged. */
+/* Takes a field of the input, if it is there; all of fixed size, the others are logged.
+ */
 gn2_status gn2_score_table_copy(gn2_score_table *table, const char *name,
                                 int *out_found);
 gn2_status gn2_score_table_copy_all(gn2_score_table *table);

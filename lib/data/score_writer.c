@@ -96,14 +96,38 @@ static gn2_status open_constituents(gn2_score_writer *w, int object)
     return GN2_OK;
 }
 
+int gn2_score_wanted(const gn2_score_writer *w, size_t output)
+{
+    const gn2_tag_output *o = &w->outputs.item[output];
+    if (w->asked[output]) return 1;
+    return o->field && (o->object == 0 || is_yes(w->config, "scores.write_tracks"));
+}
+
 static int has_scores(const gn2_score_writer *w, int object)
 {
     for (size_t i = 0; i < w->outputs.count; i++)
-        if (w->outputs.item[i].field && w->outputs.item[i].object == object) return 1;
+        if (w->outputs.item[i].object == object && gn2_score_wanted(w, i)) return 1;
     return 0;
 }
 
-/* The types of constituents that the model has scores of. */
+/* Whether constituents are written and what is said of them goes together. */
+static gn2_status check_constituents(const gn2_score_writer *w, int found)
+{
+    if (found) return GN2_OK;
+    if (is_yes(w->config, "scores.write_tracks"))
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "scores.write_tracks = yes: the model has no task that gives "
+                        "scores of constituents; scores.outputs takes other outputs");
+    if (gn2_config_list_count(w->config, "scores.track_fields"))
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "scores.track_fields = %s has no effect: constituents are not "
+                        "written, as scores.write_tracks is not 'yes' and "
+                        "scores.outputs names none of theirs",
+                        gn2_config_str(w->config, "scores.track_fields"));
+    return GN2_OK;
+}
+
+/* The types of constituents that the model has scores of, or that are asked for. */
 static gn2_status open_all_constituents(gn2_score_writer *w)
 {
     const int end = 1 + w->model->h.sequence_count;
@@ -113,11 +137,8 @@ static gn2_status open_all_constituents(gn2_score_writer *w)
         GN2_TRY(open_constituents(w, i));
         found = 1;
     }
-    if (!found)
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "scores.write_tracks = yes: the model has no task that gives "
-                        "scores of constituents");
-    return copy_fields(w, "scores.track_fields", 1, end);
+    GN2_TRY(check_constituents(w, found));
+    return found ? copy_fields(w, "scores.track_fields", 1, end) : GN2_OK;
 }
 
 static gn2_status open_input(gn2_score_writer *w, const char *input)
@@ -129,7 +150,7 @@ static gn2_status open_input(gn2_score_writer *w, const char *input)
         return gn2_fail(GN2_ERR_FORMAT, "'%s': dataset '%s' has %d dimensions, not 1",
                         input, gn2_score_dataset(w, 0), jets->info->rank);
     GN2_TRY(copy_fields(w, "scores.jet_fields", 0, 1));
-    return is_yes(w->config, "scores.write_tracks") ? open_all_constituents(w) : GN2_OK;
+    return open_all_constituents(w);
 }
 
 /* The output may not be the input, by whatever name, nor what is no file. */
@@ -164,6 +185,20 @@ static gn2_status make_temporary(gn2_score_writer *w)
     return fail_io("create", w->path);
 }
 
+/* The models of an ensemble, as the options name them. */
+static gn2_status write_models(gn2_score_writer *w)
+{
+    const size_t count = gn2_config_list_count(w->config, "scores.models");
+    const char **names = gn2_alloc(count + 1, sizeof *names);
+    if (!names) return gn2_fail_memory();
+    for (size_t i = 0; i < count; i++)
+        names[i] = gn2_config_list_item(w->config, "scores.models", i);
+    const gn2_status status =
+        count ? gn2_h5_strings_write(w->out, NULL, "ensemble", names, count) : GN2_OK;
+    gn2_free(names);
+    return status;
+}
+
 static gn2_status create_output(gn2_score_writer *w, const char *path)
 {
     static const char *const version[] = {"libgn2 " GN2_VERSION_STRING};
@@ -171,7 +206,31 @@ static gn2_status create_output(gn2_score_writer *w, const char *path)
     if (!w->path) return gn2_fail_memory();
     GN2_TRY(make_temporary(w));
     GN2_TRY(gn2_h5_file_create(w->temporary, &w->out));
-    return gn2_h5_strings_write(w->out, NULL, "writer_version", version, 1);
+    GN2_TRY(gn2_h5_strings_write(w->out, NULL, "writer_version", version, 1));
+    return write_models(w);
+}
+
+gn2_status gn2_score_check_place(const gn2_tag_output *o)
+{
+    if (o->rows != GN2_ROWS_PAIRS) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "output '%s' has no place in score files: it has a row for each "
+                    "ordered pair of a jet's constituents, and the datasets have one "
+                    "for each jet or constituent",
+                    o->name);
+}
+
+/* scores.outputs. */
+static gn2_status read_asked(gn2_score_writer *w)
+{
+    for (size_t i = 0; i < gn2_config_list_count(w->config, "scores.outputs"); i++) {
+        const char *name = gn2_config_list_item(w->config, "scores.outputs", i);
+        int32_t id;
+        GN2_TRY(gn2_tag_find_output(&w->outputs, name, &id));
+        GN2_TRY(gn2_score_check_place(&w->outputs.item[id]));
+        w->asked[id] = 1;
+    }
+    return GN2_OK;
 }
 
 static gn2_status check_options(const gn2_config *config)
@@ -187,9 +246,13 @@ static gn2_status list_outputs(gn2_score_writer *w)
 {
     GN2_TRY(gn2_discriminants_read(w->model->config, w->config, &w->rules));
     GN2_TRY(gn2_tag_list_outputs(&w->outputs, w->model, &w->rules));
+    if (gn2_config_list_count(w->config, "scores.models"))
+        GN2_TRY(gn2_tag_add_spread(&w->outputs));
     w->given = gn2_alloc(w->outputs.count, sizeof *w->given);
     w->with = gn2_alloc(w->outputs.count, sizeof *w->with);
-    return w->given && w->with ? GN2_OK : gn2_fail_memory();
+    w->asked = gn2_alloc(w->outputs.count, sizeof *w->asked);
+    if (!w->given || !w->with || !w->asked) return gn2_fail_memory();
+    return read_asked(w);
 }
 
 gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
@@ -282,6 +345,7 @@ void gn2_score_writer_free_impl(gn2_score_writer *w)
     gn2_tag_clear_outputs(&w->outputs);
     gn2_free(w->given);
     gn2_free(w->with);
+    gn2_free(w->asked);
     gn2_free(w->temporary);
     gn2_free(w->path);
     gn2_config_delete(w->config);

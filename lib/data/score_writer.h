@@ -28,6 +28,7 @@ struct gn2_score_writer {
     pid_t process; /* that made it, and alone may write and remove the file */
     gn2_h5_file *in, *out;
     gn2_score_object object[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
+    uint8_t *asked;          /* (outputs) named by scores.outputs */
     uint8_t *with;           /* (outputs) given at the first rows */
     const gn2_score **given; /* (outputs) in the call under way, NULL: not */
     int made, failed;
@@ -36,6 +37,10 @@ struct gn2_score_writer {
 
 /* Dataset of an object. */
 const char *gn2_score_dataset(const gn2_score_writer *w, int object);
+/* Whether the options want an output, if it can be had. */
+int gn2_score_wanted(const gn2_score_writer *w, size_t output);
+/* Refuses outputs whose rows are those of no dataset. */
+gn2_status gn2_score_check_place(const gn2_tag_output *output);
 /* Refuses a child of the process that made the writer. */
 gn2_status gn2_score_check_process(const gn2_score_writer *w);
 /* Makes the datasets when no rows came, as for all outputs. */

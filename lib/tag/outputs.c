@@ -186,6 +186,41 @@ static gn2_status add_task(gn2_tag_outputs *all, int k)
     return GN2_OK;
 }
 
+/* ---- names in score files ---- */
+
+/* The probabilities that logits are of, NULL for other outputs. */
+static const gn2_tag_output *softmax_of(const gn2_tag_outputs *all,
+                                        const gn2_tag_output *output)
+{
+    if (output->write != gn2_write_logits) return NULL;
+    for (size_t i = 0; i < all->count; i++)
+        if (all->item[i].task == output->task &&
+            all->item[i].write == gn2_write_softmax)
+            return &all->item[i];
+    return NULL;
+}
+
+void gn2_tag_name_field(const gn2_tag_outputs *all, const gn2_tag_output *output,
+                        int64_t column, gn2_text *out_name)
+{
+    const gn2_tag_output *softmax = softmax_of(all, output);
+    const char *model = gn2_config_str(all->model->config, "model.name");
+    if (output->field) {
+        output->field(all, output, column, out_name);
+    } else if (softmax) {
+        softmax->field(all, softmax, column, out_name);
+        gn2_text_format(out_name, "_logit");
+    } else if (output->write == gn2_write_gradient) {
+        gn2_text_format(
+            out_name, "%s_D%s_gradient_%s", model,
+            all->rules->rule[output->item].name + strlen("D_"),
+            gn2_model_object_input(all->model, output->object, (size_t)column));
+    } else {
+        gn2_text_format(out_name, "%s_%s", model, strchr(output->name, '.') + 1);
+        if (output->columns > 1) gn2_text_format(out_name, "_%lld", (long long)column);
+    }
+}
+
 gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
                                 const gn2_discriminants *rules)
 {
@@ -225,6 +260,31 @@ gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
             return GN2_OK;
         }
     return fail_unknown(all, name);
+}
+
+static void name_spread(const gn2_tag_outputs *all, const gn2_tag_output *output,
+                        int64_t column, gn2_text *out_name)
+{
+    (void)output;
+    gn2_tag_name_field(all, &all->item[gn2_tag_probabilities(all)], column, out_name);
+    gn2_text_format(out_name, "_spread");
+}
+
+gn2_status gn2_tag_add_spread(gn2_tag_outputs *all)
+{
+    const int32_t source = gn2_tag_probabilities(all);
+    if (source < 0)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "scores.models: an ensemble has probabilities of jets, and the "
+                        "model does not classify jets");
+    gn2_tag_output like = all->item[source];
+    like.write = NULL;
+    like.field = name_spread;
+    like.alias[0] = 0;
+    const char *name = strchr(all->item[source].name, '.') + 1;
+    char own[sizeof like.name];
+    snprintf(own, sizeof own, "%s", name);
+    return add(all, &like, "jets", own, "_spread");
 }
 
 const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id)

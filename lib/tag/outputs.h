@@ -52,7 +52,7 @@ struct gn2_tag_output {
     gn2_tag_writer write;
     const gn2_task_output *of_task; /* its row in the task's kind */
     int known;                      /* has a short name */
-    gn2_tag_namer field;            /* NULL: score files do not have it */
+    gn2_tag_namer field;            /* NULL: in score files when asked for only */
 };
 
 struct gn2_tag_outputs {
@@ -65,9 +65,14 @@ struct gn2_tag_outputs {
 /* Lists what can be asked of a model with these discriminants. */
 gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
                                 const gn2_discriminants *rules);
+/* Adds that of an ensemble, jets.PROBABILITIES_spread: only score files have it. */
+gn2_status gn2_tag_add_spread(gn2_tag_outputs *all);
 void gn2_tag_clear_outputs(gn2_tag_outputs *all);
 gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
                                int32_t *out_id);
+/* Appends the name of a column in score files, of any output but those of pairs. */
+void gn2_tag_name_field(const gn2_tag_outputs *all, const gn2_tag_output *output,
+                        int64_t column, gn2_text *out_name);
 /* Rule of a discriminant, NULL for other outputs; and the number of the probabilities
  * that discriminants are made of, −1: there are none. */
 const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id);

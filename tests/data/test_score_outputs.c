@@ -126,10 +126,10 @@ static void outputs_that_do_not_fit_are_refused(void **state)
     const float *p = probabilities;
     FAILS(ADD(.output = "jets.pT", .data = p, .rows = 10), GN2_ERR_NOT_FOUND,
           "'jets.pT'", "jets.probabilities");
-    FAILS(ADD(.output = "jets.logits", .data = p, .rows = 10), GN2_ERR_INVALID_ARG,
-          "'jets.logits' has no place");
-    FAILS(ADD(.output = "jets.embedding", .data = p, .rows = 10), GN2_ERR_INVALID_ARG,
-          "no place");
+    FAILS(ADD(.output = "pairs.logits", .data = p, .rows = 10), GN2_ERR_INVALID_ARG,
+          "'pairs.logits' has no place", "pair of a jet's constituents");
+    FAILS(ADD(.output = "tracks.embedding", .data = p, .rows = 10), GN2_ERR_INVALID_ARG,
+          "tracks.embedding", "scores.outputs");
     FAILS(ADD(.output = "tracks.origin", .data = p, .rows = 10), GN2_ERR_INVALID_ARG,
           "tracks.origin", "scores.write_tracks");
     FAILS(ADD(.output = "jets.probabilities", .data = p, .rows = 9), GN2_ERR_SHAPE,
@@ -159,6 +159,129 @@ static void outputs_that_do_not_fit_are_refused(void **state)
     FAILS(gn2_score_writer_create_impl(case_file("x.h5"), case_file("input.h5"), model,
                                        config, &w),
           GN2_ERR_INVALID_ARG, "scores.write_tracks", "no task");
+    gn2_config_delete(config);
+    gn2_model_unref(model);
+    case_jets_free(&j);
+}
+
+static void keep_last(void *context, size_t index, const char *text)
+{
+    char **last = context;
+    (void)index;
+    gn2_free(*last);
+    *last = gn2_strdup(text);
+}
+
+static void check_names(const char *path, const char *dataset, const char *output,
+                        const char *last)
+{
+    const char *found = NULL;
+    table t = open_table(path, dataset);
+    MUST(gn2_h5_strings_read(t.table, output, keep_last, &found));
+    assert_string_equal(found, last);
+    gn2_free((void *)(uintptr_t)found);
+    close_table(&t);
+}
+
+static void outputs_asked_for_are_written_by_name(void **state)
+{
+    (void)state;
+    case_jets j = make_input();
+    gn2_model *model = MODEL("model.name", "X", "model.out_dim", "4");
+    gn2_config *config = CONFIG("scores.jet_fields", "", "scores.outputs",
+                                "jets.embedding,tracks.origin_logits");
+    gn2_score_writer *w = NULL;
+    const char *path = case_file("more.h5");
+    const gn2_score scores[] = {score("jets.probabilities", probabilities, JETS),
+                                score("jets.embedding", probabilities, JETS),
+                                score("tracks.origin_logits", origin, JETS * SLOTS)};
+    MUST(gn2_score_writer_create_impl(path, case_file("input.h5"), model, config, &w));
+    FAILS(gn2_score_writer_add_impl(w, JETS, scores, 2), GN2_ERR_INVALID_ARG,
+          "tracks.origin_logits", "not given");
+    MUST(gn2_score_writer_add_impl(w, JETS, scores, 3));
+    MUST(gn2_score_writer_close_impl(w));
+    gn2_score_writer_free_impl(w);
+    table t = open_table(path, "jets");
+    check_fields(&t,
+                 (const char *const[]){"X_pb", "X_pc", "X_pu", "X_ptau", "X_Db", "X_Dc",
+                                       "X_Dtau", "X_embedding_0", "X_embedding_1",
+                                       "X_embedding_2", "X_embedding_3", NULL},
+                 4);
+    for (int64_t i = 0; i < JETS; i++)
+        assert_true((float)value(&t, "X_embedding_2", i) == probabilities[4 * i + 2]);
+    close_table(&t);
+    t = open_table(path, "tracks");
+    assert_int_equal(t.info->field_count, ORIGINS + 1);
+    for (int64_t i = 0; i < JETS * SLOTS; i++)
+        assert_true((float)value(&t, "X_pFromB_logit", i) == origin[ORIGINS * i + 3]);
+    close_table(&t);
+    check_names(path, "jets", "jets.embedding", "X_embedding_3");
+    check_names(path, "tracks", "tracks.origin_logits", "X_pOtherSecondary_logit");
+    gn2_config_delete(config);
+    gn2_model_unref(model);
+    case_jets_free(&j);
+}
+
+static void options_that_write_nothing_are_refused(void **state)
+{
+    (void)state;
+    case_jets j = make_input();
+    gn2_model *model = MODEL("model.name", "GN2");
+    static const struct {
+        const char *key, *value;
+        gn2_status status;
+        const char *what, *why;
+    } given[] = {
+        {"scores.track_fields", "d0", GN2_ERR_INVALID_ARG, "scores.track_fields = d0",
+         "scores.write_tracks"},
+        {"scores.outputs", "pairs.logits", GN2_ERR_INVALID_ARG, "'pairs.logits'",
+         "pair"},
+        {"scores.outputs", "jets.pT", GN2_ERR_NOT_FOUND, "'jets.pT'", "jets.embedding"},
+    };
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        gn2_config *config = CONFIG(given[i].key, given[i].value);
+        gn2_score_writer *w = NULL;
+        FAILS(gn2_score_writer_create_impl(case_file("x.h5"), case_file("input.h5"),
+                                           model, config, &w),
+              given[i].status, given[i].what, given[i].why);
+        gn2_config_delete(config);
+    }
+    gn2_model_unref(model);
+    case_jets_free(&j);
+}
+
+static void an_ensemble_has_its_spread_and_names(void **state)
+{
+    (void)state;
+    case_jets j = make_input();
+    gn2_model *model = MODEL("model.name", "GN2");
+    gn2_config *config = CONFIG("scores.models", "one 12,two 34", "scores.jet_fields",
+                                "", "scores.half_precision", "yes");
+    gn2_score_writer *w = NULL;
+    const char *path = case_file("ensemble.h5");
+    const gn2_score scores[] = {
+        score("jets.probabilities", probabilities, JETS),
+        score("jets.probabilities_spread", probabilities, JETS)};
+    MUST(gn2_score_writer_create_impl(path, case_file("input.h5"), model, config, &w));
+    MUST(gn2_score_writer_add_impl(w, JETS, scores, 2));
+    MUST(gn2_score_writer_close_impl(w));
+    gn2_score_writer_free_impl(w);
+    table t = open_table(path, "jets");
+    check_fields(&t,
+                 (const char *const[]){"GN2_pb", "GN2_pc", "GN2_pu", "GN2_ptau",
+                                       "GN2_Db", "GN2_Dc", "GN2_Dtau", "GN2_pb_spread",
+                                       "GN2_pc_spread", "GN2_pu_spread",
+                                       "GN2_ptau_spread", NULL},
+                 2);
+    for (int64_t i = 0; i < JETS; i++)
+        assert_true(value(&t, "GN2_pu_spread", i) == value(&t, "GN2_pu", i));
+    close_table(&t);
+    gn2_config_delete(config);
+    gn2_model_unref(model);
+    model = MODEL("model.tasks", "track_origin");
+    config = CONFIG("scores.models", "one,two");
+    FAILS(gn2_score_writer_create_impl(path, case_file("input.h5"), model, config, &w),
+          GN2_ERR_INVALID_ARG, "scores.models", "does not classify");
     gn2_config_delete(config);
     gn2_model_unref(model);
     case_jets_free(&j);
@@ -196,6 +319,9 @@ int main(void)
         cmocka_unit_test(names_of_other_tasks_tell_them_apart),
         cmocka_unit_test(regressions_are_called_like_their_targets),
         cmocka_unit_test(outputs_that_do_not_fit_are_refused),
+        cmocka_unit_test(outputs_asked_for_are_written_by_name),
+        cmocka_unit_test(options_that_write_nothing_are_refused),
+        cmocka_unit_test(an_ensemble_has_its_spread_and_names),
         cmocka_unit_test(a_file_without_rows_has_all_fields),
     };
     return cmocka_run_group_tests(tests, NULL, case_clean);

@@ -139,6 +139,8 @@ VALUES = {
     "compute.isa": ("reference", {}),
     "scores.jet_fields": ("eventNumber", {}),
     "scores.track_fields": ("*", {}),
+    "scores.outputs": ("jets.embedding", {}),
+    "scores.models": ("one,two", {}),
     "provenance.*": ("mine", {"_name": "data"}),
 }
 #: what is no result of a run, by its very meaning: how that is seen is below

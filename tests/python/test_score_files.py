@@ -71,9 +71,42 @@ def test_every_real_keeps_its_precision(files, model, caplog):
         assert got.dtype[name] == jets.dtype[name]
         assert (got[name] == jets[name]).all()
     assert got.dtype["old"] == "f4" and (got["old"] == jets["old"].astype("f4")).all()
+    assert not caplog.messages
+
+
+def test_what_is_of_fixed_size_is_copied_to_the_bit(tmp_path, model, caplog):
+    rng = np.random.default_rng(4)
+    inner = np.dtype([("x", ">f4"), ("word", "S3")])
+    any_length = h5py.string_dtype()
+    more = [("run", "S6"), ("note", any_length), ("cov", ">f8", (2, 3)), ("own", inner)]
+    jets = np.zeros(ROWS, [(n, "f4") for n in model.inputs["jets"]] + more)
+    jets["note"] = "x"
+    jets["run"] = [b"r%d" % i for i in range(ROWS)]
+    jets["cov"] = rng.normal(size=(ROWS, 2, 3))
+    jets["own"]["x"], jets["own"]["word"] = np.nan, b"a\0b"
+    tracks = np.zeros((ROWS, SLOTS), [("d0", "f4"), ("hits", "u1", 5), ("valid", "?")])
+    tracks["hits"] = rng.integers(0, 255, (ROWS, SLOTS, 5))
+    input, out = tmp_path / "in.h5", tmp_path / "out.h5"
+    with h5py.File(input, "w") as file:
+        file["jets"] = jets
+        file.create_dataset("tracks", data=tracks, compression="gzip")
+    options = {"scores.write_tracks": "yes", "scores.track_fields": "*"}
+    origin = np.full((ROWS, SLOTS, 8), 0.125, np.float32)
+    with caplog.at_level(logging.WARNING, "gn2"):
+        got = written(out, input, model, options, {"tracks.origin": origin})
+    for name in ("run", "cov", "own"):
+        assert got.dtype[name] == jets.dtype[name]
+        assert got[name].tobytes() == jets[name].tobytes()
+    with h5py.File(out) as file:
+        assert (file["tracks"]["hits"] == tracks["hits"]).all()
     (line,) = caplog.messages
-    assert "'jets': 2 of 9 fields are no numbers" in line
-    assert line.endswith(": process, weights")
+    assert "'jets': 1 of 6 fields are of any length" in line
+    assert line.endswith(": note")
+    with pytest.raises(gn2.FormatError, match="'note' is of any length"):
+        gn2.ScoreWriter(out, input, model, {"scores.jet_fields": ["note"]})
+    config = {"inputs.jets": ["cov"], "scores.jet_fields": "*"}
+    with pytest.raises(gn2.FormatError, match="'cov' is not a number"):
+        gn2.Dataset(input, config)
 
 
 def test_half_precision_widens_what_it_cannot_hold(files, model, caplog):

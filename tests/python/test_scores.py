@@ -23,6 +23,19 @@ def test_default_discriminants_are_the_librarys(scores):
         assert (scores.discriminant(signal) == scores[f"D_{signal}"]).all()
 
 
+def test_the_signals_own_fraction_is_refused(scores):
+    with pytest.raises(gn2.InvalidArgument, match="f_b = 0.1 .*b is the signal"):
+        scores.discriminant("b", f_b=0.1, f_c=0.2)
+    scores.discriminant("c", f_b=0.1)
+
+
+def test_one_number_of_threads(model):
+    with pytest.raises(
+        gn2.InvalidArgument, match="threads = 2, and tagger.threads = 3"
+    ):
+        gn2.Tagger(model, {"tagger.threads": 3}, threads=2)
+
+
 def test_fractions_are_given_by_name_and_light_gets_the_rest(scores):
     got = scores.discriminant("b", f_c=0.3, f_tau=0.05)
     want = by_hand(scores, "b", f_c=0.3, f_tau=0.05, f_u=0.65)

@@ -17,6 +17,7 @@ from ._ffi import PATH as library_path
 from ._ffi import lib as _functions
 from .config import Config
 from .dataset import Batch, Dataset
+from .ensemble import Ensemble
 from .errors import (
     AbiError,
     BusyError,
@@ -78,6 +79,7 @@ __all__ = [
     "Config",
     "CopyRefused",
     "Dataset",
+    "Ensemble",
     "Error",
     "FileError",
     "FormatError",

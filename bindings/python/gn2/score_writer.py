@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import os
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from ._ffi import lib, text
 from ._foreign import unmasked
 from ._handle import Owner, make, path_bytes
 from .config import ConfigLike, as_config
+from .ensemble import Ensemble
 from .errors import InvalidArgument, ShapeError
 from .model import Model
 from .scores import Scores
@@ -31,18 +33,26 @@ class ScoreWriter(Owner):
     Args:
         path: score file.
         input: the HDF5 file that is tagged.
-        model: gives names and shapes.
-        config: ``scores.*``, ``data.dataset.*`` and ``data.unwritten``.
+        model: gives names and shapes. Of an :class:`Ensemble` the fields are those of
+            its first model, and ``NAME_pb_spread`` …; the attribute ``ensemble`` of
+            the file names all.
+        config: ``scores.*``, ``data.dataset.*`` and ``data.unwritten``. Other outputs
+            than scores, as "jets.embedding", are written where they are given; of
+            constituents, where ``scores.outputs`` names one of theirs, or
+            ``scores.write_tracks`` is "yes" and they have scores.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         input: str | os.PathLike[str],
-        model: Model,
+        model: Model | Ensemble,
         config: ConfigLike = None,
     ) -> None:
-        options = as_config(config, base=model.config)
+        models = model.names if isinstance(model, Ensemble) else []
+        model = model.model if isinstance(model, Ensemble) else model
+        options = as_config(config, base=model.config).copy()
+        options["scores.models"] = models
         with model._guard as m, options._guard as c:
             handle = make(
                 _ffi.ScoreWriter,
@@ -54,6 +64,7 @@ class ScoreWriter(Owner):
             )
         super().__init__(handle, lib.gn2_score_writer_free)
         self._tagger = Tagger(model, options, threads=1)  # knows the outputs' shapes
+        self._of_models = len(models)
 
     def add(
         self, scores: Scores | Mapping[str, Any] | Any, count: int | None = None
@@ -71,6 +82,8 @@ class ScoreWriter(Owner):
         Discriminants that are not given are computed from the probabilities.
         """
         if isinstance(scores, Scores):
+            if count not in (None, len(scores)):
+                raise ShapeError(f"count = {count}, the scores are of {len(scores)}")
             count = len(scores)
             scores = self._outputs_of(scores)
         elif not isinstance(scores, Mapping):
@@ -90,11 +103,30 @@ class ScoreWriter(Owner):
         given = {self._tagger.describe(n).name: v for n, v in scores.outputs.items()}
         if scores.has_probabilities and not given.keys() & scores._names.flavour:
             given[self._tagger._flavour or ""] = scores.probabilities
+        if scores.spread is not None and not self._of_models:
+            raise InvalidArgument(
+                "scores of an ensemble: make the ScoreWriter with the gn2.Ensemble, "
+                "not with one of its models"
+            )
+        if scores.spread is not None:
+            given[self._spread().name] = scores.spread
         return given
+
+    def _spread(self) -> Any:
+        """The output that only files of ensembles have, as long as probabilities."""
+        output = copy.copy(self._tagger.describe(self._tagger._flavour or ""))
+        output.name += "_spread"
+        return output
+
+    def _describe(self, name: str) -> Any:
+        spread = self._spread() if self._of_models else None
+        if spread is not None and name == spread.name:
+            return spread
+        return self._tagger.describe(name)
 
     def _fill(self, slot: Any, name: str, values: Any) -> Any:
         """Points a struct at an array, which is returned to be kept alive."""
-        output = self._tagger.describe(name)
+        output = self._describe(name)
         array = np.ascontiguousarray(unmasked(values, name), output.dtype)
         flat = output.columns == 1 and array.shape[-1:] != (1,)
         if not flat and array.shape[-1:] != (output.columns,):

@@ -163,6 +163,17 @@ class Names:
         weights = [float(k == rest) for k in range(len(self.short))]
         return Rule(index, tuple(weights), rest, "log")
 
+    def definitions(self) -> dict[str, Any]:
+        """Discriminants by name, whatever the order of the classes."""
+        return {
+            name: (
+                self.classes[rule.signal],
+                dict(sorted(zip(self.classes, rule.fractions))),
+                rule.form,
+            )
+            for name, rule in self.rules.items()
+        }
+
     def weights(self, rule: Rule, given: Mapping[str, float]) -> list[float]:
         """Weights of all classes: given, else the rule's; one class gets the rest."""
         weights = list(rule.fractions)
@@ -170,6 +181,11 @@ class Names:
             if name[:2] != "f_" or name[2:] not in self.short:
                 allowed = ", ".join(f"f_{s}" for s in self.short)
                 raise NotFound(f"no fraction '{name}'; there are {allowed}")
+            if self.short.index(name[2:]) == rule.signal:
+                raise InvalidArgument(
+                    f"{name} = {value} has no effect: {name[2:]} is the signal of this "
+                    "discriminant, and fractions are those of the other classes"
+                )
             weights[self.short.index(name[2:])] = float(value)
         weights[rule.signal] = 0.0
         if given and rule.rest >= 0 and f"f_{self.short[rule.rest]}" not in given:
@@ -197,13 +213,25 @@ class Scores:
     by any name of it. As an array (``np.asarray(scores)``) it is :attr:`probabilities`.
     """
 
-    __slots__ = ("outputs", "offsets", "_p", "_count", "_names", "_full", "_ends")
+    __slots__ = (
+        "outputs",
+        "offsets",
+        "spread",
+        "_p",
+        "_count",
+        "_names",
+        "_full",
+        "_ends",
+    )
 
     #: further outputs by the name they were asked for
     outputs: dict[str, NDArray[Any]]
     #: (B + 1) first row of each jet in outputs of ragged constituents of the first
     #: type, else None
     offsets: NDArray[np.int64] | None
+    #: (B, classes) standard deviation of the probabilities over the models of an
+    #: :class:`gn2.Ensemble`, else None
+    spread: NDArray[np.float32] | None
 
     def __init__(self, probabilities: Any, names: Names, count: int = 0) -> None:
         self._p = probabilities
@@ -211,6 +239,7 @@ class Scores:
         self._names = names
         self.outputs = {}
         self.offsets = None
+        self.spread = None
         self._full: dict[str, str] = {}  # name asked for, by the output's shortest
         self._ends: dict[str, Any] = {}  # first rows, by the name asked for
 
@@ -221,10 +250,12 @@ class Scores:
         self._ends[asked] = ends
 
     def select(self, keep: Any) -> Scores:
-        """Probabilities of some of the jets; other outputs are left out."""
+        """Probabilities and spread of some of the jets; other outputs are left out."""
         count = int(np.count_nonzero(keep))
         p = None if self._p is None else self._p[keep]
-        return Scores(p, self._names, count)
+        chosen = Scores(p, self._names, count)
+        chosen.spread = None if self.spread is None else self.spread[keep]
+        return chosen
 
     def keep(self) -> None:
         """Copies what lies in memory of the library."""

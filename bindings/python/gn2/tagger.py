@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -100,6 +100,7 @@ class Tagger(Owner):
         if config is not None and not isinstance(config, Config):
             options = _taken(model, options)
         if threads is not None:
+            _check_threads(config, model.config, threads)
             options = options.copy()
             options["tagger.threads"] = threads
         with model._guard as m, options._guard as c:
@@ -355,6 +356,13 @@ class Tagger(Owner):
 
     def __repr__(self) -> str:
         return "gn2.Tagger(closed)" if self.closed else f"gn2.Tagger({self.model!r})"
+
+
+def _check_threads(config: ConfigLike, usual: Config, threads: int) -> None:
+    """A mapping says what is asked, where it is not what the model says."""
+    given = config.get("tagger.threads") if isinstance(config, Mapping) else None
+    if given not in (None, threads, usual["tagger.threads"]):
+        raise InvalidArgument(f"threads = {threads}, and tagger.threads = {given}")
 
 
 #: class that a key as ``discriminant.D_b.f_c`` is about

@@ -16,7 +16,7 @@
 #include <gn2/base.h>
 
 /* Changes with anything below; a module of another number is refused. */
-#define GN2_H5_VERSION 3
+#define GN2_H5_VERSION 4
 #define GN2_H5_ERROR_SIZE 480
 
 /* Kinds of a field; sizes are 2, 4, 8 for reals, 1, 2, 4, 8 for integers. */
@@ -24,7 +24,12 @@
 #define GN2_H5_INT 2
 #define GN2_H5_UINT 3
 #define GN2_H5_BOOL 4  /* h5py's enum over int8 */
-#define GN2_H5_OTHER 5 /* text, arrays, …: cannot be selected */
+#define GN2_H5_OTHER 5 /* text, arrays, …; size 0: of any length */
+
+/* How a field is selected: as a number, or, whatever of fixed size it is, as the file
+ * has it. */
+#define GN2_H5_AS_NUMBER 1
+#define GN2_H5_AS_STORED 2
 
 typedef struct gn2_h5_file gn2_h5_file;
 typedef struct gn2_h5_table gn2_h5_table;
@@ -57,8 +62,10 @@ typedef struct gn2_h5_info {
                                  of some as this, of some as that */
 } gn2_h5_info;
 
-/* A dataset to be made: records packed, fields in order; `offset` is ignored. */
+/* A dataset to be made: records packed, fields in order. One of kind GN2_H5_OTHER is of
+ * the type of field `offset` of the table `like`; else `offset` is ignored. */
 typedef struct gn2_h5_layout {
+    const gn2_h5_table *like; /* NULL: no such field */
     int32_t rank;
     int64_t slots, chunk_rows;
     size_t field_count;
@@ -74,9 +81,9 @@ typedef struct gn2_h5_module {
     gn2_status (*table_open)(gn2_h5_file *file, const char *name, gn2_h5_table **out,
                              char *error);
     const gn2_h5_info *(*table_info)(const gn2_h5_table *table);
-    /* Chooses the fields with wanted[i] ≠ 0; records may hold others as well. `only`
-     * is −1 or the number of a one-byte field among them: where it is 0, the rest of
-     * the record need not be filled. */
+    /* Chooses the fields with wanted[i] ≠ 0, GN2_H5_AS_…; records may hold others as
+     * well. `only` is −1 or the number of a one-byte field among them: where it is 0,
+     * the rest of the record need not be filled. */
     gn2_status (*table_select)(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
                                char *error);
     gn2_status (*table_read)(gn2_h5_table *table, int64_t start, int64_t count,

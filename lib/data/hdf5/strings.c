@@ -106,7 +106,7 @@ gn2_status gn2_hdf5_strings_write(gn2_h5_file *file, gn2_h5_table *table,
     H5Tset_size(type, H5T_VARIABLE);
     H5Tset_cset(type, H5T_CSET_UTF8);
     const hid_t space =
-        table ? H5Screate_simple(1, &size, NULL) : H5Screate(H5S_SCALAR);
+        table || count > 1 ? H5Screate_simple(1, &size, NULL) : H5Screate(H5S_SCALAR);
     const hid_t id =
         H5Acreate2(owner, attribute, type, space, H5P_DEFAULT, H5P_DEFAULT);
     const herr_t result = id < 0 ? -1 : H5Awrite(id, type, items);

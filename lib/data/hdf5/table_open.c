@@ -42,7 +42,28 @@ static int describe_enum(hid_t type, gn2_h5_field *field)
     if (same_as_native(type, &as_bool)) field->kind = GN2_H5_BOOL;
     /* an enum is converted by member names, which is never wanted here */
     if (!direct) field->kind = GN2_H5_OTHER;
-    return direct;
+    return 1;
+}
+
+/* Is all of it in the record, whatever it is? */
+static int has_fixed_size(hid_t type)
+{
+    const H5T_class_t kind = H5Tget_class(type);
+    if (kind == H5T_STRING) return H5Tis_variable_str(type) == 0;
+    if (kind == H5T_ARRAY) {
+        const hid_t item = H5Tget_super(type);
+        const int fixed = has_fixed_size(item);
+        H5Tclose(item);
+        return fixed;
+    }
+    if (kind != H5T_COMPOUND) return kind != H5T_VLEN && kind != H5T_REFERENCE;
+    int fixed = 1;
+    for (int i = 0; fixed && i < H5Tget_nmembers(type); i++) {
+        const hid_t member = H5Tget_member_type(type, (unsigned)i);
+        fixed = has_fixed_size(member);
+        H5Tclose(member);
+    }
+    return fixed;
 }
 
 /* Fills kind and size as they will be in memory; returns whether that is how the
@@ -65,8 +86,8 @@ static int describe(hid_t type, gn2_h5_field *field)
         return 0;
     default:
         field->kind = GN2_H5_OTHER;
-        field->size = (int32_t)H5Tget_size(type);
-        return 0;
+        field->size = has_fixed_size(type) ? (int32_t)H5Tget_size(type) : 0;
+        return 1;
     }
 }
 

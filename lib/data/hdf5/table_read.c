@@ -89,7 +89,8 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
         table->fields[i].offset = -1;
         if (!wanted[i]) continue;
         count++;
-        if (table->fields[i].kind == GN2_H5_OTHER)
+        if (table->fields[i].kind == GN2_H5_OTHER &&
+            (wanted[i] != GN2_H5_AS_STORED || table->fields[i].size == 0))
             return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
                                  "'%s': dataset '%s': field '%s' is not a number of at "
                                  "most 8 bytes",

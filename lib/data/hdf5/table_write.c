@@ -16,7 +16,10 @@ static hid_t make_type(const gn2_h5_layout *layout)
     const hid_t type = H5Tcreate(H5T_COMPOUND, record ? record : 1);
     for (size_t i = 0; i < layout->field_count; i++) {
         const gn2_h5_field *field = &layout->fields[i];
-        const hid_t member = gn2_hdf5_native(field->kind, field->size);
+        const hid_t member =
+            field->kind == GN2_H5_OTHER
+                ? H5Tget_member_type(layout->like->file_type, (unsigned)field->offset)
+                : gn2_hdf5_native(field->kind, field->size);
         const herr_t result = H5Tinsert(type, field->name, offset, member);
         if (member >= 0) H5Tclose(member);
         if (result < 0) {

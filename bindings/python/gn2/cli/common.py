@@ -151,6 +151,8 @@ def model_for(
         taken: patterns of options that have an effect in the command.
         threads: the option that --threads sets.
     """
+    if args.threads and threads in dict(args.settings):
+        raise Failure(f"--threads and {threads} are the same: give one")
     model = Model.load(path)
     config = model.config
     config.update({"data.sampling": "sequential", threads: args.threads})

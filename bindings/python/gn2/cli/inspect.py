@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import Config
+from .. import Config, Model, Tagger
 from ..tasks import read
 from . import common
 from .common import Failure
@@ -22,6 +22,7 @@ from .container import Contents, contents, is_gn2
 HDF5 = b"\x89HDF\r\n\x1a\n"
 BARS = "▁▂▃▄▅▆▇█"
 BINS = 24
+MAKING = ("model.", "inputs.", "task.", "discriminant.")
 ABOUT = ("model.", "inputs.", "task.", "discriminant.", "provenance.", "trainer.")
 
 
@@ -61,18 +62,22 @@ def _model(path: str, args: argparse.Namespace) -> None:
         if args.all or (key.startswith(ABOUT) and value):
             shown = value if args.all or len(value) <= 60 else value[:57] + "…"
             print(f"  {key} = {shown}")
-    _tasks(found)
+    _made(found)
     if args.all or kind == "checkpoint":
         _tensors(found, args)
 
 
-def _tasks(found: Contents) -> None:
+def _made(found: Contents) -> None:
+    """What a model of this kind finds."""
     config = Config()
     for key, value in found.keys.items():
-        if key.startswith(("model.", "task.")) and key in config:
+        if key.startswith(MAKING) and key in config:
             config.set_text(key, value)
     for task in read(config).values():
         print(f"  task {task}")
+    for output in Tagger(Model(config)).outputs.values():
+        rows = "jet" if output.rows == "jet" else f"{output.rows} of {output.object}"
+        print(f"  output {output.name}: {output.columns} a {rows}")
 
 
 def _tensors(found: Contents, args: argparse.Namespace) -> None:

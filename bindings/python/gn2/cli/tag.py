@@ -5,18 +5,28 @@ with --tracks also origin probabilities, VertexIndex and mask in /tracks.
 
     gn2 tag run/best.gn2 jets_test.h5 -o scores.h5
     gn2 tag run/best.gn2 ttbar_*.h5 zprime_*.h5 -o scores     a file of scores for each
+    gn2 tag run/best.gn2 jets_test.h5 --outputs jets.embedding,jets.D_b_gradient
+    gn2 tag one.gn2 jets_test.h5 --model two.gn2 --model three.gn2    an ensemble
 
-Several files, or a pattern, go into a folder, each under its own name.
+Several files, or a pattern, go into a folder, each under its own name. Any other output
+of a tagger is written beside the scores where --outputs names it: as NAME_embedding_0,
+NAME_embedding_1, …, NAME_Db_gradient_INPUT, NAME_pb_logit; an attribute of the dataset,
+called as the output, lists its fields. An ensemble gives the mean of the models'
+probabilities, its discriminants, and as NAME_pb_spread the standard deviation over the
+models (ddof = 1); the attribute 'ensemble' of the file names them.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from .. import Config, Dataset, ScoreWriter, Tagger
+from .. import Config, Dataset, Ensemble, Model, Scores, ScoreWriter, Tagger
 from .._progress import Count
 from . import common
 from .common import Failure
@@ -45,6 +55,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     parser.add_argument("-t", "--tracks", action="store_true", help="write /tracks too")
+    parser.add_argument(
+        "--outputs",
+        action="append",
+        metavar="NAMES",
+        help="further outputs to write, by name and separated by commas; 'list' shows "
+        "what the model has",
+    )
+    parser.add_argument(
+        "--model",
+        dest="others",
+        action="append",
+        default=[],
+        metavar="OTHER",
+        help="a further .gn2 file for an ensemble; several times for several",
+    )
     common.threads(parser)
     common.force(parser)
 
@@ -65,7 +90,7 @@ def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
     """Inputs and their outputs, checked before the first is tagged."""
     paths = common.files_of(args.input)
     plan = list(zip(paths, outputs_of(paths, args.out)))
-    read = common.there(*paths, args.model)
+    read = common.there(*paths, args.model, *args.others)
     for _, out in plan:
         common.output(out, args.force, *read)
     return plan
@@ -79,32 +104,111 @@ def _refuse_selection(args: argparse.Namespace) -> None:
         )
 
 
+def _names(args: argparse.Namespace) -> list[str]:
+    """What --outputs asks for."""
+    words = ",".join(args.outputs or ()).split(",")
+    return list(dict.fromkeys(word.strip() for word in words if word.strip()))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses what has no effect or is said twice, one way and another."""
+    given = dict(args.settings)
+    if args.tracks and given.get("scores.write_tracks", "yes") != "yes":
+        raise Failure(
+            f"--tracks and scores.write_tracks={given['scores.write_tracks']} "
+            "contradict each other: leave one out"
+        )
+    if args.outputs and "scores.outputs" in given:
+        raise Failure("--outputs and scores.outputs are the same: give one")
+    if args.outputs and not _names(args):
+        raise Failure("--outputs names none; 'list' shows what the model has")
+    if "scores.models" in given:
+        raise Failure("scores.models has no effect here: --model adds a model")
+
+
+def _show(tagger: Tagger) -> int:
+    """The table of --outputs list."""
+    for name, one in tagger.outputs.items():
+        kind = "score" if name in tagger.score_names else ""
+        kind = "not in files" if one.rows == "pair" else kind
+        rows = "jet" if one.rows == "jet" else f"{one.rows} of {one.object}"
+        print(f"{name:32} a {rows:22} {one.columns:>5} {one.dtype.__name__:8} {kind}")
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
     _refuse_selection(args)
-    plan = _plan(args)
-    model, config = common.model_for(args.model, args, TAKEN, "tagger.threads")
+    _check(args)
+    names = _names(args)
+    plan = [] if names == ["list"] else _plan(args)
+    model, config = _model(args, args.model)
     if args.tracks:
         config["scores.write_tracks"] = "yes"
     tagger = Tagger(model, config)
+    if names == ["list"]:
+        return _show(tagger)
+    if names:
+        config["scores.outputs"] = [tagger.describe(name).name for name in names]
+    work = _ensemble(args, tagger, config) if args.others else _single(tagger, config)
     for path, out in plan:
         if os.path.dirname(out):
             os.makedirs(os.path.dirname(out), exist_ok=True)
         start = time.perf_counter()
-        jets = _tag(args, (path, out), tagger, config)
+        jets = _tag(args, (path, out), work)
         seconds = time.perf_counter() - start
         print(f"gn2: {jets:,} jets in {seconds:.1f} s to {out}", file=sys.stderr)
     return 0
 
 
-def _tag(
-    args: argparse.Namespace, files: tuple[str, str], tagger: Tagger, config: Config
-) -> int:
+def _model(args: argparse.Namespace, path: str) -> tuple[Model, Config]:
+    return common.model_for(path, args, TAKEN, "tagger.threads")
+
+
+class _Work(NamedTuple):
+    """Who tags, reads and writes."""
+
+    configs: list[Config]  #: a dataset each
+    model: Model | Ensemble
+    batches: Callable[[Sequence[Dataset]], Iterator[Scores]]
+
+
+def _single(tagger: Tagger, config: Config) -> _Work:
+    tracks = config["scores.write_tracks"] == "yes"
+    names: Any = config["scores.outputs"]
+    asked = [tagger.describe(name).name for name in names]
+    usual = (n for n in tagger.score_names if tracks or n.startswith("jets."))
+    outputs = list(dict.fromkeys((*usual, *asked)))
+    return _Work(
+        [config], tagger.model, lambda data: tagger.tag_batches(data[0], outputs)
+    )
+
+
+def _ensemble(args: argparse.Namespace, tagger: Tagger, config: Config) -> _Work:
+    """The taggers of an ensemble, which read the same jets as the first."""
+    if config["scores.write_tracks"] == "yes" or config["scores.outputs"]:
+        raise Failure(
+            "an ensemble has probabilities of jets and their discriminants alone: "
+            "--tracks and --outputs go without --model"
+        )
+    taggers, configs = [tagger], [config]
+    for path in args.others:
+        model, own = _model(args, path)
+        own.update({k: v for k, v in config.items() if k.startswith("data.")})
+        taggers.append(Tagger(model, own))
+        configs.append(own)
+    ensemble = Ensemble(taggers)
+    return _Work(configs, ensemble, ensemble.tag_batches)
+
+
+def _tag(args: argparse.Namespace, files: tuple[str, str], work: _Work) -> int:
     path, out = files
-    outputs = [n for n in tagger.score_names if args.tracks or n.startswith("jets.")]
-    with Dataset(path, config) as data:
-        bar = Count(data.info.jet_count, "jet", os.path.basename(path), args.quiet)
-        with ScoreWriter(out, path, tagger.model, config) as writer, bar:
-            for scores in tagger.tag_batches(data, outputs):
+    with contextlib.ExitStack() as stack:
+        data = [stack.enter_context(Dataset(path, one)) for one in work.configs]
+        count, name = data[0].info.jet_count, os.path.basename(path)
+        bar = Count(count, "jet", name, args.quiet)
+        writer = ScoreWriter(out, path, work.model, work.configs[0])
+        with writer, bar:
+            for scores in work.batches(data):
                 writer.add(scores)
                 bar.add(len(scores))
     return bar.done

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several models on the same jets: the mean of what they find, and how far apart."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .config import ConfigLike
+from .errors import InvalidArgument, ShapeError
+from .model import Model
+from .scores import NO_CLASSES, Scores
+from .tagger import Tagger
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+
+
+class Ensemble:
+    """Runs several models on jets. One thread at a time, as each :class:`Tagger`.
+
+    Args:
+        models: two or more: :class:`Model`, paths of ``.gn2`` files or taggers.
+        config, threads, strict: as of :class:`Tagger`, for those that are no taggers.
+
+    The models classify jets into the same classes, which are matched by name, whatever
+    their order, and define the same discriminants. Their inputs and all else may
+    differ. The first gives the order of the classes and the name.
+
+    Raises:
+        InvalidArgument: they do not fit together; both are named.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[Model | Tagger | str | os.PathLike[str]],
+        config: ConfigLike = None,
+        *,
+        threads: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        if isinstance(models, (Model, Tagger, str, os.PathLike)):
+            raise InvalidArgument("an ensemble is made of a list of models")
+        given = list(models)
+        asked = config is not None or threads is not None or strict
+        if asked and any(isinstance(one, Tagger) for one in given):
+            raise InvalidArgument(
+                "config, threads and strict have no effect on a Tagger: make it so"
+            )
+        if len(given) < 2:
+            raise InvalidArgument(f"an ensemble has 2 models or more, not {len(given)}")
+        #: one a model
+        self.taggers: tuple[Tagger, ...] = tuple(
+            (
+                one
+                if isinstance(one, Tagger)
+                else Tagger(one, config, threads=threads, strict=strict)
+            )
+            for one in given
+        )
+        self._order = [self._columns(k) for k in range(len(given))]
+
+    def _columns(self, k: int) -> list[int]:
+        """Columns of model k's probabilities in the order of the first's classes."""
+        first, other = self.taggers[0]._names, self.taggers[k]._names
+        if not other.classes:
+            raise InvalidArgument(f"model {k} of the ensemble: {NO_CLASSES}")
+        if set(first.classes) != set(other.classes):
+            raise InvalidArgument(
+                f"model {k} of the ensemble has the classes "
+                f"{', '.join(other.classes)}, the first {', '.join(first.classes)}: "
+                "they must be the same"
+            )
+        mine, its = first.definitions(), other.definitions()
+        for name in dict.fromkeys((*mine, *its)):
+            if mine.get(name) != its.get(name):
+                raise InvalidArgument(
+                    f"model {k} of the ensemble has {name} = {its.get(name, 'none')}, "
+                    f"the first {mine.get(name, 'none')}: give "
+                    f"discriminant.{name}.signal and .fractions, which go before what "
+                    "models say"
+                )
+        return [other.classes.index(name) for name in first.classes]
+
+    @property
+    def model(self) -> Model:
+        """The first model: name, order of classes and discriminants are its own."""
+        return self.taggers[0].model
+
+    @property
+    def names(self) -> list[str]:
+        """ "NAME sha256:DIGEST" of each model, the digest that of its ``.gn2`` file."""
+        return [
+            f"{t.model.metadata('model.name')} "
+            f"sha256:{hashlib.sha256(t.model.save_bytes()).hexdigest()}"
+            for t in self.taggers
+        ]
+
+    def tag(self, jets: Any, tracks: Any = None, *, valid: Any = None) -> Scores:
+        """Tags jets with each model, see :meth:`Tagger.tag`; inputs by name where the
+        models take different ones.
+
+        Returns:
+            :class:`Scores`: the probabilities are the means over the models, computed
+            in double; ``spread`` (B, classes) is their standard deviation, divided by
+            models - 1 (ddof = 1). Discriminants are those of the means.
+        """
+        return self._mean([t.tag(jets, tracks, valid=valid) for t in self.taggers])
+
+    __call__ = tag
+
+    def tag_batches(self, datasets: Sequence[Dataset]) -> Iterator[Scores]:
+        """Tags the same jets of a file, batch by batch.
+
+        Args:
+            datasets: one a model, opened with its config, ``data.sampling =
+                sequential`` and the same ``data.batch_size``.
+        """
+        if len(datasets) != len(self.taggers):
+            raise InvalidArgument(
+                f"{len(datasets)} datasets, the ensemble has {len(self.taggers)} models"
+            )
+        batches = (t.tag_batches(data) for t, data in zip(self.taggers, datasets))
+        for found in zip_longest(*batches):
+            counts = [0 if scores is None else len(scores) for scores in found]
+            if len(set(counts)) > 1:
+                raise ShapeError(f"the models' batches are of {counts} jets")
+            yield self._mean(found)
+
+    def _mean(self, found: Sequence[Scores]) -> Scores:
+        p = np.stack(
+            [s.probabilities[:, order] for s, order in zip(found, self._order)]
+        ).astype(np.float64)
+        scores = Scores(p.mean(0).astype(np.float32), self.taggers[0]._names)
+        scores.spread = p.std(0, ddof=1).astype(np.float32)
+        return scores
+
+    def __len__(self) -> int:
+        return len(self.taggers)
+
+    def __repr__(self) -> str:
+        return f"gn2.Ensemble({len(self)} models, {', '.join(self.model.classes)})"
