@@ -79,3 +79,9 @@ class Sample:
 @pytest.fixture
 def sample(model):
     return Sample(model.inputs, [3, 0, 7, 1, 12, 2])
+
+
+@pytest.fixture
+def plain(tagger, sample):
+    """What plain arrays give."""
+    return tagger.tag(sample.jets, sample.ragged).probabilities

@@ -14,11 +14,6 @@ from conftest import SMALL, Sample
 import gn2
 
 
-@pytest.fixture
-def plain(tagger, sample):
-    return tagger.tag(sample.jets, sample.ragged).probabilities
-
-
 def masked(sample, slots=14):
     """Padded tracks whose padding is masked, with numbers below the mask."""
     data, valid = sample.padded(slots)
@@ -323,45 +318,6 @@ def test_what_cannot_be_used_is_an_error_of_ours(tagger, sample, case):
     with pytest.raises(gn2.Error) as caught:
         tagger.tag(*NONE_OF_OURS[case](sample))
     assert len(str(caught.value)) > 15
-
-
-# ---- awkward arrays ----
-
-
-def awkward_of(sample):
-    ak = pytest.importorskip("awkward")
-    jets = ak.zip(by_name(sample))
-    columns = {n: sample.tracks[:, i] for i, n in enumerate(sample.track_names)}
-    return ak, jets, ak.unflatten(ak.zip(columns), sample.counts)
-
-
-def test_jets_by_event_are_refused_with_a_way(tagger, sample, plain):
-    ak, jets, tracks = awkward_of(sample)
-    events = [2, 0, 4]
-    jets, tracks = ak.unflatten(jets, events), ak.unflatten(tracks, events)
-    with pytest.raises(gn2.ShapeError, match="grouped by event; flatten"):
-        tagger.tag(jets, tracks)
-    with pytest.raises(gn2.ShapeError, match="grouped by event; flatten"):
-        tagger.tag(ak.flatten(jets), tracks)
-    with pytest.raises(gn2.Error, match="flat"):
-        tagger.tag({n: jets[n] for n in sample.jet_names}, ak.flatten(tracks))
-    flat = ak.flatten(jets, axis=1), ak.flatten(tracks, axis=1)  # as the message says
-    b = ak.unflatten(tagger.tag(*flat)["b"], ak.num(jets))
-    assert ak.num(b).tolist() == events
-    assert (ak.flatten(b).to_numpy() == plain[:, 0]).all()
-
-
-def test_missing_values_of_awkward_arrays_are_refused(tagger, sample):
-    ak, jets, tracks = awkward_of(sample)
-    hole = ak.mask(jets, np.arange(6) != 3)
-    with pytest.raises(gn2.InvalidArgument, match=r"\[3\] is masked"):
-        tagger.tag(hole, tracks)
-    with pytest.raises(gn2.InvalidArgument, match=r"number of rows.*\[3\]"):
-        tagger.tag(jets, ak.mask(tracks, np.arange(6) != 3))
-    with pytest.raises(gn2.InvalidArgument, match="masked"):
-        tagger.tag(jets, ak.mask(tracks, tracks.d0 != tracks.d0[2, 1]))
-    with pytest.raises(gn2.InvalidArgument, match="valid"):
-        tagger.tag(jets, tracks, valid=np.ones((6, 12)))
 
 
 # ---- labels ----

@@ -39,7 +39,7 @@ from .errors import (
 )
 from .model import Model, Param
 from .score_writer import ScoreWriter
-from .scores import Scores, discriminant
+from .scores import EventScores, Scores, discriminant
 from .tagger import Tagger
 from .trainer import Trainer
 from .training_stats import History, Metrics, Probe, Progress, StepStats
@@ -81,6 +81,7 @@ __all__ = [
     "Dataset",
     "Ensemble",
     "Error",
+    "EventScores",
     "FileError",
     "FormatError",
     "History",

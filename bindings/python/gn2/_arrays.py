@@ -259,18 +259,55 @@ def _named(columns: Any, want: Wanted) -> Table:
 # ---- awkward arrays ----
 
 
+def depth_of(a: Any, want: Wanted) -> int:
+    """Axes that an awkward array's rows are in: 1 of jets, 2 of their constituents."""
+    fields = tuple(a.fields)
+    if not fields:
+        return int(a.ndim) - 1
+    found = [a[name].ndim for name in resolve(want.inputs, fields, want.name)]
+    return int(max(found, default=a.ndim))
+
+
+def records_of(a: Any, want: Wanted, depth: int, more: tuple[str, ...] = ()) -> Any:
+    """Records in so many axes, also where the lists are in the records."""
+    import awkward
+
+    fields = tuple(a.fields)
+    if not fields or a.ndim >= depth:
+        return a
+    names = (*resolve(want.inputs, fields, want.name), *more, "valid")
+    lists = {name: a[name] for name in names if name in fields}
+    try:
+        return awkward.zip(lists, depth_limit=depth)
+    except ValueError as problem:
+        raise ShapeError(
+            f"{want.name}: fields {', '.join(lists)} are lists of different lengths"
+        ) from problem
+
+
 def _check_depth(a: Any, want: Wanted, depth: int) -> None:
     """Refuses what has an axis too many, as jets grouped by event have."""
-    fields = getattr(a, "fields", ())
-    found = max((a[name].ndim for name in fields if name in want.inputs), default=0)
-    excess = (found or a.ndim - (not fields)) - depth
+    excess = depth_of(a, want) - depth
     if excess > 0:
         raise ShapeError(
             f"{want.name}: an awkward array of {excess} axes too many, as of jets "
-            "grouped by event; flatten jets and constituents alike, "
-            "awkward.flatten(array, axis=1), and group what comes out again: "
+            "grouped by event, which Tagger.tag() takes when jets and constituents "
+            "both are; elsewhere flatten them alike, awkward.flatten(array, axis=1), "
+            "and group what comes out again: "
             'awkward.unflatten(scores["b"], awkward.num(jets))'
         )
+
+
+def nested_rows(jets: Any, wanted: dict[str, Wanted]) -> Any:
+    """Constituents that jets in an awkward array have inside, by type; None: none."""
+    depth = depth_of(jets, wanted["jets"]) + 1
+    found = {}
+    for name, want in list(wanted.items())[1:]:
+        rows = jets[name] if name in jets.fields else None
+        numbers = rows is not None and not rows.fields and rows.ndim <= depth
+        if rows is not None and not numbers and depth_of(rows, want) == depth:
+            found[name] = rows
+    return found or None
 
 
 def _awkward_flat(a: Any, want: Wanted) -> Table:
@@ -288,6 +325,7 @@ def awkward_rows(a: Any, jets: int, want: Wanted) -> Rows:
     import awkward
 
     _check_depth(a, want, 2)
+    a = records_of(a, want, min(2, depth_of(a, want)))
     if a.ndim < 2:
         raise ShapeError(
             f"{want.name}: an awkward array of type {a.type} has no rows by jet"

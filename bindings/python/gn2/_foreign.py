@@ -28,7 +28,22 @@ def kind_of(given: Any) -> str:
 
 def is_awkward(given: Any) -> bool:
     """Is it an array of the package awkward?"""
-    return type(given).__module__.partition(".")[0] == "awkward"
+    kind = type(given)
+    if hasattr(kind, "__dask_graph__"):  # whose operators are awkward's
+        return False
+    # packages of four-vectors have kinds of their own
+    return any(one.__module__.partition(".")[0] == "awkward" for one in kind.__mro__)
+
+
+def check_computed(given: Any) -> None:
+    """Refuses what is only a plan of an array; dask's own arrays compute themselves."""
+    kind = type(given)
+    computes = hasattr(kind, "__array__") and not hasattr(kind, "fields")
+    if hasattr(kind, "__dask_graph__") and not computes:
+        raise InvalidArgument(
+            f"a {kind_of(given)} is not computed yet: give its compute(), or tag where "
+            "the numbers are, a part at a time, by map_partitions() of its package"
+        )
 
 
 def array_of(given: Any, what: str) -> Any:
@@ -39,6 +54,7 @@ def array_of(given: Any, what: str) -> Any:
     """
     if type(given) is _ndarray:
         return given
+    check_computed(given)
     try:
         if is_awkward(given):
             import awkward
@@ -49,7 +65,7 @@ def array_of(given: Any, what: str) -> Any:
         raise
     except Exception as problem:  # of whatever package it comes from
         text = str(problem).partition("\n")[0]
-        hint = "; jets of several events are given as one flat array"
+        hint = "; jets by event are one awkward array of records, or flat"
         raise InvalidArgument(
             f"{what}: cannot use a {kind_of(given)} as an array of numbers: "
             f"{text[:160]}{hint if nested(given) else ''}"
@@ -147,6 +163,7 @@ class _Place(int):
 
 def columns_of(given: Any) -> Columns | None:
     """The columns of a mapping, data frame or Arrow table; None: it has none."""
+    check_computed(given)
     if isinstance(given, Mapping):
         keys = tuple(given.keys())
         return Columns(tuple(map(str, keys)), given, keys)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import _ffi
-from ._arrays import Rows, Table, Wanted, address, flat
+from ._arrays import Rows, Table, Wanted, address, flat, nested_rows
 from ._constituents import constituents
 from ._foreign import array_of, filled, is_awkward, is_masked, joined, unmasked
 from .errors import InvalidArgument, NotFound, ShapeError
@@ -44,6 +44,8 @@ class JetsView:
     def fill(self, jets: Any, tracks: Any, valid: Any) -> int:
         """Points the structs to the arrays; returns the number of jets."""
         want = self.want
+        if tracks is None and type(jets) not in _PLAIN and is_awkward(jets):
+            tracks = nested_rows(jets, want)
         self.jets = table = flat(jets, want["jets"])
         count = table.rows
         view = self.c

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._arrays import address
+from ._events import by_event
 from ._ffi import lib, text
 from ._foreign import unmasked
 from .config import Config
@@ -378,3 +379,59 @@ class Scores:
         extra = f", outputs: {', '.join(more)}" if self.outputs else ""
         classes = ", ".join(self.classes) or "no classes"
         return f"gn2.Scores({len(self)} jets, {classes}{extra})"
+
+
+class EventScores(Scores):
+    """Scores of jets that were given by event: each array is awkward, events × jets, or
+    events × jets × constituents. :attr:`flat` has those of the jets one after another;
+    so do ``offsets``, ``select`` and ``np.asarray(scores)``.
+    """
+
+    __slots__ = ("flat", "_events")
+
+    #: the same without events
+    flat: Scores
+
+    def __init__(self, flat: Scores, events: Any) -> None:
+        super().__init__(flat._p, flat._names, flat._count)
+        self.flat, self._events = flat, events
+        self.offsets = flat.offsets
+        for name, values in flat.outputs.items():
+            self.outputs[name] = by_event(values, flat._ends[name], events)
+        self._full, self._ends = flat._full, flat._ends
+
+    @property
+    def probabilities(self) -> Any:
+        """Events × jets × classes, float32."""
+        return by_event(self.flat.probabilities, None, self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __getitem__(self, name: str) -> Any:
+        """Probability of a class ("b", "bjets", "pb"), or an output by name."""
+        asked = self._asked(name) if isinstance(name, str) else None
+        if asked is not None:
+            return self.outputs[asked]
+        return by_event(self.flat[name], None, self._events)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        return self.flat.__array__(dtype, copy)
+
+    def discriminant(
+        self, signal: str = "b", *, form: str | None = None, **fractions: float
+    ) -> Any:
+        """As :meth:`Scores.discriminant`, events × jets."""
+        flat = self.flat.discriminant(signal, form=form, **fractions)
+        return by_event(flat, None, self._events)
+
+    def structured(self, prefix: str | None = None) -> Any:
+        """Records with ``GN2_pb`` … and ``GN2_Db`` …, events × jets."""
+        return by_event(self.flat.structured(prefix), None, self._events)
+
+    def split(self, name: str) -> list[Any]:
+        """An output as a list of one array an event."""
+        return list(self[name])
+
+    def __repr__(self) -> str:
+        return f"gn2.EventScores({len(self)} events of {self.flat!r})"

@@ -12,13 +12,15 @@ import numpy as np
 
 from . import _ffi
 from ._arrays import Rows, address
+from ._events import flat_events
 from ._ffi import lib, names, text
+from ._foreign import is_awkward
 from ._handle import Owner, make
 from ._views import JetsView
 from .config import Config, ConfigLike, as_config
 from .errors import InvalidArgument, StateError
 from .model import Model
-from .scores import Names, Scores, discriminant_options
+from .scores import EventScores, Names, Scores, discriminant_options
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -147,15 +149,18 @@ class Tagger(Owner):
         Args:
             jets: (B, F) array in the order of ``model.inputs["jets"]``; or by name: a
                 structured array (B,), mapping of columns, data frame, Arrow table or
-                awkward array, one row a jet. Extra columns are ignored, known aliases
-                accepted. MeV.
+                awkward array, one row a jet. Awkward jets may be grouped by event,
+                events × jets, and have their constituents as a field, "tracks". None
+                as a jet or an event is refused. Extra columns are ignored, known
+                aliases accepted. MeV.
             tracks: one of
 
                 - ``(values, offsets)``, jet b owning rows offsets[b] … offsets[b+1]-1
                   of values (N, F) or structured (N,);
                 - padded (B, slots, F) or structured (B, slots), with ``valid`` or the
                   field of that name;
-                - a list of one array a jet, or an awkward array;
+                - a list of one array a jet, or an awkward array, jets × tracks; for
+                  jets by event, events × jets × tracks;
                 - ``{name: one of these}`` for models with several constituent types.
 
                 mm, rad, 1/MeV. None: no jet has any.
@@ -171,7 +176,8 @@ class Tagger(Owner):
                 classify jets gives what its tasks find.
 
         Returns:
-            :class:`Scores`.
+            :class:`Scores`; of jets by event :class:`EventScores`, awkward arrays
+            with the same events, of the same bits as those of the flattened jets.
 
         Raises:
             NotFound: an input or output is missing, named.
@@ -182,7 +188,9 @@ class Tagger(Owner):
             BusyError: another thread is in a call of this tagger.
         """
         with self._guard as handle:
-            view = self._view
+            view, events = self._view, None
+            if type(jets) is not np.ndarray and is_awkward(jets):
+                jets, tracks, events = flat_events(jets, tracks, view.want)
             count = view.fill(jets, tracks, valid)
             try:
                 self._bind(handle)
@@ -194,7 +202,7 @@ class Tagger(Owner):
                     self._run_flavour(handle, view.pointer, address(p), None)
             finally:
                 view.release()
-            return scores
+            return scores if events is None else EventScores(scores, events)
 
     __call__ = tag
 
