@@ -14,9 +14,11 @@ from conftest import ROOT
 
 import gn2
 from gn2.cli import fit as fit_command
-from gn2.cli import lines, main
+from gn2 import _lines as lines
+from gn2.cli import main
 from gn2.cli.common import Failure
-from gn2.cli.rundir import columns_of, logged, metrics_line
+from gn2.cli.rundir import columns_of
+from gn2.hpo.contract import line, name_of
 
 DATA = ROOT / "examples" / "data"
 TRAIN, VAL = str(DATA / "jets_train.h5"), str(DATA / "jets_val.h5")
@@ -203,10 +205,10 @@ def test_a_part_of_a_line_is_taken_back(tmp_path, monkeypatch):
 
 def test_a_line_has_a_time_and_names_and_numbers_that_are_read():
     values = {"val_loss": 1 / 3, "a.val_loss": 2.0, "bad": float("nan"), "jets": 7}
-    line = metrics_line({**values, "worse": float("inf"), "é/x-y": 1e-300})
-    stamp, rest = line.split(" ", 1)
+    found = line({**values, "worse": float("inf"), "é/x-y": 1e-300})
+    stamp, rest = found.split(" ", 1)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", stamp)
-    assert rest == "val_loss=0.333333333 a_val_loss=2 jets=7 __x-y=1e-300"
+    assert rest == "val_loss=0.333333333 a_val_loss=2 jets=7 __x-y=1e-300\n"
     assert numbers(rest)["val_loss"] == 0.333333333
 
 
@@ -217,7 +219,7 @@ def test_two_columns_of_one_name_are_refused():
     with pytest.raises(Failure, match="'loss_jets'"):
         columns_of(model)
     names = columns_of(gn2.Model({"model.tasks": tasks[:1]}))
-    assert [logged(name) for name in names] == list(names)
+    assert [name_of(name) for name in names] == list(names)
 
 
 # ---- killed, and gone on with ----
@@ -268,7 +270,8 @@ def test_rows_that_are_missing_are_told_of(whole, tmp_path, capsys):
 
 KILLED = """
 import os, signal, sys
-from gn2.cli import lines, main
+from gn2 import _lines as lines
+from gn2.cli import main
 left, add = int(sys.argv[1]), lines.Lines.add
 def add_and_die(self, text):
     global left

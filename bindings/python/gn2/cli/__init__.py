@@ -41,6 +41,7 @@ COMMANDS = (
         "gn2.cli.study:transfer",
     ),
     ("study width", "whether wider is always better", "gn2.cli.study:width"),
+    ("hpo trial", "one trial of a search, for every engine", "gn2.cli.hpo_trial"),
     ("hpo check", "what is wrong with a space or an Experiment", "gn2.cli.hpo_check"),
     ("hpo render", "objects of Kubernetes for a search", "gn2.cli.hpo_render"),
     ("hpo import", "report of trials that Katib ran", "gn2.cli.hpo_import"),
@@ -80,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--version", action="version", version=f"gn2 {__version__} {words}"
     )
-    top.set_defaults(takes_settings=False)
+    top.set_defaults(takes_settings=False, takes_parameters=False)
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     groups: dict[str, Any] = {}
     for name, text, module in COMMANDS:
@@ -115,6 +116,8 @@ def _add(place: Any, word: str, text: str, module: Any) -> None:
     )
     module.arguments(sub)
     sub.set_defaults(run=module.run)
+    if sub.get_default("takes_parameters"):
+        sub.usage = f"{sub.format_usage()[7:].rstrip()} NAME=VALUE ..."
     if sub.get_default("takes_settings"):
         sub.usage = f"{sub.format_usage()[7:].rstrip()} [KEY=VALUE ...]"
     # named before what a command says of files that are not there
@@ -163,7 +166,10 @@ def _main(argv: Sequence[str] | None) -> int:
     logging.basicConfig(format="gn2: %(message)s", level=logging.WARNING)
     words, settings = common.split(sys.argv[1:] if argv is None else argv)
     top = parser()
-    args = top.parse_args(words)
+    args, rest = top.parse_known_args(words)
+    if rest and (not args.takes_parameters or any(w[:1] == "-" for w in rest)):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.parameters = rest
     args.settings = settings
     if settings and not args.takes_settings:
         top.error(f"this command takes no options like {settings[0][0]}=…")

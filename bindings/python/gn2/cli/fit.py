@@ -96,9 +96,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 class Fit:
     """A run: files, options, objects."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(
+        self, args: argparse.Namespace, directory: RunDirectory | None = None
+    ) -> None:
         self.args = args
-        self.run = RunDirectory(args.out)
+        self.run = directory or RunDirectory(args.out)
         self.settings = args.settings
         self.facts: dict[str, Any] = {
             "train": common.files_of(args.train),
@@ -246,8 +248,11 @@ class Fit:
             self.val = Dataset(self.facts["val"], options)
             common.say_selected(self.val, "validation")
 
+    def _recorder(self) -> Recorder:
+        return Recorder(self.run, self.args.resume, self.trainer.model)
+
     def go(self) -> int:
-        recorder = Recorder(self.run, self.args.resume, self.trainer.model)
+        recorder = self._recorder()
         prober = self._prober()
 
         def keep_best(progress: Progress) -> None:
@@ -272,8 +277,7 @@ class Fit:
         except (KeyboardInterrupt, Terminated):
             self._finish("stopped")
             if os.path.exists(self.run["checkpoint.gn2"]):
-                say = f"gn2: stopped; `gn2 fit --resume -o {self.args.out}` goes on"
-                print(say, file=sys.stderr)
+                print(f"gn2: stopped; {self._goes_on()} goes on", file=sys.stderr)
             raise
         except StateError:
             # stopped between its last step and its model
@@ -291,6 +295,9 @@ class Fit:
         self.trainer.snapshot().save(self.run["model.gn2"])
         self._finish("done")
         return 0
+
+    def _goes_on(self) -> str:
+        return f"`gn2 fit --resume -o {self.args.out}`"
 
     def _close_data(self) -> None:
         """Lets go of the files: the pictures may read them by another HDF5."""

@@ -7,13 +7,14 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from .. import _lines as lines
+from .._lines import Table
 from ..dataset import Batch, Dataset
+from ..hpo.contract import value_of
 from ..trainer import Trainer
 from ..training_stats import Probe, Progress
-from . import lines
 from .common import Failure
-from .lines import Table
-from .rundir import RunDirectory, kept_rows, text
+from .rundir import RunDirectory, kept_rows
 
 COLUMNS = ("step", *Probe._fields)
 
@@ -89,7 +90,9 @@ class Prober:
     def _probe(self, table: Table, step: int) -> None:
         found = self.trainer.probe(self.batch.jets, self.batch.tracks)
         rows = ({"step": step, **probe._asdict()} for probe in found)
-        table.add(*({name: text(value) for name, value in row.items()} for row in rows))
+        table.add(
+            *({name: value_of(value) for name, value in row.items()} for row in rows)
+        )
 
     def close(self) -> None:
         """Finishes probe.csv."""

@@ -30,17 +30,16 @@ import os
 import pathlib
 import re
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import tasks
+from .. import _lines as lines, tasks
+from ..hpo.contract import line, name_of, value_of
 from ..model import Model
 from ..scores import rules_of
 from ..training_stats import Metrics, Progress, StepStats
-from . import lines
 from .common import Failure
 from .lock import FolderLock
 
@@ -77,17 +76,12 @@ def columns_of(model: Model) -> tuple[str, ...]:
     found = [name for name, _ in (*stats.columns(), *metrics.columns())]
     seen: dict[str, str] = {}
     for name in found:
-        if seen.setdefault(logged(name), name) != name or found.count(name) > 1:
+        if seen.setdefault(name_of(name), name) != name or found.count(name) > 1:
             raise Failure(
-                f"two columns of metrics.csv and {LOG} would be '{logged(name)}': "
+                f"two columns of metrics.csv and {LOG} would be '{name_of(name)}': "
                 "give a task, class or discriminant of the model another name"
             )
     return "event", "epoch", "seconds", *found
-
-
-def logged(name: str) -> str:
-    """A name as it stands in metrics.log: of `a.b` a reader would take `b`."""
-    return re.sub("[^A-Za-z0-9_-]", "_", name)
 
 
 class RunDirectory:
@@ -225,22 +219,6 @@ def missing(rows: Iterable[Mapping[str, str]], progress: Progress) -> str:
 # ---- what a run tells ----
 
 
-def text(value: Any) -> str:
-    """A figure as it stands in a table."""
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
-
-
-def metrics_line(figures: Mapping[str, Any]) -> str:
-    """name=value words with the time before them, as Katib's collector reads them.
-    Values that are not finite are left out: it takes them for empty ones."""
-    seconds, rest = divmod(time.time_ns(), 10**9)
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    finite = {logged(n): v for n, v in figures.items() if math.isfinite(v)}
-    return " ".join(
-        [f"{stamp}.{rest:09d}Z", *(f"{n}={text(v)}" for n, v in finite.items())]
-    )
-
-
 _STEP = re.compile(r" step=(\d+)[ \n]")
 
 
@@ -317,7 +295,7 @@ class Recorder:
     def note_loss(self, loss: float) -> bool:
         """Is a validation's loss the least so far? Losses are compared as they stand in
         the table, where a run that goes on finds them."""
-        loss = float(text(loss))
+        loss = float(value_of(loss))
         better = loss < self.best
         if better:
             self.best = loss
@@ -347,10 +325,10 @@ class Recorder:
             "seconds": round(progress.seconds, 3),
         }
         step: Mapping[str, Any] = progress.stats.flat()
-        if self._step.get("step") == text(progress.step):
+        if self._step.get("step") == value_of(progress.step):
             step = self._step
         found = progress.validation.flat() if progress.validation is not None else {}
-        return {n: text(v) for n, v in {**step, **place, **found}.items()}
+        return {n: value_of(v) for n, v in {**step, **place, **found}.items()}
 
     def _tell(self, progress: Progress) -> None:
         figures: dict[str, Any] = {"epoch": progress.epoch, "step": progress.step}
@@ -358,10 +336,14 @@ class Recorder:
         self._means.clear()
         if progress.validation is not None:
             figures.update(progress.validation.flat())
-        line = metrics_line(figures) + "\n"
+        self.tell(figures)
+
+    def tell(self, figures: Mapping[str, float]) -> None:
+        """Adds a line to the log."""
+        text = line(figures)
         assert self._log is not None
-        self._log.add(line)
-        sys.stdout.write(line)
+        self._log.add(text)
+        sys.stdout.write(text)
         sys.stdout.flush()
 
     def close(self) -> None:
