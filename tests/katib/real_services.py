@@ -110,7 +110,7 @@ def main():
     parser.add_argument("algorithms", nargs="*", metavar="ALGORITHM")
     parser.add_argument("--real", action="store_true")
     parser.add_argument("--serve", metavar="ALGORITHM", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.serve:
         serve(args.checkout, args.serve)
         return
