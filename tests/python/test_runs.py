@@ -18,9 +18,8 @@ import pytest
 from runs import QUIET, SMALL, TRAIN, VAL, done, fit, resume, with_files  # noqa: F401
 
 import gn2
+from gn2._lock import FolderLock
 from gn2.cli import main
-from gn2.cli.common import Failure
-from gn2.cli.lock import FolderLock
 
 
 def state(out):
@@ -162,7 +161,7 @@ def test_a_run_that_cannot_begin_leaves_the_old_one(done, tmp_path):
 
 HOLD = """
 import pathlib, sys
-from gn2.cli.lock import FolderLock
+from gn2._lock import FolderLock
 lock = FolderLock(pathlib.Path(sys.argv[1]))
 lock.take()
 print("held", flush=True)
@@ -209,7 +208,7 @@ def test_without_flock_the_named_process_counts(tmp_path, monkeypatch):
         (tmp_path / "lock").write_text(json.dumps({"pid": pid, "host": host}))
         lock = FolderLock(tmp_path)
         if held:
-            with pytest.raises(Failure, match=f"process {pid} on {host}"):
+            with pytest.raises(gn2.StateError, match=f"process {pid} on {host}"):
                 lock.take()
         else:
             lock.take()

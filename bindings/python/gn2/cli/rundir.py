@@ -36,12 +36,12 @@ from typing import Any
 import numpy as np
 
 from .. import _lines as lines, tasks
+from .._lock import FolderLock
 from ..hpo.contract import line, name_of, value_of
 from ..model import Model
 from ..scores import rules_of
 from ..training_stats import Metrics, Progress, StepStats
 from .common import Failure
-from .lock import FolderLock
 
 LOG = "metrics.log"
 FILES = (

@@ -16,7 +16,7 @@ import pathlib
 import socket
 from typing import Any
 
-from .common import Failure
+from .errors import StateError
 
 NAME = "lock"
 _WITHOUT = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -42,7 +42,7 @@ class FolderLock:
             except _Held:
                 who = self._who(file)
                 os.close(file)
-                raise Failure(self._taken(who)) from None
+                raise StateError(self._taken(who)) from None
             except BaseException:
                 os.close(file)
                 raise
