@@ -26,6 +26,23 @@ class _Held(Exception):
     """By another process."""
 
 
+def try_flock(file: int) -> bool | None:
+    """Takes flock() of an open file without waiting.
+
+    Returns:
+        Whether it is ours now; None where the file system has no such locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        if problem.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        if problem.errno in _WITHOUT:
+            return None
+        raise
+    return True
+
+
 class FolderLock:
     """The lock of a folder; :meth:`take` and :meth:`release`."""
 
@@ -59,15 +76,9 @@ class FolderLock:
             self.release()
 
     def _lock(self, file: int) -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as problem:
-            if problem.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise _Held from None
-            if problem.errno not in _WITHOUT:
-                raise
-            if _is_alive(self._who(file)):
-                raise _Held from None
+        taken = try_flock(file)
+        if taken is False or (taken is None and _is_alive(self._who(file))):
+            raise _Held
 
     def _is_present(self, file: int) -> bool:
         try:

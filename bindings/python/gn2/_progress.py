@@ -86,6 +86,13 @@ class Count:
         if self._bar is not None:
             self._bar.update(count)
 
+    def say(self, text: str) -> None:
+        """A line on standard output, which a bar makes room for."""
+        if self._bar is not None:
+            self._bar.write(text)
+        else:
+            print(text, flush=True)
+
     def __enter__(self) -> Count:
         return self
 

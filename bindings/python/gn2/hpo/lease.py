@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leases: which process is at work on a trial, on one host and between hosts.
+
+The lease NAME is the file ``NAME.GENERATION`` of the highest generation. It is taken
+by making the next generation, which succeeds for one of all who try, and whoever had
+it before finds that out at the next look. It is free
+
+- when it was given back: the file is empty;
+- on the host of its holder, when the holder has ended: flock() ends with a process;
+- when nobody renewed it for as long as the holder said it would: the holder is on a
+  host that is gone, or was frozen. Clocks of hosts differ, so what counts is how long
+  *we* saw the file unchanged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import time
+import uuid
+from typing import Any
+
+from .._lock import try_flock
+
+
+def _kernel() -> str:
+    """Where flock() is sure to be seen: the same kernel."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return os.uname().nodename
+
+
+class Lease:
+    """A lease that was taken; :meth:`renew` it, :meth:`release` it at the end."""
+
+    def __init__(self, path: pathlib.Path, following: pathlib.Path, file: int) -> None:
+        self._path = path
+        self._following = following
+        self._file = file
+
+    def held(self) -> bool:
+        """Is it still ours? It is not where another took it for given up."""
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        ours = os.path.samestat(os.fstat(self._file), there)
+        return ours and not self._following.exists()
+
+    def renew(self) -> bool:
+        """Says that we are at work; False if the lease is gone."""
+        if not self.held():
+            return False
+        os.utime(self._file)
+        return True
+
+    def release(self) -> None:
+        """Gives it back. The file stays: generations never begin anew."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, 0)
+        os.close(self._file)
+
+
+class Leases:
+    """The leases of a folder that all hosts see.
+
+    Args:
+        seconds: a holder of ours that was silent for so long has lost its lease.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], seconds: float) -> None:
+        self.folder = pathlib.Path(folder)
+        self.seconds = seconds
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._kernel = _kernel()
+        self._seen: dict[str, tuple[Any, float]] = {}
+
+    def take(self, name: str) -> Lease | None:
+        """Takes a lease; None where another has it, or was faster."""
+        last = self._newest(name)
+        if last and not self._is_free(self.folder / f"{name}.{last}"):
+            return None
+        path = self.folder / f"{name}.{last + 1}"
+        lease = self._make(path, self.folder / f"{name}.{last + 2}")
+        if lease is None:
+            return None
+        if self._newest(name) != last + 1:  # we looked long ago: others went on
+            lease.release()
+            path.unlink()
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / f"{name}.{last}").unlink()
+        return lease
+
+    def wait(self, name: str) -> Lease:
+        """Takes a lease that others have for moments only."""
+        pause = 0.005
+        while True:
+            lease = self.take(name)
+            if lease is not None:
+                return lease
+            time.sleep(pause)
+            pause = min(2 * pause, 0.1)
+
+    def _newest(self, name: str) -> int:
+        found = [0]
+        for path in self.folder.glob(f"{name}.*"):
+            number = path.suffix[1:]
+            if path.stem == name and number.isdecimal():
+                found.append(int(number))
+        return max(found)
+
+    def _make(self, path: pathlib.Path, following: pathlib.Path) -> Lease | None:
+        """The file appears with its content and locked, or not at all."""
+        draft = self.folder / f".{uuid.uuid4().hex}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = os.open(draft, flags, 0o644)
+        try:
+            facts = {
+                "kernel": self._kernel,
+                "host": os.uname().nodename,
+                "pid": os.getpid(),
+                "seconds": self.seconds,
+            }
+            os.write(file, json.dumps(facts).encode() + b"\n")
+            try_flock(file)
+            os.link(draft, path)
+        except BaseException as problem:
+            os.close(file)
+            if isinstance(problem, FileExistsError):
+                return None
+            raise
+        finally:
+            os.unlink(draft)
+        return Lease(path, following, file)
+
+    def _is_free(self, path: pathlib.Path) -> bool:
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False  # just taken by another
+        try:
+            text = os.read(file, 4096)
+            if not text.strip():
+                return True
+            holder = _record(text)
+            if holder.get("kernel") == self._kernel and try_flock(file):
+                return True
+            return self._is_silent(str(path), os.fstat(file), holder)
+        finally:
+            os.close(file)
+
+    def _is_silent(self, path: str, now: os.stat_result, holder: Any) -> bool:
+        sign = (now.st_ino, now.st_mtime_ns)
+        seen, since = self._seen.get(path, (None, 0.0))
+        if sign != seen:
+            self._seen[path] = (sign, time.monotonic())
+            return False
+        return time.monotonic() - since > float(holder.get("seconds", self.seconds))
+
+
+def _record(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
