@@ -47,16 +47,17 @@ gn2_install() {
 }
 
 # gn2_onnx_python FOLDER: a virtual environment with what the ONNX tests need, those of
-# tables of other packages and those of files drawn at random, from PyPI; newer onnx
-# wants a NumPy that Debian's h5py cannot work with.
+# tables of other packages, of files drawn at random and of searches, from PyPI; newer
+# onnx wants a NumPy that Debian's h5py cannot work with.
 gn2_onnx_python() {
-    [ -f "$1/complete" ] && return 0
-    echo "setup: installing onnx, awkward, hypothesis and more into $1" >&2
+    [ -f "$1/complete-2" ] && return 0
+    echo "setup: installing onnx, awkward, hypothesis, optuna and more into $1" >&2
     /usr/bin/python3 -m venv --system-site-packages "$1" >&2 &&
         "$1/bin/pip" install --quiet --disable-pip-version-check onnx==1.17.0 \
             onnxruntime==1.25.0 'ml_dtypes<0.5' 'numpy==1.24.*' awkward==2.14.0 \
-            hypothesis==6.170.17 polars==2.1.0 pyarrow==19.0.1 >&2 &&
-        : >"$1/complete"
+            hypothesis==6.170.17 polars==2.1.0 pyarrow==19.0.1 \
+            'optuna>=5,<6' PyYAML jsonschema scipy cmaes >&2 &&
+        : >"$1/complete-2"
 }
 
 case ${0##*/} in

@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local engine, with a stand-in for the trial program: no trial is lost, told twice
+or made up, whatever is killed, frozen, full or changed."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("yaml", reason="needs PyYAML")
+optuna = pytest.importorskip("optuna", "4.4", reason="needs Optuna 4.4 or newer")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hpo"))
+
+import kill_study
+
+import gn2
+from gn2.hpo import after, engine, reader, sampling, store
+from gn2.hpo.engine import Plan
+from gn2.hpo.lease import Leases
+
+PROGRAM = kill_study.PROGRAM
+CHOICES = """\
+gn2_space: 1
+name: cells
+algorithm: {name: %s, seed: 1}
+parameters:
+  rate: {key: schedule.max, type: choice, values: [0.001, 0.01]}
+  layers: {key: model.num_layers, type: integer, min: 2, max: 4}
+data: {train: [a.h5], val: [b.h5]}
+budget: {steps: 4, validate_steps: 2}
+trials: %d
+transfer: {model.embed_dim: 256, schedule.steps: 6}
+"""
+
+
+def space_in(folder, **given):
+    return reader.load(kill_study.space_in(folder, **given))
+
+
+def run(space, out, **given):
+    """A search in this process; its rows."""
+    plan = Plan(pathlib.Path(out), program=PROGRAM, quiet=True, lease=2.0, **given)
+    search = engine.Search(space, plan)
+    search.run()
+    return engine.trials(space, given.get("store"), plan.folder), search
+
+
+def journal(out):
+    out.mkdir(parents=True, exist_ok=True)
+    return f"journal:{out / 'journal.log'}"
+
+
+def trained(out):
+    """How often each folder was trained, and how many steps in all."""
+    files = sorted(pathlib.Path(out).glob("trials/*/trained"))
+    return {file.parent.name: file.read_text().split() for file in files}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A search that nobody disturbed, in sqlite: its space file and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    space = kill_study.space_in(folder)
+    run(reader.load(space), folder / "out")
+    return space, folder / "out"
+
+
+# ---- killed, frozen, stopped ----
+
+
+def test_a_search_that_is_killed_is_as_one_that_is_not(whole, tmp_path):
+    space, out = whole
+    words = kill_study.command(space, tmp_path, "--store", journal(tmp_path))
+    kills = int(os.environ.get("GN2_TEST_KILLS", "6"))
+    hits = kill_study.disturbed(words, kills, random.Random(5), 2.0)
+    assert hits
+    # a journal, and the other is in sqlite
+    kill_study.compare(space, out, tmp_path, 1, journal(tmp_path))
+    states = [row.state for row in engine.trials(reader.load(space), None, out)]
+    assert "pruned" in states
+
+
+def test_two_workers_that_are_killed_tell_every_trial_once(whole, tmp_path):
+    space, out = whole
+    words = kill_study.command(space, tmp_path, "--store", journal(tmp_path))
+    assert kill_study.disturbed(words, 4, random.Random(6), 2.0, workers=2)
+    kill_study.compare(space, out, tmp_path, 2, journal(tmp_path))
+
+
+def test_every_cell_of_a_grid_is_trained_once_in_spite_of_kills(tmp_path):
+    space = kill_study.space_in(tmp_path, "grid", 6, CHOICES)
+    out = tmp_path / "out"
+    words = kill_study.command(space, out, "--store", journal(out))
+    assert kill_study.disturbed(words, 3, random.Random(7), 1.5, workers=2)
+    rows = engine.trials(reader.load(space), journal(out), out)
+    cells = {tuple(row.parameters.values()) for row in rows}
+    assert len(rows) == len(cells) == 6
+    assert all(row.state == "done" for row in rows)
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("child_too", [False, True])
+def test_a_frozen_worker_loses_its_trial_and_does_not_tell_it(tmp_path, child_too):
+    space = kill_study.space_in(tmp_path, trials=1)
+    out = tmp_path / "out"
+    words = kill_study.command(space, out, "--store", journal(out), "--lease", "1")
+    frozen = kill_study.start(words, STAND_IN_PAUSE="0.15")
+    wait_for(lambda: (out / "trials/0000/metrics.log").exists())
+    family = [frozen.pid, *(kill_study.children(frozen.pid) if child_too else [])]
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    other = kill_study.start(words)
+    assert other.wait(60) == 0, other.stderr.read()
+    rows = engine.trials(reader.load(space), journal(out), out)
+    for pid in family:
+        os.kill(pid, signal.SIGCONT)
+    assert frozen.wait(60) == 0, frozen.stderr.read()
+    after_all = engine.trials(reader.load(space), journal(out), out)
+    assert rows == after_all and [row.state for row in rows] == ["done"]
+    assert (out / "leases/0000.2").exists() and not (out / "leases/0000.3").exists()
+    # the one that was at work in the folder was never joined there
+    assert (out / "trials/0000.2").exists() == child_too
+
+
+def test_sigterm_stops_all_and_the_same_command_goes_on(whole, tmp_path):
+    space, out = whole
+    words = kill_study.command(space, tmp_path, "--store", journal(tmp_path), "-q")
+    worker = kill_study.start(words, STAND_IN_PAUSE="0.3")
+    wait_for(lambda: (tmp_path / "trials/0000/checkpoint.gn2").exists())
+    children = kill_study.children(worker.pid)
+    for pid in (*children, worker.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert worker.wait(30) == 143 and "terminated" in worker.stderr.read()
+    assert children and not any(os.path.exists(f"/proc/{pid}") for pid in children)
+    run(reader.load(space), tmp_path, store=journal(tmp_path))
+    kill_study.compare(space, out, tmp_path, 1, journal(tmp_path))
+    assert len(trained(tmp_path)["0000"]) == 1  # went on from its checkpoint
+
+
+# ---- leases ----
+
+
+def test_a_lease_is_one_holders_until_that_is_gone(tmp_path):
+    ours, theirs = Leases(tmp_path, 0.4), Leases(tmp_path, 0.4)
+    lease = ours.take("a")
+    assert lease.held() and theirs.take("a") is None and theirs.take("b")
+    lease.release()
+    second = theirs.take("a")
+    assert second.held() and ours.take("a") is None
+    second.release()
+
+
+def test_between_hosts_silence_counts_and_not_the_clock(tmp_path):
+    ours, theirs = Leases(tmp_path, 0.4), Leases(tmp_path, 0.4)
+    theirs._kernel = "another"
+    lease = ours.take("a")
+    end = time.monotonic() + 1.2
+    while time.monotonic() < end:
+        assert lease.renew() and theirs.take("a") is None
+        time.sleep(0.1)
+    os.utime(tmp_path / "a.1", (0, 0))  # a clock that is far behind says nothing
+    assert theirs.take("a") is None
+    time.sleep(0.5)
+    second = theirs.take("a")
+    assert second.held() and not lease.held() and not lease.renew()
+
+
+def test_a_lease_without_flock_ends_by_silence(tmp_path, monkeypatch):
+    monkeypatch.setattr("gn2.hpo.lease.try_flock", lambda file: None)
+    ours, theirs = Leases(tmp_path, 0.3), Leases(tmp_path, 0.3)
+    assert ours.take("a") and theirs.take("a") is None
+    time.sleep(0.4)
+    assert theirs.take("a")
+
+
+# ---- trials of a kind ----
+
+
+def test_equal_trials_are_trained_once_and_marked(tmp_path):
+    space = reader.load(kill_study.space_in(tmp_path, "random", 12, CHOICES))
+    rows, _ = run(space, tmp_path / "out", workers=2)
+    first = {}
+    for row in rows:
+        first.setdefault(row.key, row)
+    assert len(first) <= 6 < len(rows) and len(trained(tmp_path / "out")) == len(first)
+    for row in rows:
+        twin = first[row.key]
+        assert (row.state, row.cached) == (
+            ("done", None) if row is twin else ("cached", twin.number)
+        )
+        assert row.values == twin.values and row.curve == twin.curve
+
+
+@pytest.mark.parametrize(("status", "attempts"), [("1", 2), ("2", 1), ("3", 1)])
+def test_how_a_trial_failed_is_kept(tmp_path, monkeypatch, status, attempts):
+    monkeypatch.setenv("STAND_IN_FAIL", "rate=0.001")
+    monkeypatch.setenv("STAND_IN_STATUS", status)
+    space = reader.load(kill_study.space_in(tmp_path, "grid", 6, CHOICES))
+    rows, _ = run(space, tmp_path / "out", failures=6)
+    bad = [row for row in rows if row.parameters["rate"] == "0.001"]
+    assert {row.state for row in bad} == {"diverged" if status == "3" else "failed"}
+    assert all(not row.values for row in bad)
+    assert sum(row.state == "done" for row in rows) == 3
+    log = (tmp_path / "out/logs" / f"{bad[0].name}.log").read_text()
+    assert log.count("was asked to fail") == attempts
+
+
+def test_too_many_failures_end_the_search_with_the_causes(tmp_path, monkeypatch):
+    monkeypatch.setenv("STAND_IN_FAIL", "rate=0.001")
+    space = reader.load(kill_study.space_in(tmp_path, "grid", 6, CHOICES))
+    with pytest.raises(gn2.StateError, match="2 trials failed.*asked to fail"):
+        run(space, tmp_path / "out", failures=1)
+    rows, _ = run(space, tmp_path / "out", failures=3)
+    assert len(rows) == 6
+
+
+def test_limits_of_time(tmp_path):
+    space = reader.load(kill_study.space_in(tmp_path, "grid", 6, CHOICES))
+    rows, search = run(space, tmp_path / "out", core_hours=1.5)  # a trial says 1
+    assert [row.state for row in rows] == ["done"] * 2 and "core-hours" in search.limit
+    rows, search = run(space, tmp_path / "out", hours=1e-9)
+    assert len(rows) == 2 and "hours are over" in search.limit
+    rows, search = run(space, tmp_path / "out")
+    assert len(rows) == 6 and not search.limit
+
+
+def test_a_pruned_trial_is_run_to_its_end(whole, tmp_path):
+    space, out = whole
+    text = reader.load(space)
+    number = next(
+        r.number for r in engine.trials(text, None, out) if r.state == "pruned"
+    )
+    # a store of its own: others compare with the one of `whole`
+    url = journal(tmp_path / "out")
+    rows, _ = run(text, tmp_path / "out", store=url)
+    plan = Plan(tmp_path / "out", url, program=PROGRAM, quiet=True)
+    told = after.finish(text, plan, number)
+    assert f"trial {number} to its end, as trial {len(rows)}" in told
+    assert after.finish(text, plan, number).endswith(f"already, as trial {len(rows)}")
+    new = engine.trials(text, url, tmp_path / "out")[-1]
+    assert new.finishes == number and new.state == "done"
+    assert new.parameters == rows[number].parameters
+    again, _ = run(text, tmp_path / "out", store=url)
+    assert len(again) == len(rows) + 1  # it does not count as a trial
+    with pytest.raises(gn2.StateError, match="only a pruned one"):
+        after.finish(text, plan, 0)
+
+
+def test_two_objectives(tmp_path):
+    text = kill_study.SPACE.replace(
+        "pruning: {name: median, startup: 3}",
+        "objective: [{metric: val_loss}, {metric: other, direction: maximize}]",
+    )
+    space = reader.load(kill_study.space_in(tmp_path, "tpe", 3, text))
+    rows, _ = run(space, tmp_path / "out")
+    assert all(row.values == (row.metrics["val_loss"], 12.0) for row in rows)
+    with pytest.raises(gn2.StateError, match="no best of two"):
+        after.confirm(space, Plan(tmp_path / "out"), 1, 1)
+
+
+def test_halving_decides_as_optunas_pruner():
+    draw = random.Random(1)
+    theirs = optuna.create_study(
+        pruner=optuna.pruners.SuccessiveHalvingPruner(1, 2, 0), direction="maximize"
+    )
+    ours = optuna.create_study(direction="maximize")
+    for _ in range(40):
+        value = draw.random()
+        trials = [study.ask() for study in (theirs, ours)]
+        for trial in trials:
+            trial.report(value, 1)
+        rows = ours.get_trials()
+        mine = sampling._asha(ours, rows[-1], 1, rows[:-1])
+        assert mine == trials[0].should_prune()
+
+
+def test_sobol_goes_by_the_number_of_the_trial(tmp_path):
+    space = space_in(tmp_path, algorithm="sobol", trials=6)
+    assert sampling.count(space, None)[0] == 8
+    found = []
+    for skip in (0, 1):  # one of them is asked twice
+        study = optuna.create_study()
+        ids = [study.ask()._trial_id for _ in range(8)]
+        for trial_id in [*ids[:skip], *ids]:
+            values = sampling.ask(study, trial_id, space)[1]
+        found.append([t.params for t in study.get_trials()])
+    assert found[0] == found[1] and values == found[0][-1]
+    logs = sorted(params["rate"] for params in found[0])
+    assert logs[3] < 1e-2 < logs[4]  # halves of 1e-4 … 1, in the logarithm
+
+
+# ---- refusals ----
+
+
+def test_what_the_sampler_needs_is_known_before_a_trial(tmp_path, monkeypatch):
+    space = space_in(tmp_path, algorithm="cmaes")
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    with pytest.raises(gn2.Error, match="needs cmaes.*pip install cmaes"):
+        run(space, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_of_another_search_is_refused(tmp_path):
+    space = space_in(tmp_path, trials=1)
+    run(space, tmp_path / "out")
+    path = pathlib.Path(space.path)
+    path.write_text(path.read_text().replace("max: 1,", "max: 2,"))
+    with pytest.raises(gn2.StateError, match=r"rate\.high is 1\.0 there, 2\.0 in"):
+        run(reader.load(path), tmp_path / "out")
+    path.write_text(path.read_text().replace("max: 2,", "max: 1,") + "kubernetes: {}\n")
+    rows, _ = run(reader.load(path), tmp_path / "out", trials=2)  # may differ
+    assert len(rows) == 2
+    with pytest.raises(gn2.StateError, match="another folder"):
+        url = f"sqlite:///{tmp_path / 'out/study.db'}"
+        run(reader.load(path), tmp_path / "elsewhere", store=url)
+
+
+def test_data_that_changed_are_refused(tmp_path):
+    space = space_in(tmp_path, trials=2)
+    run(space, tmp_path / "out", trials=1)
+    (tmp_path / "a.h5").write_text("other jets")
+    with pytest.raises(gn2.StateError, match="data.train"):
+        run(space, tmp_path / "out")
+    (tmp_path / "a.h5").write_text("a.h5")
+    plan = Plan(tmp_path / "out", program=PROGRAM, quiet=True)
+    search = engine.Search(space, plan)
+    (tmp_path / "b.h5").write_text("other jets")
+    with pytest.raises(gn2.StateError, match=r"data changed.*b\.h5"):
+        search.run()
+    assert len(engine.trials(space, None, tmp_path / "out")) == 1
+
+
+def test_sqlite_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    mounts = tmp_path / "mounts"
+    line = "36 35 98:0 / {} rw - {} x rw\n"
+    text = line.format("/", "ext4") + line.format(tmp_path, "fuse.eosxd")
+    mounts.write_text(text + line.format(tmp_path / "home", "xfs"))
+    monkeypatch.setattr(store, "MOUNTS", str(mounts))
+    space = space_in(tmp_path, trials=1)
+    with pytest.raises(gn2.Error, match=r"fuse\.eosxd.*journal:FILE"):
+        run(space, tmp_path / "out")
+    assert store.kind_of_mount(tmp_path / "home/x") == "xfs"
+    assert not store.is_network("fuse.fuse-overlayfs") and store.is_network("nfs4")
+    rows, _ = run(space, tmp_path / "out", store=journal(tmp_path / "out"))
+    assert len(rows) == 1
+
+
+def test_a_store_that_is_locked_or_read_only_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "PATIENCE", 0.2)
+    space = space_in(tmp_path, trials=2)
+    run(space, tmp_path / "out", trials=1)
+    file = tmp_path / "out/study.db"
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(gn2.StateError, match="is locked by another program"):
+            run(space, tmp_path / "out")
+    with pytest.raises(gn2.StateError, match="may not be written"):
+        run(space, tmp_path / "out", store=f"sqlite:///file:{file}?mode=ro&uri=true")
+    rows, _ = run(space, tmp_path / "out")
+    assert [row.state for row in rows] == ["done"] * 2
+    with pytest.raises(gn2.Error, match="is no store"):
+        run(space, tmp_path / "out", store="study.db")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_full_disk_loses_nothing(whole, tmp_path, kind):
+    space, out = whole
+    url = journal(tmp_path) if kind == "journal" else None
+    file = tmp_path / ("journal.log" if url else "study.db")
+    words = kill_study.command(space, tmp_path, *(["--store", url] if url else []))
+    run(reader.load(space), tmp_path, store=url, trials=1)
+    room = file.stat().st_size + 2000  # no whole trial more
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    worker = subprocess.run(words, preexec_fn=limit, capture_output=True, text=True)
+    assert worker.returncode == 1
+    assert "no trial is lost" in worker.stderr
+    run(reader.load(space), tmp_path, store=url)
+    kill_study.compare(space, out, tmp_path, 1, url)
+
+
+def test_a_torn_line_of_a_journal_is_taken_away(whole, tmp_path):
+    space, out = whole
+    url = journal(tmp_path)
+    run(reader.load(space), tmp_path, store=url, trials=2)
+    with open(tmp_path / "journal.log", "a") as file:
+        file.write('{"op_code":6,"wor')  # a writer was killed here
+    run(reader.load(space), tmp_path, store=url)
+    kill_study.compare(space, out, tmp_path, 1, url)
+
+
+# ---- confirm and transfer ----
+
+
+def test_the_best_are_confirmed_with_fresh_seeds_and_transferred(tmp_path):
+    space = reader.load(kill_study.space_in(tmp_path, "grid", 6, CHOICES))
+    rows, _ = run(space, tmp_path / "out")
+    plan = Plan(tmp_path / "out", program=PROGRAM, quiet=True, workers=2)
+    book, said = after.transfer(space, plan)
+    assert "not confirmed" in said
+    found = after.confirm(space, plan, 3, 2)
+    assert sorted(row.values[0] for row in rows)[:3] == sorted(r.found for r in found)
+    assert [r.mean for r in found] == sorted(r.mean for r in found)
+    assert all(len(set(r.values)) == 2 and r.error > 0 for r in found)
+    folders = sorted(p.name for p in (tmp_path / "out/confirm").iterdir())
+    assert len(folders) == 6 and all("seed42" not in name for name in folders)
+    assert after.confirmed(plan.folder) == after.confirm(space, plan, 3, 2) == found
+    assert all(
+        len((p / "trained").read_text().split()) == 1
+        for p in (tmp_path / "out/confirm").iterdir()
+    )
+    book, said = after.transfer(space, plan)
+    assert book.parameters == found[0].parameters and "best of 3 confirmed" in said
+    losses = json.loads(
+        (tmp_path / "out/transfer" / book.name / "checkpoint.gn2").read_text()
+    )
+    assert len(losses) == 6  # the target's own budget
