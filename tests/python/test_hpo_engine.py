@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -204,6 +205,22 @@ def test_equal_trials_are_trained_once_and_marked(tmp_path):
             ("done", None) if row is twin else ("cached", twin.number)
         )
         assert row.values == twin.values and row.curve == twin.curve
+
+
+def test_a_trial_that_waits_for_its_twin_does_not_keep_it_from_being_adopted(tmp_path):
+    text = (
+        CHOICES.replace("0.001, ", "")
+        .replace("max: 4", "max: 3")
+        .replace("type: integer, min: 2, max: 3", "type: choice, values: [2]")
+    )
+    space = reader.load(kill_study.space_in(tmp_path, "random", 2, text))
+    lost = engine.Search(space, Plan(tmp_path / "out", program=PROGRAM, quiet=True))
+    assert lost._fill()  # has trial 0, and ends while trial 1 waits for it
+    timer = threading.Timer(1.5, lost.crew.active[0].lease.release)
+    timer.start()
+    rows, _ = run(space, tmp_path / "out")
+    timer.join()
+    assert [(row.state, row.cached) for row in rows] == [("done", None), ("cached", 0)]
 
 
 @pytest.mark.parametrize(("status", "attempts"), [("1", 2), ("2", 1), ("3", 1)])

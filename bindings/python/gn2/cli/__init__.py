@@ -47,6 +47,8 @@ COMMANDS = (
     ("hpo import", "report of trials that Katib ran", "gn2.cli.hpo_import"),
     ("hpo export", "tell TensorBoard or MLflow of trials", "gn2.cli.hpo_export"),
     ("hpo run", "search for hyper-parameters with Optuna", "gn2.cli.hpo_run"),
+    ("hpo show", "trials of a search, a line each", "gn2.cli.hpo_show"),
+    ("hpo report", "report of a search, one HTML file", "gn2.cli.hpo_report"),
     ("hpo confirm", "the best trials again, fresh seeds", "gn2.cli.hpo_confirm"),
     ("hpo transfer", "train the target with the result", "gn2.cli.hpo_transfer"),
     ("params", "table of the tensors and their parametrisation", "gn2.cli.params"),

@@ -34,7 +34,7 @@ from . import books, crew, derive, identity, sampling
 from .crew import Crew, Job, Outcome, Work
 from .lease import Lease, Leases
 from .parameter import Value
-from .rows import Row, book_of, name_of, trials
+from .rows import Row, book_of, name_of, short, trials
 from .space import Space
 from .store import Store, guard
 
@@ -175,7 +175,9 @@ class Search:
         if self.limit:
             return False
         now = time.monotonic()
-        if len(self._active) < self.plan.workers and now >= self._look_again:
+        # one that waits for its twin takes no place: the twin may be the one to adopt
+        busy = sum(active.twin is None for active in self._active)
+        if busy < self.plan.workers and now >= self._look_again:
             if not self._fill():
                 self._look_again = now + min(0.5, self.plan.lease / 8)
                 return bool(self._active) or self._unfinished()
@@ -404,15 +406,8 @@ class Search:
             words += [f"{n}={v:.6g}" for n, v in zip(names, told.values)]
         if book.state == "failed":
             words.append(book.message)
-        words += [f"{n}={_short(v)}" for n, v in active.work.job.parameters.items()]
+        words += [f"{n}={short(v)}" for n, v in active.work.job.parameters.items()]
         self._say(" ".join(words))
-
-
-def _short(text: str) -> str:
-    try:
-        return f"{float(text):.4g}"
-    except ValueError:
-        return text
 
 
 def _counted(trials: Sequence[Any]) -> list[Any]:

@@ -19,6 +19,14 @@ def name_of(number: int) -> str:
     return f"{number:04d}"
 
 
+def short(text: str) -> str:
+    """A parameter as it is shown."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
+
+
 def book_of(record: Mapping[str, Any]) -> books.Trial:
     """A trial as the store keeps it."""
     names = {f.name for f in dataclasses.fields(books.Trial)}

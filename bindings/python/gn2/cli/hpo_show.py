@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shows the trials of a search of `gn2 hpo run`: a line each, and the best.
+
+    gn2 hpo show space.yaml search
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from ..hpo import reader, rows
+from ..hpo.space import Space
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("space", metavar="SPACE", help="space file (YAML)")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="of it (its name)")
+    parser.add_argument("--store", metavar="URL", help="its store (sqlite in DIR)")
+
+
+def search_of(args: argparse.Namespace) -> tuple[Space, pathlib.Path]:
+    """The space, and the folder of the search."""
+    space = reader.load(args.space)
+    return space, pathlib.Path(args.folder or space.name)
+
+
+def run(args: argparse.Namespace) -> None:
+    space, folder = search_of(args)
+    found = rows.trials(space, args.store, folder)
+    names = [o.metric for o in space.objectives]
+    print("trial state", *names, *(p.name for p in space.parameters))
+    for row in found:
+        values = [f"{value:.6g}" for value in row.values] or ["-"] * len(names)
+        given = [rows.short(text) for text in row.parameters.values()]
+        state = row.state if row.cached is None else f"{row.state}={row.cached}"
+        print(f"{row.number:5d} {state:9s}", *values, *given)
+    print(rows.summary(space, found))
