@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows the trials of a search of `gn2 hpo run`: a line each, and the best.
 
-    gn2 hpo show space.yaml search
+    gn2 hpo show space.yaml -o search
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..hpo.space import Space
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("space", metavar="SPACE", help="space file (YAML)")
-    parser.add_argument("folder", nargs="?", metavar="DIR", help="of it (its name)")
+    parser.add_argument("-o", "--out", metavar="DIR", help="its folder (its name)")
     parser.add_argument("--store", metavar="URL", help="its store (sqlite in DIR)")
 
 
 def search_of(args: argparse.Namespace) -> tuple[Space, pathlib.Path]:
     """The space, and the folder of the search."""
     space = reader.load(args.space)
-    return space, pathlib.Path(args.folder or space.name)
+    return space, pathlib.Path(args.out or space.name)
 
 
 def run(args: argparse.Namespace) -> None:
