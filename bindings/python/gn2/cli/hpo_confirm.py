@@ -26,8 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     space, plan = hpo_plan.read(args)
     metric = space.objective.metric
-    print(f"rank trial {metric} (mean ± standard error) in the search, parameters")
-    for rank, row in enumerate(after.confirm(space, plan, args.top, args.seeds), 1):
+    found = after.confirm(space, plan, args.top, args.seeds)
+    print(f"rank trial {metric}: mean ± standard error (in the search), parameters")
+    for rank, row in enumerate(found, 1):
         words = " ".join(f"{name}={text}" for name, text in row.parameters.items())
         print(
             f"{rank:4d} {row.trial:5d} {row.mean:.6g} ± {row.error:.2g} "

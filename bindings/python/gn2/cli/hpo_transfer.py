@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
     target = " ".join(f"{key}={text}" for key, text in space.transfer.items())
     words = " ".join(f"{name}={text}" for name, text in book.parameters.items())
     print(f"{target}: {metric}={book.metrics[metric]:.6g} with {words} ({said})")
-    print(f"model: {plan.folder / 'transfer' / book.name}")
+    print(f"model: {plan.folder / 'transfer' / book.name / 'model.gn2'}")
     return 0

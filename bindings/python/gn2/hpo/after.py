@@ -52,7 +52,7 @@ def complete(jobs: Sequence[Job], plan: Plan, place: str) -> dict[str, books.Tri
                     for book in _step(team, jobs, plan.workers, found):
                         count.add(1)
                         if not plan.quiet:
-                            count.say(_line(book))
+                            count.say(_line(book, jobs[0].metrics))
                     stop.wait(TICK)
         finally:
             team.stop()
@@ -93,10 +93,8 @@ def _check(job: Job, outcome: Outcome) -> None:
         raise StateError(f"training {job.name}: {outcome.state}: {outcome.message}")
 
 
-def _line(book: books.Trial) -> str:
-    figures = " ".join(
-        f"{n}={v:.6g}" for n, v in book.metrics.items() if n[:3] == "val"
-    )
+def _line(book: books.Trial, names: Sequence[str]) -> str:
+    figures = " ".join(f"{name}={book.metrics[name]:.6g}" for name in names)
     return f"{book.name}: {book.state} {figures}"
 
 
