@@ -26,10 +26,22 @@ def _search_space(parameter: Parameter, grid: bool) -> Object:
     return {"logUniform" if parameter.log else "uniform": row}
 
 
+#: the TrainJob's name, a label of its pods: the folder of the trial is the same when a
+#: pod comes again. (Of a pod's own variables the cluster fills none into a command.)
+TRIAL = {
+    "name": "GN2_TRIAL",
+    "valueFrom": {
+        "fieldRef": {"fieldPath": "metadata.labels['jobset.sigs.k8s.io/jobset-name']"}
+    },
+}
+
+
 def command(space: Space) -> list[str]:
-    """The trial program; TrainJobs of an OptimizationJob have names of their own."""
-    folder = os.path.join(space.kubernetes.output, "$(HOSTNAME)")
-    return ["gn2", "hpo", "trial", pod.SPACE, "-o", folder]
+    """The trial program; no shell reads it."""
+    folder = os.path.join(space.kubernetes.output, f"$({TRIAL['name']})")
+    words = ["gn2", "hpo", "trial", pod.SPACE, "-o", folder]
+    launcher = kinds.launcher(kinds.TRAINJOB, space)
+    return [*words, "--launch", launcher] if launcher else words
 
 
 def objects(space: Space, kind: str) -> list[Object]:
@@ -37,6 +49,7 @@ def objects(space: Space, kind: str) -> list[Object]:
     if kind not in ("", kinds.TRAINJOB.name):
         raise InvalidArgument(f"trials are {kinds.TRAINJOB.name}s, not {kind!r}")
     job = kinds.TRAINJOB.make(space, command(space))
+    job["spec"]["trainer"]["env"] = [TRIAL]
     search: Object = (
         {"grid": {}}
         if space.algorithm.grid
