@@ -111,7 +111,7 @@ def _mpijob(space: Space, command: list[str]) -> Object:
     roles = [("Launcher", 1, _main(space, name, command))]
     if cluster.nodes > 1:
         roles.append(("Worker", cluster.nodes - 1, _sshd(space, name)))
-    replicas = {
+    replicas: Object = {
         role: {
             "replicas": count,
             "restartPolicy": "Never",  # what the template says is not looked at
@@ -165,9 +165,13 @@ def _trainjob(space: Space, command: list[str]) -> Object:
 def _replicated(name: str, template: Object, **more: object) -> Object:
     """The replicated job that runs the trial program."""
     step = {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
-    policy = {"backoffLimit": 2, "podFailurePolicy": pod.failure_policy("node")}
-    job = {"metadata": {"labels": step}, "spec": {**policy, "template": template}}
-    return {"name": name, **more, "template": job}
+    job: Object = {
+        "backoffLimit": 2,
+        "podFailurePolicy": pod.failure_policy("node"),
+        "template": template,
+    }
+    inner = {"metadata": {"labels": step}, "spec": job}
+    return {"name": name, **more, "template": inner}
 
 
 def _over_hosts(space: Space) -> tuple[Object, Object]:

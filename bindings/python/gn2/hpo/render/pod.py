@@ -140,9 +140,9 @@ def one_process(space: Space, what: str) -> None:
     cluster = space.kubernetes
     if cluster.nodes * cluster.slots > 1:
         raise InvalidArgument(
-            f"kubernetes: nodes = {cluster.nodes}, slots = {cluster.slots}, but a trial "
-            f"of {what} is one process: leave them out, or --engine katib with --kind "
-            "mpijob or trainjob"
+            f"kubernetes: nodes = {cluster.nodes}, slots = {cluster.slots}, but a "
+            f"trial of {what} is one process: leave them out, or --engine katib with "
+            "--kind mpijob or trainjob"
         )
 
 
