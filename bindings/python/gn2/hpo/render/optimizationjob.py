@@ -37,9 +37,10 @@ TRIAL = {
 
 
 def command(space: Space) -> list[str]:
-    """The trial program; no shell reads it."""
+    """The trial program; no shell reads it. There is no collector: what the search
+    knows of a trial is the status that the trial tells Trainer's server."""
     folder = os.path.join(space.kubernetes.output, f"$({TRIAL['name']})")
-    words = ["gn2", "hpo", "trial", pod.SPACE, "-o", folder]
+    words = ["gn2", "hpo", "trial", pod.SPACE, "-o", folder, "--log", "trainjob"]
     launcher = kinds.launcher(kinds.TRAINJOB, space)
     return [*words, "--launch", launcher] if launcher else words
 
@@ -48,6 +49,12 @@ def objects(space: Space, kind: str) -> list[Object]:
     """The OptimizationJob and the runtime of its TrainJobs."""
     if kind not in ("", kinds.TRAINJOB.name):
         raise InvalidArgument(f"trials are {kinds.TRAINJOB.name}s, not {kind!r}")
+    if space.kubernetes.nodes > 1:
+        raise InvalidArgument(
+            f"kubernetes.nodes = {space.kubernetes.nodes}: rank 0, which has the "
+            "figures, may be in a pod that may not tell them to Trainer; take one node "
+            "(slots are ranks in it), or --engine katib --kind trainjob"
+        )
     job = kinds.TRAINJOB.make(space, command(space))
     job["spec"]["trainer"]["env"] = [TRIAL]
     search: Object = (
