@@ -3,6 +3,7 @@
 build, and all are as their schemas say; image, SDK and doc say what the code says."""
 
 import dataclasses
+import fnmatch
 import json
 import os
 import pathlib
@@ -119,6 +120,10 @@ def test_image_is_what_pods_need():
     assert {f"Port {kinds.PORT}", f"HostKey {kinds.SSH}/id_rsa"} <= set(daemon)
     assert "StrictModes no" in daemon and "PidFile none" in daemon  # read-only root
     assert f"Port {kinds.PORT}" in client and "StrictHostKeyChecking no" in client
+    # of what the image is built of, nothing that meson reads is left out
+    left_out = (ROOT / ".containerignore").read_text(encoding="utf-8").splitlines()
+    for name in ("include", "lib", "bindings/python", "doc", "doc/meson.build"):
+        assert not [line for line in left_out if fnmatch.fnmatch(name, line)]
     images = {reader.load(path).kubernetes.image for path in SEARCHES}
     assert len(images) == 1 and images.pop().startswith("registry.example.org/")
 

@@ -58,12 +58,11 @@ def launcher(kind: Kind, space: Space) -> str:
     Hosts are named, for Open MPI 5 knows no other way. Without --bind-to the ranks of
     all trials on a machine would share its first cores.
     """
-    if kind is TRAINJOB and space.kubernetes.nodes == 1:
-        local = f"mpirun -n {ranks(space)} --bind-to none"
-        return local if ranks(space) > 1 else ""
-    several = kind is not JOB
-    found = f"mpirun --hostfile {HOSTS} -n {ranks(space)} --bind-to none"
-    return found if several else ""
+    alone = kind is TRAINJOB and space.kubernetes.nodes == 1  # no operator's hosts
+    if kind is JOB or (alone and ranks(space) == 1):
+        return ""
+    hosts = "" if alone else f"--hostfile {HOSTS} "
+    return f"mpirun {hosts}-n {ranks(space)} --bind-to none"
 
 
 def _with_mpi(template: Object) -> Object:
