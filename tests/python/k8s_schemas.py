@@ -17,7 +17,7 @@ CRDS = {
     "OptimizationJob": "trainer-20260821-optimizationjobs.yaml",
     "MPIJob": "mpi-operator-v0.8.2-mpijobs.yaml",
 }
-BUILT_IN = ("ConfigMap", "Job", "Pod", "Deployment", "Service")
+BUILT_IN = ("ConfigMap", "Job", "PersistentVolumeClaim", "Pod")
 VERSION = "1.33"  # of Kubernetes
 
 

@@ -153,7 +153,7 @@ def test_a_good_experiment():
         ("reference: layers", "reference: layer", "did you mean layers"),
         ("trialParameters.rate}", "trialParameters.rat}", "rat is no trialParameter"),
         ("trialParameters.rate}", "trialParameters.rat}", "rate is not used"),
-        ("primaryContainerName: trial", "primaryContainerName: t", "is no container"),
+        ("primaryContainerName: trial", "primaryContainerName: t", "none is named 't'"),
         ("command:", "args:", "no `command`"),
         ("kind: Job", "kind: MPIJob", "primaryPodLabels are wrong for MPIJob"),
         ("kind: Job\n", "kind: Job\n      metadata: {name: a}\n", "given by Katib"),

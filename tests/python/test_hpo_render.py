@@ -76,12 +76,16 @@ def of_kind(found, kind):
     return item
 
 
+#: what may be trials in several pods
+MPI = [("katib", "mpijob"), ("katib", "trainjob")]
+#: the kind of engines that have one only
+OTHER = {"optimizationjob": "trainjob", "job": "job"}
 CASES = [
     (engine, kind, row.name, nodes)
     for row in algorithms.ALGORITHMS.values()
     for engine, (_, table) in render.ENGINES.items()
-    for kind in (KINDS if engine == "katib" else [""])
-    for nodes in ([1, 2] if row.name == "random" else [1])
+    for kind in (KINDS if engine == "katib" else [OTHER[engine]])
+    for nodes in ([1, 2] if row.name == "random" and (engine, kind) in MPI else [1])
     if row.named(table) and not row.prunes
 ]
 
@@ -140,7 +144,8 @@ TYPOS = [
 @pytest.mark.parametrize("engine, kind, old, new", TYPOS)
 def test_typos_are_caught(schemas, engine, kind, old, new):
     algorithm = "random" if engine == "optimizationjob" else "tpe"
-    text = render.text(render.objects(space(algorithm, nodes=2), engine, kind))
+    nodes = 2 if (engine, kind) in MPI else 1
+    text = render.text(render.objects(space(algorithm, nodes=nodes), engine, kind))
     assert old in text
     documents = read_all("r.yaml", text.replace(old, new))
     with pytest.raises(Exception) as failure:
@@ -214,12 +219,13 @@ def test_words_survive_the_shell():
     "kind, container, label",
     [
         ("job", "trial", None),
-        ("mpijob", "mpi-launcher", "training.kubeflow.org/job-role"),
+        ("mpijob", "trial", "training.kubeflow.org/job-role"),
         ("trainjob", "node", "jobset.sigs.k8s.io/replicatedjob-name"),
     ],
 )
 def test_metrics_are_read_where_they_are_written(kind, container, label):
-    spec = katib(kind=kind, nodes=2)["trialTemplate"]
+    nodes = 2 if ("katib", kind) in MPI else 1
+    spec = katib(kind=kind, nodes=nodes)["trialTemplate"]
     assert spec["primaryContainerName"] == container
     labels = spec.get("primaryPodLabels", {})
     assert list(labels) == ([label] if label else [])
@@ -250,6 +256,11 @@ def test_what_an_engine_cannot_do_is_refused():
         render.objects(space(), "job", "mpijob")
     with pytest.raises(InvalidArgument, match="none of katib"):
         render.objects(space(), "ray")
+    for engine in ("katib", "job"):
+        with pytest.raises(
+            InvalidArgument, match="nodes = 2, slots = 2, .*one process"
+        ):
+            render.objects(space(nodes=2), engine)
     bare = SPACE.format(
         algorithm="tpe", pruning="none", parameters=MIXED, trials=12, nodes=1
     )
@@ -274,3 +285,127 @@ def test_command(tmp_path, capsys):
     assert "--force" in capsys.readouterr().err
     assert cli.main(["hpo", "render", str(path), "--engine", "job"]) == 0
     assert "kind: Job" in capsys.readouterr().out
+
+
+def pods(value):
+    """Templates of pods in an object, at any depth."""
+    if isinstance(value, dict):
+        if isinstance(value.get("spec"), dict) and "containers" in value["spec"]:
+            yield value
+        for inner in value.values():
+            yield from pods(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from pods(inner)
+
+
+def every_pod():
+    for engine, kind, algorithm, nodes in CASES:
+        if algorithm == "random":
+            for item in objects(
+                render.objects(space("random", nodes=nodes), engine, kind)
+            ):
+                yield from ((engine, kind, nodes, pod) for pod in pods(item))
+
+
+def test_pods_may_do_no_more_than_they_need():
+    """As the restricted profile of pod security says, and somewhat more."""
+    seen = 0
+    for *_, item in every_pod():
+        spec = item["spec"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["restartPolicy"] == "Never"
+        assert item["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
+        names = {volume["name"] for volume in spec["volumes"]}
+        assert len(names) == len(spec["volumes"])
+        for container in spec["containers"]:
+            rights = container["securityContext"]
+            assert rights["runAsNonRoot"] and rights["readOnlyRootFilesystem"]
+            assert rights["allowPrivilegeEscalation"] is False
+            assert rights["capabilities"] == {"drop": ["ALL"]}
+            paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+            assert len(set(paths)) == len(paths) and "/tmp" in paths
+            assert {mount["name"] for mount in container["volumeMounts"]} <= names
+        seen += 1
+    assert seen == 9
+
+
+def test_katib_finds_its_container_in_every_pod_of_a_trial():
+    for kind in KINDS:
+        nodes = 2 if ("katib", kind) in MPI else 1
+        spec = katib(kind=kind, nodes=nodes, algorithm="random")["trialTemplate"]
+        for item in pods(spec["trialSpec"]):
+            names = [container["name"] for container in item["spec"]["containers"]]
+            assert spec["primaryContainerName"] in names
+    text = render.text(render.objects(space(nodes=2), "katib", "mpijob"))
+    worker = text.index(" Worker:\n")
+    other = text[:worker] + text[worker:].replace("- name: trial\n", "- name: w\n")
+    (found,) = (d for d in read_all("r.yaml", other) if experiment.is_experiment(d))
+    (problem,) = experiment.problems(found)
+    assert "none is named 'trial'" in str(problem)
+
+
+@pytest.mark.parametrize("kind", ["mpijob", "trainjob"])
+def test_ranks_have_hosts_memory_and_open_mpi_5(kind):
+    found = objects(render.objects(space("random", nodes=2), "katib", kind))
+    templates = [pod for item in found for pod in pods(item)]
+    assert len(templates) == 2
+    words = []
+    for item in templates:
+        (container,) = item["spec"]["containers"]
+        mounts = {m["mountPath"]: m["name"] for m in container["volumeMounts"]}
+        (shared,) = (
+            v for v in item["spec"]["volumes"] if v["name"] == mounts["/dev/shm"]
+        )
+        assert shared["emptyDir"] == {"medium": "Memory"}
+        words += [row["name"] for row in container.get("env", [])]
+    assert "PRTE_MCA_prte_default_hostfile" in words
+    # these are the operators': Trainer refuses a TrainJob that has them
+    assert not [word for word in words if "orte" in word or "plm_rsh" in word]
+    text = json.dumps(found)
+    assert "mpirun --hostfile /etc/mpi/hostfile -n 4 --bind-to none" in text
+
+
+def test_launcher_of_one_node():
+    text = SPACE.format(
+        algorithm="random", pruning="none", parameters=MIXED, trials=12, nodes=1
+    )
+    given = reader.load("s.yaml", text.replace("slots: 1", "slots: 3"))
+    found = objects(render.objects(given, "katib", "mpijob"))
+    spec = of_kind(found, "Experiment")["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    assert list(spec["mpiReplicaSpecs"]) == ["Launcher"]
+    assert spec["mpiReplicaSpecs"]["Launcher"]["restartPolicy"] == "Never"
+    found = objects(render.objects(given, "katib", "trainjob"))
+    # Trainer would start a second pod for a policy of MPI
+    assert "mpi" not in of_kind(found, "TrainingRuntime")["spec"]["mlPolicy"]
+    assert "mpirun -n 3 --bind-to none" in json.dumps(found)
+
+
+def test_trials_of_an_optimizationjob_keep_their_folder_and_tell():
+    found = objects(render.objects(space("random"), "optimizationjob"))
+    job = of_kind(found, "OptimizationJob")["spec"]["trainJobTemplate"]
+    trainer = job["spec"]["trainer"]
+    command = trainer["command"]
+    (row,) = trainer["env"]
+    assert f"/output/$({row['name']})" in command
+    path = row["valueFrom"]["fieldRef"]["fieldPath"]
+    assert path == "metadata.labels['jobset.sigs.k8s.io/jobset-name']"
+    assert command[-2:] == ["--log", "trainjob"] and "--metrics-file" not in command
+    with pytest.raises(InvalidArgument, match="nodes = 2: rank 0"):
+        render.objects(space("random", nodes=2), "optimizationjob")
+
+
+def test_volumes_that_are_in_the_way():
+    text = SPACE.format(
+        algorithm="tpe", pruning="none", parameters=MIXED, trials=12, nodes=1
+    )
+    for old, new, what in (
+        ("mount: /data", "mount: /tmp", "/tmp hides"),
+        ("name: data", "name: gn2-tmp", "gn2-tmp is a volume of ours"),
+        ("name: data", "name: output", "two volumes have name output"),
+        ("mount: /data", "mount: /output", "two volumes have mount /output"),
+    ):
+        with pytest.raises(SpaceError, match=what):
+            render.objects(reader.load("s.yaml", text.replace(old, new, 1)), "katib")

@@ -129,6 +129,16 @@ def test_an_undisturbed_trial(done):
     assert steps == 14  # eight batches an epoch
 
 
+def test_reports_are_evenly_spaced(tmp_path):
+    """An epoch ends at step 8, where the budget has no validation."""
+    budget = {"validate_steps": 6}
+    path, out = write(tmp_path / "s.yaml", budget=budget), tmp_path / "t"
+    assert main(words(path, out)) == 0
+    rows = told(out / "metrics.log")
+    assert [row["step"] for row in rows if "val_loss" in row] == [6, 12, 14]
+    assert [row["step"] for row in rows[:-1]] == [6, 8, 12, 14]
+
+
 def test_a_digest_is_of_what_counts(done, tmp_path):
     trial = books.load(done)
     config = identity.config_of(trial.options)

@@ -93,6 +93,8 @@ class Told:
 
     An objective that is worse than the untrained network's is told as that, so that one
     bad trial does not bend what is made of all of them; metrics.csv has what was found.
+    It is told at the steps of the budget only, not at ends of epochs in between: Katib
+    counts reports to know how far a trial is.
     """
 
     def __init__(self, book: Book, space: Space, mirror: Mirror | None) -> None:
@@ -127,6 +129,14 @@ class Told:
                 best = min if objective.minimize else max
                 found[objective.metric] = best(value, worst)
         return found
+
+    def evenly(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """The figures, without objectives where the budget has no validation."""
+        every, step = self.space.validate_steps, int(figures["step"])
+        if not every or step % every == 0 or step == self.space.steps:
+            return dict(figures)
+        names = [objective.metric for objective in self.space.objectives]
+        return {name: value for name, value in figures.items() if name not in names}
 
     def add(self, log: lines.Lines, figures: Mapping[str, float]) -> None:
         """Tells a line."""
@@ -177,7 +187,7 @@ class TrialRecorder(Recorder):
 
     def tell(self, figures: Mapping[str, float]) -> None:
         assert self._log is not None
-        self.told.add(self._log, self.told.bounded(figures))
+        self.told.add(self._log, self.told.bounded(self.told.evenly(figures)))
 
 
 class TrialFit(Fit):

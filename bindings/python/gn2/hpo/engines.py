@@ -14,6 +14,10 @@ from .space import Space
 #: most trials of an OptimizationJob, most choices of its grid
 MOST_TRIALS = 100
 
+#: folders of a pod that no volume may hide, and names of volumes that are ours
+OWN_FOLDERS = ("/gn2", "/katib", "/tmp", "/dev/shm", "/var/lib/gn2")
+OWN_VOLUMES = ("gn2-space", "gn2-tmp", "gn2-shm")
+
 Finding = tuple[Path, str, str, bool]  #: place, what, remedy, is it a warning?
 
 
@@ -146,9 +150,22 @@ def _cluster(space: Space, _engine: str) -> Iterator[Finding]:
             what = f"{word} = {folder} is on no volume: pods would not find it"
             yield ("kubernetes", "volumes"), what, f"a volume at {folder}", False
     for mount in mounts:
-        if _is_in("/gn2", mount) or _is_in("/katib", mount):
+        if any(_is_in(own, mount) for own in OWN_FOLDERS):
             what = f"{mount} hides what the pods need"
             yield ("kubernetes", "volumes"), what, "mount it elsewhere", False
+    yield from _same(mounts, "mount")
+    names = [str(row["name"]) for row in cluster.volumes]
+    yield from _same(names, "name")
+    for name in names:
+        if name in OWN_VOLUMES:
+            what = f"name {name} is a volume of ours"
+            yield ("kubernetes", "volumes"), what, "another name", False
+
+
+def _same(words: list[str], key: str) -> Iterator[Finding]:
+    for word in sorted({word for word in words if words.count(word) > 1}):
+        what = f"two volumes have {key} {word}"
+        yield ("kubernetes", "volumes"), what, f"another {key}", False
 
 
 def _is_in(folder: str, mount: str) -> bool:

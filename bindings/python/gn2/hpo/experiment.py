@@ -378,22 +378,29 @@ class _Check:
     def containers(
         self, path: Path, row: Mapping[str, Any], trial: Mapping[str, Any]
     ) -> None:
+        """Every pod needs a container of the primary's name: Katib's webhook refuses
+        the others, workers of MPI too."""
         primary = row.get("primaryContainerName")
-        found: list[tuple[Path, Mapping[str, Any]]] = [
-            ((*path, *place, i), _dict(item))
-            for place, value in walk(trial)
-            if place and place[-1] == "containers"
-            for i, item in enumerate(_items(value))
-        ]
-        named = [(p, c) for p, c in found if c.get("name") == primary]
-        if found and primary and not named:
-            names = ", ".join(str(c.get("name")) for _, c in found)
-            what = f"{primary!r} is no container; there are {names}"
-            self.add(("spec", "trialTemplate", "primaryContainerName"), what)
-        for place, container in named:
-            if not isinstance(container.get("command"), list):
-                what = "no `command`: Katib asks the registry for the image's"
-                self.add(place, what, "command: [gn2, hpo, trial, …]")
+        for place, value in walk(trial):
+            if not primary or not place or place[-1] != "containers":
+                continue
+            pod = [_dict(item) for item in _items(value)]
+            names = [str(container.get("name")) for container in pod]
+            if primary not in names:
+                what = (
+                    f"none is named {primary!r}, as primaryContainerName: Katib lets "
+                )
+                self.add(
+                    (*path, *place),
+                    f"{what}no such pod come up; there are {', '.join(names)}",
+                    f"name: {primary}",
+                )
+            for i, container in enumerate(pod):
+                command = container.get("command")
+                if names[i] == primary and not isinstance(command, list):
+                    what = "no `command`: Katib asks the registry for the image's"
+                    remedy = "command: [gn2, hpo, trial, …]"
+                    self.add((*path, *place, i), what, remedy)
 
 
 def _cells(row: Mapping[str, Any]) -> int | None:

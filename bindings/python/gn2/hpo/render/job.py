@@ -12,6 +12,8 @@ from . import pod
 from .pod import Object
 
 NAME = "worker"
+#: seconds after which a Job that has ended is taken away
+KEPT = 7 * 24 * 3600
 
 
 def command(space: Space) -> list[str]:
@@ -27,6 +29,7 @@ def objects(space: Space, kind: str) -> list[Object]:
     """The Job."""
     if kind not in ("", "job"):
         raise InvalidArgument(f"workers are pods of a Job, not {kind!r}")
+    pod.one_process(space, "a Job")
     count = space.kubernetes.parallel
     worker = pod.container(space, NAME, command(space))
     spec: Object = {
@@ -34,6 +37,7 @@ def objects(space: Space, kind: str) -> list[Object]:
         "completions": count,
         "parallelism": count,
         "backoffLimit": 6,
+        "ttlSecondsAfterFinished": KEPT,
         "podFailurePolicy": pod.failure_policy(NAME),
         "template": pod.template(space, [worker]),
     }

@@ -105,8 +105,9 @@ def command(space: Space, kind: kinds.Kind) -> list[str]:
     folder = os.path.join(space.kubernetes.output, "${trialParameters.trialName}")
     words = ["gn2", "hpo", "trial", pod.SPACE, "-o", folder]
     words += ["--metrics-file", pod.METRICS]
-    if kinds.launches(kind, space):
-        words += ["--launch", shlex.quote(kinds.launcher(space))]
+    launcher = kinds.launcher(kind, space)
+    if launcher:
+        words += ["--launch", shlex.quote(launcher)]
     return [*words, *(_word(parameter, space) for parameter in space.parameters)]
 
 

@@ -17,6 +17,13 @@ PORT = 2222
 #: where the operators put the list of hosts
 HOSTS = "/etc/mpi/hostfile"
 RUNTIME_API = "trainer.kubeflow.org/v1alpha1"
+#: of the launcher: the operators tell Open MPI 4 where its hosts are, but not 5, which
+#: would start all ranks beside itself; copies between processes are refused in pods
+MPI_ENVIRONMENT = {
+    "PRTE_MCA_prte_default_hostfile": HOSTS,
+    "PRTE_MCA_plm_ssh_args": "-o ConnectionAttempts=10",
+    "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,6 @@ class Kind:
     failure: str
     #: labels of its pod, where Katib's default is wrong
     labels: dict[str, str] = field(default_factory=dict)
-    #: does the trial program start mpirun?
-    launches: bool = False
     #: objects that must be there before
     before: Callable[[Space], list[Object]] = lambda _: []
 
@@ -43,15 +48,42 @@ def _condition(name: str) -> str:
     return f'status.conditions.#(type=="{name}")#|#(status=="True")#'
 
 
-def launcher(space: Space) -> str:
-    """How ranks are started: hosts are named, for Open MPI 5 knows no other way."""
-    cluster = space.kubernetes
-    ranks = cluster.nodes * cluster.slots
-    return f"mpirun --hostfile {HOSTS} -n {ranks}"
+def ranks(space: Space) -> int:
+    return space.kubernetes.nodes * space.kubernetes.slots
+
+
+def launcher(kind: Kind, space: Space) -> str:
+    """How ranks are started; empty: the trial is one process.
+
+    Hosts are named, for Open MPI 5 knows no other way. Without --bind-to the ranks of
+    all trials on a machine would share its first cores.
+    """
+    alone = kind is TRAINJOB and space.kubernetes.nodes == 1  # no operator's hosts
+    if kind is JOB or (alone and ranks(space) == 1):
+        return ""
+    hosts = "" if alone else f"--hostfile {HOSTS} "
+    return f"mpirun {hosts}-n {ranks(space)} --bind-to none"
+
+
+def _with_mpi(template: Object) -> Object:
+    """A pod whose ranks share memory; a container runtime gives 64 MB of it."""
+    spec = template["spec"]
+    spec["volumes"].append({"name": pod.SHARED, "emptyDir": {"medium": "Memory"}})
+    for item in spec["containers"]:
+        item["volumeMounts"].append({"name": pod.SHARED, "mountPath": "/dev/shm"})
+    return template
+
+
+def _main(space: Space, name: str, command: list[str]) -> Object:
+    """The container that starts ranks."""
+    found = pod.container(space, name, command)
+    rows = [{"name": k, "value": v} for k, v in MPI_ENVIRONMENT.items()]
+    return {**found, "env": rows}
 
 
 def _job(space: Space, command: list[str]) -> Object:
     name = JOB.container
+    pod.one_process(space, "a Job")
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -72,15 +104,20 @@ def _sshd(space: Space, name: str) -> Object:
 
 
 def _mpijob(space: Space, command: list[str]) -> Object:
-    cluster = space.kubernetes
-    # the launcher computes too: it is the first of the nodes
-    start = pod.container(space, MPIJOB.container, command)
-    replicas: Object = {
-        "Launcher": {"replicas": 1, "template": pod.template(space, [start])}
-    }
+    cluster, name = space.kubernetes, MPIJOB.container
+    # The launcher computes too: it is the first of the nodes. Katib lets no pod of a
+    # trial come up that has no container of the primary's name: workers have it too.
+    roles = [("Launcher", 1, _main(space, name, command))]
     if cluster.nodes > 1:
-        worker = pod.template(space, [_sshd(space, "mpi-worker")])
-        replicas["Worker"] = {"replicas": cluster.nodes - 1, "template": worker}
+        roles.append(("Worker", cluster.nodes - 1, _sshd(space, name)))
+    replicas: Object = {
+        role: {
+            "replicas": count,
+            "restartPolicy": "Never",  # what the template says is not looked at
+            "template": _with_mpi(pod.template(space, [item])),
+        }
+        for role, count, item in roles
+    }
     return {
         "apiVersion": "kubeflow.org/v2beta1",
         "kind": "MPIJob",
@@ -108,7 +145,7 @@ def _trainjob(space: Space, command: list[str]) -> Object:
         "numNodes": cluster.nodes,
         "resourcesPerNode": pod.resources(space),
     }
-    if cluster.nodes * cluster.slots > 1:
+    if cluster.nodes > 1:
         trainer["numProcPerNode"] = cluster.slots
     return {
         "apiVersion": RUNTIME_API,
@@ -125,49 +162,52 @@ def _trainjob(space: Space, command: list[str]) -> Object:
 
 
 def _replicated(name: str, template: Object, **more: object) -> Object:
+    """The replicated job that runs the trial program."""
     step = {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
-    return {
-        "name": name,
-        **more,
-        "template": {
-            "metadata": {"labels": step} if name == "launcher" or not more else {},
-            "spec": {"backoffLimit": 2, "template": template},
+    job: Object = {
+        "backoffLimit": 2,
+        "podFailurePolicy": pod.failure_policy("node"),
+        "template": template,
+    }
+    inner = {"metadata": {"labels": step}, "spec": job}
+    return {"name": name, **more, "template": inner}
+
+
+def _over_hosts(space: Space) -> tuple[Object, Object]:
+    """(policy, set of jobs) of a runtime for trials in several pods."""
+    cluster = space.kubernetes
+    worker = _with_mpi(pod.template(space, [_sshd(space, "node")]))
+    main = _with_mpi(pod.template(space, [_main(space, "node", ["gn2"])]))
+    ready = {"dependsOn": [{"name": "node", "status": "Ready"}]}
+    policy: Object = {
+        "numNodes": cluster.nodes,
+        "mpi": {
+            "numProcPerNode": cluster.slots,
+            "mpiImplementation": "OpenMPI",
+            "sshAuthMountPath": SSH,
+            "runLauncherAsNode": True,
         },
     }
+    jobs: Object = {
+        "network": {"publishNotReadyAddresses": True},
+        "successPolicy": {"operator": "All", "targetReplicatedJobs": ["launcher"]},
+        "replicatedJobs": [
+            {"name": "node", "template": {"spec": {"template": worker}}},
+            _replicated("launcher", main, **ready),
+        ],
+    }
+    return policy, jobs
 
 
 def runtime(space: Space) -> list[Object]:
     """The TrainingRuntime that a TrainJob refers to; its containers are all `node`."""
-    cluster = space.kubernetes
-    main = pod.template(space, [pod.container(space, "node", ["gn2"])])
-    if cluster.nodes * cluster.slots > 1:
-        worker = pod.template(space, [_sshd(space, "node")])
-        nodes = [
-            {"name": "node", "template": {"spec": {"template": worker}}},
-            _replicated(
-                "launcher", main, dependsOn=[{"name": "node", "status": "Ready"}]
-            ),
-        ]
-        policy: Object = {
-            "numNodes": cluster.nodes,
-            "mpi": {
-                "numProcPerNode": cluster.slots,
-                "mpiImplementation": "OpenMPI",
-                "sshAuthMountPath": SSH,
-                "runLauncherAsNode": True,
-            },
-        }
-        jobs: Object = {
-            "network": {"publishNotReadyAddresses": True},
-            "successPolicy": {
-                "operator": "All",
-                "targetReplicatedJobs": ["launcher"],
-            },
-            "replicatedJobs": nodes,
-        }
+    if space.kubernetes.nodes > 1:
+        policy, jobs = _over_hosts(space)
     else:
-        policy = {"numNodes": 1}
-        jobs = {"replicatedJobs": [_replicated("node", main)]}
+        main = pod.template(space, [pod.container(space, "node", ["gn2"])])
+        if ranks(space) > 1:
+            main = _with_mpi(main)
+        policy, jobs = {"numNodes": 1}, {"replicatedJobs": [_replicated("node", main)]}
     meta = pod.metadata(space, runtime_name(space))
     framework = "mpi" if "mpi" in policy else "gn2"
     meta["labels"]["trainer.kubeflow.org/framework"] = framework
@@ -180,11 +220,10 @@ JOB = Kind("job", _job, "trial", _condition("Complete"), _condition("Failed"))
 MPIJOB = Kind(
     "mpijob",
     _mpijob,
-    "mpi-launcher",
+    "trial",
     _condition("Succeeded"),
     _condition("Failed"),
     {"training.kubeflow.org/job-role": "launcher"},
-    launches=True,
 )
 TRAINJOB = Kind(
     "trainjob",
@@ -201,12 +240,5 @@ def primary_labels(kind: Kind, space: Space) -> dict[str, str]:
     """Labels of the pod whose metrics are read, empty where the default is right."""
     if kind is not TRAINJOB:
         return kind.labels
-    several = space.kubernetes.nodes * space.kubernetes.slots > 1
-    name = "launcher" if several else "node"
+    name = "launcher" if space.kubernetes.nodes > 1 else "node"
     return {"jobset.sigs.k8s.io/replicatedjob-name": name}
-
-
-def launches(kind: Kind, space: Space) -> bool:
-    """Does the trial program start mpirun?"""
-    several = space.kubernetes.nodes * space.kubernetes.slots > 1
-    return kind.launches or (kind is TRAINJOB and several)

@@ -26,17 +26,37 @@ def _search_space(parameter: Parameter, grid: bool) -> Object:
     return {"logUniform" if parameter.log else "uniform": row}
 
 
+#: the TrainJob's name, a label of its pods: the folder of the trial is the same when a
+#: pod comes again. (Of a pod's own variables the cluster fills none into a command.)
+TRIAL = {
+    "name": "GN2_TRIAL",
+    "valueFrom": {
+        "fieldRef": {"fieldPath": "metadata.labels['jobset.sigs.k8s.io/jobset-name']"}
+    },
+}
+
+
 def command(space: Space) -> list[str]:
-    """The trial program; TrainJobs of an OptimizationJob have names of their own."""
-    folder = os.path.join(space.kubernetes.output, "$(HOSTNAME)")
-    return ["gn2", "hpo", "trial", pod.SPACE, "-o", folder]
+    """The trial program; no shell reads it. There is no collector: what the search
+    knows of a trial is the status that the trial tells Trainer's server."""
+    folder = os.path.join(space.kubernetes.output, f"$({TRIAL['name']})")
+    words = ["gn2", "hpo", "trial", pod.SPACE, "-o", folder, "--log", "trainjob"]
+    launcher = kinds.launcher(kinds.TRAINJOB, space)
+    return [*words, "--launch", launcher] if launcher else words
 
 
 def objects(space: Space, kind: str) -> list[Object]:
     """The OptimizationJob and the runtime of its TrainJobs."""
     if kind not in ("", kinds.TRAINJOB.name):
         raise InvalidArgument(f"trials are {kinds.TRAINJOB.name}s, not {kind!r}")
+    if space.kubernetes.nodes > 1:
+        raise InvalidArgument(
+            f"kubernetes.nodes = {space.kubernetes.nodes}: rank 0, which has the "
+            "figures, may be in a pod that may not tell them to Trainer; take one node "
+            "(slots are ranks in it), or --engine katib --kind trainjob"
+        )
     job = kinds.TRAINJOB.make(space, command(space))
+    job["spec"]["trainer"]["env"] = [TRIAL]
     search: Object = (
         {"grid": {}}
         if space.algorithm.grid

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from ...errors import InvalidArgument
+from ..engines import OWN_VOLUMES
 from ..space import Space
 
 Object = dict[str, Any]
@@ -21,6 +22,9 @@ GRACE = 60
 USER = 1000
 #: exit statuses of the trial program after which trying again is of no use
 HOPELESS = (2, 3)
+#: volumes that are ours, the first before those of the space; but for the others the
+#: file system of a pod is read-only
+SPACE_VOLUME, SCRATCH, SHARED = OWN_VOLUMES
 
 
 def labels(space: Space) -> dict[str, str]:
@@ -67,15 +71,17 @@ def space_map(space: Space) -> Object:
 def _volumes(space: Space) -> tuple[list[Object], list[Object]]:
     """(volumes, mounts)."""
     config = {"name": f"{space.name}-space"}
-    volumes: list[Object] = [{"name": "space", "configMap": config}]
+    volumes: list[Object] = [{"name": SPACE_VOLUME, "configMap": config}]
     mounts: list[Object] = [
-        {"name": "space", "mountPath": os.path.dirname(SPACE), "readOnly": True}
+        {"name": SPACE_VOLUME, "mountPath": os.path.dirname(SPACE), "readOnly": True}
     ]
     for row in space.kubernetes.volumes:
         source = {k: v for k, v in row.items() if k not in ("mount", "readOnly")}
         volumes.append(source)
         mount = {"name": row["name"], "mountPath": row["mount"]}
         mounts.append({**mount, **({"readOnly": True} if row.get("readOnly") else {})})
+    volumes.append({"name": SCRATCH, "emptyDir": {}})
+    mounts.append({"name": SCRATCH, "mountPath": "/tmp"})
     return volumes, mounts
 
 
@@ -86,6 +92,8 @@ def resources(space: Space) -> Object:
 
 
 def container(space: Space, name: str, command: list[str]) -> Object:
+    """A container; what it may not do is said here and not of the pod, for Katib's
+    collector, which is put beside it, may be of another user."""
     return {
         "name": name,
         "image": space.kubernetes.image,
@@ -94,6 +102,8 @@ def container(space: Space, name: str, command: list[str]) -> Object:
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
+            "runAsGroup": USER,
+            "readOnlyRootFilesystem": True,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
         },
@@ -110,11 +120,30 @@ def template(space: Space, containers: list[Object]) -> Object:
     spec: Object = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE,
-        "securityContext": {"fsGroup": USER},
+        # nothing in it talks to the cluster; variables of its services are of no use
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "fsGroup": USER,
+            # else all files of a volume are visited before every trial
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "containers": containers,
         "volumes": _volumes(space)[0],
     }
     return {"metadata": meta, "spec": spec}
+
+
+def one_process(space: Space, what: str) -> None:
+    """Refuses ranks where there can be none."""
+    cluster = space.kubernetes
+    if cluster.nodes * cluster.slots > 1:
+        raise InvalidArgument(
+            f"kubernetes: nodes = {cluster.nodes}, slots = {cluster.slots}, but a "
+            f"trial of {what} is one process: leave them out, or --engine katib with "
+            "--kind mpijob or trainjob"
+        )
 
 
 def failure_policy(name: str) -> Object:
