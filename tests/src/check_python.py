@@ -24,8 +24,12 @@ MAY_IMPORT = {
     "plots": ["core", "metrics"],
     "report": ["core", "metrics", "plots"],
     "study": ["core", "plots"],
+    "serve": ["core", "onnx"],
     "hpo": ["core", "metrics", "plots", "report", "study"],
-    "cli": ["core", "metrics", "salt", "onnx", "plots", "report", "study", "hpo"],
+    "cli": [
+        *["core", "metrics", "salt", "onnx", "plots", "report", "study", "hpo"],
+        "serve",
+    ],
 }
 #: (from, to): why this way up is none. gn2.plots.report is a public name
 ALIASES = {("gn2.plots", "gn2.report"): "a name of it, looked up on first use"}

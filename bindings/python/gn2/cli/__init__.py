@@ -24,6 +24,7 @@ from .common import Failure, Terminated
 COMMANDS = (
     ("fit", "train a tagger on HDF5 files", "gn2.cli.fit"),
     ("tag", "write the scores of a tagger to an HDF5 file", "gn2.cli.tag"),
+    ("serve", "answer requests for scores, HTTP and gRPC", "gn2.cli.serve"),
     ("evaluate", "losses, AUC and rejections of models", "gn2.cli.evaluate"),
     ("importance", "what a model loses without an input", "gn2.cli.importance"),
     ("plot", "pictures and report.html of a run", "gn2.cli.plot"),

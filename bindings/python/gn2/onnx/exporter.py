@@ -107,6 +107,21 @@ def export(
     return outputs
 
 
+def describe(model: Model, ends: Any) -> tuple[list[str], dict[str, Any]]:
+    """What :func:`export` would write of a model, without the package ``onnx``.
+
+    Args:
+        ends: is told of each output in order, by ``probability``, ``value`` and
+            ``per_track`` as of :class:`gn2.onnx.graph.Graph`.
+
+    Returns:
+        names of the outputs, and the metadata entry ``gnn_config``.
+    """
+    options = _options(model, None, None, "r22default", None, (), 256)
+    outputs = _outputs(ends, model, options)
+    return outputs, gnn_config(model, options, outputs)
+
+
 def require_onnx() -> Any:
     """The package ``onnx``, or an error that says how to get it."""
     try:

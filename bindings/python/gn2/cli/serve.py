@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serves taggers by the Open Inference Protocol (version 2), as Triton does: HTTP, and
+with --grpc also gRPC. Each model takes one jet a call, as Athena's client sends it, and
+whole batches (jets, tracks, offsets); /metrics is for Prometheus. See doc/serving.md.
+
+    gn2 serve run/best.gn2
+    gn2 serve best.gn2=GN2v01 other.gn2=GN2v02 --http 8000 --grpc 8001
+
+It listens on the loopback interface unless --host says otherwise, and knows neither TLS
+nor tokens: a proxy does. SIGTERM: it says that it is not ready, answers what has begun,
+and leaves with status 0. A file replaced by rename is taken up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from typing import Any
+
+from . import common
+from .common import Failure
+
+#: options that have an effect
+TAKEN = (*common.OF_THE_MODEL, "tagger.weights", "tagger.precision")
+ALL, ON_LOOPBACK = "0.0.0.0", "127.0.0.1"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    common.options(parser)
+    add = parser.add_argument
+    add("models", nargs="*", metavar="MODEL[=NAME]", help=".gn2 files, and names")
+    add("--http", type=_port, default=8000, metavar="PORT", help="default %(default)s")
+    add("--grpc", type=_port, metavar="PORT", help="also gRPC, e.g. 8001")
+    add("--host", default=ON_LOOPBACK, help=f"default %(default)s; {ALL}: all")
+    limits = parser.add_argument_group("limits on a request")
+    for name, default, unit, text in _LIMITS:
+        limits.add_argument(
+            f"--max-{name}",
+            type=_positive,
+            default=default,
+            metavar="N",
+            help=f"{text} (%(default)s{unit})",
+        )
+    add(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds a request may take to come, and to wait (%(default)s)",
+    )
+    add(
+        "--drain",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="seconds between 'not ready' and the end of listening (%(default)s)",
+    )
+    common.threads(parser)
+
+
+#: (name, default, unit, what)
+_LIMITS = (
+    ("body", 64, " MiB", "size"),
+    ("jets", 100_000, "", "jets"),
+    ("tracks", 1_000_000, "", "constituents of a type"),
+    ("jet-tracks", 1000, "", "constituents of a type in a jet"),
+    ("queue", 256, "", "requests that wait or run"),
+)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, 0 to 65535 wanted")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number from 1 on wanted")
+    return int(text)
+
+
+def _models(args: argparse.Namespace) -> tuple[list[tuple[str, str]], list[Any]]:
+    """(file, name) of each, and options; "best.gn2=NAME" looks like an option."""
+    found, settings = [], []
+    for word in args.models:
+        path, _, name = (word, "", "") if os.path.exists(word) else word.rpartition("=")
+        found.append((path or name, name if path and path != word else ""))
+    for key, value in args.settings:
+        if os.path.exists(key) or key.endswith(".gn2"):
+            found.append((key, value))
+        else:
+            settings.append((key, value))
+    return found, settings
+
+
+def run(args: argparse.Namespace) -> int:
+    models, settings = _models(args)
+    if not models:
+        raise Failure("no model: gn2 serve MODEL[=NAME] …")
+    for path, name in models:
+        if "/" in name:
+            raise Failure(f"{path}={name}: a name has no '/'")
+    common.check_taken(settings, TAKEN)
+    modules = {
+        name: common.need(f"gn2.serve.{name}", "'gn2[serve]'", "serving")
+        for name in ("run", "watch", *(["rpc"] if args.grpc is not None else []))
+    }
+    from ..serve import Limits, Service
+
+    logging.getLogger("gn2.serve").setLevel(logging.INFO)
+    limits = Limits(
+        args.max_body << 20,
+        args.max_jets,
+        args.max_tracks,
+        args.max_jet_tracks,
+        args.max_queue,
+        args.timeout,
+    )
+    service = Service(
+        models,
+        limits,
+        options=dict(settings),
+        threads=args.threads,
+        watch=modules["watch"].Watch(),
+    )
+    ports = modules["run"].Ports(args.host, args.http, args.grpc)
+    modules["run"].serve(service, ports, args.drain)
+    return 0

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The protocol over HTTP, by starlette and uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .protocol import INTERNAL, INVALID, LENGTH_HEADER, NOT_FOUND, TOO_LARGE
+from .protocol import UNAVAILABLE, UNSUPPORTED, Problem, read_http, write_http
+from .service import Service
+
+logger = logging.getLogger("gn2.serve")
+CODES = {
+    INVALID: 400,
+    NOT_FOUND: 404,
+    TOO_LARGE: 413,
+    UNSUPPORTED: 415,
+    INTERNAL: 500,
+    UNAVAILABLE: 503,
+}
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _error(message: str, code: int) -> Response:
+    headers = {"Retry-After": "1"} if code == 503 else None
+    return JSONResponse({"error": message}, code, headers)
+
+
+async def _http_error(_request: Request, problem: Any) -> Response:
+    """Of a path or method that is not there."""
+    return _error(str(problem.detail), problem.status_code)
+
+
+class Front:
+    """The answers to the paths of the protocol."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def app(self) -> Starlette:
+        """The application, for uvicorn or another server."""
+        routes = [
+            Route("/v2", self.server, methods=["GET"]),
+            Route("/v2/health/live", self.live, methods=["GET"]),
+            Route("/v2/health/ready", self.ready, methods=["GET"]),
+            Route("/metrics", self.metrics, methods=["GET"]),
+        ]
+        for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            routes += [
+                Route(model, self._told(self.metadata), methods=["GET"]),
+                Route(f"{model}/ready", self._told(self.model_ready), methods=["GET"]),
+                Route(f"{model}/infer", self.infer, methods=["POST"]),
+            ]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+
+    @staticmethod
+    def _told(handler: Handler) -> Handler:
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Problem as problem:
+                return _error(str(problem), CODES[problem.kind])
+
+        return answer
+
+    async def server(self, _request: Request) -> Response:
+        return JSONResponse(self.service.server_metadata())
+
+    async def live(self, _request: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def ready(self, _request: Request) -> Response:
+        ready = self.service.ready()
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    async def metrics(self, _request: Request) -> Response:
+        watch = self.service.watch
+        if watch is None:
+            return _error("metrics are off", 404)
+        text, kind = watch.page()
+        return Response(text, headers={"Content-Type": kind})
+
+    async def metadata(self, request: Request) -> Response:
+        return JSONResponse(self.service.metadata(*_named(request)))
+
+    async def model_ready(self, request: Request) -> Response:
+        name, version = _named(request)
+        ready = self.service.ready(name, version)
+        return JSONResponse({"name": name, "ready": ready}, 200 if ready else 503)
+
+    # ---- infer ----
+
+    async def infer(self, request: Request) -> Response:
+        kind = INTERNAL
+        try:
+            response = await self._infer(request)
+            kind = "ok"
+        except Problem as problem:
+            kind = problem.kind
+            response = _error(str(problem), CODES[kind])
+        except (ClientDisconnect, asyncio.CancelledError):
+            kind = "left"
+            raise
+        except Exception:
+            logger.exception("a call failed")
+            response = _error("internal error, see the server's log", 500)
+        finally:
+            if self.service.watch:
+                self.service.watch.outcome("http", kind)
+        return response
+
+    async def _infer(self, request: Request) -> Response:
+        name, version = _named(request)
+        self.service.find(name, version)  # before a body is read
+        body = await self._body(request)
+        length = request.headers.get(LENGTH_HEADER)
+
+        def work() -> tuple[bytes, int | None]:
+            asked = read_http(body, length, name, version)
+            return write_http(asked, self.service.infer(asked.call))
+
+        data, json_bytes = await asyncio.wrap_future(self.service.submit(work))
+        if json_bytes is None:
+            return Response(data, media_type="application/json")
+        headers = {LENGTH_HEADER: str(json_bytes)}
+        return Response(data, headers=headers, media_type="application/octet-stream")
+
+    async def _body(self, request: Request) -> bytes:
+        coding = request.headers.get("Content-Encoding", "identity")
+        if coding != "identity":
+            raise Problem(f"Content-Encoding {coding} is not taken", UNSUPPORTED)
+        limit = self.service.limits
+        said = request.headers.get("Content-Length", "")
+        if said.isdecimal() and int(said) > limit.body:
+            raise Problem(f"{said} bytes, the limit is {limit.body}", TOO_LARGE)
+        try:
+            return await asyncio.wait_for(_read(request, limit.body), limit.seconds)
+        except asyncio.TimeoutError:
+            raise Problem(
+                f"the request did not come within {limit.seconds:g} s"
+            ) from None
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise Problem(f"more than {limit} bytes, which is the limit", TOO_LARGE)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _named(request: Request) -> tuple[str, str]:
+    return request.path_params["model"], request.path_params.get("version", "")
