@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from typing import Any, NamedTuple
 
@@ -50,6 +51,15 @@ def serve(service: Service, ports: Ports, drain: float = 1.0) -> None:
         service.close()
 
 
+def _listening(ports: Ports) -> socket.socket:
+    family = socket.AF_INET6 if ":" in ports.host else socket.AF_INET
+    found = socket.create_server((ports.host, ports.http), family=family, backlog=1024)
+    # inherited by connections; asyncio sets it for sockets of another making alone, and
+    # without it the body of an answer waits 40 ms for the acknowledgement of its head
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
+
+
 async def _serve(service: Service, ports: Ports, drain: float) -> None:
     config = uvicorn.Config(
         Front(service).app(),
@@ -61,12 +71,12 @@ async def _serve(service: Service, ports: Ports, drain: float) -> None:
         lifespan="off",
         ws="none",
         server_header=False,
+        timeout_graceful_shutdown=math.ceil(service.limits.seconds),
     )
     server = _Server(config)
     server.service, server.drain = service, drain
     server.loop = asyncio.get_running_loop()
-    family = socket.AF_INET6 if ":" in ports.host else socket.AF_INET
-    sockets = [socket.create_server((ports.host, ports.http), family=family)]
+    sockets = [_listening(ports)]
     remote = None
     try:
         if ports.grpc is not None:

@@ -23,7 +23,7 @@ from ..scores import Scores, short_name
 from .signatures import Jets
 
 WINDOW = 10_000  #: jets of half a window
-PENDING = 1000  #: jets after which sums are made, lest bodies stay in memory
+PENDING = 10_000  #: rows after which sums are made, lest bodies stay in memory
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SECONDS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10)
 SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 100_000)
@@ -79,7 +79,7 @@ class Window:
 
     def add(self, jets: Jets, probabilities: Any) -> None:
         self.pending.append((jets, probabilities))
-        self.waiting += len(jets.jets)
+        self.waiting += len(jets.jets) + sum(len(r) for r, _ in jets.tracks.values())
         if self.waiting >= PENDING:
             self.flush()
 

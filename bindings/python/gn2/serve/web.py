@@ -107,7 +107,10 @@ class Front:
         except Problem as problem:
             kind = problem.kind
             response = _error(str(problem), CODES[kind])
-        except (ClientDisconnect, asyncio.CancelledError):
+        except ClientDisconnect:
+            kind = "left"
+            response = _error("the client left", 400)  # nobody reads it
+        except asyncio.CancelledError:
             kind = "left"
             raise
         except Exception:

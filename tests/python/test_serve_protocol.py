@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service without a transport: calls, their answers, and what is no call."""
+
+import json
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import SMALL, Sample
+
+import gn2
+from gn2 import _processors
+from gn2.serve import Limits, Problem, Service
+from gn2.serve.protocol import read_http, write_http
+
+COUNTS = [3, 0, 7, 1, 40, 2]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    out = tmp_path_factory.mktemp("serve") / "best.gn2"
+    gn2.Model(SMALL).save(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def service(path):
+    limits = Limits(jets=50, tracks=100, jet_tracks=60)
+    found = Service([(str(path), "m")], limits, threads=2, interval=0)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def given(path):
+    return Sample(gn2.Model.load(path).inputs, COUNTS)
+
+
+def tensor(name, values, **changes):
+    values = np.asarray(values)
+    kind = {"f": "FP32", "i": "INT64"}[values.dtype.kind]
+    block = {"name": name, "datatype": kind, "shape": list(values.shape)}
+    return {**block, "data": values.tolist(), **changes}
+
+
+def one_jet(sample, b):
+    rows = sample.split()[b]
+    return [
+        tensor("jet_features", sample.jets[b : b + 1]),
+        tensor("track_features", rows),
+    ]
+
+
+def whole(sample):
+    return [
+        tensor("jets", sample.jets),
+        tensor("tracks", sample.tracks),
+        tensor("offsets", sample.offsets),
+    ]
+
+
+def ask(service, block, name="m", length=None, tail=b""):
+    """The answer to a body, as JSON and bytes behind it."""
+    body = block if isinstance(block, bytes) else json.dumps(block).encode() + tail
+    asked = read_http(body, length, name, "")
+    return write_http(asked, service.infer(asked.call))
+
+
+def outputs(answer):
+    return {o["name"]: o for o in json.loads(answer[0])["outputs"]}
+
+
+def test_one_jet_is_what_the_tagger_finds_in_company(service, given, path):
+    scores = gn2.Tagger(str(path)).tag(
+        given.jets, given.ragged, outputs=["origin", "vertex"]
+    )
+    origins = given.split(scores["origin"].argmax(1))
+    vertices = given.split(scores["vertex"])
+    for b in range(len(COUNTS)):
+        found = outputs(ask(service, {"inputs": one_jet(given, b)}))
+        assert list(found) == [
+            *(f"GN2_p{c}" for c in ("b", "c", "u", "tau")),
+            "GN2_TrackOrigin",
+            "GN2_VertexIndex",
+        ]
+        p = [found[n]["data"][0] for n in list(found)[:4]]
+        assert (np.array(p, "f4") == scores.probabilities[b]).all()
+        assert found["GN2_TrackOrigin"]["data"] == origins[b].tolist()
+        assert found["GN2_VertexIndex"]["data"] == vertices[b].tolist()
+        assert found["GN2_VertexIndex"]["datatype"] == "INT8"
+
+
+def test_names_and_types_are_those_of_the_onnx_file(service, path, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    from gn2.onnx import export
+
+    export(str(path), tmp_path / "m.onnx")
+    proto = onnx.load(tmp_path / "m.onnx")
+    graph = proto.graph
+    words = {onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.INT8: "INT8"}
+    found = service.metadata("m")
+    assert found["properties"] == {p.key: p.value for p in proto.metadata_props}
+    for ours, theirs in (
+        (found["inputs"], graph.input),
+        (found["outputs"], graph.output),
+    ):
+        assert [o["name"] for o in ours] == [t.name for t in theirs]
+        kinds = [words[t.type.tensor_type.elem_type] for t in theirs]
+        assert [o["datatype"] for o in ours] == kinds
+
+
+def test_a_batch_and_outputs_on_request(service, given, path):
+    scores = gn2.Tagger(str(path)).tag(given.jets, given.ragged, outputs=["D_b"])
+    found = outputs(ask(service, {"inputs": whole(given)}))
+    assert list(found) == ["probabilities"] and found["probabilities"]["shape"] == [
+        6,
+        4,
+    ]
+    p = np.array(found["probabilities"]["data"], "f4").reshape(6, 4)
+    assert (p == scores.probabilities).all()
+    block = {"inputs": whole(given), "outputs": [{"name": "D_b"}], "id": "q"}
+    answer = ask(service, block, "m_batch")
+    assert json.loads(answer[0])["id"] == "q"
+    found = outputs(answer)
+    assert (np.array(found["D_b"]["data"], "f4") == scores["D_b"]).all()
+
+
+def test_bytes_both_ways(service, given):
+    plain = outputs(ask(service, {"inputs": one_jet(given, 4)}))
+    blocks, tail = [], b""
+    for block in one_jet(given, 4):
+        data = np.array(block.pop("data"), "<f4").tobytes()
+        blocks.append({**block, "parameters": {"binary_data_size": len(data)}})
+        tail += data
+    names = ["GN2_VertexIndex", "GN2_pb"]
+    asked = [{"name": n, "parameters": {"binary_data": n != "GN2_pb"}} for n in names]
+    text = {"inputs": blocks, "outputs": asked}
+    length = str(len(json.dumps(text)))
+    body, size = ask(service, text, length=length, tail=tail)
+    found = outputs((body[:size], None))
+    assert list(found) == names and found["GN2_pb"]["data"] == plain["GN2_pb"]["data"]
+    assert found["GN2_VertexIndex"]["parameters"] == {"binary_data_size": 40}
+    assert list(np.frombuffer(body[size:], "i1")) == plain["GN2_VertexIndex"]["data"]
+    text = {"inputs": blocks, "parameters": {"binary_data_output": True}}
+    body, size = ask(service, text, length=str(len(json.dumps(text))), tail=tail)
+    assert len(body) - size == 4 * 4 + 40 + 40
+
+
+JET = {"name": "jet_features", "datatype": "FP32", "shape": [1, 2], "data": [1, 2.5]}
+NONE = {"name": "track_features", "datatype": "FP32", "shape": [0, 19], "data": []}
+
+
+def changed(**words):
+    return {"inputs": [{**JET, **words}, NONE]}
+
+
+def batch(jets, rows, offsets):
+    return {
+        "inputs": [
+            tensor("jets", np.zeros((jets, 2))),
+            tensor("tracks", np.zeros((rows, 19))),
+            {"name": "offsets", "datatype": "INT64", "shape": [len(offsets)]}
+            | {"data": offsets},
+        ]
+    }
+
+
+WRONG = {
+    "no JSON": (b"{", "parse"),
+    "no UTF-8": (b'{"inputs": "\xff"}', "parse"),
+    "depth": (b"[" * 100_000, "parse"),
+    "NaN": (b'{"inputs": [NaN]}', "NaN"),
+    "long number": (b'{"inputs": ' + b"9" * 5000 + b"}", "parse"),
+    "no object": (b"[]", "object"),
+    "no inputs": ({}, "inputs"),
+    "inputs of text": ({"inputs": "x"}, "inputs"),
+    "input of text": ({"inputs": ["x"]}, "name"),
+    "no name": ({"inputs": [{}]}, "name"),
+    "no tracks": ({"inputs": [JET]}, "track_features missing"),
+    "twice": ({"inputs": [JET, JET]}, "twice"),
+    "unknown": ({"inputs": [{**JET, "name": "x"}]}, "unexpected inference input 'x'"),
+    "type": (changed(datatype="FP64"), "'FP64', model expects 'FP32'"),
+    "type of number": (changed(datatype=3), "datatype"),
+    "rank": (changed(shape=[2]), r"expected \[1, 2\], got \[2\]"),
+    "two jets": (changed(shape=[2, 2], data=[1] * 4), "expected"),
+    "negative": (changed(shape=[-1, 2]), "expected"),
+    "shape of text": (changed(shape=["1", 2]), "integers"),
+    "shape of truth": (changed(shape=[True, 2]), "integers"),
+    "few": (changed(data=[1]), "1 values, its shape needs 2"),
+    "uneven": (changed(data=[[1], [2, 3]]), "unevenly"),
+    "text": (changed(data=["1", "2"]), "must be numbers"),
+    "null": (changed(data=[1, None]), "must be numbers"),
+    "data no list": (changed(data=1), "data"),
+    "beyond FP32": (changed(data=[1e300, 0]), "beyond FP32"),
+    "infinite": (b'{"inputs": [%s]}' % json.dumps(JET).encode(), "missing"),
+    "lying size": (
+        {"inputs": [{**JET, "data": None, "parameters": {"binary_data_size": 8}}]},
+        "both",
+    ),
+    "no bytes": (
+        {
+            "inputs": [
+                {k: v for k, v in JET.items() if k != "data"}
+                | {"parameters": {"binary_data_size": 8}}
+            ]
+        },
+        "0 bytes are left",
+    ),
+    "output": (
+        {**changed(), "outputs": [{"name": "x"}]},
+        "unexpected inference output",
+    ),
+    "overflow": (
+        {"inputs": [JET, {**NONE, "shape": [2**62, 19]}]},
+        f"its shape needs {2**62 * 19}",
+    ),
+    "great shape": (changed(shape=[10**40, 2]), "expected"),
+    "far": (changed(data=[1e38, 0]), "standard deviations"),
+    "offsets fall": (batch(3, 4, [0, 3, 2, 4]), "fall after jet 1"),
+    "offsets wrap": (batch(3, 4, [0, 2**62, -(2**62), 4]), "fall after jet 1"),
+    "few offsets": (batch(3, 4, [0, 4]), "3 jets need 4"),
+    "offsets end": (batch(1, 4, [0, 3]), "must go from 0 to 4"),
+    "offsets begin": (batch(1, 4, [1, 4]), "must go from 0 to 4"),
+    "offsets of parts": (batch(1, 4, [0, 4.0]), "integers"),
+    "offsets beyond": (batch(1, 4, [2**63, 2**63]), "beyond"),
+    "jets": (batch(51, 0, [0] * 52), "51 jets in a call, the limit is 50"),
+    "tracks": (batch(2, 101, [0, 50, 101]), "101 tracks in a call"),
+    "a jet's tracks": (batch(1, 61, [0, 61]), "61 tracks in a jet, the limit is 60"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_call_is_told_of(service, name):
+    block, words = WRONG[name]
+    with pytest.raises(Problem, match=words) as caught:
+        ask(service, block)
+    assert caught.value.kind in ("invalid", "too large")
+    assert ask(service, changed())  # and the next is answered
+
+
+def test_headers_that_lie(service):
+    text = json.dumps(changed()).encode()
+    for length in ("x", "-1", "1e3", "9" * 30, str(len(text) + 1), "٣"):
+        with pytest.raises(Problem, match="Inference-Header-Content-Length"):
+            ask(service, text, length=length)
+    with pytest.raises(Problem, match="3 bytes follow the JSON, the inputs take 0"):
+        ask(service, text + b"xyz", length=str(len(text)))
+
+
+def test_names_and_versions(service):
+    assert service.metadata("m", "1") == service.metadata("m")
+    for name, version in (("x", ""), ("m", "2"), ("m_batch_batch", ""), ("_batch", "")):
+        with pytest.raises(Problem, match="is not found") as caught:
+            service.find(name, version)
+        assert caught.value.kind == "not found"
+
+
+def test_nobody_waits_in_a_full_queue(path):
+    service = Service([(str(path), "m")], Limits(queue=2), threads=1, interval=0)
+    go = threading.Event()
+    first, second = service.submit(go.wait), service.submit(lambda: 7)
+    with pytest.raises(Problem, match="2 calls wait or run") as caught:
+        service.submit(lambda: 8)
+    assert caught.value.kind == "unavailable"
+    go.set()
+    assert first.result() and second.result() == 7
+    assert service.submit(lambda: 9).result() == 9
+    service.close()
+    with pytest.raises(Problem, match="leaving"):
+        service.submit(lambda: 8)
+
+
+def test_who_waited_too_long_is_told_so(service):
+    with pytest.raises(Problem, match="for a processor, the limit is 30 s") as caught:
+        service._begin(lambda: 1, time.perf_counter() - 31)
+    assert caught.value.kind == "unavailable"
+
+
+def test_company_changes_no_bit(service, given):
+    """Many threads, single jets and batches at the same time."""
+    alone = [ask(service, {"inputs": one_jet(given, b)}) for b in range(len(COUNTS))]
+    many = ask(service, {"inputs": whole(given)})
+    futures = []
+    for k in range(60):
+        b = k % len(COUNTS)
+        work = {"inputs": one_jet(given, b)} if k % 5 else {"inputs": whole(given)}
+        futures.append((k, b, service.submit(lambda w=work: ask(service, w))))
+    for k, b, future in futures:
+        assert future.result() == (alone[b] if k % 5 else many)
+
+
+def replace(path, data):
+    scratch = path.with_suffix(".new")
+    scratch.write_bytes(data)
+    os.replace(scratch, path)
+
+
+def test_a_new_file_is_taken_up_and_a_broken_one_not(tmp_path, caplog):
+    path = tmp_path / "m.gn2"
+    models = [gn2.Model({**SMALL, "model.seed": s}).save_bytes() for s in (1, 2)]
+    replace(path, models[0])
+    service = Service([(str(path), "m")], threads=1, interval=0)
+    served = service.models["m"]
+    answers = [ask(service, changed())]
+    assert not served.renew()
+    replace(path, models[1])
+    assert served.renew()
+    answers.append(ask(service, changed()))
+    assert answers[0] != answers[1]
+    replace(path, models[0][:-100])
+    assert not served.renew() and not served.renew()
+    told = [r.message for r in caplog.records if "stays" in r.message]
+    assert len(told) == 1 and str(path) in told[0]
+    os.unlink(path)
+    assert not served.renew()
+    assert ask(service, changed()) == answers[1]
+    replace(path, models[0])
+    assert served.renew()
+    assert ask(service, changed()) == answers[0]
+    service.close()
+
+
+def test_two_models_of_one_name_are_refused(path):
+    with pytest.raises(gn2.InvalidArgument, match="two models are called 'GN2'"):
+        Service([(str(path), ""), (str(path), "")], interval=0)
+
+
+def test_processors_by_quota(tmp_path):
+    place = tmp_path / "fs/pod/box"
+    place.mkdir(parents=True)
+    listed = tmp_path / "cgroup"
+    listed.write_text("0::/pod/box\n")
+
+    def found():
+        return _processors.count(str(tmp_path / "fs"), str(listed))
+
+    assert found() == len(os.sched_getaffinity(0))
+    (place / "cpu.max").write_text("max 100000\n")
+    assert found() == len(os.sched_getaffinity(0))
+    (place.parent / "cpu.max").write_text("50000 100000\n")
+    assert found() == 1
+    listed.write_text("4:cpu,cpuacct:/pod\n")
+    (tmp_path / "fs/cpu,cpuacct/pod").mkdir(parents=True)
+    (tmp_path / "fs/cpu,cpuacct/pod/cpu.cfs_quota_us").write_text("100000\n")
+    (tmp_path / "fs/cpu,cpuacct/pod/cpu.cfs_period_us").write_text("100000\n")
+    assert found() == 1
