@@ -275,6 +275,14 @@ class Service:
 
     # ---- calls ----
 
+    def check_room(self) -> None:
+        """Refuses a call that :meth:`submit` would, before it is read."""
+        if self._calls >= self.limits.queue:
+            raise Problem(
+                f"{self._calls} calls wait or run, no more are taken; try later",
+                UNAVAILABLE,
+            )
+
     def submit(self, work: Callable[[], Any]) -> Future[Any]:
         """Runs in a thread of the service, in the order of arrival.
 
@@ -282,11 +290,7 @@ class Service:
             Problem: too many wait already.
         """
         with self._lock:
-            if self._calls >= self.limits.queue:
-                raise Problem(
-                    f"{self._calls} calls wait or run, no more are taken; try later",
-                    UNAVAILABLE,
-                )
+            self.check_room()
             self._calls += 1
         try:
             future: Future[Any] = self._pool.submit(

@@ -123,7 +123,8 @@ class Front:
 
     async def _infer(self, request: Request) -> Response:
         name, version = _named(request)
-        self.service.find(name, version)  # before a body is read
+        self.service.find(name, version)
+        self.service.check_room()  # both before a body is read
         body = await self._body(request)
         length = request.headers.get(LENGTH_HEADER)
 
