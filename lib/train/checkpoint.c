@@ -109,8 +109,9 @@ static gn2_status put_best(const gn2_trainer *t, gn2_container_writer *writer)
 }
 
 /* Options of the run that its weights depend on, for whoever goes on with it to
- * compare; they are not read back. The others, threads and intervals, change no bit. */
-static int shapes_run(const char *key)
+ * compare; they are not read back. The others, threads and intervals, change no bit:
+ * that of validations does where they end the run. */
+static int shapes_run(const gn2_config *config, const char *key)
 {
     static const char *const prefixes[] = {"optim.", "schedule.", "train.",
                                            "data.",  "compute.",  "model.dropout_"};
@@ -119,6 +120,8 @@ static int shapes_run(const char *key)
                                             "train.probe_updates", "data.prefetch"};
     for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
         if (strcmp(key, free_keys[i]) == 0) return 0;
+    if (strcmp(key, "train.validate_steps") == 0)
+        return gn2_config_i64(config, "train.early_stopping") != 0;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
     return 0;
@@ -130,7 +133,7 @@ static gn2_status put_options(const gn2_trainer *t, gn2_container_writer *writer
         const char *key, *text;
         char name[NAME_SIZE];
         gn2_config_slot_at(t->config, i, &key, &text);
-        if (strchr(key, '*') || !shapes_run(key)) continue;
+        if (strchr(key, '*') || !shapes_run(t->config, key)) continue;
         snprintf(name, sizeof name, OPTION_PREFIX "%s", key);
         GN2_TRY(gn2_container_add_header(writer, name, text));
     }

@@ -140,9 +140,7 @@ def test_evaluate_says_what_it_does_not_know(lacking, tmp_path, capsys):
     assert main(["evaluate", model, "-d", lacking]) == 0
     out, said = capsys.readouterr()
     assert "for the loss of track_origin, track_vertexing; the total" in said
-    assert next(line for line in out.splitlines() if line[:5] == "loss ").endswith(
-        "nan"
-    )
+    assert ["loss", "-"] in [line.split() for line in out.splitlines()]
     assert main(["evaluate", model, "-d", lacking, "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert row["loss"] is None and row["loss_origin"] is None and row["loss_jets"] > 0

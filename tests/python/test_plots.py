@@ -16,7 +16,8 @@ pytest.importorskip("matplotlib", reason="python3-matplotlib is not installed")
 
 from gn2 import plots, report  # noqa: E402
 from gn2.cli import plot as plot_command  # noqa: E402
-from gn2.plots import history, pictures  # noqa: E402
+from gn2.plots import history  # noqa: E402
+from gn2.plots.pictures import Content  # noqa: E402
 from gn2.report import page  # noqa: E402
 from gn2.metrics.sample import Tracks  # noqa: E402
 
@@ -348,7 +349,7 @@ def test_report_holds_everything(tmp_path, pair):
         pair, tmp_path / "report.html", curves=csv, config="a = <b>", title="T & T"
     )
     text = open(path, encoding="utf-8").read()
-    drawn = plots.pictures(pictures.Content(pair))
+    drawn = plots.pictures(Content(pair))
     wanted = ["Summary", *(p.section for p in drawn)]
     assert sections(text) == [*dict.fromkeys(wanted), "Options", "Definitions"]
     assert {"Discriminant D_b", "Discriminant D_c", "Discriminant D_tau"} < set(wanted)

@@ -28,7 +28,7 @@ def tagged(classes, options=None, jets=900, seed=3):
     """Jets of these classes and of none; their scores know something of it."""
     rng = np.random.default_rng(seed)
     flavour = rng.integers(-1, len(classes), jets)
-    p = rng.random((jets, len(classes))) + np.eye(len(classes) + 1)[flavour, :-1]
+    p = rng.random((jets, len(classes))) + np.eye(len(classes) + 1)[flavour, :-1] / 2
     p = (p / p.sum(1, keepdims=True)).astype("f4")
     rules = discriminant_options(gn2.Config(options or {}))
     scores = Scores(p, Names("GN2", tuple(classes), rules))

@@ -17,7 +17,7 @@ import numpy as np
 from ._foreign import array_of, check_unique, columns_of, is_awkward, is_masked
 from ._foreign import mask_of, unmasked
 from ._names import resolve
-from .errors import CopyRefused, InvalidArgument, ShapeError
+from .errors import CopyRefused, InvalidArgument, NumericError, ShapeError
 
 F32 = np.dtype(np.float32)
 I64 = np.dtype(np.int64)
@@ -154,7 +154,7 @@ def _check_range(wide: Any, out: Any, want: Wanted, column: str = "") -> None:
     if len(lost):
         at = lost[0].tolist()
         of = f" of {column}" if column else ""
-        raise InvalidArgument(
+        raise NumericError(
             f"{want.name}: {wide[tuple(at)]:g} at {at}{of} is beyond 32-bit floats; a "
             "missing value is NaN"
         )

@@ -104,7 +104,7 @@ def _table(names: list[str], found: list[Metrics]) -> None:
 
 
 def _number(value: float | None) -> str:
-    """ "-" where there are no jets, or none that pass."""
+    """ "-" where there are no jets, none that pass, or no labels."""
     return "" if value is None else f"{value:.6g}" if value == value else "-"
 
 
