@@ -3,12 +3,15 @@
 
 import hashlib
 import os
+import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from runs import VAL, fit, with_files  # noqa: F401
+from runs import VAL, fit, resume, with_files  # noqa: F401
 
 import gn2
 from gn2.cli import main
@@ -25,21 +28,22 @@ OPTIONS = ["-v", VAL, "train.epochs=2", "model.dropout_ffn=0.1", "train.threads=
 FILES = ("model.gn2", "checkpoint.gn2", "best.gn2")
 
 
-def mpirun(ranks, words):
-    """Runs the command with so many ranks; (status, what was said)."""
+def command(ranks, words):
+    """What runs the command with so many ranks, and its environment."""
     if shutil.which("mpirun") is None:
         pytest.skip("no mpirun")
     try:
         _load()
     except gn2.Unsupported:
         pytest.skip("built without MPI")
-    done = subprocess.run(
-        ["mpirun", "-n", str(ranks), sys.executable, "-m", "gn2", *words],
-        env={**os.environ, **ALLOW},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    words = ["mpirun", "-n", str(ranks), sys.executable, "-m", "gn2", *words]
+    return words, {**os.environ, **ALLOW}
+
+
+def mpirun(ranks, words):
+    """Runs it; (status, what was said)."""
+    words, env = command(ranks, words)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -65,6 +69,29 @@ def test_files_are_those_of_one_process(ranks, alone, tmp_path):
     status, said = mpirun(ranks, fit(out, *OPTIONS))
     assert status != 0 and said.count("holds a run already") == 1
     assert digests(out) == digests(alone)
+
+
+def children(pid):
+    path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in path.read_text().split()]
+
+
+def test_a_run_that_lost_a_rank_goes_on_with_others(tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    options = ["train.epochs=20", "train.threads=1", "train.checkpoint_steps=5"]
+    assert main(fit(whole, *options)) == 0
+    words, env = command(2, fit(out, *options))
+    job = subprocess.Popen(words, env=env, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not (out / "checkpoint.gn2").exists() and time.monotonic() < until:
+        assert job.poll() is None
+        time.sleep(0.02)
+    os.kill(children(job.pid)[-1], signal.SIGKILL)
+    assert job.wait(60) != 0
+    assert not (out / "model.gn2").exists()
+    status, said = mpirun(4, resume(out))
+    assert status == 0, said
+    assert (out / "model.gn2").read_bytes() == (whole / "model.gn2").read_bytes()
 
 
 def test_ranks_that_break_the_rule_are_refused(tmp_path):
