@@ -28,6 +28,7 @@
 #include <gn2/base.h>
 #include <gn2/config.h>
 #include <gn2/dataset.h>
+#include <gn2/group.h>
 #include <gn2/model.h>
 #include <gn2/tagger.h>
 #include <gn2/trainer.h>

@@ -46,21 +46,35 @@ void gn2_trainer_free(gn2_trainer *trainer)
     gn2_train_delete(trainer);
 }
 
+/* What a step is given. */
+typedef struct step_input {
+    gn2_jets_view view;
+    gn2_labels_view labels;
+} step_input;
+
+static gn2_status read_step(const gn2_trainer *trainer, const gn2_jets *jets,
+                            const gn2_labels *labels, const gn2_step_stats *stats,
+                            step_input *out)
+{
+    GN2_CHECK(jets, "gn2_trainer_step: jets is NULL");
+    GN2_CHECK(labels, "gn2_trainer_step: labels is NULL");
+    GN2_TRY(gn2_jets_read(&out->view, jets));
+    GN2_TRY(gn2_labels_read(&out->labels, labels));
+    GN2_TRY(gn2_labels_check_names(&trainer->model->h, &out->labels.labels));
+    return stats ? gn2_guard_out_check(GN2_GUARD(gn2_step_stats), stats) : GN2_OK;
+}
+
 gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
                             const gn2_labels *labels, gn2_step_stats *out_stats)
 {
-    gn2_jets_view view;
-    gn2_labels_view mine;
+    step_input in;
     gn2_step_stats stats;
     GN2_REQUIRE(trainer);
-    GN2_REQUIRE(jets);
-    GN2_REQUIRE(labels);
-    GN2_TRY(gn2_jets_read(&view, jets));
-    GN2_TRY(gn2_labels_read(&mine, labels));
-    GN2_TRY(gn2_labels_check_names(&trainer->model->h, &mine.labels));
-    if (out_stats) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_step_stats), out_stats));
+    const gn2_status status = read_step(trainer, jets, labels, out_stats, &in);
+    if (status != GN2_OK)
+        GN2_TRY_HELD(&trainer->use, gn2_train_step_refused(trainer, status));
     GN2_TRY_HELD(&trainer->use,
-                 gn2_train_step(trainer, &view.jets, &mine.labels, &stats));
+                 gn2_train_step(trainer, &in.view.jets, &in.labels.labels, &stats));
     if (out_stats) gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats);
     return GN2_OK;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "io/model_file.h"
-#include "train/trainer.h"
+#include "train/together.h"
 
 #define PREFIX "trainer."
 #define OPTIMIZER_KEY PREFIX "optimizer"
@@ -111,7 +111,7 @@ static gn2_status put_best(const gn2_trainer *t, gn2_container_writer *writer)
 /* Options of the run that its weights depend on, for whoever goes on with it to
  * compare; they are not read back. The others, threads and intervals, change no bit:
  * that of validations does where they end the run. */
-static int shapes_run(const gn2_config *config, const char *key)
+int gn2_train_shapes_run(const gn2_config *config, const char *key)
 {
     static const char *const prefixes[] = {"optim.", "schedule.", "train.",
                                            "data.",  "compute.",  "model.dropout_"};
@@ -133,7 +133,7 @@ static gn2_status put_options(const gn2_trainer *t, gn2_container_writer *writer
         const char *key, *text;
         char name[NAME_SIZE];
         gn2_config_slot_at(t->config, i, &key, &text);
-        if (strchr(key, '*') || !shapes_run(t->config, key)) continue;
+        if (strchr(key, '*') || !gn2_train_shapes_run(t->config, key)) continue;
         snprintf(name, sizeof name, OPTION_PREFIX "%s", key);
         GN2_TRY(gn2_container_add_header(writer, name, text));
     }
@@ -435,17 +435,25 @@ static void adopt(gn2_trainer *t, loader *l)
         t->schedule.steps = l->state[STATE_STEPS];
 }
 
+static gn2_status open_and_load(loader *l, const char *path, gn2_container **out_file)
+{
+    GN2_TRY(gn2_container_open_file(path, out_file));
+    l->file = *out_file;
+    const gn2_status status = load(l);
+    return status == GN2_ERR_NOT_FOUND ? GN2_ERR_FORMAT : status;
+}
+
 gn2_status gn2_train_load(gn2_trainer *t, const char *path)
 {
-    gn2_container *file;
-    GN2_TRY(gn2_container_open_file(path, &file));
-    loader l = {.trainer = t, .file = file};
-    const gn2_status status = load(&l);
+    gn2_container *file = NULL;
+    loader l = {.trainer = t};
+    gn2_status status = open_and_load(&l, path, &file);
+    status = gn2_train_agree_engine(t, status, l.engine);
     if (status == GN2_OK)
         adopt(t, &l);
     else
         gn2_engine_free_f32(l.engine);
     gn2_model_unref(l.model);
     gn2_container_close(file);
-    return status == GN2_ERR_NOT_FOUND ? GN2_ERR_FORMAT : status;
+    return status;
 }

@@ -24,18 +24,16 @@ static gn2_status create_arrays(R(gn2_engine) *engine)
 {
     const size_t shards = (size_t)engine->options.shards,
                  total = (size_t)engine->stride;
-    size_t all;
-    if (!gn2_mul_size(shards, total, &all)) return gn2_fail_memory();
+    GN2_TRY(R(gn2_share_create)(engine, NULL, &engine->share));
     engine->weights = gn2_alloc(total, sizeof(real));
-    engine->grads = gn2_alloc(all, sizeof(real));
     if (engine->options.keep_updates) engine->previous = gn2_alloc(total, sizeof(real));
     engine->squares = gn2_alloc(engine->pieces.count, sizeof *engine->squares);
     engine->shard = gn2_alloc(shards, sizeof *engine->shard);
     engine->chunk_capacity = (int64_t)shards * CHUNKS_A_SHARD;
     engine->chunk = gn2_alloc((size_t)engine->chunk_capacity, sizeof *engine->chunk);
     engine->space = gn2_alloc((size_t)engine->workers, sizeof *engine->space);
-    const int all_there = engine->weights && engine->grads && engine->squares &&
-                          engine->shard && engine->chunk && engine->space &&
+    const int all_there = engine->weights && engine->squares && engine->shard &&
+                          engine->chunk && engine->space &&
                           (engine->previous || !engine->options.keep_updates);
     return all_there ? GN2_OK : gn2_fail_memory();
 }
@@ -86,7 +84,7 @@ void R(gn2_engine_free)(R(gn2_engine) *engine)
     gn2_free(engine->chunk);
     gn2_free(engine->shard);
     gn2_free(engine->squares);
-    gn2_free(engine->grads);
+    R(gn2_share_clear)(&engine->share);
     gn2_free(engine->previous);
     gn2_free(engine->weights);
     gn2_free(engine);
@@ -94,8 +92,9 @@ void R(gn2_engine_free)(R(gn2_engine) *engine)
 
 size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine)
 {
-    const size_t arenas = (size_t)engine->options.shards + (engine->previous ? 2 : 1);
+    const size_t arenas = engine->previous ? 2 : 1;
     size_t bytes = sizeof *engine + R(gn2_net_bytes)(engine->net);
+    bytes += R(gn2_share_bytes)(engine);
     bytes += arenas * (size_t)engine->stride * sizeof(real);
     bytes += R(gn2_optimizer_bytes)(&engine->optimizer);
     bytes +=
@@ -125,6 +124,7 @@ typedef struct job {
     const gn2_batch_labels *labels;
     const R(gn2_visitor) *visitor; /* NULL: none */
     int training;                  /* gradients and dropout */
+    int32_t first;                 /* of the shards that are run */
 } job;
 
 static R(gn2_pass) make_pass(const job *j, int32_t worker)
@@ -158,10 +158,10 @@ static void run_shard(void *context, int64_t index, int32_t worker)
 {
     const job *j = context;
     R(gn2_engine) *engine = j->engine;
-    gn2_shard *shard = &engine->shard[index];
+    gn2_shard *shard = &engine->shard[j->first + index];
     R(gn2_pass) pass = make_pass(j, worker);
     if (j->training) {
-        pass.ctx.grads = engine->grads + index * engine->stride;
+        pass.ctx.grads = engine->share.grads + index * engine->stride;
         memset(pass.ctx.grads, 0, (size_t)engine->stride * sizeof(real));
     }
     for (int64_t i = 0; i < shard->count; i++)
@@ -177,8 +177,10 @@ static gn2_status run_batch(job *j)
     if (j->labels)
         R(gn2_labels_totals)(engine->net, j->batch, j->labels, &engine->totals);
     const int ordered = j->visitor && j->visitor->ordered;
-    gn2_pool_run(ordered ? NULL : engine->options.pool, engine->options.shards,
-                 run_shard, j);
+    j->first = j->training ? engine->share.first : 0;
+    gn2_pool_run(ordered ? NULL : engine->options.pool,
+                 j->training ? engine->share.count : engine->options.shards, run_shard,
+                 j);
     return GN2_OK;
 }
 
@@ -215,7 +217,8 @@ static gn2_status blame_tensor(const R(gn2_engine) *engine)
 {
     for (size_t i = 0; i < engine->params->count; i++) {
         const gn2_tensor *t = &engine->params->tensor[i];
-        if (!engine->net->kernels->all_finite(engine->grads + t->offset, t->count))
+        if (!engine->net->kernels->all_finite(engine->share.grads + t->offset,
+                                              t->count))
             return gn2_fail(GN2_ERR_NUMERIC, "gradient of tensor '%s' is not finite",
                             t->name);
     }
@@ -228,7 +231,7 @@ gn2_status R(gn2_engine_gradient)(R(gn2_engine) *engine, const R(gn2_batch) *bat
     job j = {.engine = engine, .batch = batch, .labels = labels, .training = 1};
     engine->updated = 0;
     GN2_TRY(run_batch(&j));
-    R(gn2_engine_reduce)(engine);
+    GN2_TRY(R(gn2_engine_reduce)(engine));
     if (isfinite(engine->gradient_norm) && finite_losses(&engine->losses))
         return GN2_OK;
     GN2_TRY(blame_layer(&j));
@@ -246,7 +249,7 @@ void R(gn2_engine_update)(R(gn2_engine) *engine, double lr, double beta1)
 {
     const R(gn2_update) update = {
         .weights = engine->weights,
-        .grads = engine->grads,
+        .grads = engine->share.grads,
         .lr = lr,
         .beta1 = beta1,
         .clip = gn2_optim_clip(&engine->options.optim, engine->gradient_norm),

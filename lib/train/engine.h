@@ -10,6 +10,7 @@
 #ifndef GN2_TRAIN_ENGINE_H
 #define GN2_TRAIN_ENGINE_H
 
+#include "group/group.h"
 #include "net/params.h"
 #include "net/tasks.h"
 #include "optim/optimizer.h"
@@ -31,6 +32,15 @@ typedef struct gn2_shard {
     gn2_losses losses;
 } gn2_shard;
 
+/* Shards first … first+count−1 of a batch, which this rank works on. Alone: all. */
+typedef struct R(gn2_share) {
+    gn2_group *group; /* borrowed; NULL: alone */
+    int32_t first, count;
+    real *grads;        /* (count, stride); the sum of all ranks ends in the first */
+    real *incoming;     /* (stride) of another rank; NULL: alone */
+    gn2_losses *losses; /* (shards) of all ranks; NULL: alone */
+} R(gn2_share);
+
 typedef struct R(gn2_engine) {
     const gn2_hparams *h;
     const gn2_params *params;
@@ -40,7 +50,7 @@ typedef struct R(gn2_engine) {
     R(gn2_optimizer) optimizer;
     real *weights;  /* (total) */
     real *previous; /* (total) before the last update; NULL: not kept */
-    real *grads;    /* (shards, stride); the sum ends in the first */
+    R(gn2_share) share;
     int64_t stride;
     double *squares; /* (pieces) Σ g² */
     gn2_capacity capacity;
@@ -55,7 +65,7 @@ typedef struct R(gn2_engine) {
     gn2_losses losses; /* times their weights */
     int64_t tokens;
     double gradient_norm;
-    int updated; /* it was the last update: its gradient is in grads */
+    int updated; /* it was the last update: its gradient is in share.grads */
 } R(gn2_engine);
 
 /* h and params are borrowed and must outlive the engine. Weights start at 0,
@@ -109,7 +119,19 @@ void R(gn2_labels_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
 gn2_status R(gn2_engine_reserve)(R(gn2_engine) *engine, int64_t longest);
 /* Cuts the batch into shards and chunks; makes room for them. */
 gn2_status R(gn2_engine_plan)(R(gn2_engine) *engine, const R(gn2_batch) *batch);
-/* Sums the shards' gradients and losses, sets gradient_norm. */
-void R(gn2_engine_reduce)(R(gn2_engine) *engine);
+/* Sums the shards' gradients and losses over all ranks, sets gradient_norm. Fails
+ * only where a group's transport does. */
+gn2_status R(gn2_engine_reduce)(R(gn2_engine) *engine);
+
+/* ---- ranks ---- */
+
+/* What a rank needs, whose number divides the shards; then taken over. */
+gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
+                               R(gn2_share) *out);
+void R(gn2_share_clear)(R(gn2_share) *share);
+void R(gn2_share_set)(R(gn2_engine) *engine, R(gn2_share) *share);
+size_t R(gn2_share_bytes)(const R(gn2_engine) *engine);
+/* Sums the first arenas of all ranks, and gathers the losses of all shards. */
+gn2_status R(gn2_ranks_sum)(R(gn2_engine) *engine);
 
 #endif

@@ -3,11 +3,13 @@
  * Whole runs: epochs over a dataset, validation, checkpoints, progress. The position
  * (epoch, batch) lies in the trainer, so a run goes on where it was left.
  */
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "train/bind.h"
-#include "train/trainer.h"
+#include "train/together.h"
 
 typedef struct run {
     gn2_trainer *trainer;
@@ -187,8 +189,10 @@ static gn2_status tell(const run *r, int32_t event, const gn2_metrics *validatio
     return gn2_fail(GN2_ERR_CANCELLED, "stopped by the progress callback");
 }
 
+/* One file a run: rank 0's. */
 static gn2_status save(const run *r)
 {
+    if (gn2_group_me(r->trainer->group) > 0) return GN2_OK;
     return r->checkpoint ? gn2_train_save(r->trainer, r->checkpoint) : GN2_OK;
 }
 
@@ -201,15 +205,20 @@ static gn2_status one_step(run *r)
     gn2_jets jets;
     gn2_labels labels;
     GN2_TRY(gn2_bound_next(&r->train, &jets, &labels));
-    GN2_TRY(gn2_train_step_bound(t, &jets, &labels, &r->train.columns, &r->stats));
+    const gn2_status status =
+        gn2_train_step_bound(t, &jets, &labels, &r->train.columns, &r->stats);
+    if (status == GN2_ERR_CANCELLED) GN2_TRY(save(r)); /* a rank was asked to stop */
+    GN2_TRY(status);
     t->batch++;
     GN2_TRY(tell(r, GN2_EVENT_STEP, NULL));
     const int64_t every = r->checkpoint_steps;
     return every && gn2_train_steps(t) % every == 0 ? save(r) : GN2_OK;
 }
 
+/* Of a group the next step asks: all stop at the same one. */
 static gn2_status stop_if_asked(const run *r)
 {
+    if (r->trainer->group) return GN2_OK;
     if (!atomic_exchange(&r->trainer->stop, 0)) return GN2_OK;
     GN2_TRY(save(r));
     return gn2_fail(GN2_ERR_CANCELLED, "stopped on request after step %lld",
@@ -277,9 +286,27 @@ static gn2_status end_epoch(run *r)
     return save(r);
 }
 
+/* All ranks must have planned the same run. */
+static gn2_status begin_together(run *r, gn2_dataset *train)
+{
+    char lines[400] = "";
+    gn2_dataset_info info = {.struct_size = sizeof info};
+    const gn2_trainer *t = r->trainer;
+    const gn2_status status = begin(r, train);
+    if (r->val) gn2_dataset_info_impl(r->val, &info);
+    snprintf(lines, sizeof lines,
+             "batches an epoch = %" PRId64 "\njets a batch = %" PRId64
+             "\nepochs = %" PRId64 "\nsteps = %" PRId64 "\nepochs done = %" PRId64
+             "\nbatches of the epoch done = %" PRId64
+             "\nbatches of the validation = %" PRId64 "\n",
+             t->batches, t->batch_size, r->epochs, r->steps, t->epoch, t->batch,
+             info.batch_count);
+    return gn2_train_agree_run(r->trainer, status, lines);
+}
+
 static gn2_status go(run *r, gn2_dataset *train)
 {
-    GN2_TRY(begin(r, train));
+    GN2_TRY(begin_together(r, train));
     while (!finished(r) || is_epoch_open(r)) {
         GN2_TRY(train_epoch(r));
         if (is_epoch_open(r)) GN2_TRY(end_epoch(r));
@@ -293,7 +320,9 @@ gn2_status gn2_train_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *
                          gn2_progress_fn fn, void *user)
 {
     run r = {.trainer = trainer, .val = val, .fn = fn, .user = user};
+    trainer->running = 1;
     const gn2_status status = go(&r, train);
+    trainer->running = 0;
     gn2_bound_clear(&r.train);
-    return status;
+    return gn2_train_agree_end(trainer, status);
 }

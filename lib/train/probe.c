@@ -228,7 +228,8 @@ static void tell_tensor(const gn2_trainer *t, const gn2_tensor *tensor, gn2_prob
     for (int64_t i = 0; i < count; i++)
         add_value(&all, (double)now[i], (double)start[i]);
     gn2_probe_stats stats = stats_of(&all, GN2_PROBE_TENSOR, tensor->name);
-    if (engine->updated) stats.gradient_rms = rms(engine->grads + at, NULL, count);
+    if (engine->updated)
+        stats.gradient_rms = rms(engine->share.grads + at, NULL, count);
     if (engine->updated && engine->previous)
         stats.update_rms = rms(now, engine->previous + at, count);
     fn(user, &stats);

@@ -2,24 +2,32 @@
 /*
  * Sums the shards by a fixed binary tree: at distance 1, 2, 4 … shard i takes in
  * shard i + distance. Pieces of the arena are independent, so any thread may sum any
- * of them.
+ * of them. With a group those of this rank are summed here, the rest in ranks.c.
  */
 #include <math.h>
 
 #include "train/engine.h"
 
+static void square_piece(void *context, int64_t index, int32_t worker)
+{
+    R(gn2_engine) *engine = context;
+    const gn2_piece *p = &engine->pieces.piece[index];
+    (void)worker;
+    engine->squares[index] =
+        engine->net->kernels->sum_squares(engine->share.grads + p->offset, p->count);
+}
+
 static void reduce_piece(void *context, int64_t index, int32_t worker)
 {
     R(gn2_engine) *engine = context;
     const gn2_piece *p = &engine->pieces.piece[index];
-    const int64_t shards = engine->options.shards;
-    real *base = engine->grads + p->offset;
-    (void)worker;
+    const int64_t shards = engine->share.count;
+    real *base = engine->share.grads + p->offset;
     for (int64_t d = 1; d < shards; d *= 2)
         for (int64_t i = 0; i + d < shards; i += 2 * d)
             engine->net->kernels->add(base + i * engine->stride,
                                       base + (i + d) * engine->stride, p->count);
-    engine->squares[index] = engine->net->kernels->sum_squares(base, p->count);
+    if (gn2_group_ranks(engine->share.group) == 1) square_piece(context, index, worker);
 }
 
 static void reduce_losses(R(gn2_engine) *engine)
@@ -33,12 +41,17 @@ static void reduce_losses(R(gn2_engine) *engine)
     engine->losses = engine->shard[0].losses;
 }
 
-void R(gn2_engine_reduce)(R(gn2_engine) *engine)
+gn2_status R(gn2_engine_reduce)(R(gn2_engine) *engine)
 {
+    const int64_t pieces = (int64_t)engine->pieces.count;
     double sum = 0;
-    gn2_pool_run(engine->options.pool, (int64_t)engine->pieces.count, reduce_piece,
-                 engine);
+    gn2_pool_run(engine->options.pool, pieces, reduce_piece, engine);
+    if (gn2_group_ranks(engine->share.group) > 1) {
+        GN2_TRY(R(gn2_ranks_sum)(engine));
+        gn2_pool_run(engine->options.pool, pieces, square_piece, engine);
+    }
     for (size_t i = 0; i < engine->pieces.count; i++) sum += engine->squares[i];
     engine->gradient_norm = sqrt(sum);
     reduce_losses(engine);
+    return GN2_OK;
 }

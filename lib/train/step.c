@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "net/labels.h"
-#include "train/trainer.h"
+#include "train/together.h"
 
 static gn2_status check_schedule(const gn2_trainer *t)
 {
@@ -81,10 +81,11 @@ gn2_status gn2_train_step_bound(gn2_trainer *t, const gn2_jets *jets,
     gn2_batch_labels mine;
     gn2_batch_f32 batch;
     gn2_step_stats stats = {0};
-    GN2_TRY(gn2_train_check_whole(t));
-    GN2_TRY(check_schedule(t));
-    GN2_TRY(gn2_labels_by_task(&t->h, labels, &mine));
-    GN2_TRY(read_batch(t, jets, &mine, binding, &batch));
+    gn2_status status = gn2_train_check_whole(t);
+    if (status == GN2_OK) status = check_schedule(t);
+    if (status == GN2_OK) status = gn2_labels_by_task(&t->h, labels, &mine);
+    if (status == GN2_OK) status = read_batch(t, jets, &mine, binding, &batch);
+    GN2_TRY(gn2_train_agree_step(t, status, &batch, &mine));
     GN2_TRY(gn2_engine_gradient_f32(t->engine, &batch, &mine));
     gn2_schedule_at(&t->schedule, gn2_train_steps(t), &stats.learning_rate,
                     &stats.beta1);
@@ -93,6 +94,11 @@ gn2_status gn2_train_step_bound(gn2_trainer *t, const gn2_jets *jets,
     fill_stats(t, jets->count, &stats);
     if (out_stats) *out_stats = stats;
     return GN2_OK;
+}
+
+gn2_status gn2_train_step_refused(gn2_trainer *t, gn2_status status)
+{
+    return gn2_train_agree_step(t, status, NULL, NULL);
 }
 
 gn2_status gn2_train_step(gn2_trainer *t, const gn2_jets *jets,

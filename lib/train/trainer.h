@@ -34,6 +34,8 @@ struct gn2_trainer {
     int64_t waited;                    /* validations since then */
     int64_t validated;                 /* steps at the last one inside an epoch */
     atomic_int stop;
+    gn2_group *group; /* borrowed; NULL: alone */
+    int running;      /* inside gn2_train_fit() */
 };
 
 gn2_status gn2_train_new(const gn2_model *model, const gn2_config *config,
@@ -49,6 +51,10 @@ gn2_status gn2_train_step(gn2_trainer *trainer, const gn2_jets *jets,
 gn2_status gn2_train_step_bound(gn2_trainer *trainer, const gn2_jets *jets,
                                 const gn2_labels *labels, const gn2_binding *binding,
                                 gn2_step_stats *out_stats);
+/* A step whose batch was refused before it got here: the group's other ranks hear of
+ * it. Returns the failure. */
+gn2_status gn2_train_step_refused(gn2_trainer *trainer, gn2_status status);
+gn2_status gn2_train_join(gn2_trainer *trainer, gn2_group *group);
 gn2_status gn2_train_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *val,
                          gn2_progress_fn fn, void *user);
 gn2_status gn2_train_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
@@ -69,6 +75,9 @@ static inline int64_t gn2_train_steps(const gn2_trainer *trainer)
 
 /* GN2_ERR_STATE after an update that left weights or moments that are not finite. */
 gn2_status gn2_train_check_whole(const gn2_trainer *trainer);
+
+/* Do the weights of a run with this config depend on the option? */
+int gn2_train_shapes_run(const gn2_config *config, const char *key);
 
 /* Options of a engine as the trainer's config has them. */
 gn2_status gn2_train_engine_options(const gn2_trainer *trainer,

@@ -199,6 +199,17 @@ AT(gn2_probe_stats, gradient_rms, 72);
 AT(gn2_probe_stats, update_rms, 80);
 AT(gn2_probe_stats, reserved, 88);
 
+SIZE(gn2_transport, 80);
+AT(gn2_transport, struct_size, 0);
+AT(gn2_transport, flags, 4);
+AT(gn2_transport, rank, 8);
+AT(gn2_transport, size, 12);
+AT(gn2_transport, user, 16);
+AT(gn2_transport, exchange, 24);
+AT(gn2_transport, abort, 32);
+AT(gn2_transport, close, 40);
+AT(gn2_transport, reserved, 48);
+
 int main(void)
 {
     return 0;

@@ -103,7 +103,7 @@ static gn2_status time_stages(gn2_trainer *t, const sample *s, int i,
     at[2] = gn2_bench_now();
     GN2_TRY(gn2_engine_gradient_f32(t->engine, &batch, &labels));
     at[3] = gn2_bench_now();
-    gn2_engine_reduce_f32(t->engine);
+    GN2_TRY(gn2_engine_reduce_f32(t->engine));
     at[4] = gn2_bench_now();
     gn2_engine_update_f32(t->engine, 0, 0.9);
     at[5] = gn2_bench_now();

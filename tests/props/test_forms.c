@@ -123,7 +123,7 @@ static double step(training *t, const testbatch *source, double lr)
     R(testreal_batch)(&batch, source);
     need_ok(R(gn2_engine_gradient)(t->engine, &batch, &labels), "gradient");
     const R(gn2_update) update = {.weights = t->engine->weights,
-                                  .grads = t->engine->grads,
+                                  .grads = t->engine->share.grads,
                                   .lr = lr,
                                   .beta1 = 0.9,
                                   .clip = 1};

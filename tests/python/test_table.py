@@ -121,6 +121,8 @@ def fields_of(name):
 
 
 def field_type(kind, axes):
+    if kind in _ffi.CALLBACKS:
+        return _ffi.CALLBACKS[kind]
     if kind.endswith("*") and kind != "char *":
         base = kind[:-2]
         if base in _ffi.STRUCTS:
@@ -153,7 +155,7 @@ def test_callbacks(name):
     kinds = [words(part)[0] for part in inside.split(",")]
     expected = [_ffi.TaskFn if k == "task_fn" else ctype(k) for k in kinds]
     assert list(_ffi.CALLBACKS[name]._argtypes_) == expected
-    result = None if found[1] == "void" else SCALARS[found[1]]
+    result = None if found[1] == "void" else ctype(found[1])
     assert _ffi.CALLBACKS[name]._restype_ is result
 
 

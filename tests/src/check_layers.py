@@ -12,6 +12,7 @@ CORE = ["util", "config", "kernels", "layers", "optim", "net"]
 MAY_INCLUDE = {
     "util": [],
     "config": ["util"],
+    "group": ["util"],
     "kernels": ["util"],
     "layers": ["util", "config", "kernels"],
     "optim": ["util", "config", "kernels"],
@@ -19,8 +20,8 @@ MAY_INCLUDE = {
     "io": CORE,
     "tag": CORE,
     "data": [*CORE, "tag"],
-    "train": [*CORE, "io", "data", "tag"],
-    "abi": [*CORE, "io", "data", "tag", "train"],
+    "train": [*CORE, "group", "io", "data", "tag"],
+    "abi": [*CORE, "group", "io", "data", "tag", "train"],
 }
 
 # header: (files that may include it, why)

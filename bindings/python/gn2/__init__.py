@@ -37,6 +37,7 @@ from .errors import (
     Unsupported,
     VersionError,
 )
+from .group import Group
 from .model import Model, Param
 from .score_writer import ScoreWriter
 from .scores import EventScores, Scores, discriminant
@@ -84,6 +85,7 @@ __all__ = [
     "EventScores",
     "FileError",
     "FormatError",
+    "Group",
     "History",
     "InternalError",
     "InvalidArgument",

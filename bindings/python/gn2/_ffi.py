@@ -14,10 +14,14 @@ from typing import Any
 from . import _lib
 from ._constants import CONSTANTS
 from ._structs import (
+    AbortFn,
+    CloseFn,
     Config,
     ConfigInfo,
     Dataset,
     DatasetInfo,
+    ExchangeFn,
+    Group,
     HANDLES,
     Jets,
     Label,
@@ -38,6 +42,7 @@ from ._structs import (
     Tagger,
     TaskInfo,
     Trainer,
+    Transport,
     WORKING_POINTS,
 )
 from .errors import Unsupported, error
@@ -54,6 +59,9 @@ CALLBACKS = {
     "gn2_parallel_fn": ParallelFn,
     "gn2_progress_fn": ProgressFn,
     "gn2_probe_fn": ProbeFn,
+    "gn2_exchange_fn": ExchangeFn,
+    "gn2_abort_fn": AbortFn,
+    "gn2_close_fn": CloseFn,
 }
 
 # ---- prototypes: (name, result, arguments); STATUS raises when negative ----
@@ -210,6 +218,13 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
         (POINTER(Metrics), c_char_p, c_void_p),
     ),
     ("gn2_trainer_probe", STATUS, (Trainer, POINTER(Jets), ProbeFn, c_void_p)),
+    # group.h
+    ("gn2_group_create", STATUS, (POINTER(Transport), POINTER(Group))),
+    ("gn2_group_free", None, (Group,)),
+    ("gn2_group_rank", c_int32, (Group,)),
+    ("gn2_group_size", c_int32, (Group,)),
+    ("gn2_group_broadcast", STATUS, (Group, c_void_p, c_size_t, c_int32)),
+    ("gn2_trainer_join", STATUS, (Trainer, Group)),
 )
 
 ROLES = ("finite", "input", "hidden", "output", "bias")  # GN2_ROLE_*, by number
@@ -277,12 +292,16 @@ def names(values: Any, what: str) -> Any:
 
 
 __all__ = [
+    "AbortFn",
     "CALLBACKS",
     "CONSTANTS",
+    "CloseFn",
     "Config",
     "ConfigInfo",
     "Dataset",
     "DatasetInfo",
+    "ExchangeFn",
+    "Group",
     "HANDLES",
     "Jets",
     "Label",
@@ -311,6 +330,7 @@ __all__ = [
     "TaskFn",
     "TaskInfo",
     "Trainer",
+    "Transport",
     "WORKING_POINTS",
     "c_float",
     "lib",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_char_p, c_double, c_int32, c_int64
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int32, c_int64
 from ctypes import c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
@@ -33,6 +33,10 @@ class ScoreWriter(c_void_p):
 
 class Trainer(c_void_p):
     """gn2_trainer *"""
+
+
+class Group(c_void_p):
+    """gn2_group *"""
 
 
 # ---- structs ----
@@ -277,7 +281,29 @@ class ProbeStats(Sized):
     )
 
 
+ExchangeFn = CFUNCTYPE(
+    c_int32, c_void_p, c_int32, c_void_p, c_size_t, c_void_p, c_size_t
+)
+AbortFn = CFUNCTYPE(None, c_void_p, c_char_p)
+CloseFn = CFUNCTYPE(None, c_void_p)
+
+
+class Transport(Sized):
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("rank", c_int32),
+        ("size", c_int32),
+        ("user", c_void_p),
+        ("exchange", ExchangeFn),
+        ("abort", AbortFn),
+        ("close", CloseFn),
+        ("reserved", c_uint64 * 4),
+    )
+
+
 STRUCTS = {
+    "gn2_transport": Transport,
     "gn2_config_info": ConfigInfo,
     "gn2_param_info": ParamInfo,
     "gn2_sequence": Sequence,
@@ -302,4 +328,5 @@ HANDLES = {
     "gn2_dataset": Dataset,
     "gn2_score_writer": ScoreWriter,
     "gn2_trainer": Trainer,
+    "gn2_group": Group,
 }

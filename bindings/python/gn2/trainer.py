@@ -19,6 +19,7 @@ from ._views import JetsView, LabelsView
 from .config import Config, ConfigLike, as_config
 from .dataset import Dataset
 from .errors import Cancelled, InvalidArgument, StateError
+from .group import Group
 from .model import Model
 from .training_stats import (
     History,
@@ -110,14 +111,23 @@ class Trainer(Owner):
         model: a :class:`Model` or the path of a ``.gn2`` file: start of the weights.
         config: ``optim.*``, ``schedule.*``, ``train.*``, ``model.dropout_*``; a mapping
             is laid over the model's.
+        group: ranks to train with: :meth:`step`, :meth:`fit` and
+            :meth:`load_checkpoint` are then calls of all of them, as making the trainer
+            is. What fails on one, or stops one, does so on all. fit() has its progress
+            bar and writes checkpoints on rank 0 only.
 
     Raises:
         InvalidArgument: an option that the model fixes (``model.*``, ``inputs.*``,
-            ``norm.*``, ``task.*``, …) is set to something else.
+            ``norm.*``, ``task.*``, …) is set to something else; the ranks differ, or
+            their number does not go with ``train.shards``.
     """
 
     def __init__(
-        self, model: Model | str | os.PathLike[str], config: ConfigLike = None
+        self,
+        model: Model | str | os.PathLike[str],
+        config: ConfigLike = None,
+        *,
+        group: Group | None = None,
     ) -> None:
         if not isinstance(model, Model):
             model = Model.load(model)
@@ -127,12 +137,15 @@ class Trainer(Owner):
         with model._guard as m, self.config._guard as c:
             handle = make(_ffi.Trainer, lib.gn2_trainer_create, m, c)
         super().__init__(handle, lib.gn2_trainer_free)
+        self.group: Group | None = None  #: kept alive: the trainer borrows it
         self.history = History()  #: of the last fit
         self._view = JetsView(model.inputs, binds=False, strict=False)
         self.tasks = model.tasks  #: by name, in the order of the model
         self._truth = LabelsView(self.tasks, self._view.objects)
         self._fitting = False
         self._life = threading.Lock()
+        if group is not None:
+            self.join(group)
 
     @staticmethod
     def _make_lock() -> Any:
@@ -149,6 +162,20 @@ class Trainer(Owner):
     def _outside_fit(self, what: str) -> None:
         if self._fitting:
             raise StateError(f"{what}() is not allowed in a callback of fit()")
+
+    def join(self, group: Group) -> None:
+        """Trains with the other ranks of a group from here on, as the argument of the
+        class does; all stand at the same step.
+
+        Raises:
+            InvalidArgument: the ranks differ, the first difference is named; or their
+                number does not go with ``train.shards``.
+            StateError: it has joined a group already.
+        """
+        with self._guard as handle, group._guard as g:
+            self._outside_fit("join")
+            lib.gn2_trainer_join(handle, g)
+            self.group = group
 
     # ---- training ----
 
@@ -225,6 +252,9 @@ class Trainer(Owner):
                 gets batches of another size or number.
         """
         callbacks = [callback] if callable(callback) else list(callback)
+        first = self.group is None or self.group.rank == 0
+        if not first:
+            progress, checkpoint = False, None
         if checkpoint is not None:
             callbacks.insert(0, self._saver(checkpoint))
         other = None if val is train else val

@@ -27,6 +27,10 @@ may be others: tensors of the same name and shape are taken over, the rest start
 random; the model's normalisation and class weights stay unless they are set anew
 (empty: made of the data).
 
+mpirun -n 4 gn2 fit … trains with four ranks, which must be 1 or divide train.shards
+so that each has a power of two of them; model.gn2 is that of one process, to the bit.
+Every rank reads the files, rank 0 writes.
+
     gn2 fit jets_train.h5 -v jets_val.h5 -o run model.embed_dim=64 train.epochs=10
     gn2 fit --resume -o run
 """
@@ -34,14 +38,15 @@ random; the model's normalisation and class weights stay unless they are set ane
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import Any
 
-from .. import Config, Dataset, Error, Model, Trainer, __version__, features
+from .. import Config, Dataset, Error, Group, Model, Trainer, __version__, features
 from ..errors import StateError
 from ..training_stats import Progress
-from . import common, probing, resume
+from . import common, probing, ranks, resume
 from .common import Failure, Terminated
 from .rundir import Recorder, RunDirectory, columns_of
 
@@ -87,6 +92,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEPS",
         help="write probe.csv, statistics of every module and tensor at these steps",
     )
+    ranks.arguments(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     parser.add_argument(
         "--no-report", action="store_true", help="no pictures at the end"
@@ -101,6 +107,7 @@ class Fit:
     ) -> None:
         self.args = args
         self.run = directory or RunDirectory(args.out)
+        self.leads = not isinstance(self.run, ranks.Onlooker)
         self.settings = args.settings
         self.facts: dict[str, Any] = {
             "train": common.files_of(args.train),
@@ -158,6 +165,8 @@ class Fit:
 
     def _note(self) -> None:
         """What the run is, in its folder."""
+        if not self.leads:
+            return
         self.config.save(self.run["config.txt"])
         self.run.write(self.facts)
 
@@ -251,6 +260,18 @@ class Fit:
     def _recorder(self) -> Recorder:
         return Recorder(self.run, self.args.resume, self.trainer.model)
 
+    def follow(self) -> int:
+        """Trains with rank 0, which tells of it."""
+        try:
+            history = self.trainer.fit(self.train, self.val)
+        except StateError:
+            return 0 if self.unfinished else 1
+        except Error:
+            return 1
+        finally:
+            self._close_data()
+        return 1 if history.stopped else 0
+
     def go(self) -> int:
         recorder = self._recorder()
         prober = self._prober()
@@ -292,6 +313,9 @@ class Fit:
             if prober:
                 prober.close()
             self._close_data()
+        if self.trainer.group is not None and self.trainer.history.stopped:
+            self._finish("stopped")
+            raise Failure("stopped: another rank was asked to")
         self.trainer.snapshot().save(self.run["model.gn2"])
         self._finish("done")
         return 0
@@ -328,8 +352,33 @@ def _early(progress: Progress, config: Config) -> str:
     )
 
 
+def _begin(args: argparse.Namespace, group: Group | None) -> Fit:
+    """Every rank is ready, or none begins."""
+    fit = None
+    problem: Exception | None = None
+    try:
+        fit = Fit(args, ranks.directory(args.out, group))
+    except (Error, Failure, OSError) as found:
+        problem = found
+    try:
+        ranks.agree(group, problem)
+        assert fit is not None
+        if group is not None:
+            fit.trainer.join(group)
+    except BaseException:
+        if fit is not None:
+            fit.run.abandon()
+        raise
+    return fit
+
+
 def run(args: argparse.Namespace) -> int:
-    fit = Fit(args)
+    group = ranks.group_of(args)
+    if not ranks.leads(group):
+        with ranks.silent(group), contextlib.suppress(Error):  # rank 0 says the same
+            return _begin(args, group).follow()
+        return 1
+    fit = _begin(args, group)
     try:
         status = fit.go()
         if not args.no_report:

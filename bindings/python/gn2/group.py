@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranks that train together, as in ``include/gn2/group.h`` and ``gn2_mpi.h``."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from . import _ffi
+from ._ffi import lib
+from ._handle import Owner
+from .errors import Unsupported, error
+
+_WORLD = -1  # GN2_MPI_WORLD
+_NAME = "libgn2_mpi.so"
+
+#: what launchers of MPI tell a process of the number of ranks
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+
+
+def launched() -> int:
+    """Ranks that a launcher of MPI says it has started; 1 without one."""
+    sizes = [os.environ.get(name, "") for name in _SIZES]
+    return max([int(size) for size in sizes if size.isdecimal()], default=1)
+
+
+def _candidates() -> Iterator[str]:
+    named = os.environ.get("GN2_MPI_LIBRARY")
+    if named:
+        yield named
+        return
+    folder = os.path.dirname(os.path.abspath(_ffi.PATH))
+    yield os.path.join(folder, _NAME)
+    # a build tree: lib/abi and plugins/mpi lie beside each other
+    yield os.path.join(folder, "..", "..", "plugins", "mpi", _NAME)
+    yield f"{_NAME}.0"
+
+
+def _load() -> Any:
+    problems = []
+    for path in _candidates():
+        try:
+            # MPI opens components that look for its symbols
+            return ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+        except OSError as problem:
+            problems.append(f"  {path}: {problem}")
+    raise Unsupported(
+        "libgn2_mpi cannot be loaded: build it with the MPI that starts the program "
+        "(meson option mpi), or set GN2_MPI_LIBRARY to its path. Tried:\n"
+        + "\n".join(problems)
+    )
+
+
+class Group(Owner):
+    """Ranks that train together: ``Trainer(model, config, group=group)``.
+
+    Every rank makes the same calls with the same data. The number of ranks is 1, or
+    divides ``train.shards`` so that each has a power of two of them; weights and
+    figures are those of one process, to the bit.
+    """
+
+    @classmethod
+    def mpi(cls, comm: Any = None, *, timeout: float = 600.0) -> Group:
+        """The ranks of an MPI communicator.
+
+        Args:
+            comm: of mpi4py, of the MPI that libgn2_mpi was built with; ``None``: all
+                ranks that were started, and MPI is initialised if it is not yet.
+            timeout: seconds after which a peer that says nothing ends the job.
+
+        Raises:
+            Unsupported: libgn2_mpi is not there.
+            StateError: MPI was initialised without threads, or is finalised.
+        """
+        plugin = _load()
+        plugin.gn2_mpi_group.argtypes = (
+            ctypes.c_int32,
+            ctypes.POINTER(_ffi.Group),
+        )
+        plugin.gn2_mpi_last_error.restype = ctypes.c_char_p
+        plugin.gn2_mpi_set_timeout.argtypes = (ctypes.c_double,)
+        plugin.gn2_mpi_set_timeout.restype = None
+        plugin.gn2_mpi_set_timeout(timeout)
+        handle = _ffi.Group()
+        number = _WORLD if comm is None else comm.py2f()
+        status = plugin.gn2_mpi_group(number, ctypes.byref(handle))
+        if status < 0:
+            raise error(status, plugin.gn2_mpi_last_error().decode())
+        group = cls(handle, lib.gn2_group_free)
+        atexit.register(group.close)  # MPI wants to be finalised
+        return group
+
+    @property
+    def rank(self) -> int:
+        """Number of this rank, from 0."""
+        with self._guard as handle:
+            return int(lib.gn2_group_rank(handle))
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        with self._guard as handle:
+            return int(lib.gn2_group_size(handle))
+
+    def broadcast(self, data: bytes, root: int = 0) -> bytes:
+        """Bytes of one rank, as many on each, to all of them."""
+        buffer = ctypes.create_string_buffer(data, len(data))
+        with self._guard as handle:
+            lib.gn2_group_broadcast(handle, buffer, len(data), root)
+        return buffer.raw
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "gn2.Group(closed)"
+        return f"gn2.Group(rank {self.rank} of {self.size})"
+
+
+__all__ = ["Group", "launched"]

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The part of the fixed tree that lies above the ranks. A rank has the sum of its own
+ * shards, which are a subtree because their number is a power of two; here the sums of
+ * ranks 0+1, 2+3, …; 01+23, … are made by exchanges, so that each number is added to
+ * the same other one as by a single process.
+ */
+#include "train/engine.h"
+#include "util/alloc.h"
+
+/* Elements that one thread adds at a time. */
+#define BLOCK 65536
+
+gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
+                               R(gn2_share) *out)
+{
+    const int32_t ranks = gn2_group_ranks(group), shards = engine->options.shards;
+    const int32_t count = shards / ranks;
+    size_t all;
+    *out = (R(gn2_share)){
+        .group = group, .first = gn2_group_me(group) * count, .count = count};
+    if (!gn2_mul_size((size_t)count, (size_t)engine->stride, &all))
+        return gn2_fail_memory();
+    out->grads = gn2_alloc(all, sizeof(real));
+    if (ranks > 1) {
+        out->incoming = gn2_alloc((size_t)engine->stride, sizeof(real));
+        out->losses = gn2_alloc((size_t)shards, sizeof *out->losses);
+    }
+    if (out->grads && (ranks == 1 || (out->incoming && out->losses))) return GN2_OK;
+    R(gn2_share_clear)(out);
+    return gn2_fail_memory();
+}
+
+void R(gn2_share_clear)(R(gn2_share) *share)
+{
+    gn2_free(share->grads);
+    gn2_free(share->incoming);
+    gn2_free(share->losses);
+    *share = (R(gn2_share)){0};
+}
+
+void R(gn2_share_set)(R(gn2_engine) *engine, R(gn2_share) *share)
+{
+    R(gn2_share_clear)(&engine->share);
+    engine->share = *share;
+    engine->updated = 0; /* the gradient it told of is gone */
+    *share = (R(gn2_share)){0};
+}
+
+size_t R(gn2_share_bytes)(const R(gn2_engine) *engine)
+{
+    const R(gn2_share) *s = &engine->share;
+    const size_t arenas = (size_t)s->count + (s->incoming ? 1 : 0);
+    const size_t losses = s->losses ? (size_t)engine->options.shards : 0;
+    return arenas * (size_t)engine->stride * sizeof(real) + losses * sizeof *s->losses;
+}
+
+/* Elements of an arena. */
+typedef struct span {
+    int64_t first, count;
+} span;
+
+typedef struct sum {
+    const R(gn2_kernels) *kernels;
+    real *to;
+    const real *from;
+    int64_t count;
+} sum;
+
+static void add_block(void *context, int64_t index, int32_t worker)
+{
+    const sum *s = context;
+    const int64_t first = index * BLOCK, left = s->count - first;
+    (void)worker;
+    s->kernels->add(s->to + first, s->from + first, left < BLOCK ? left : BLOCK);
+}
+
+/* Adds what has come in. */
+static void add_incoming(R(gn2_engine) *engine, span to)
+{
+    sum s = {engine->net->kernels, engine->share.grads + to.first,
+             engine->share.incoming, to.count};
+    gn2_pool_run(engine->options.pool, (to.count + BLOCK - 1) / BLOCK, add_block, &s);
+}
+
+static gn2_parcel parcel(const R(gn2_engine) *engine, span give, real *into, span take)
+{
+    return (gn2_parcel){engine->share.grads + give.first,
+                        (size_t)give.count * sizeof(real), into,
+                        (size_t)take.count * sizeof(real)};
+}
+
+/* Halves of a span: `index` 0 or 1. */
+static span half(span s, int index)
+{
+    const int64_t lower = s.count / 2;
+    return index ? (span){s.first + lower, s.count - lower} : (span){s.first, lower};
+}
+
+/* Ranks a power of two: at distance 1, 2, 4 … two ranks take a half each of what they
+ * both have, and add the other's; then they give it back the other way round. */
+static gn2_status sum_by_halves(R(gn2_engine) *engine)
+{
+    gn2_group *group = engine->share.group;
+    const int32_t ranks = gn2_group_ranks(group), me = gn2_group_me(group);
+    span level[32] = {{0, engine->params->total}};
+    int n = 0;
+    for (int32_t d = 1; d < ranks; d *= 2, n++) {
+        const int upper = (me & d) != 0;
+        const span mine = half(level[n], upper);
+        const gn2_parcel p =
+            parcel(engine, half(level[n], !upper), engine->share.incoming, mine);
+        GN2_TRY(gn2_group_exchange(group, me ^ d, &p));
+        add_incoming(engine, mine);
+        level[n + 1] = mine;
+    }
+    for (int32_t d = ranks / 2; d >= 1; d /= 2) {
+        n--;
+        const int upper = (me & d) != 0;
+        const span mine = half(level[n], upper), theirs = half(level[n], !upper);
+        const gn2_parcel p =
+            parcel(engine, mine, engine->share.grads + theirs.first, theirs);
+        GN2_TRY(gn2_group_exchange(group, me ^ d, &p));
+    }
+    return GN2_OK;
+}
+
+/* Any number of ranks: whole arenas go down the tree to rank 0. */
+static gn2_status sum_down(R(gn2_engine) *engine)
+{
+    gn2_group *group = engine->share.group;
+    const int32_t ranks = gn2_group_ranks(group), me = gn2_group_me(group);
+    const span all = {0, engine->params->total}, none = {0, 0};
+    const gn2_parcel send = parcel(engine, all, NULL, none);
+    const gn2_parcel receive = parcel(engine, none, engine->share.incoming, all);
+    for (int32_t d = 1; d < ranks; d *= 2) {
+        if (me % (2 * d) == d) return gn2_group_exchange(group, me - d, &send);
+        if (me + d >= ranks) continue;
+        GN2_TRY(gn2_group_exchange(group, me + d, &receive));
+        add_incoming(engine, all);
+    }
+    return GN2_OK;
+}
+
+static gn2_status gather_losses(R(gn2_engine) *engine)
+{
+    const R(gn2_share) *s = &engine->share;
+    const int32_t shards = engine->options.shards;
+    for (int32_t i = s->first; i < s->first + s->count; i++)
+        s->losses[i] = engine->shard[i].losses;
+    GN2_TRY(
+        gn2_group_gather(s->group, s->losses, (size_t)s->count * sizeof *s->losses));
+    for (int32_t i = 0; i < shards; i++) engine->shard[i].losses = s->losses[i];
+    return GN2_OK;
+}
+
+gn2_status R(gn2_ranks_sum)(R(gn2_engine) *engine)
+{
+    gn2_group *group = engine->share.group;
+    const int32_t ranks = gn2_group_ranks(group);
+    GN2_TRY(gather_losses(engine));
+    if ((ranks & (ranks - 1)) == 0) return sum_by_halves(engine);
+    GN2_TRY(sum_down(engine));
+    return gn2_group_spread(group, engine->share.grads,
+                            (size_t)engine->params->total * sizeof(real), 0);
+}

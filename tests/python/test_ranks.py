@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mpirun -n R gn2 fit` makes the files of `gn2 fit`, or nothing at all."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from runs import VAL, fit, resume, with_files  # noqa: F401
+
+import gn2
+from gn2.cli import main
+from gn2.group import _load
+
+#: Open MPI: on a small machine, also by root
+ALLOW = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+}
+OPTIONS = ["-v", VAL, "train.epochs=2", "model.dropout_ffn=0.1", "train.threads=1"]
+FILES = ("model.gn2", "checkpoint.gn2", "best.gn2")
+
+
+def command(ranks, words):
+    """What runs the command with so many ranks, and its environment."""
+    if shutil.which("mpirun") is None:
+        pytest.skip("no mpirun")
+    try:
+        _load()
+    except gn2.Unsupported:
+        pytest.skip("built without MPI")
+    words = ["mpirun", "-n", str(ranks), sys.executable, "-m", "gn2", *words]
+    return words, {**os.environ, **ALLOW}
+
+
+def mpirun(ranks, words):
+    """Runs it; (status, what was said)."""
+    words, env = command(ranks, words)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def digests(folder):
+    return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in FILES}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert main(fit(out, *OPTIONS)) == 0
+    return out
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_files_are_those_of_one_process(ranks, alone, tmp_path):
+    out = tmp_path / "run"
+    status, said = mpirun(ranks, fit(out, *OPTIONS, "--expect-ranks", str(ranks)))
+    assert status == 0, said
+    assert digests(out) == digests(alone)
+    assert said.count(" step=5 ") == 1  # one rank tells
+    # a run that is there is refused by rank 0, and the others do not wait for it
+    status, said = mpirun(ranks, fit(out, *OPTIONS))
+    assert status != 0 and said.count("holds a run already") == 1
+    assert digests(out) == digests(alone)
+
+
+def children(pid):
+    path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in path.read_text().split()]
+
+
+def test_a_run_that_lost_a_rank_goes_on_with_others(tmp_path):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    options = ["train.epochs=20", "train.threads=1", "train.checkpoint_steps=5"]
+    assert main(fit(whole, *options)) == 0
+    words, env = command(2, fit(out, *options))
+    job = subprocess.Popen(words, env=env, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not (out / "checkpoint.gn2").exists() and time.monotonic() < until:
+        assert job.poll() is None
+        time.sleep(0.02)
+    os.kill(children(job.pid)[-1], signal.SIGKILL)
+    assert job.wait(60) != 0
+    assert not (out / "model.gn2").exists()
+    status, said = mpirun(4, resume(out))
+    assert status == 0, said
+    assert (out / "model.gn2").read_bytes() == (whole / "model.gn2").read_bytes()
+
+
+def test_ranks_that_break_the_rule_are_refused(tmp_path):
+    status, said = mpirun(3, fit(tmp_path / "run", *OPTIONS))
+    assert status != 0 and "take 1, 2, 4, 8 ranks" in said
+
+
+@pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
+def test_ranks_that_cannot_meet_do_not_train(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(name, "4")
+    monkeypatch.setenv("GN2_MPI_LIBRARY", str(tmp_path / "none.so"))
+    out = tmp_path / "run"
+    assert main(fit(out)) == 1
+    assert "libgn2_mpi cannot be loaded" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_number_of_ranks_is_held_to(tmp_path, capsys):
+    assert main(fit(tmp_path / "run", "--expect-ranks", "2")) == 1
+    assert "--expect-ranks 2, but there are 1" in capsys.readouterr().err
