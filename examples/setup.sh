@@ -11,7 +11,7 @@ GN2_PACKAGES_TEST="$GN2_PACKAGES_BUILD libcmocka-dev clang libclang-rt-14-dev ll
     clang-format-14 clang-tidy-14 mypy black valgrind abigail-tools cmake doxygen
     binutils git python3 python3-numpy python3-pytest python3-tqdm python3-h5py
     python3-matplotlib python3-nbclient python3-ipykernel python3-venv python3-scipy
-    patchelf hdf5-tools"
+    patchelf hdf5-tools libopenmpi-dev openmpi-bin"
 # From PyPI; newer onnx wants a NumPy that Debian's h5py cannot work with.
 GN2_PYPI_TEST="onnx==1.17.0 onnxruntime==1.25.0 ml_dtypes<0.5 numpy==1.24.*
     awkward==2.14.0 hypothesis==6.170.17 polars==2.1.0 pyarrow==19.0.1 optuna==5.0.0
