@@ -112,3 +112,43 @@ def test_ranks_that_cannot_meet_do_not_train(name, tmp_path, monkeypatch, capsys
 def test_the_number_of_ranks_is_held_to(tmp_path, capsys):
     assert main(fit(tmp_path / "run", "--expect-ranks", "2")) == 1
     assert "--expect-ranks 2, but there are 1" in capsys.readouterr().err
+
+
+TRIAL = f"""\
+gn2_space: 1
+parameters:
+  rate: {{key: schedule.max, type: real, min: 1e-4, max: 1, scale: log}}
+options: {{model.embed_dim: 16, model.init_hidden: 16, model.num_layers: 1,
+          model.num_heads: 2, data.batch_size: 100, train.threads: 1}}
+data: {{train: [{VAL}], val: [{VAL}]}}
+budget: {{steps: 6, validate_steps: 3}}
+"""
+
+
+def test_a_trial_of_a_search_is_trained_by_all_ranks(tmp_path):
+    """With --launch; the trial program here tells what rank 0 does there."""
+    pytest.importorskip("yaml")
+    _, env = command(2, [])
+    space = tmp_path / "space.yaml"
+    space.write_text(TRIAL, encoding="utf-8")
+
+    def trial(out, rate, *more):
+        words = ["hpo", "trial", str(space), "-o", str(tmp_path / out), "-q", *more]
+        words = [sys.executable, "-m", "gn2", *words, f"rate={rate}"]
+        done = subprocess.run(
+            words, env=env, capture_output=True, text=True, timeout=120
+        )
+        return done.returncode, done.stderr
+
+    launch = ("--launch", "mpirun -n 2")
+    assert trial("alone", 0.01) == (0, "")
+    status, said = trial("both", 0.01, *launch)
+    assert status == 0, said
+    for name in ("model.gn2", "checkpoint.gn2"):
+        one, two = ((tmp_path / out / name).read_bytes() for out in ("alone", "both"))
+        assert one == two, name
+    assert "rank 0 trains alone" not in said
+    assert trial("both", 0.01, *launch)[0] == 0  # it has ended: nobody waits
+    status, said = trial("both", 0.02, *launch)
+    assert status == 2 and "holds another trial" in said
+    assert trial("wild", 1, *launch)[0] == 0  # whether it diverges or not

@@ -41,7 +41,8 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from .. import Config, Dataset, Error, Group, Model, Trainer, __version__, features
 from ..errors import StateError
@@ -352,12 +353,15 @@ def _early(progress: Progress, config: Config) -> str:
     )
 
 
-def _begin(args: argparse.Namespace, group: Group | None) -> Fit:
-    """Every rank is ready, or none begins."""
+Made = TypeVar("Made", bound=Fit)
+
+
+def begin(make: Callable[[], Made], group: Group | None) -> Made:
+    """The fit of this rank: every rank is ready, or none begins."""
     fit = None
     problem: Exception | None = None
     try:
-        fit = Fit(args, ranks.directory(args.out, group))
+        fit = make()
     except (Error, Failure, OSError) as found:
         problem = found
     try:
@@ -374,11 +378,15 @@ def _begin(args: argparse.Namespace, group: Group | None) -> Fit:
 
 def run(args: argparse.Namespace) -> int:
     group = ranks.group_of(args)
+
+    def make() -> Fit:
+        return Fit(args, ranks.directory(args.out, group))
+
     if not ranks.leads(group):
         with ranks.silent(group), contextlib.suppress(Error):  # rank 0 says the same
-            return _begin(args, group).follow()
+            return begin(make, group).follow()
         return 1
-    fit = _begin(args, group)
+    fit = begin(make, group)
     try:
         status = fit.go()
         if not args.no_report:

@@ -21,6 +21,7 @@ fail; 130, 143 stopped by SIGINT, SIGTERM: the same command goes on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 
@@ -28,9 +29,19 @@ from .. import errors
 from ..hpo import books, contract, launch
 from ..hpo.document import SpaceError
 from ..hpo.loggers import LOGGERS
+from . import ranks
 from .common import Failure
 from .trial_asked import Asked, Refused
-from .trial_run import DIVERGED, FAILED, REFUSED, TrialRun, keep, mirror_of
+from .trial_run import (
+    DIVERGED,
+    NOTHING,
+    REFUSED,
+    Orders,
+    TrialRun,
+    follow,
+    keep,
+    mirror_of,
+)
 
 POLICIES = ("penalty", "fail")
 #: of the library: the same again next time
@@ -136,11 +147,21 @@ def _rank(args: argparse.Namespace) -> int:
         raise Refused(
             f"no rank in the environment: one of {', '.join(launch.RANKS)} is needed"
         )
-    if number > 0:
-        say = f"gn2: rank {number}: this library trains in one process, rank 0's"
+    asked = Asked(args, {})
+    group = ranks.group()
+    if number == 0:
+        orders = Orders(group)
+        try:
+            return TrialRun(asked, launch.Output(), alone=False, orders=orders)()
+        finally:  # whatever came before: nobody is left waiting
+            orders.say(NOTHING)
+    if group is None:
+        say = f"gn2: rank {number}: its launcher is none of MPI's: rank 0 trains alone"
         print(say, file=sys.stderr)
         return 0
-    return TrialRun(Asked(args, {}), launch.Output(), alone=False)()
+    with ranks.silent(group), contextlib.suppress(errors.Error, SystemExit):
+        follow(asked, group)  # rank 0 tells how it ends
+    return 0
 
 
 # ---- all ----

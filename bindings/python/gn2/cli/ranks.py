@@ -31,23 +31,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def group_of(args: argparse.Namespace) -> Group | None:
-    """The ranks a launcher has started; None: there is no launcher, or one rank.
+    """The ranks a launcher has started; None: there is no launcher, or one rank."""
+    return group(args.expect_ranks)
+
+
+def group(expected: int = 0) -> Group | None:
+    """The same.
+
+    Args:
+        expected: how many there must be; 0: any number.
 
     Raises:
         Failure: they are not those that are expected, or cannot be reached: several
             trainings would write over one another.
     """
     started = launched()
-    group = Group.mpi() if started > 1 else None
-    size = group.size if group else 1
+    found = Group.mpi() if started > 1 else None
+    size = found.size if found else 1
     if size != started:
         raise Failure(
             f"started as one of {started} ranks, but MPI knows {size}: libgn2_mpi was "
             "built with another MPI than the one that starts the program"
         )
-    if args.expect_ranks and args.expect_ranks != size:
-        raise Failure(f"--expect-ranks {args.expect_ranks}, but there are {size}")
-    return group
+    if expected and expected != size:
+        raise Failure(f"--expect-ranks {expected}, but there are {size}")
+    return found
 
 
 def leads(group: Group | None) -> bool:

@@ -190,7 +190,17 @@ class TrialRecorder(Recorder):
         self.told.add(self._log, self.told.bounded(self.told.evenly(figures)))
 
 
-class TrialFit(Fit):
+class Follower(Fit):
+    """A trial as ranks other than 0 train it: as many steps, and nothing is told."""
+
+    def _open_data(self) -> None:
+        super()._open_data()
+        # as many as the steps need; the schedule ends the run
+        steps = int(str(self.config["schedule.steps"]))
+        self.config["train.epochs"] = -(-steps // max(1, len(self.train)))
+
+
+class TrialFit(Follower):
     """A run whose figures are told."""
 
     def __init__(
@@ -198,12 +208,6 @@ class TrialFit(Fit):
     ) -> None:
         self.told = told
         super().__init__(args, directory)
-
-    def _open_data(self) -> None:
-        super()._open_data()
-        # as many as the steps need; the schedule ends the run
-        steps = int(str(self.config["schedule.steps"]))
-        self.config["train.epochs"] = -(-steps // max(1, len(self.train)))
 
     def _recorder(self) -> Recorder:
         return TrialRecorder(self)

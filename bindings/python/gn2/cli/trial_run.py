@@ -13,20 +13,24 @@ import shutil
 import sys
 
 from .. import Error, __version__, _lines as lines, errors, features
+from ..group import Group
 from ..hpo import books, contract, identity, loggers
 from ..hpo.books import Trial
 from ..hpo.resources import Meter
+from . import fit as fit_command, ranks
 from .common import Failure, Terminated, files_of
 from .deadline import Deadline
 from .rundir import LOG, RunDirectory, columns_of
 from .trial_asked import Asked, Refused
-from .trial_fit import Book, Mirror, Told, TrialFit, begin, is_divergence
+from .trial_fit import Book, Follower, Mirror, Told, TrialFit, begin, is_divergence
 
-FAILED, REFUSED, DIVERGED = 1, 2, 3
+REFUSED, DIVERGED = 2, 3
 #: states from which nothing is left to train
 ENDED = ("done", "diverged")
 #: files of a trial that are kept, besides trial.json
 KEPT = ("model.gn2", "best.gn2")
+#: what rank 0 tells the others
+BEGIN, GO_ON, NOTHING = b"b", b"g", b"n"
 #: seconds after a signal; who sends SIGTERM waits for ten or more
 STOP_WITHIN = 8.0
 
@@ -94,16 +98,66 @@ def keep(trial: Trial, folder: str, where: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def options_of(asked: Asked, goes_on: bool) -> argparse.Namespace:
+    """What `gn2 fit` would be given."""
+    return argparse.Namespace(
+        train=list(asked.space.train),
+        val=list(asked.space.val),
+        out=asked.args.out,
+        config=None,
+        model=None,
+        resume=goes_on,
+        finetune=False,
+        force=not goes_on,
+        probe=[],
+        quiet=asked.args.quiet,
+        no_report=True,
+        settings=list(asked.settings.items()),
+    )
+
+
+class Orders:
+    """What rank 0 tells the others to do: one word, the first."""
+
+    def __init__(self, group: Group | None) -> None:
+        self.group = group
+        self._said = False
+
+    def say(self, word: bytes) -> None:
+        """They wait until they are told."""
+        if self.group is not None and not self._said:
+            self._said = True
+            self.group.broadcast(word, 0)
+
+
+def follow(asked: Asked, group: Group) -> None:
+    """Trains a trial with rank 0, which tells how it ends."""
+    word = group.broadcast(NOTHING, 0)
+    if word == NOTHING:
+        return
+    options = options_of(asked, word == GO_ON)
+    folder = ranks.directory(options.out, group)
+    fit_command.begin(lambda: Follower(options, folder), group).follow()
+
+
 class TrialRun:
     """A trial at work.
 
     Args:
         mirror: where its log is told once more.
         alone: does this process do all the work?
+        orders: for ranks that train with this one, rank 0.
     """
 
-    def __init__(self, asked: Asked, mirror: Mirror | None, alone: bool = True) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        mirror: Mirror | None,
+        alone: bool = True,
+        orders: Orders | None = None,
+    ) -> None:
         self.asked, self.args = asked, asked.args
+        self.orders = orders or Orders(None)
         self.folder: str = self.args.out
         made = [(word, loggers.make(word, self.folder)) for word in self.args.log]
         self.directory = RunDirectory(self.folder)
@@ -127,6 +181,10 @@ class TrialRun:
     @property
     def _log(self) -> str:
         return self.directory[LOG]
+
+    @property
+    def _checkpoint(self) -> str:
+        return self.directory["checkpoint.gn2"]
 
     def __call__(self) -> int:
         """Its exit status."""
@@ -165,6 +223,7 @@ class TrialRun:
 
     def _again(self) -> int:
         """It has ended before; the metrics file may be a new one."""
+        self.orders.say(NOTHING)
         self.book.trial = books.load(self.folder)
         self.told.repeat(self._log)
         if self.state == "done":
@@ -176,11 +235,17 @@ class TrialRun:
         self.told.repeat(self._log)
         for logger in self.told.loggers:
             logger.begin(self.book.trial, self.asked.space.steps)
-        try:
-            fit = begin(self._options(), self.told, self.directory)
+        options = options_of(self.asked, os.path.exists(self._checkpoint))
+        self.orders.say(GO_ON if options.resume else BEGIN)
+
+        def make() -> TrialFit:
+            fit = begin(options, self.told, self.directory)
             self._check(fit)
             fit.validate_untrained()
-            fit.go()
+            return fit
+
+        try:
+            fit_command.begin(make, self.orders.group).go()
         except errors.NumericError as problem:
             if not is_divergence(problem):
                 raise
@@ -191,25 +256,6 @@ class TrialRun:
         self.told.finish(self._log, {"diverged": 0, **self.book.meter.read()})
         self.book.end("done")
         return 0
-
-    def _options(self) -> argparse.Namespace:
-        """What `gn2 fit` would be given."""
-        space = self.asked.space
-        goes_on = os.path.exists(self.directory["checkpoint.gn2"])
-        return argparse.Namespace(
-            train=list(space.train),
-            val=list(space.val),
-            out=self.folder,
-            config=None,
-            model=None,
-            resume=goes_on,
-            finetune=False,
-            force=not goes_on,
-            probe=[],
-            quiet=self.args.quiet,
-            no_report=True,
-            settings=list(self.asked.settings.items()),
-        )
 
     def _check(self, fit: TrialFit) -> None:
         """That there will be objectives."""
