@@ -13,7 +13,7 @@ from . import hpo_show, hpo_words
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    hpo_show.arguments(parser)
+    hpo_show.place(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -2,21 +2,30 @@
 """Shows the trials of a search of `gn2 hpo run`: a line each, and the best.
 
     gn2 hpo show space.yaml -o search
+    gn2 hpo show space.yaml -o search --json > trials.jsonl
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import pathlib
 
 from ..hpo import reader, rows
 from ..hpo.space import Space
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def place(parser: argparse.ArgumentParser) -> None:
+    """Adds which search it is."""
     parser.add_argument("space", metavar="SPACE", help="space file (YAML)")
     parser.add_argument("-o", "--out", metavar="DIR", help="its folder (its name)")
     parser.add_argument("--store", metavar="URL", help="its store (sqlite in DIR)")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    place(parser)
+    parser.add_argument("--json", action="store_true", help="a JSON object a trial")
 
 
 def search_of(args: argparse.Namespace) -> tuple[Space, pathlib.Path]:
@@ -28,6 +37,10 @@ def search_of(args: argparse.Namespace) -> tuple[Space, pathlib.Path]:
 def run(args: argparse.Namespace) -> None:
     space, folder = search_of(args)
     found = rows.trials(space, args.store, folder)
+    if args.json:
+        for row in found:
+            print(json.dumps(dataclasses.asdict(row), allow_nan=False))
+        return
     names = [o.metric for o in space.objectives]
     print("trial state", *names, *(p.name for p in space.parameters))
     for row in found:

@@ -15,6 +15,7 @@ from ..errors import Error
 from ..report import page
 from . import books
 from .pictures import PICTURES, Axis, Search, axes_of
+from .rows import short
 from .space import Objective, Space
 
 #: rows of the table of the best
@@ -76,7 +77,11 @@ def best_rows(search: Search, count: int = _BEST) -> tuple[list[str], list[list[
     names = [axis.name for axis in search.axes]
     head = ["trial", search.objective.metric, *names]
     rows = [
-        [t.name, _number(search.value(t)), *(t.parameters.get(n, "–") for n in names)]
+        [
+            t.name,
+            _number(search.value(t)),
+            *(short(t.parameters.get(n, "–")) for n in names),
+        ]
         for t in best
     ]
     return head, rows
