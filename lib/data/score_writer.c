@@ -118,12 +118,15 @@ static gn2_status check_constituents(const gn2_score_writer *w, int found)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "scores.write_tracks = yes: the model has no task that gives "
                         "scores of constituents; scores.outputs takes other outputs");
-    if (gn2_config_list_count(w->config, "scores.track_fields"))
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "scores.track_fields = %s has no effect: constituents are not "
-                        "written, as scores.write_tracks is not 'yes' and "
-                        "scores.outputs names none of theirs",
-                        gn2_config_str(w->config, "scores.track_fields"));
+    const size_t count = gn2_config_list_count(w->config, "scores.track_fields");
+    if (count)
+        return gn2_fail(
+            GN2_ERR_INVALID_ARG,
+            "scores.track_fields = %s%s has no effect: constituents are not "
+            "written, as scores.write_tracks is not 'yes' and "
+            "scores.outputs names none of theirs",
+            gn2_config_list_item(w->config, "scores.track_fields", 0),
+            count > 1 ? ", …" : "");
     return GN2_OK;
 }
 
