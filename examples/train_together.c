@@ -42,8 +42,8 @@ static gn2_status exchange(void *user, int32_t peer, const void *send, size_t se
         const ssize_t came = can_read ? move(p.fd, POLLIN, in, receive_size) : 0;
         const ssize_t went = can_write ? move(p.fd, POLLOUT, out, send_size) : 0;
         if (came < 0 || went < 0) return GN2_ERR_IO;
-        in += came;
-        out += went;
+        if (came) in += came; /* either may be NULL, with no bytes */
+        if (went) out += went;
         receive_size -= (size_t)came;
         send_size -= (size_t)went;
     }
