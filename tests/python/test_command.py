@@ -448,6 +448,15 @@ def test_a_word_that_is_neither_file_nor_option(words, said, capsys):
     assert "neither a file nor an option" in told and said in told
 
 
+def test_a_file_may_have_a_name(tmp_path, capsys):
+    """As `gn2 plot NAME=MODEL` takes it; what is in it is another matter."""
+    path = tmp_path / "some.gn2"
+    path.write_bytes(b"no model")
+    assert main(["plot", f"best={path}", "-d", TRAIN, "-o", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "neither a file nor an option" not in said and "some.gn2" in said
+
+
 def test_a_file_may_be_called_like_an_option(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(run / "best.gn2", "epochs=5")

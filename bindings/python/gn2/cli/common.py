@@ -59,8 +59,8 @@ def check_words(words: Iterable[Any]) -> None:
     """Refuses, among the names of files, what was meant to be an option."""
     for word in words:
         match = _UNDOTTED.fullmatch(word) if isinstance(word, str) else None
-        if match is None or os.path.exists(word):
-            continue
+        if match is None or os.path.exists(word) or os.path.exists(match[2]):
+            continue  # no NAME=VALUE, or the [NAME=]FILE that some commands take
         ends = {key.rpartition(".")[2]: key for key in reversed(keys())}
         near = difflib.get_close_matches(match[1], ends, 1, cutoff=0.75)
         hint = f"; did you mean {ends[near[0]]}={match[2]}?" if near else ""
