@@ -103,4 +103,6 @@ class Parameter:
 
     def text(self, value: Value) -> str:
         """A value as it is written: numbers in their shortest exact form."""
-        return repr(float(value)) if self.kind == "real" else str(value)
+        if self.kind == "choice":
+            return str(value)
+        return repr(float(value)) if self.kind == "real" else str(int(value))

@@ -380,9 +380,9 @@ class _Reader:
 
     def tried(self, path: Path, parameter: Parameter) -> bool:
         """That the library takes the ends of the range, or every choice."""
-        ends = parameter.values or tuple(
-            parameter.text(int(x) if parameter.kind == "integer" else x)
-            for x in (parameter.low, parameter.high)
+        ends = parameter.values or (
+            parameter.text(parameter.low),
+            parameter.text(parameter.high),
         )
         return all(
             self.option(path, key, end) for key in parameter.keys for end in ends

@@ -22,10 +22,6 @@ SEEDED = ("random", "multivariate-tpe", "bayesianoptimization", "cmaes")
 SEED = "random_state"
 
 
-def _number(value: float) -> str:
-    return repr(float(value))
-
-
 def rendered_name(parameter: Parameter, space: Space) -> str:
     """Its name in the Experiment: the logarithm where the service ignores scales."""
     hidden = parameter.log and not space.algorithm.log_in_katib
@@ -43,24 +39,22 @@ def _parameter(parameter: Parameter, space: Space) -> Object:
     elif name != parameter.name:
         kind = "double"
         ends = (math.log2(parameter.low), math.log2(parameter.high))
-        feasible = {"min": _number(ends[0]), "max": _number(ends[1])}
+        feasible = {"min": repr(ends[0]), "max": repr(ends[1])}
     else:
         return {"name": name, **_range(parameter)}
     return {"name": name, "parameterType": kind, "feasibleSpace": feasible}
 
 
 def _range(parameter: Parameter) -> Object:
-    whole = parameter.kind == "integer"
-    text = (lambda x: str(int(x))) if whole else _number
     feasible = {
-        "min": text(parameter.low),
-        "max": text(parameter.high),
+        "min": parameter.text(parameter.low),
+        "max": parameter.text(parameter.high),
         "distribution": "logUniform" if parameter.log else "uniform",
     }
     if parameter.step is not None:
-        feasible["step"] = text(parameter.step)
+        feasible["step"] = parameter.text(parameter.step)
     return {
-        "parameterType": "int" if whole else "double",
+        "parameterType": "int" if parameter.kind == "integer" else "double",
         "feasibleSpace": feasible,
     }
 

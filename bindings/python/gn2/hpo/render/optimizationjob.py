@@ -19,10 +19,11 @@ def _search_space(parameter: Parameter, grid: bool) -> Object:
     listed = grid or parameter.kind == "choice"
     if cells is not None and (listed or parameter.step is not None):
         return {"categorical": {"choices": [parameter.text(v) for v in cells]}}
-    whole = parameter.kind == "integer"
-    ends = (parameter.low, parameter.high)
-    low, high = (parameter.text(int(x) if whole else x) for x in ends)
-    row = {"min": low, "max": high, "type": "Int" if whole else "Float"}
+    row = {
+        "min": parameter.text(parameter.low),
+        "max": parameter.text(parameter.high),
+        "type": "Int" if parameter.kind == "integer" else "Float",
+    }
     return {"logUniform" if parameter.log else "uniform": row}
 
 
