@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from ..hpo import books, loggers
+from ..hpo import books, contract, loggers
 from .common import Failure
 
 #: loggers that take trials afterwards
@@ -29,26 +29,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def rows_of(path: str) -> list[tuple[int, dict[str, float]]]:
-    """(step, figures) of the whole lines of a metrics file."""
-    found: list[tuple[int, dict[str, float]]] = []
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            pairs = (word.split("=", 1) for word in line.split() if "=" in word)
-            figures = {name: float(value) for name, value in pairs}
-            step = int(figures.pop("step", 0))
-            if line.endswith("\n") and figures:
-                found.append((step, figures))
-    return found
-
-
 def run(args: argparse.Namespace) -> None:
     name, _, place = args.to.partition(":")
     if name not in TARGETS:
         raise Failure(f"--to {args.to}: one of {', '.join(TARGETS)}")
     for folder in args.trials:
         trial = books.load(folder)
-        rows = rows_of(os.path.join(folder, "metrics.log"))
+        log = os.path.join(folder, "metrics.log")
+        os.stat(log)  # one that is not there is an error, not an empty one
+        rows = contract.rows(log)
         word = args.to
         if name == "tensorboard" and place:  # a folder a trial
             word = f"{name}:{os.path.join(place, trial.name)}"

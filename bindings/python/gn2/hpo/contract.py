@@ -62,6 +62,19 @@ def read(text: str) -> dict[str, str] | None:
     return {"timestamp": match[1], **{name: value for name, _, value in words}}
 
 
+def rows(path: str) -> list[tuple[int, dict[str, float]]]:
+    """(step, other figures) of the whole lines of a metrics file; a line without a step
+    has 0."""
+    found: list[tuple[int, dict[str, float]]] = []
+    for text in whole(path):
+        words = read(text)
+        if words is not None:
+            del words["timestamp"]
+            figures = {name: float(value) for name, value in words.items()}
+            found.append((int(figures.pop("step", 0)), figures))
+    return found
+
+
 class MetricsFile:
     """A metrics file that is written; it is there, empty, once this is made."""
 

@@ -7,7 +7,6 @@ only, and we ask the children to stop. It is asked to stop as well when we are k
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import math
 import os
@@ -22,7 +21,7 @@ from dataclasses import dataclass, field
 
 from .._lock import FolderLock
 from ..errors import FormatError, StateError
-from . import books
+from . import books, contract
 from .lease import Lease, Leases
 
 PROGRAM = (sys.executable, "-m", "gn2", "hpo", "trial")
@@ -112,6 +111,8 @@ class Work:
         self._attempts = 0
         self._until = math.inf  # when a child that was asked to stop is killed
         self._wanted = time.monotonic()
+        self._seen: object = None  # of the metrics file whose validations are known
+        self._validations: list[tuple[int, float]] = []
         self.folder = self._newest()
 
     # ---- its folder ----
@@ -233,16 +234,18 @@ class Work:
 
     def validations(self) -> list[tuple[int, float]]:
         """(step, first metric) of all whole lines of its metrics file, by step."""
+        path = self.folder / "metrics.log"
         try:
-            text = (self.folder / "metrics.log").read_text(encoding="utf-8")
+            status = path.stat()
         except OSError:
             return []
-        found: dict[int, float] = {}
-        for line in text.split("\n")[:-1]:
-            figures = dict(w.split("=", 1) for w in line.split() if w.count("=") == 1)
-            with contextlib.suppress(KeyError, ValueError):
-                found[int(figures["step"])] = float(figures[self.job.metrics[0]])
-        return sorted(found.items())
+        seen = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+        if seen != self._seen:  # it is asked for at every tick
+            name = self.job.metrics[0]
+            rows = contract.rows(str(path))
+            found = {step: row[name] for step, row in rows if step and name in row}
+            self._seen, self._validations = seen, sorted(found.items())
+        return self._validations
 
     def is_running(self) -> bool:
         """Is there a program at work? Kills one that should have stopped."""
