@@ -12,12 +12,12 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import pathlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .. import _lines
 from .._progress import Count
 from .._signals import Signals
 from ..errors import FormatError, StateError
@@ -29,8 +29,6 @@ from .space import Space
 from .store import Store, guard
 
 CONFIRMED = "confirm.json"
-#: seconds between two looks
-TICK = 0.05
 
 
 # ---- trainings without a sampler ----
@@ -53,7 +51,7 @@ def complete(jobs: Sequence[Job], plan: Plan, place: str) -> dict[str, books.Tri
                         count.add(1)
                         if not plan.quiet:
                             count.say(_line(book, jobs[0].metrics))
-                    stop.wait(TICK)
+                    stop.wait(engine.TICK)
         finally:
             team.stop()
         signals.deliver()
@@ -154,7 +152,8 @@ def confirm(space: Space, plan: Plan, top: int, seeds: int) -> list[Confirmed]:
         found.append(Confirmed(row.number, row.parameters, row.values[0], values))
     sign = 1.0 if space.objective.minimize else -1.0
     found.sort(key=lambda row: sign * row.mean)
-    _keep(plan.folder / CONFIRMED, [dataclasses.asdict(row) for row in found])
+    text = json.dumps([dataclasses.asdict(row) for row in found], indent=2) + "\n"
+    _lines.replace(str(plan.folder / CONFIRMED), text)
     return found
 
 
@@ -168,12 +167,6 @@ def _one_objective(space: Space) -> None:
     if len(space.objectives) > 1:
         names = ", ".join(o.metric for o in space.objectives)
         raise StateError(f"there is no best of two objectives ({names}): choose one")
-
-
-def _keep(path: pathlib.Path, rows: object) -> None:
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    os.replace(draft, path)
 
 
 def confirmed(folder: pathlib.Path) -> list[Confirmed]:

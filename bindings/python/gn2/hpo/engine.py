@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import os
 import pathlib
 import threading
 import time
@@ -27,9 +26,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import _processors
 from .._progress import Count
 from .._signals import Signals
-from ..errors import Error, StateError
+from ..errors import StateError
 from . import books, crew, derive, identity, sampling
 from .crew import Crew, Job, Outcome, Work
 from .lease import Lease, Leases
@@ -38,9 +38,9 @@ from .rows import Row, book_of, name_of, short, trials
 from .space import Space
 from .store import Store, guard
 
-#: seconds between two looks at the trials under way
 __all__ = ["Plan", "Row", "Search", "trials"]
 
+#: seconds between two looks at the trials under way
 TICK = 0.05
 #: states of trials that ended with a figure, and what Optuna calls them
 _TOLD = {"done": "COMPLETE", "diverged": "COMPLETE", "pruned": "PRUNED"}
@@ -66,14 +66,7 @@ class Plan:
     @property
     def share(self) -> int:
         """Threads of a trial."""
-        return self.threads or max(1, _processors() // self.workers)
-
-
-def _processors() -> int:
-    """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return self.threads or max(1, _processors.count() // self.workers)
 
 
 @dataclass

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .. import _lines
 from ..errors import Error, StateError
 from . import sampling
 from .identity import FREE, data_digest
@@ -317,9 +318,7 @@ class Store:
         """A name of the folder that does not depend on where it is mounted."""
         path = self.folder / "folder.id"
         if not path.exists():
-            draft = self.folder / "folder.id.tmp"
-            draft.write_text(uuid.uuid4().hex + "\n", encoding="ascii")
-            draft.replace(path)
+            _lines.replace(str(path), uuid.uuid4().hex + "\n")
         return path.read_text(encoding="ascii").strip()
 
     def check_data(self) -> None:

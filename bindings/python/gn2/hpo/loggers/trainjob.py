@@ -22,11 +22,6 @@ _PREFIX = "KUBEFLOW_TRAINER_SERVER_"
 INTERVAL = 5.0
 
 
-def is_there() -> bool:
-    """Does the environment name a server?"""
-    return bool(os.environ.get(f"{_PREFIX}URL"))
-
-
 class TrainJob:
     """Tells Trainer's server.
 
