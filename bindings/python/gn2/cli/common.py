@@ -289,7 +289,7 @@ def label_arguments(parser: argparse.ArgumentParser) -> None:
         "--label",
         default="",
         metavar="TEXT",
-        help="experiment, on every figure: " "'ATLAS Simulation Internal'",
+        help="experiment, on every figure: 'ATLAS Simulation Internal'",
     )
     add("--sample", default="", metavar="TEXT", help="a line below it: energy, process")
 

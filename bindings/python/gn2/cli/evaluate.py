@@ -53,7 +53,9 @@ def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     files = common.files_of(args.data)
     with Trainer(model, config) as trainer, Dataset(files, config) as data:
         common.say_selected(data, "labelled")
-        return trainer.evaluate(data)
+        found = trainer.evaluate(data)
+    _say_what_lacks(path, model, found)
+    return found
 
 
 def figures_of(found: Metrics) -> dict[str, float]:
@@ -108,9 +110,12 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}" if value == value else "-"
 
 
-def _say_what_lacks(path: str, found: Metrics) -> None:
-    """A model that classifies jets and defines no discriminant has no rejections."""
-    model = Model.load(path)
+def _say_what_lacks(path: str, model: Model, found: Metrics) -> None:
+    """Losses without labels; and a model that classifies jets and defines no
+    discriminant has no rejections."""
+    lost = [name for name, loss in found.losses.items() if math.isnan(loss)]
+    if lost:
+        common.say_unlabelled(path, lost, "the total loss is not known")
     if model.classes and not any(name.startswith("D_") for name in found.figures):
         first = model.classes[0]
         print(
@@ -124,11 +129,6 @@ def _say_what_lacks(path: str, found: Metrics) -> None:
 def run(args: argparse.Namespace) -> int:
     models = args.model
     found = [evaluate(path, args) for path in models]
-    for path, metrics in zip(models, found):
-        lost = [name for name, loss in metrics.losses.items() if math.isnan(loss)]
-        if lost:
-            common.say_unlabelled(path, lost, "the total loss is not known")
-        _say_what_lacks(path, metrics)
     if not args.json:
         _table(models, found)
         return 0

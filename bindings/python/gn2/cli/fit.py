@@ -377,7 +377,7 @@ def begin(make: Callable[[], Made], group: Group | None) -> Made:
 
 
 def run(args: argparse.Namespace) -> int:
-    group = ranks.group_of(args)
+    group = ranks.group(args.expect_ranks)
 
     def make() -> Fit:
         return Fit(args, ranks.directory(args.out, group))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
 
 from ..hpo import collector, engines, experiment, reader
 from ..hpo.algorithms import ENGINES
@@ -56,11 +55,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _space(path: str, names: Iterable[str]) -> list[Problem]:
-    space = reader.load(path)
-    return [problem for name in names for problem in engines.problems(space, name)]
-
-
 def _experiments(path: str) -> list[Problem]:
     documents = read_all(path)
     if not any(experiment.is_experiment(document) for document in documents):
@@ -80,12 +74,6 @@ def _metrics(path: str, names: list[str]) -> list[Problem]:
     return collector.problems(path, text, names, form)
 
 
-def _names(args: argparse.Namespace) -> list[str]:
-    if args.metric or not args.space:
-        return args.metric or ["val_loss"]
-    return [objective.metric for objective in reader.load(args.space).objectives]
-
-
 def run(args: argparse.Namespace) -> int:
     files = [*([args.space] if args.space else []), *args.experiment, *args.metrics]
     if not files:
@@ -93,13 +81,17 @@ def run(args: argparse.Namespace) -> int:
     if args.engine and not args.space:
         raise Failure("--engine needs a space file")
     found: list[Problem] = []
+    names = args.metric
     try:
         if args.space:
-            found += _space(args.space, args.engine)
+            space = reader.load(args.space)
+            names = names or [objective.metric for objective in space.objectives]
+            for engine in args.engine:
+                found += engines.problems(space, engine)
         for path in args.experiment:
             found += _experiments(path)
         for path in args.metrics:
-            found += _metrics(path, _names(args))
+            found += _metrics(path, names or ["val_loss"])
     except SpaceError as problem:
         found += problem.problems
     for item in found:

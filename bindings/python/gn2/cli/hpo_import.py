@@ -36,4 +36,6 @@ def run(args: argparse.Namespace) -> None:
     direction = "maximize" if args.maximize else "minimize"
     objective = None if space else Objective(args.metric or "val_loss", direction)
     trials = katib_trials.load(args.trials, space)
-    hpo_words.report(trials, space, objective, args)
+    read = [args.trials, *([args.space] if args.space else [])]
+    path = common.output(args.report, args.force, *read)
+    hpo_words.report(trials, space, objective, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from ..hpo import rows
-from . import hpo_show, hpo_words
+from . import common, hpo_show, hpo_words
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,5 +18,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     space, folder = hpo_show.search_of(args)
-    args.report, args.force = str(folder / "report.html"), True
-    hpo_words.report(rows.trials(space, args.store, folder), space, None, args)
+    trials = rows.trials(space, args.store, folder)
+    path = common.output(str(folder / "report.html"), True, space.path)
+    hpo_words.report(trials, space, None, path)

@@ -28,13 +28,12 @@ def report(
     trials: Sequence[Trial],
     space: Space | None,
     objective: Objective | None,
-    args: argparse.Namespace,
+    path: str,
 ) -> None:
     """Writes the report of a search and says the most of it."""
     common.need("matplotlib", "matplotlib", "a report of a search")
     from ..hpo import report as pages
 
-    path = common.output(args.report, args.force, *_read(space))
     search = pages.search_of(trials, space, objective)
     note = ""
     if space is not None:
@@ -43,7 +42,3 @@ def report(
     for word, text in pages.summary(search):
         print(f"{word}: {text}")
     print(f"gn2: report: {pages.write(search, path, note)}", file=sys.stderr)
-
-
-def _read(space: Space | None) -> list[str]:
-    return [] if space is None else [space.path]

@@ -30,13 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def group_of(args: argparse.Namespace) -> Group | None:
-    """The ranks a launcher has started; None: there is no launcher, or one rank."""
-    return group(args.expect_ranks)
-
-
 def group(expected: int = 0) -> Group | None:
-    """The same.
+    """The ranks a launcher has started; None: there is no launcher, or one rank.
 
     Args:
         expected: how many there must be; 0: any number.
