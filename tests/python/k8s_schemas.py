@@ -92,6 +92,14 @@ class Schemas:
         return 0
 
 
+@pytest.fixture(scope="module")
+def schemas(shared):
+    folder = shared / "k8s"
+    if not folder.is_dir():
+        pytest.skip("no published schemas")
+    return Schemas(folder)
+
+
 def rules(schema, value):
     """Evaluates rules in CEL over a value; those about a change have none before."""
     for row in schema.get("x-kubernetes-validations", ()):

@@ -20,7 +20,7 @@ from gn2.hpo import algorithms, experiment, reader, render, space  # noqa: E402
 from gn2.hpo.document import read_all  # noqa: E402
 from gn2.hpo.render import kinds, pod  # noqa: E402
 
-from k8s_schemas import BUILT_IN, Schemas  # noqa: E402
+from k8s_schemas import BUILT_IN, schemas  # noqa: E402, F401
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "examples/kubeflow"
@@ -41,14 +41,6 @@ def kubectl(*words, **more):
 def built(place):
     """Objects of a kustomization."""
     return read_all(f"{place}.yaml", kubectl("kustomize", str(FOLDER / place)))
-
-
-@pytest.fixture(scope="module")
-def schemas(shared):
-    folder = shared / "k8s"
-    if not folder.is_dir():
-        pytest.skip("no published schemas")
-    return Schemas(folder)
 
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)

@@ -15,7 +15,7 @@ from gn2.hpo.document import SpaceError, read_all  # noqa: E402
 from gn2.hpo.render import pod  # noqa: E402
 from gn2.hpo.render.kinds import KINDS  # noqa: E402
 
-from k8s_schemas import Schemas, jsonschema  # noqa: E402
+from k8s_schemas import jsonschema, schemas  # noqa: E402, F401
 
 REALS = """
   rate: {key: schedule.max, type: real, min: 1e-4, max: 0.1, scale: log}
@@ -88,14 +88,6 @@ CASES = [
     for nodes in ([1, 2] if row.name == "random" and (engine, kind) in MPI else [1])
     if row.named(table) and not row.prunes
 ]
-
-
-@pytest.fixture(scope="module")
-def schemas(shared):
-    folder = shared / "k8s"
-    if not folder.is_dir():
-        pytest.skip("no published schemas")
-    return Schemas(folder)
 
 
 @pytest.mark.parametrize("engine, kind, algorithm, nodes", CASES)

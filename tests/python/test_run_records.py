@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from runs import QUIET, TRAIN, VAL, resume, with_files  # noqa: F401
 
 import gn2
 from gn2.cli import fit as fit_command
@@ -18,10 +18,9 @@ from gn2 import _lines as lines
 from gn2.cli import main
 from gn2.cli.common import Failure
 from gn2.cli.rundir import columns_of
+from gn2.hpo.collector import PATTERN
 from gn2.hpo.contract import line, name_of
 
-DATA = ROOT / "examples" / "data"
-TRAIN, VAL = str(DATA / "jets_train.h5"), str(DATA / "jets_val.h5")
 #: two epochs of six steps: validations at 4, 6, 8 and 12
 OPTIONS = [
     "model.embed_dim=8",
@@ -38,19 +37,8 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def with_files():
-    if gn2.features()["hdf5"] == "none":
-        pytest.skip("built without HDF5")
-
-
 def fit(out, *more):
-    words = ["fit", TRAIN, "-v", VAL, "-o", str(out), "-q", "--no-report"]
-    return [*words, *OPTIONS, *more]
-
-
-def resume(out, *more):
-    return ["fit", "--resume", "-o", str(out), "-q", "--no-report", *more]
+    return ["fit", TRAIN, "-v", VAL, "-o", str(out), *QUIET, *OPTIONS, *more]
 
 
 def table(out):
@@ -66,8 +54,7 @@ def log(out):
 
 def numbers(line):
     """What Katib's collector reads of a line, by its usual filter."""
-    pattern = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
-    return {m[1]: float(m[2]) for m in re.finditer(pattern, line, re.ASCII)}
+    return {m[1]: float(m[2]) for m in re.finditer(PATTERN, line, re.ASCII)}
 
 
 @pytest.fixture(scope="module")
