@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
@@ -28,9 +29,14 @@ FREE = (
 def data_digest(path: str) -> str:
     """The content of a file, in 16 digits; of one beyond WHOLE bytes its size and 256
     blocks of it, ``sampled`` before."""
-    size = os.path.getsize(path)
-    if size <= WHOLE:
+    facts = os.stat(path)
+    if facts.st_size <= WHOLE:
         return task.digest(path)
+    return _sampled(os.path.abspath(path), facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=None)
+def _sampled(path: str, size: int, _mtime: int) -> str:
     found = hashlib.sha256(str(size).encode())
     count = WHOLE // _BLOCK
     with open(path, "rb") as file:
