@@ -3,7 +3,7 @@
 processor time; not in CI.
 
     GN2_LIBRARY=build/lib/abi/libgn2.so PYTHONPATH=bindings/python \\
-        equal_compute.py OUT [--seeds 5] [--trials 30] [--data DIR]
+        equal_compute.py OUT [--seeds 5] [--trials 30] [--steps 150] [--data DIR]
 
 For every seed: TRIALS trials at width 64, the best three again with two fresh seeds,
 one training at width 256 with the winner; then trials at width 256 until they took as
@@ -26,21 +26,24 @@ FIGURES = ("val_loss", "val_rejection_light_77", "val_rejection_c_77")
 COLUMNS = ("way", "seed", *FIGURES, "core_seconds", "trainings")
 
 
-def space_of(out, seed, data, width):
-    """The example's space file with other seeds, data and width."""
+def space_of(args, seed, width):
+    """The example's space file with other seeds, data, steps and width; validated once,
+    at the end."""
     text = SPACE.read_text(encoding="utf-8")
+    steps = args.steps
     changes = {
         "seed: 1}": f"seed: {seed}}}",
         "seed: 42": f"seed: {41 + seed}",
         "model.embed_dim: 64": f"model.embed_dim: {width}",
-        "../data/": f"{data}/",
+        "../data/": f"{args.data}/",
+        "steps: 90, validate_steps: 15": f"steps: {steps}, validate_steps: {steps}",
         "{name: median, from: 0.5}": "none",
         "name: gn2-rates": f"name: gn2-{width}-{seed}",
     }
     for old, new in changes.items():
         assert old in text, old
         text = text.replace(old, new)
-    path = out / f"space-{width}-{seed}.yaml"
+    path = args.out / f"space-{width}-{seed}.yaml"
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -69,8 +72,8 @@ def row(way, seed, found):
     return {**head, **figures}
 
 
-def narrow(out, seed, args):
-    folder, space = out / f"narrow-{seed}", space_of(out, seed, args.data, 64)
+def narrow(seed, args):
+    folder, space = args.out / f"narrow-{seed}", space_of(args, seed, 64)
     common = (space, "-o", folder, "-q")
     gn2("run", *common, "-n", args.trials, "-j", args.workers)
     gn2("confirm", *common, "--top", 3, "--seeds", 2, "-j", args.workers)
@@ -78,8 +81,8 @@ def narrow(out, seed, args):
     return row("narrow, then wide once", seed, trials(folder))
 
 
-def wide(out, seed, args, budget):
-    folder, space = out / f"wide-{seed}", space_of(out, seed, args.data, 256)
+def wide(seed, args, budget):
+    folder, space = args.out / f"wide-{seed}", space_of(args, seed, 256)
     count = 1
     while True:
         gn2("run", space, "-o", folder, "-q", "-n", count, "-j", 1)
@@ -94,14 +97,15 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--data", default=str(ROOT / "examples/data"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for seed in range(1, args.seeds + 1):
-        rows.append(narrow(args.out, seed, args))
-        rows.append(wide(args.out, seed, args, rows[-1]["core_seconds"]))
+        rows.append(narrow(seed, args))
+        rows.append(wide(seed, args, rows[-1]["core_seconds"]))
         with open(args.out / "table.csv", "w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, COLUMNS)
             table.writeheader()
