@@ -57,6 +57,14 @@ typedef void (*gn2_abort_fn)(void *user, const char *why);
  */
 typedef void (*gn2_close_fn)(void *user);
 
+/**
+ * Sets after how many seconds `exchange` gives up on a silent peer, which it has to
+ * name where it can. Called by gn2_trainer_join() with `group.timeout`, if that is set.
+ * @param[in] user    as in gn2_transport
+ * @param[in] seconds above 0
+ */
+typedef void (*gn2_timeout_fn)(void *user, double seconds);
+
 /** Who carries bytes between the ranks of a group; filled by the caller. */
 typedef struct gn2_transport {
     uint32_t struct_size;     /**< sizeof(gn2_transport) */
@@ -67,7 +75,9 @@ typedef struct gn2_transport {
     gn2_exchange_fn exchange; /**< needed */
     gn2_abort_fn abort;       /**< may be NULL: the others find out by themselves */
     gn2_close_fn close;       /**< may be NULL */
-    uint64_t reserved[4];     /**< zero */
+    /** may be NULL: `group.timeout` is refused then */
+    gn2_timeout_fn set_timeout;
+    uint64_t reserved[3]; /**< zero */
 } gn2_transport;
 
 /**
@@ -92,7 +102,7 @@ GN2_API int32_t gn2_group_size(const gn2_group *group);
 
 /**
  * Gives bytes of one rank to all of them; a call of every rank, with the same size and
- * root.
+ * root, which is checked.
  * @param[in,out] data `size` bytes, read on `root`, written on the others
  * @param[in] size  bytes; 0 does nothing
  * @param[in] root  a rank
@@ -106,22 +116,28 @@ GN2_API gn2_status gn2_group_broadcast(gn2_group *group, void *data, size_t size
 /**
  * Lets a trainer train with the others of a group; a call of every rank, before its
  * first step or between steps, all standing at the same one. Compared are the versions,
- * instruction sets, all options that fix bits, the step, weights and moments: the first
- * difference is named with the ranks. From then on
+ * what computes (instruction set, oneDNN where it is used), all options that fix bits,
+ * the step, weights and moments: the first difference is named with the ranks that
+ * have it, of the instruction set also one that all have. From then on
  *
- * - gn2_trainer_step(), gn2_trainer_fit() and gn2_trainer_checkpoint_load() are calls
- * of every rank with the same batch, dataset or file. Weights, losses and gradients are
- *   those of a training without a group, to the bit. What fails on one rank, and a
- *   request to stop, ends the call on every rank before the same step, with the message
- *   of that rank and its number in it.
- * - gn2_trainer_fit() writes `train.checkpoint` on rank 0 only. Every rank evaluates
- *   the whole validation data.
+ * - gn2_trainer_step(), gn2_trainer_fit(), gn2_trainer_evaluate() and
+ *   gn2_trainer_checkpoint_load() are calls of every rank with the same batch, dataset
+ *   or file. Weights, losses, gradients and metrics are those of a training without a
+ *   group, to the bit. What fails on one rank, bad arguments and GN2_ERR_BUSY among it
+ *   (but for a NULL trainer, of whose group nothing is known), and a request to stop,
+ *   ends the call on every rank before the same step, with the message of that rank and
+ *   its number in it. A call from another thread than the one under way waits for that
+ *   one's end, then fails with GN2_ERR_BUSY; from inside the callback of a fit it fails
+ *   at once, and ends the fit of all ranks.
+ * - gn2_trainer_fit() compares data files by their sizes and samples of them first, and
+ *   every batch before its step. It writes `train.checkpoint` on rank 0 only.
  * - The trainer's other functions are each rank's own.
  *
  * It holds gradients of its own shards only.
  * @param[in] group borrowed, must outlive the trainer
  * @return GN2_OK; GN2_ERR_INVALID_ARG (the size breaks the rule: the numbers that would
- *   do are named; ranks differ); GN2_ERR_STATE (it has joined a group; the group is
+ *   do are named; ranks differ); GN2_ERR_UNSUPPORTED (`group.timeout` is set, and the
+ *   transport has no such deadline); GN2_ERR_STATE (it has joined a group; the group is
  *   dead); GN2_ERR_BUSY; GN2_ERR_NO_MEMORY; failures of the transport. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_join(gn2_trainer *trainer, gn2_group *group);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of trainer.h: checks, then train/trainer.h does the work. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "abi/guard.h"
 #include "abi/jets.h"
@@ -19,6 +21,60 @@
         const gn2_status status = (expr);                        \
         gn2_use_put_back((use), before);                         \
         if (status != GN2_OK) return status;                     \
+    } while (0)
+
+/* Takes the trainer for a call of all ranks. One that comes into another call fails,
+ * and the ranks that wait for it are told: by the call under way where that lets
+ * something in, else behind it. */
+static gn2_status take_together(gn2_trainer *t, const char *function)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    const gn2_status status = gn2_use_take(&t->use, function);
+    if (status == GN2_OK || !atomic_load(&t->joined)) return status;
+    while (gn2_use_is_elsewhere(&t->use)) nanosleep(&pause, NULL);
+    if (gn2_use_take(&t->use, function) != GN2_OK) {
+        atomic_store(&t->refused, function);
+        return status;
+    }
+    const gn2_status told = gn2_train_refused(t, gn2_use_fail_busy(function));
+    gn2_use_give_back(&t->use);
+    return told;
+}
+
+/* The same of a dataset, inside such a call. */
+static gn2_status take_data(gn2_trainer *t, gn2_dataset *dataset, const char *function)
+{
+    const gn2_status status = gn2_use_take(gn2_dataset_use(dataset), function);
+    return status == GN2_OK ? GN2_OK : gn2_train_refused(t, status);
+}
+
+/* Bad arguments of such a call. */
+static gn2_status refuse(gn2_trainer *t, const char *function, gn2_status status)
+{
+    if (!atomic_load(&t->joined)) return status;
+    char text[GN2_ERROR_SIZE];
+    snprintf(text, sizeof text, "%s", gn2_error_text());
+    GN2_TRY(take_together(t, function));
+    status = gn2_train_refused(t, gn2_fail(status, "%s", text));
+    gn2_use_give_back(&t->use);
+    return status;
+}
+
+/* As GN2_TRY_HELD() and GN2_REQUIRE(), for calls of all ranks. */
+#define TRY_TOGETHER(trainer, expr)                    \
+    do {                                               \
+        GN2_TRY(take_together((trainer), __func__));   \
+        const gn2_status held_status = (expr);         \
+        gn2_use_give_back(&(trainer)->use);            \
+        if (held_status != GN2_OK) return held_status; \
+    } while (0)
+
+#define REQUIRE_TOGETHER(trainer, pointer)                                            \
+    do {                                                                              \
+        if (!(pointer))                                                               \
+            return refuse(                                                            \
+                (trainer), __func__,                                                  \
+                gn2_fail(GN2_ERR_INVALID_ARG, "%s: %s is NULL", __func__, #pointer)); \
     } while (0)
 
 /* A trainer that is only read is held all the same: others may be changing it. */
@@ -71,9 +127,8 @@ gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
     gn2_step_stats stats;
     GN2_REQUIRE(trainer);
     const gn2_status status = read_step(trainer, jets, labels, out_stats, &in);
-    if (status != GN2_OK)
-        GN2_TRY_HELD(&trainer->use, gn2_train_step_refused(trainer, status));
-    GN2_TRY_HELD(&trainer->use,
+    if (status != GN2_OK) return refuse(trainer, __func__, status);
+    TRY_TOGETHER(trainer,
                  gn2_train_step(trainer, &in.view.jets, &in.labels.labels, &stats));
     if (out_stats) gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats);
     return GN2_OK;
@@ -98,36 +153,39 @@ static int32_t tell(void *user, const gn2_progress *progress)
 /* One dataset may be both: it is gone back to an epoch's start each time. */
 static gn2_status fit_held(watched *w, gn2_dataset *train, gn2_dataset *val)
 {
-    gn2_use *other = val && val != train ? gn2_dataset_use(val) : NULL;
-    if (other) GN2_TRY(gn2_use_take(other, "gn2_trainer_fit"));
+    gn2_dataset *other = val != train ? val : NULL;
+    if (other) GN2_TRY(take_data(w->trainer, other, "gn2_trainer_fit"));
     const gn2_status status =
         gn2_train_fit(w->trainer, train, val, w->fn ? tell : NULL, w);
-    if (other) gn2_use_give_back(other);
+    if (other) gn2_use_give_back(gn2_dataset_use(other));
     return status;
 }
 
 static gn2_status fit_data(watched *w, gn2_dataset *train, gn2_dataset *val)
 {
-    GN2_TRY_HELD(gn2_dataset_use(train), fit_held(w, train, val));
-    return GN2_OK;
+    GN2_TRY(take_data(w->trainer, train, "gn2_trainer_fit"));
+    const gn2_status status = fit_held(w, train, val);
+    gn2_use_give_back(gn2_dataset_use(train));
+    return status;
 }
 
 gn2_status gn2_trainer_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *val,
                            gn2_progress_fn fn, void *user)
 {
     GN2_REQUIRE(trainer);
-    GN2_REQUIRE(train);
+    REQUIRE_TOGETHER(trainer, train);
     watched w = {trainer, fn, user};
-    GN2_TRY_HELD(&trainer->use, fit_data(&w, train, val));
+    TRY_TOGETHER(trainer, fit_data(&w, train, val));
     return GN2_OK;
 }
 
 static gn2_status evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
                            gn2_metrics *metrics)
 {
-    GN2_TRY_HELD(gn2_dataset_use(dataset),
-                 gn2_train_evaluate(trainer, dataset, metrics));
-    return GN2_OK;
+    GN2_TRY(take_data(trainer, dataset, "gn2_trainer_evaluate"));
+    const gn2_status status = gn2_train_evaluate(trainer, dataset, metrics);
+    gn2_use_give_back(gn2_dataset_use(dataset));
+    return status;
 }
 
 gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
@@ -135,10 +193,11 @@ gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
 {
     gn2_metrics metrics;
     GN2_REQUIRE(trainer);
-    GN2_REQUIRE(dataset);
-    GN2_REQUIRE(out_metrics);
-    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_metrics), out_metrics));
-    GN2_TRY_HELD(&trainer->use, evaluate(trainer, dataset, &metrics));
+    REQUIRE_TOGETHER(trainer, dataset);
+    REQUIRE_TOGETHER(trainer, out_metrics);
+    const gn2_status status = gn2_guard_out_check(GN2_GUARD(gn2_metrics), out_metrics);
+    if (status != GN2_OK) return refuse(trainer, __func__, status);
+    TRY_TOGETHER(trainer, evaluate(trainer, dataset, &metrics));
     gn2_guard_out(GN2_GUARD(gn2_metrics), out_metrics, &metrics);
     return GN2_OK;
 }
@@ -154,8 +213,8 @@ gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer, const char *p
 gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path)
 {
     GN2_REQUIRE(trainer);
-    GN2_REQUIRE(path);
-    GN2_TRY_HELD(&trainer->use, gn2_train_load(trainer, path));
+    REQUIRE_TOGETHER(trainer, path);
+    TRY_TOGETHER(trainer, gn2_train_load(trainer, path));
     return GN2_OK;
 }
 

@@ -272,6 +272,9 @@ const gn2_config_key gn2_config_table[] = {
      "jets used to compute normalisation and class weights; -1 = all"},
 
     /* running */
+    {"group.timeout", GN2_TYPE_F64, "0", RANGE(0, 1e9),
+     "seconds that a rank waits for another one before it ends the job; 0 = as the "
+     "group was made with, 600 for MPI"},
     {"compute.isa", GN2_TYPE_STR, "best", CHOICE("best|avx512|avx2|reference"),
      "highest instruction set to use; results are the same bits only on one"},
     {"compute.gemm", GN2_TYPE_STR, "auto", CHOICE("auto|own|onednn"),

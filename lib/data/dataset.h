@@ -23,6 +23,10 @@ void gn2_dataset_free_impl(gn2_dataset *dataset);
 const struct gn2_schema *gn2_dataset_schema(const gn2_dataset *dataset);
 /* Is label number `label` of the schema in the data? */
 int gn2_dataset_has_label(const gn2_dataset *dataset, int32_t label);
+/* Lines that tell the contents of the files from others', by samples of them; what
+ * follows a tab is where they lie. what: "training", "validation". */
+gn2_status gn2_dataset_identify(const gn2_dataset *dataset, const char *what,
+                                gn2_text *text);
 /* One line that names the files, or "arrays". */
 void gn2_dataset_title(const gn2_dataset *dataset, gn2_text *text);
 void gn2_dataset_info_impl(const gn2_dataset *dataset, gn2_dataset_info *out_info);

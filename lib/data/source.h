@@ -30,6 +30,9 @@ struct gn2_source {
     int64_t (*unwritten)(const gn2_source *source, int64_t jets);
     /* Adds lines that tell this data from other data. */
     void (*describe)(const gn2_source *source, gn2_text *text);
+    /* Adds a line a file, of `what` data, that tells its contents from others'; the
+     * path follows a tab. */
+    gn2_status (*identify)(const gn2_source *source, const char *what, gn2_text *text);
     /* One line for provenance: file names or "arrays". */
     void (*title)(const gn2_source *source, gn2_text *text);
     /* Classes of the labels in the order of their values in the first file, as

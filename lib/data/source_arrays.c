@@ -141,6 +141,14 @@ static void describe(const gn2_source *source, gn2_text *text)
             gn2_text_format(text, "%s\n", source->schema->object[t].inputs[i]);
 }
 
+/* Their contents are compared batch by batch. */
+static gn2_status identify(const gn2_source *source, const char *what, gn2_text *text)
+{
+    gn2_text_format(text, "%s data = arrays of %lld jets\n", what,
+                    (long long)source->count);
+    return GN2_OK;
+}
+
 static void title(const gn2_source *source, gn2_text *text)
 {
     (void)source;
@@ -255,6 +263,7 @@ gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,
                            .memory = memory,
                            .load = load,
                            .describe = describe,
+                           .identify = identify,
                            .title = title,
                            .labels = no_labels,
                            .close = free_source};

@@ -8,6 +8,7 @@
 #include "data/source_file.h"
 #include "util/alloc.h"
 #include "util/error.h"
+#include "util/file.h"
 
 typedef struct file_source {
     gn2_source base;
@@ -220,6 +221,20 @@ static void describe(const gn2_source *source, gn2_text *text)
     }
 }
 
+static gn2_status identify(const gn2_source *source, const char *what, gn2_text *text)
+{
+    const file_source *s = (const file_source *)source;
+    for (size_t i = 0; i < s->count; i++) {
+        int64_t size;
+        uint64_t digest;
+        GN2_TRY(gn2_file_sample(s->file[i].path, &size, &digest));
+        gn2_text_format(text, "file %zu of the %s data = %lld bytes, digest %016llx",
+                        i + 1, what, (long long)size, (unsigned long long)digest);
+        gn2_text_format(text, "\t('%s')\n", s->file[i].path);
+    }
+    return GN2_OK;
+}
+
 static void title(const gn2_source *source, gn2_text *text)
 {
     const file_source *s = (const file_source *)source;
@@ -330,6 +345,7 @@ gn2_status gn2_source_files(const char *const *paths, size_t count,
                            .check = check,
                            .unwritten = unwritten,
                            .describe = describe,
+                           .identify = identify,
                            .title = title,
                            .labels = labels,
                            .close = free_source};

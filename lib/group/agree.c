@@ -26,31 +26,51 @@ static gn2_status fail_together(gn2_group *group, const word *words, int32_t fir
     return gn2_fail(status, "rank %d%s: %.440s", (int)first, also, text);
 }
 
-static const char *kind_name(int64_t kind)
+/* By kind: where a rank is, and what is counted there. */
+static const struct {
+    const char *is, *counts;
+} kinds[] = {
+    [GN2_PLACE_JOIN] = {"joining the group", "steps done"},
+    [GN2_PLACE_BEGIN] = {"beginning a run", "steps done"},
+    [GN2_PLACE_STEP] = {"at a step", "steps done"},
+    [GN2_PLACE_END] = {"ending a call", "steps done"},
+    [GN2_PLACE_EVALUATION] = {"evaluating", "jets evaluated"},
+    [GN2_PLACE_BROADCAST] = {"broadcasting", "bytes to broadcast"},
+};
+
+static int is_known(int64_t kind)
 {
-    static const char *const names[] = {"joining the group", "beginning a run",
-                                        "at a step", "ending a run"};
-    return kind >= 0 && kind < 4 ? names[kind] : "elsewhere";
+    return kind >= 0 && kind < (int64_t)(sizeof kinds / sizeof kinds[0]);
 }
 
-static gn2_status fail_place(const word *a, const word *b, int32_t rank)
+static const char *kind_name(int64_t kind)
 {
-    const gn2_place *p = &a->place, *q = &b->place;
-    if (p->kind != q->kind)
+    return is_known(kind) ? kinds[kind].is : "elsewhere";
+}
+
+static gn2_status fail_place(const gn2_place *p, const gn2_place *q, int32_t rank)
+{
+    const long long here = (long long)p->count, there = (long long)q->count;
+    if (p->kind != q->kind || !is_known(p->kind))
         return gn2_fail(GN2_ERR_STATE, "rank %d is %s, rank 0 is %s", (int)rank,
                         kind_name(q->kind), kind_name(p->kind));
-    if (p->step != q->step)
-        return gn2_fail(GN2_ERR_STATE, "rank %d has done %lld steps, rank 0 %lld",
-                        (int)rank, (long long)q->step, (long long)p->step);
+    if (p->count != q->count)
+        return gn2_fail(GN2_ERR_STATE, "rank %d has %lld %s, rank 0 %lld", (int)rank,
+                        there, kinds[p->kind].counts, here);
+    if (p->kind == GN2_PLACE_BROADCAST)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "rank %d expects the bytes of another rank than rank 0: give "
+                        "all ranks the same root",
+                        (int)rank);
     return gn2_fail(GN2_ERR_INVALID_ARG,
-                    "rank %d has another batch than rank 0 for the step after %lld: "
-                    "give all ranks the same jets and labels in the same order",
-                    (int)rank, (long long)p->step);
+                    "rank %d has another batch than rank 0 %s %lld %s: give all ranks "
+                    "the same jets and labels in the same order",
+                    (int)rank, "after", here, kinds[p->kind].counts);
 }
 
 static int same_place(const gn2_place *a, const gn2_place *b)
 {
-    return a->kind == b->kind && a->step == b->step && a->digest == b->digest;
+    return a->kind == b->kind && a->count == b->count && a->digest == b->digest;
 }
 
 static gn2_status judge(gn2_group *group, const word *words, int32_t *out_stop)
@@ -61,7 +81,7 @@ static gn2_status judge(gn2_group *group, const word *words, int32_t *out_stop)
         if (words[i].status != GN2_OK) return fail_together(group, words, i);
     for (int32_t i = 1; i < ranks; i++)
         if (!same_place(&words[0].place, &words[i].place))
-            return fail_place(&words[0], &words[i], i);
+            return fail_place(&words[0].place, &words[i].place, i);
     for (int32_t i = ranks - 1; i >= 0; i--)
         if (words[i].place.stop) *out_stop = i;
     return GN2_OK;
@@ -81,30 +101,112 @@ gn2_status gn2_group_agree(gn2_group *group, gn2_status status, const gn2_place 
     return GN2_OK;
 }
 
-/* ---- text ---- */
-
-static gn2_status compare_lines(const char *mine, const char *first)
-{
-    for (;;) {
-        const size_t a = strcspn(mine, "\n"), b = strcspn(first, "\n");
-        if (a != b || memcmp(mine, first, a) != 0)
-            return gn2_fail(GN2_ERR_INVALID_ARG,
-                            "%.*s, where rank 0 has %.*s: all ranks need the same",
-                            (int)(a < 150 ? a : 150), a ? mine : "nothing",
-                            (int)(b < 150 ? b : 150), b ? first : "nothing");
-        if (mine[a] == 0 && first[b] == 0) return GN2_OK;
-        mine += a + (mine[a] != 0);
-        first += b + (first[b] != 0);
-    }
-}
-
-gn2_status gn2_group_compare(gn2_group *group, gn2_status status, char *text)
+gn2_status gn2_group_refuse(gn2_group *group, gn2_status status)
 {
     static const gn2_place place = {.kind = GN2_PLACE_JOIN};
     int32_t stop;
-    GN2_TRY(gn2_group_agree(group, status, &place, &stop));
-    char *first = text + GN2_COMPARE_SIZE;
-    if (gn2_group_me(group) == 0) memcpy(first, text, GN2_COMPARE_SIZE);
+    return gn2_group_agree(group, status, &place, &stop);
+}
+
+/* ---- text ---- */
+
+#define SAME INT64_MAX
+
+/* What a rank found. */
+typedef struct finding {
+    int64_t line; /* first that is not rank 0's, or SAME */
+    int64_t level;
+} finding;
+
+/* A line's length; what follows a tab is shown, and not compared. */
+static size_t compared(const char *line)
+{
+    return strcspn(line, "\t\n");
+}
+
+static const char *next(const char *line)
+{
+    line += strcspn(line, "\n");
+    return line + (*line != 0);
+}
+
+static int64_t first_difference(const char *mine, const char *first)
+{
+    for (int64_t i = 0; *mine || *first; i++) {
+        const size_t a = compared(mine);
+        if (a != compared(first) || memcmp(mine, first, a) != 0) return i;
+        mine = next(mine);
+        first = next(first);
+    }
+    return SAME;
+}
+
+/* Line number `index` with what is shown of it. */
+static void show(const char *text, int64_t index, char out[200])
+{
+    while (index-- > 0) text = next(text);
+    const size_t length = strcspn(text, "\n");
+    snprintf(out, 200, "%.*s", (int)(length < 199 ? length : 199),
+             length ? text : "nothing");
+    for (char *tab = strchr(out, '\t'); tab; tab = strchr(tab, '\t')) *tab = ' ';
+}
+
+/* Other ranks whose line is not rank 0's either. */
+static void list_others(const finding *found, int32_t ranks, int32_t rank,
+                        char out[100])
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (int32_t i = rank + 1; i < ranks && used < 80; i++)
+        if (found[i].line == found[rank].line)
+            used += (size_t)snprintf(out + used, 100 - used, "%s%d",
+                                     used ? ", " : " (another one too: ", (int)i);
+    if (used) snprintf(out + used, 100 - used, "%s)", used >= 80 ? " …" : "");
+}
+
+static gn2_status fail_line(gn2_group *group, gn2_comparison *c, const finding *found,
+                            int32_t rank)
+{
+    char mine[200] = "", theirs[200], others[100];
+    if (gn2_group_me(group) == rank) show(c->text, c->line, mine);
+    GN2_TRY(gn2_group_spread(group, mine, sizeof mine, rank));
+    mine[sizeof mine - 1] = 0;
+    show(c->text + GN2_COMPARE_SIZE, c->line, theirs);
+    list_others(found, gn2_group_ranks(group), rank, others);
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "rank %d: %s, where rank 0 has %s%s: all ranks need the same",
+                    (int)rank, mine, theirs, others);
+}
+
+static gn2_status compare(gn2_group *group, gn2_comparison *c)
+{
+    finding found[GN2_MAX_RANKS];
+    const int32_t ranks = gn2_group_ranks(group), me = gn2_group_me(group);
+    char *first = c->text + GN2_COMPARE_SIZE;
+    int32_t rank = 0;
+    if (me == 0) memcpy(first, c->text, GN2_COMPARE_SIZE);
     GN2_TRY(gn2_group_spread(group, first, GN2_COMPARE_SIZE, 0));
-    return gn2_group_agree(group, compare_lines(text, first), &place, &stop);
+    first[GN2_COMPARE_SIZE - 1] = 0;
+    found[me] = (finding){first_difference(c->text, first), c->level};
+    GN2_TRY(gn2_group_gather(group, found, sizeof *found));
+    for (int32_t i = 0; i < ranks; i++) {
+        if (found[i].level < c->level) c->level = found[i].level;
+        if (found[i].line < found[rank].line) rank = i;
+    }
+    if (found[rank].line == SAME) return GN2_OK;
+    c->line = found[rank].line;
+    return fail_line(group, c, found, rank);
+}
+
+gn2_status gn2_group_compare(gn2_group *group, gn2_status status,
+                             gn2_comparison *comparison)
+{
+    const gn2_place place = {.kind = comparison->kind};
+    int32_t stop;
+    comparison->line = -1;
+    GN2_TRY(gn2_group_agree(group, status, &place, &stop));
+    group->told = 1;
+    GN2_TRY(compare(group, comparison));
+    group->told = 0;
+    return GN2_OK;
 }

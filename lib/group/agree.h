@@ -9,17 +9,19 @@
 
 #include "group/group.h"
 
-/* What a rank is about to do. */
+/* What a rank is about to do. Numbers are for good, as is the message. */
 typedef enum gn2_place_kind {
     GN2_PLACE_JOIN,
     GN2_PLACE_BEGIN, /* of a run */
     GN2_PLACE_STEP,
-    GN2_PLACE_END /* of a run */
+    GN2_PLACE_END, /* of a call */
+    GN2_PLACE_EVALUATION,
+    GN2_PLACE_BROADCAST
 } gn2_place_kind;
 
 typedef struct gn2_place {
-    int64_t kind; /* gn2_place_kind */
-    int64_t step;
+    int64_t kind;    /* gn2_place_kind */
+    int64_t count;   /* steps done, jets evaluated, bytes to come */
     uint64_t digest; /* of what it works on */
     int64_t stop;    /* asked to stop */
 } gn2_place;
@@ -32,6 +34,9 @@ typedef struct gn2_place {
 gn2_status gn2_group_agree(gn2_group *group, gn2_status status, const gn2_place *place,
                            int32_t *out_stop);
 
+/* The other ranks, which are joining, hear of a failure here; returns it. */
+gn2_status gn2_group_refuse(gn2_group *group, gn2_status status);
+
 /* After a failure: do the others know of it, or need to be told by an agreement? */
 static inline int gn2_group_knows(const gn2_group *group)
 {
@@ -41,8 +46,18 @@ static inline int gn2_group_knows(const gn2_group *group)
 /* Bytes of a text that is compared. */
 #define GN2_COMPARE_SIZE 65536
 
-/* Lines that must be the same on all ranks: the first that differs from rank 0's is
- * named. text: room for two, zeroed, the first filled; may be NULL with a `status`. */
-gn2_status gn2_group_compare(gn2_group *group, gn2_status status, char *text);
+/* Lines that must be the same on all ranks, up to a tab: what follows it is only shown.
+ */
+typedef struct gn2_comparison {
+    gn2_place_kind kind;
+    char *text; /* room for two, zeroed, the first filled; NULL: there is a failure */
+    int64_t level; /* this rank's; then the least of all */
+    int64_t line;  /* then: the first that differs, −1: none */
+} gn2_comparison;
+
+/* Names the first line that differs from rank 0's, with the ranks. `status` as above.
+ */
+gn2_status gn2_group_compare(gn2_group *group, gn2_status status,
+                             gn2_comparison *comparison);
 
 #endif

@@ -34,6 +34,18 @@ void gn2_group_delete(gn2_group *group)
     gn2_free(group);
 }
 
+gn2_status gn2_group_set_timeout(const gn2_group *group, double seconds)
+{
+    const gn2_transport *t = &group->transport;
+    if (!t->set_timeout)
+        return gn2_fail(GN2_ERR_UNSUPPORTED,
+                        "group.timeout = %g: the transport of this group has no "
+                        "deadline to set: leave the option out",
+                        seconds);
+    t->set_timeout(t->user, seconds);
+    return GN2_OK;
+}
+
 /* The others would wait for what this rank will not send any more. */
 static gn2_status die(gn2_group *group, gn2_status status, int32_t peer,
                       const gn2_parcel *p)
@@ -52,6 +64,7 @@ static gn2_status die(gn2_group *group, gn2_status status, int32_t peer,
 gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *p)
 {
     const gn2_transport *t = &group->transport;
+    if (p->send_size == 0 && p->receive_size == 0) return GN2_OK;
     if (group->dead)
         return gn2_fail(GN2_ERR_STATE, "the group is dead: %.400s", group->why);
     const gn2_status status =
@@ -77,48 +90,56 @@ gn2_status gn2_group_spread(gn2_group *group, void *data, size_t size, int32_t r
     return GN2_OK;
 }
 
-static size_t least(int32_t a, int32_t b)
+/* Bytes of blocks first … end−1, whose offsets are `at`. */
+static size_t bytes_of(const size_t *at, int32_t first, int32_t end)
 {
-    return (size_t)(a < b ? a : b);
+    return at[end] - at[first];
 }
 
 /* Rank 0 has all blocks at the end: in round d a rank hands its d blocks down. */
-static gn2_status collect(gn2_group *group, char *blocks, size_t size)
+static gn2_status collect(gn2_group *group, char *blocks, const size_t *at)
 {
     const int32_t ranks = gn2_group_ranks(group), me = gn2_group_me(group);
     for (int32_t d = 1; d < ranks; d *= 2) {
-        char *mine = blocks + (size_t)me * size;
+        const int32_t end = me + d < ranks ? me + d : ranks;
         if (me % (2 * d) == d) {
-            const gn2_parcel send = {.send = mine,
-                                     .send_size = least(d, ranks - me) * size};
+            const gn2_parcel send = {.send = blocks + at[me],
+                                     .send_size = bytes_of(at, me, end)};
             return gn2_group_exchange(group, me - d, &send);
         }
-        if (me + d >= ranks) continue;
-        const gn2_parcel receive = {.receive = mine + (size_t)d * size,
-                                    .receive_size = least(d, ranks - me - d) * size};
+        if (end == ranks) continue;
+        const int32_t theirs = end + d < ranks ? end + d : ranks;
+        const gn2_parcel receive = {.receive = blocks + at[end],
+                                    .receive_size = bytes_of(at, end, theirs)};
         GN2_TRY(gn2_group_exchange(group, me + d, &receive));
     }
     return GN2_OK;
 }
 
 /* Ranks a power of two: in round d each has the d blocks of its d neighbours. */
-static gn2_status swap_all(gn2_group *group, char *blocks, size_t size)
+static gn2_status swap_all(gn2_group *group, char *blocks, const size_t *at)
 {
     const int32_t ranks = gn2_group_ranks(group), me = gn2_group_me(group);
     for (int32_t d = 1; d < ranks; d *= 2) {
         const int32_t mine = me & ~(d - 1), theirs = mine ^ d;
-        const size_t bytes = (size_t)d * size;
-        const gn2_parcel p = {blocks + (size_t)mine * size, bytes,
-                              blocks + (size_t)theirs * size, bytes};
+        const gn2_parcel p = {blocks + at[mine], bytes_of(at, mine, mine + d),
+                              blocks + at[theirs], bytes_of(at, theirs, theirs + d)};
         GN2_TRY(gn2_group_exchange(group, me ^ d, &p));
     }
     return GN2_OK;
 }
 
-gn2_status gn2_group_gather(gn2_group *group, void *blocks, size_t size)
+gn2_status gn2_group_gather_parts(gn2_group *group, void *blocks, const size_t *at)
 {
     const int32_t ranks = gn2_group_ranks(group);
-    if ((ranks & (ranks - 1)) == 0) return swap_all(group, blocks, size);
-    GN2_TRY(collect(group, blocks, size));
-    return gn2_group_spread(group, blocks, (size_t)ranks * size, 0);
+    if ((ranks & (ranks - 1)) == 0) return swap_all(group, blocks, at);
+    GN2_TRY(collect(group, blocks, at));
+    return gn2_group_spread(group, blocks, at[ranks], 0);
+}
+
+gn2_status gn2_group_gather(gn2_group *group, void *blocks, size_t size)
+{
+    size_t at[GN2_MAX_RANKS + 1];
+    for (int32_t i = 0; i <= gn2_group_ranks(group); i++) at[i] = (size_t)i * size;
+    return gn2_group_gather_parts(group, blocks, at);
 }

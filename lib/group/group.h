@@ -43,6 +43,9 @@ static inline int32_t gn2_group_me(const gn2_group *group)
     return group ? group->transport.rank : 0;
 }
 
+/* GN2_ERR_UNSUPPORTED where the transport has no deadline to set. */
+gn2_status gn2_group_set_timeout(const gn2_group *group, double seconds);
+
 gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *parcel);
 
 /* `size` bytes of root to all, by a binomial tree. */
@@ -51,5 +54,7 @@ gn2_status gn2_group_spread(gn2_group *group, void *data, size_t size, int32_t r
 /* A block of `size` bytes of every rank to all: blocks (ranks, size), one's own in its
  * place. */
 gn2_status gn2_group_gather(gn2_group *group, void *blocks, size_t size);
+/* The same of blocks at offsets at[0] = 0 … at[ranks], in bytes. */
+gn2_status gn2_group_gather_parts(gn2_group *group, void *blocks, const size_t *at);
 
 #endif

@@ -124,6 +124,7 @@ typedef struct job {
     const gn2_batch_labels *labels;
     const R(gn2_visitor) *visitor; /* NULL: none */
     int training;                  /* gradients and dropout */
+    int together;                  /* shards of this rank alone */
     int32_t first;                 /* of the shards that are run */
 } job;
 
@@ -177,9 +178,9 @@ static gn2_status run_batch(job *j)
     if (j->labels)
         R(gn2_labels_totals)(engine->net, j->batch, j->labels, &engine->totals);
     const int ordered = j->visitor && j->visitor->ordered;
-    j->first = j->training ? engine->share.first : 0;
+    j->first = j->together ? engine->share.first : 0;
     gn2_pool_run(ordered ? NULL : engine->options.pool,
-                 j->training ? engine->share.count : engine->options.shards, run_shard,
+                 j->together ? engine->share.count : engine->options.shards, run_shard,
                  j);
     return GN2_OK;
 }
@@ -228,7 +229,11 @@ static gn2_status blame_tensor(const R(gn2_engine) *engine)
 gn2_status R(gn2_engine_gradient)(R(gn2_engine) *engine, const R(gn2_batch) *batch,
                                   const gn2_batch_labels *labels)
 {
-    job j = {.engine = engine, .batch = batch, .labels = labels, .training = 1};
+    job j = {.engine = engine,
+             .batch = batch,
+             .labels = labels,
+             .training = 1,
+             .together = 1};
     engine->updated = 0;
     GN2_TRY(run_batch(&j));
     GN2_TRY(R(gn2_engine_reduce)(engine));
@@ -267,8 +272,13 @@ gn2_status R(gn2_engine_forward)(R(gn2_engine) *engine, const R(gn2_batch) *batc
                                  const gn2_batch_labels *labels,
                                  const R(gn2_visitor) *visitor)
 {
-    job j = {.engine = engine, .batch = batch, .labels = labels, .visitor = visitor};
+    job j = {.engine = engine,
+             .batch = batch,
+             .labels = labels,
+             .visitor = visitor,
+             .together = visitor && visitor->together};
     GN2_TRY(run_batch(&j));
+    if (j.together) GN2_TRY(R(gn2_ranks_losses)(engine));
     engine->losses = (gn2_losses){0};
     for (int32_t s = 0; s < engine->options.shards; s++)
         for (int k = 0; k < engine->h->task_count; k++)

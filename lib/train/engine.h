@@ -102,10 +102,12 @@ void R(gn2_engine_update)(R(gn2_engine) *engine, double lr, double beta1);
 typedef struct R(gn2_visitor) {
     void (*fn)(void *user, const R(gn2_pass) *pass);
     void *user;
-    int ordered; /* chunk after chunk, on the caller's thread */
+    int ordered;  /* chunk after chunk, on the caller's thread */
+    int together; /* a call of all ranks: of chunks of this rank's shards alone */
 } R(gn2_visitor);
 
-/* Forward pass without dropout; with labels also the losses. visitor may be NULL. */
+/* Forward pass without dropout; with labels also the losses. visitor may be NULL:
+ * every rank does all. */
 gn2_status R(gn2_engine_forward)(R(gn2_engine) *engine, const R(gn2_batch) *batch,
                                  const gn2_batch_labels *labels,
                                  const R(gn2_visitor) *visitor);
@@ -131,7 +133,12 @@ gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
 void R(gn2_share_clear)(R(gn2_share) *share);
 void R(gn2_share_set)(R(gn2_engine) *engine, R(gn2_share) *share);
 size_t R(gn2_share_bytes)(const R(gn2_engine) *engine);
-/* Sums the first arenas of all ranks, and gathers the losses of all shards. */
+/* Gathers the losses of all shards. */
+gn2_status R(gn2_ranks_losses)(R(gn2_engine) *engine);
+/* The same, and sums the first arenas of all ranks. */
 gn2_status R(gn2_ranks_sum)(R(gn2_engine) *engine);
+/* Rows of `row` bytes, one a jet of the batch: each rank has those of its shards, all
+ * get all. */
+gn2_status R(gn2_ranks_rows)(const R(gn2_engine) *engine, void *rows, size_t row);
 
 #endif

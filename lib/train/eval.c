@@ -3,7 +3,8 @@
  * Losses and metrics on a dataset, without dropout. Losses are means over batches of
  * the batches' losses, as salt logs them, of those batches in which a row counts for
  * the task; metrics are over all jets. What a task counts its kind says; sums are added
- * in the order of the jets, so that they do not depend on threads.
+ * in the order of the jets, so that they do not depend on threads. Of a group each rank
+ * works on its own shards of a batch; what they tell of a jet is gathered first.
  */
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "tag/discriminant.h"
 #include "train/bind.h"
 #include "train/metrics.h"
-#include "train/trainer.h"
+#include "train/together.h"
 #include "util/alloc.h"
 
 /* Values of a discriminant for the jets of a class. */
@@ -139,20 +140,25 @@ static void add_sums(evaluation *e, int64_t jets)
             for (int i = 0; i < GN2_MAX_SUMS; i++) e->all[k][i] += sums_of(e, b, k)[i];
 }
 
-static gn2_status keep_scores(evaluation *e, const int32_t *flavour, int64_t jets)
+static gn2_status reserve_scores(evaluation *e, int64_t jets)
 {
-    const size_t count = e->discriminants.count;
-    for (int64_t i = 0; i < (int64_t)count * e->classes; i++) {
+    const int64_t count = (int64_t)e->discriminants.count * e->classes;
+    for (int64_t i = 0; i < count; i++) {
         sample *s = &e->sample[i];
         GN2_TRY(reserve(&s->scores.value, &s->capacity, s->scores.count,
                         s->scores.count + jets));
     }
+    return GN2_OK;
+}
+
+static void keep_scores(evaluation *e, const int32_t *flavour, int64_t jets)
+{
+    const size_t count = e->discriminants.count;
     for (int64_t b = 0; b < jets; b++)
         for (size_t d = 0; d < count && flavour[b] >= 0; d++) {
             gn2_scores *scores = &sample_of(e, d, flavour[b])->scores;
             scores->value[scores->count++] = e->value[(size_t)b * count + d];
         }
-    return GN2_OK;
 }
 
 static gn2_status read_labels(const gn2_hparams *h, const gn2_labels *labels,
@@ -175,46 +181,72 @@ static void add_losses(evaluation *e)
     }
 }
 
-static gn2_status evaluate_batch(evaluation *e, const gn2_jets *jets,
-                                 const gn2_labels *labels)
-{
-    gn2_trainer *t = e->trainer;
-    const gn2_visitor_f32 visitor = {.fn = visit, .user = e};
-    gn2_batch_labels mine;
-    gn2_batch_f32 batch;
-    GN2_TRY(read_labels(&t->h, labels, &mine));
-    GN2_TRY(gn2_input_read(&t->input, t->model, &e->bound.columns, jets, &batch));
-    GN2_TRY(gn2_labels_check_f32(&t->h, &batch, &mine));
-    GN2_TRY(reserve(&e->value, &e->value_capacity, 0,
-                    jets->count * (int64_t)e->discriminants.count));
-    GN2_TRY(reserve_sums(e, jets->count));
-    GN2_TRY(gn2_engine_forward_f32(t->engine, &batch, &mine, &visitor));
-    if (t->h.flavour >= 0 && mine.task[t->h.flavour].index)
-        GN2_TRY(keep_scores(e, mine.task[t->h.flavour].index, jets->count));
-    add_sums(e, jets->count);
-    add_losses(e);
-    e->jets += jets->count;
-    return GN2_OK;
-}
-
 static gn2_status stop_if_asked(const evaluation *e)
 {
+    if (e->trainer->group) return GN2_OK; /* the agreement asks */
     if (!atomic_exchange(&e->trainer->stop, 0)) return GN2_OK;
     return gn2_fail(GN2_ERR_CANCELLED,
                     "stopped on request after %lld jets of an evaluation",
                     (long long)e->jets);
 }
 
+/* A batch as the engine takes it, and room for what it tells; no jets: the end. */
+static gn2_status read_batch(evaluation *e, gn2_batch_f32 *batch,
+                             gn2_batch_labels *labels)
+{
+    gn2_trainer *t = e->trainer;
+    gn2_jets jets;
+    gn2_labels given;
+    batch->jets = 0;
+    GN2_TRY(stop_if_asked(e));
+    GN2_TRY(gn2_bound_next(&e->bound, &jets, &given));
+    if (jets.count == 0) return GN2_OK;
+    GN2_TRY(read_labels(&t->h, &given, labels));
+    GN2_TRY(gn2_input_read(&t->input, t->model, &e->bound.columns, &jets, batch));
+    GN2_TRY(gn2_labels_check_f32(&t->h, batch, labels));
+    GN2_TRY(reserve(&e->value, &e->value_capacity, 0,
+                    jets.count * (int64_t)e->discriminants.count));
+    GN2_TRY(reserve_sums(e, jets.count));
+    return reserve_scores(e, jets.count);
+}
+
+/* What this rank has of its jets becomes that of all ranks of all jets. */
+static gn2_status gather(evaluation *e)
+{
+    const gn2_engine_f32 *engine = e->trainer->engine;
+    const size_t tasks = (size_t)e->trainer->h.task_count;
+    if (gn2_group_ranks(engine->share.group) == 1) return GN2_OK;
+    GN2_TRY(gn2_ranks_rows_f32(engine, e->value,
+                               e->discriminants.count * sizeof *e->value));
+    return gn2_ranks_rows_f32(engine, e->sums, tasks * GN2_MAX_SUMS * sizeof *e->sums);
+}
+
+static gn2_status evaluate_batch(evaluation *e, const gn2_batch_f32 *batch,
+                                 const gn2_batch_labels *labels)
+{
+    gn2_trainer *t = e->trainer;
+    const gn2_visitor_f32 visitor = {.fn = visit, .user = e, .together = 1};
+    GN2_TRY(gn2_engine_forward_f32(t->engine, batch, labels, &visitor));
+    GN2_TRY(gather(e));
+    if (t->h.flavour >= 0 && labels->task[t->h.flavour].index)
+        keep_scores(e, labels->task[t->h.flavour].index, batch->jets);
+    add_sums(e, batch->jets);
+    add_losses(e);
+    e->jets += batch->jets;
+    return GN2_OK;
+}
+
 static gn2_status evaluate_all(evaluation *e)
 {
-    gn2_jets jets;
-    gn2_labels labels;
+    gn2_batch_f32 batch;
+    gn2_batch_labels labels;
     GN2_TRY(gn2_dataset_reset_impl(e->bound.dataset, 0, 0));
     for (;;) {
-        GN2_TRY(stop_if_asked(e));
-        GN2_TRY(gn2_bound_next(&e->bound, &jets, &labels));
-        if (jets.count == 0) break;
-        GN2_TRY(evaluate_batch(e, &jets, &labels));
+        const gn2_status status = read_batch(e, &batch, &labels);
+        GN2_TRY(
+            gn2_train_agree_evaluation(e->trainer, status, e->jets, &batch, &labels));
+        if (batch.jets == 0) break;
+        GN2_TRY(evaluate_batch(e, &batch, &labels));
     }
     if (e->jets) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG, "the dataset has no batch to evaluate");
@@ -320,8 +352,8 @@ static gn2_status fill(const evaluation *e, gn2_metrics *out)
     return GN2_OK;
 }
 
-gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
-                              gn2_metrics *out_metrics)
+static gn2_status evaluate(gn2_trainer *t, gn2_dataset *dataset,
+                           gn2_metrics *out_metrics)
 {
     evaluation e;
     gn2_status status = begin(&e, t, dataset);
@@ -331,12 +363,19 @@ gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
     return status;
 }
 
+gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
+                              gn2_metrics *out_metrics)
+{
+    gn2_train_agree_anew(t);
+    return gn2_train_agree_end(t, evaluate(t, dataset, out_metrics));
+}
+
 /* What a run is steered by must be known in full: that it is not shows when all is
  * read. */
 gn2_status gn2_train_validate(gn2_trainer *t, gn2_dataset *dataset,
                               gn2_metrics *out_metrics)
 {
-    GN2_TRY(gn2_train_evaluate(t, dataset, out_metrics));
+    GN2_TRY(evaluate(t, dataset, out_metrics));
     for (int k = 0; k < t->h.task_count; k++)
         if (isnan(out_metrics->task_losses[k]))
             return gn2_fail(GN2_ERR_INVALID_ARG,

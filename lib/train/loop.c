@@ -5,11 +5,11 @@
  */
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <time.h>
 
 #include "train/bind.h"
 #include "train/together.h"
+#include "util/alloc.h"
 
 typedef struct run {
     gn2_trainer *trainer;
@@ -286,22 +286,32 @@ static gn2_status end_epoch(run *r)
     return save(r);
 }
 
-/* All ranks must have planned the same run. */
+static gn2_status describe(const run *r, gn2_dataset *train, gn2_text *text)
+{
+    const gn2_trainer *t = r->trainer;
+    gn2_dataset_info info = {.struct_size = sizeof info};
+    if (r->val) gn2_dataset_info_impl(r->val, &info);
+    gn2_text_format(text,
+                    "batches an epoch = %" PRId64 "\njets a batch = %" PRId64
+                    "\nepochs = %" PRId64 "\nsteps = %" PRId64
+                    "\nepochs done = %" PRId64 "\nbatches of the epoch done = %" PRId64
+                    "\nbatches of the validation = %" PRId64 "\n",
+                    t->batches, t->batch_size, r->epochs, r->steps, t->epoch, t->batch,
+                    info.batch_count);
+    GN2_TRY(gn2_dataset_identify(train, "training", text));
+    return r->val ? gn2_dataset_identify(r->val, "validation", text) : GN2_OK;
+}
+
+/* All ranks must have planned the same run, on the same data. */
 static gn2_status begin_together(run *r, gn2_dataset *train)
 {
-    char lines[400] = "";
-    gn2_dataset_info info = {.struct_size = sizeof info};
-    const gn2_trainer *t = r->trainer;
-    const gn2_status status = begin(r, train);
-    if (r->val) gn2_dataset_info_impl(r->val, &info);
-    snprintf(lines, sizeof lines,
-             "batches an epoch = %" PRId64 "\njets a batch = %" PRId64
-             "\nepochs = %" PRId64 "\nsteps = %" PRId64 "\nepochs done = %" PRId64
-             "\nbatches of the epoch done = %" PRId64
-             "\nbatches of the validation = %" PRId64 "\n",
-             t->batches, t->batch_size, r->epochs, r->steps, t->epoch, t->batch,
-             info.batch_count);
-    return gn2_train_agree_run(r->trainer, status, lines);
+    gn2_text text = {0};
+    gn2_status status = begin(r, train);
+    if (!r->trainer->group) return status;
+    if (status == GN2_OK) status = describe(r, train, &text);
+    status = gn2_train_agree_run(r->trainer, status, &text);
+    gn2_free(text.data);
+    return status;
 }
 
 static gn2_status go(run *r, gn2_dataset *train)

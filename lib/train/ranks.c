@@ -142,10 +142,11 @@ static gn2_status sum_down(R(gn2_engine) *engine)
     return GN2_OK;
 }
 
-static gn2_status gather_losses(R(gn2_engine) *engine)
+gn2_status R(gn2_ranks_losses)(R(gn2_engine) *engine)
 {
     const R(gn2_share) *s = &engine->share;
     const int32_t shards = engine->options.shards;
+    if (gn2_group_ranks(s->group) == 1) return GN2_OK;
     for (int32_t i = s->first; i < s->first + s->count; i++)
         s->losses[i] = engine->shard[i].losses;
     GN2_TRY(
@@ -154,11 +155,32 @@ static gn2_status gather_losses(R(gn2_engine) *engine)
     return GN2_OK;
 }
 
+/* Jets of the batch in front of a shard's. */
+static int64_t jets_before(const R(gn2_engine) *engine, int32_t shard)
+{
+    const gn2_shard *last = &engine->shard[engine->options.shards - 1];
+    const int64_t chunks = shard < engine->options.shards ? engine->shard[shard].first
+                                                          : last->first + last->count;
+    if (chunks == 0) return 0;
+    const gn2_chunk *before = &engine->chunk[chunks - 1];
+    return before->first + before->jets;
+}
+
+gn2_status R(gn2_ranks_rows)(const R(gn2_engine) *engine, void *rows, size_t row)
+{
+    const R(gn2_share) *s = &engine->share;
+    const int32_t ranks = gn2_group_ranks(s->group);
+    size_t at[GN2_MAX_RANKS + 1];
+    for (int32_t r = 0; r <= ranks; r++)
+        at[r] = (size_t)jets_before(engine, r * s->count) * row;
+    return gn2_group_gather_parts(s->group, rows, at);
+}
+
 gn2_status R(gn2_ranks_sum)(R(gn2_engine) *engine)
 {
     gn2_group *group = engine->share.group;
     const int32_t ranks = gn2_group_ranks(group);
-    GN2_TRY(gather_losses(engine));
+    GN2_TRY(R(gn2_ranks_losses)(engine));
     if ((ranks & (ranks - 1)) == 0) return sum_by_halves(engine);
     GN2_TRY(sum_down(engine));
     return gn2_group_spread(group, engine->share.grads,

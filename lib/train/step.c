@@ -96,11 +96,6 @@ gn2_status gn2_train_step_bound(gn2_trainer *t, const gn2_jets *jets,
     return GN2_OK;
 }
 
-gn2_status gn2_train_step_refused(gn2_trainer *t, gn2_status status)
-{
-    return gn2_train_agree_step(t, status, NULL, NULL);
-}
-
 gn2_status gn2_train_step(gn2_trainer *t, const gn2_jets *jets,
                           const gn2_labels *labels, gn2_step_stats *out_stats)
 {

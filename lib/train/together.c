@@ -88,30 +88,76 @@ static uint64_t digest_batch(const gn2_hparams *h, const gn2_batch_f32 *batch,
     return digest;
 }
 
+/* ---- agreements ---- */
+
+/* A call of all ranks that was refused here, while another one was under way, is told
+ * of by that one. */
+static gn2_status add_refused(gn2_trainer *t, gn2_status status)
+{
+    const char *function = atomic_exchange(&t->refused, NULL);
+    return function && status == GN2_OK ? gn2_use_fail_busy(function) : status;
+}
+
 /* Room is made before, so that nothing fails behind the agreement. */
+static gn2_status agree_batch(gn2_trainer *t, gn2_status status, gn2_place *place,
+                              const gn2_batch_f32 *batch,
+                              const gn2_batch_labels *labels, int32_t *out_stop)
+{
+    status = add_refused(t, status);
+    if (status == GN2_OK && batch->jets) {
+        status = gn2_engine_plan_f32(t->engine, batch);
+        place->digest = digest_batch(&t->h, batch, labels);
+    }
+    return gn2_group_agree(t->group, status, place, out_stop);
+}
+
 gn2_status gn2_train_agree_step(gn2_trainer *t, gn2_status status,
                                 const gn2_batch_f32 *batch,
                                 const gn2_batch_labels *labels)
 {
-    gn2_place place = {.kind = GN2_PLACE_STEP, .step = gn2_train_steps(t)};
+    gn2_place place = {.kind = GN2_PLACE_STEP, .count = gn2_train_steps(t)};
     int32_t stop;
     if (!t->group) return status;
-    if (status == GN2_OK) status = gn2_engine_plan_f32(t->engine, batch);
-    if (status == GN2_OK) place.digest = digest_batch(&t->h, batch, labels);
     place.stop = t->running && atomic_exchange(&t->stop, 0);
-    GN2_TRY(gn2_group_agree(t->group, status, &place, &stop));
+    GN2_TRY(agree_batch(t, status, &place, batch, labels, &stop));
     if (stop < 0) return GN2_OK;
     t->group->told = 1;
     return gn2_fail(GN2_ERR_CANCELLED, "stopped on request of rank %d after step %lld",
-                    (int)stop, (long long)place.step);
+                    (int)stop, (long long)place.count);
+}
+
+gn2_status gn2_train_agree_evaluation(gn2_trainer *t, gn2_status status, int64_t jets,
+                                      const gn2_batch_f32 *batch,
+                                      const gn2_batch_labels *labels)
+{
+    gn2_place place = {.kind = GN2_PLACE_EVALUATION, .count = jets};
+    int32_t stop;
+    if (!t->group) return status;
+    place.stop = atomic_exchange(&t->stop, 0);
+    GN2_TRY(agree_batch(t, status, &place, batch, labels, &stop));
+    if (stop < 0) return GN2_OK;
+    t->group->told = 1;
+    return gn2_fail(GN2_ERR_CANCELLED,
+                    "stopped on request of rank %d after %lld jets of an evaluation",
+                    (int)stop, (long long)jets);
+}
+
+gn2_status gn2_train_refused(gn2_trainer *t, gn2_status status)
+{
+    const gn2_place place = {.kind = GN2_PLACE_END, .count = gn2_train_steps(t)};
+    int32_t stop;
+    return gn2_group_agree(t->group, add_refused(t, status), &place, &stop);
+}
+
+void gn2_train_agree_anew(gn2_trainer *t)
+{
+    if (t->group) t->group->told = 0;
 }
 
 gn2_status gn2_train_agree_end(gn2_trainer *t, gn2_status status)
 {
-    const gn2_place place = {.kind = GN2_PLACE_END, .step = gn2_train_steps(t)};
-    int32_t stop;
     if (!t->group || (status != GN2_OK && gn2_group_knows(t->group))) return status;
-    return gn2_group_agree(t->group, status, &place, &stop);
+    return gn2_train_refused(t, status);
 }
 
 /* ---- what must be the same ---- */
@@ -155,17 +201,31 @@ static void add_options(gn2_text *text, const gn2_config *config,
     }
 }
 
-static void describe(const gn2_trainer *t, const gn2_engine_f32 *e, gn2_text *text)
+/* The line of the instruction set: processors have others in common. */
+#define ISA_LINE 1
+
+/* What computes. Of the back ends only what was asked for counts: own kernels do all
+ * the rest, or the reference. */
+static void describe_compute(const gn2_engine_f32 *e, gn2_text *text)
 {
-    const gn2_optimizer_f32 *o = &e->optimizer;
+    static const char *const backends[] = {"own or reference", "own", "onednn"};
+    static const char *const bf16s[] = {"none", "AVX-512", "AMX"};
     const gn2_product_options *p = &e->options.product;
     const int bf16 = p->arithmetic == GN2_ARITHMETIC_BF16;
     const gn2_isa isa = e->net->kernels->isa;
     add_line(text, "version of libgn2", GN2_VERSION_STRING);
     add_line(text, "instruction set (compute.isa)", gn2_isa_name(isa));
+    add_line(text, "products (compute.gemm)", backends[p->backend]);
     add_line(text, "arithmetic (train.precision)", bf16 ? "bf16" : "f32");
+    if (bf16) add_line(text, "bf16 of the processor", bf16s[gn2_bf16_detect()]);
     if (bf16 || p->backend == GN2_BACKEND_ONEDNN || isa == GN2_ISA_REFERENCE)
         add_line(text, "version of oneDNN", gn2_onednn_version());
+}
+
+static void describe(const gn2_trainer *t, const gn2_engine_f32 *e, gn2_text *text)
+{
+    const gn2_optimizer_f32 *o = &e->optimizer;
+    describe_compute(e, text);
     gn2_text_format(text, "train.shards = %d\ntrain.chunk_tokens = %lld\n",
                     (int)e->options.shards, (long long)e->options.chunk_tokens);
     gn2_text_format(text, "train.seed = %llu\n", (unsigned long long)e->options.seed);
@@ -189,15 +249,23 @@ static void fill(char *text, const char *lines)
                  (unsigned long long)gn2_digest(0, lines, length));
 }
 
-gn2_status gn2_train_agree_run(gn2_trainer *t, gn2_status status, const char *lines)
+static gn2_status compare(gn2_trainer *t, gn2_status status, const gn2_text *lines,
+                          gn2_comparison *c)
 {
-    if (!t->group) return status;
-    char *text = status == GN2_OK ? gn2_alloc(2, GN2_COMPARE_SIZE) : NULL;
-    if (status == GN2_OK && !text) status = gn2_fail_memory();
-    if (text) fill(text, lines);
-    status = gn2_group_compare(t->group, status, text);
-    gn2_free(text);
+    status = add_refused(t, status);
+    if (status == GN2_OK && lines->failed) status = gn2_fail_memory();
+    if (status == GN2_OK) c->text = gn2_alloc(2, GN2_COMPARE_SIZE);
+    if (status == GN2_OK && !c->text) status = gn2_fail_memory();
+    if (c->text) fill(c->text, lines->data);
+    status = gn2_group_compare(t->group, status, c);
+    gn2_free(c->text);
     return status;
+}
+
+gn2_status gn2_train_agree_run(gn2_trainer *t, gn2_status status, const gn2_text *lines)
+{
+    gn2_comparison c = {.kind = GN2_PLACE_BEGIN};
+    return t->group ? compare(t, status, lines, &c) : status;
 }
 
 static gn2_status make_share(gn2_group *group, gn2_engine_f32 *engine)
@@ -212,31 +280,44 @@ static gn2_status make_share(gn2_group *group, gn2_engine_f32 *engine)
 gn2_status gn2_train_agree_engine(gn2_trainer *t, gn2_status status,
                                   gn2_engine_f32 *engine)
 {
+    gn2_comparison c = {.kind = GN2_PLACE_JOIN, .level = gn2_isa_detect()};
     gn2_text text = {0};
     if (!t->group) return status;
     if (status == GN2_OK) status = make_share(t->group, engine);
     if (status == GN2_OK) describe(t, engine, &text);
-    if (status == GN2_OK && text.failed) status = gn2_fail_memory();
-    status = gn2_train_agree_run(t, status, text.data);
+    status = compare(t, status, &text, &c);
     gn2_free(text.data);
-    return status;
+    if (status != GN2_ERR_INVALID_ARG || c.line != ISA_LINE) return status;
+    return gn2_fail(status, "%s. All have compute.isa = %s: set it on all",
+                    gn2_error_text(), gn2_isa_name((gn2_isa)c.level));
 }
 
 /* ---- joining ---- */
+
+/* Its exchanges are those of the trainer's options. */
+static gn2_status set_timeout(const gn2_trainer *t, const gn2_group *group)
+{
+    const double seconds = gn2_config_f64(t->config, "group.timeout");
+    if (seconds == 0) return GN2_OK;
+    return gn2_group_set_timeout(group, seconds);
+}
 
 /* Until all have agreed, what the trainer had alone is kept. */
 gn2_status gn2_train_join(gn2_trainer *t, gn2_group *group)
 {
     gn2_share_f32 before = t->engine->share;
     if (t->group)
-        return gn2_fail(GN2_ERR_STATE, "the trainer has joined a group already");
+        return gn2_group_refuse(
+            group, gn2_fail(GN2_ERR_STATE, "the trainer has joined a group already"));
     t->engine->share = (gn2_share_f32){.first = before.first, .count = before.count};
     t->group = group;
-    const gn2_status status = gn2_train_agree_engine(t, GN2_OK, t->engine);
+    const gn2_status status =
+        gn2_train_agree_engine(t, set_timeout(t, group), t->engine);
     if (status != GN2_OK) {
         gn2_share_set_f32(t->engine, &before);
         t->group = NULL;
     }
+    atomic_store(&t->joined, status == GN2_OK);
     gn2_share_clear_f32(&before);
     return status;
 }

@@ -13,16 +13,24 @@
 gn2_status gn2_train_check_ranks(int32_t ranks, int32_t shards);
 
 /* Before a step: `status` is that of what led up to it, without which there is no
- * batch. GN2_ERR_CANCELLED when a rank was asked to stop a run. */
+ * batch. GN2_ERR_CANCELLED when a rank was asked to stop a run. Alone: `status`. */
 gn2_status gn2_train_agree_step(gn2_trainer *t, gn2_status status,
                                 const gn2_batch_f32 *batch,
                                 const gn2_batch_labels *labels);
 
+/* The same before a batch of an evaluation, or its end, with so many jets done. */
+gn2_status gn2_train_agree_evaluation(gn2_trainer *t, gn2_status status, int64_t jets,
+                                      const gn2_batch_f32 *batch,
+                                      const gn2_batch_labels *labels);
+
+/* Begins a call of all ranks whose first failure is told by a later agreement. */
+void gn2_train_agree_anew(gn2_trainer *t);
 /* Ends a call of all ranks: failures that they do not know of yet are told. */
 gn2_status gn2_train_agree_end(gn2_trainer *t, gn2_status status);
 
 /* Compares lines that describe a run; `status` as above. */
-gn2_status gn2_train_agree_run(gn2_trainer *t, gn2_status status, const char *lines);
+gn2_status gn2_train_agree_run(gn2_trainer *t, gn2_status status,
+                               const gn2_text *lines);
 
 /* Makes a new engine, not the trainer's yet, that of this rank, and compares it with
  * the others'. On failure it is to be thrown away. */

@@ -34,8 +34,10 @@ struct gn2_trainer {
     int64_t waited;                    /* validations since then */
     int64_t validated;                 /* steps at the last one inside an epoch */
     atomic_int stop;
-    gn2_group *group; /* borrowed; NULL: alone */
-    int running;      /* inside gn2_train_fit() */
+    gn2_group *group;              /* borrowed; NULL: alone */
+    atomic_int joined;             /* there is one: any thread may look */
+    _Atomic(const char *) refused; /* a call of all ranks that came into another one */
+    int running;                   /* inside gn2_train_fit() */
 };
 
 gn2_status gn2_train_new(const gn2_model *model, const gn2_config *config,
@@ -51,9 +53,9 @@ gn2_status gn2_train_step(gn2_trainer *trainer, const gn2_jets *jets,
 gn2_status gn2_train_step_bound(gn2_trainer *trainer, const gn2_jets *jets,
                                 const gn2_labels *labels, const gn2_binding *binding,
                                 gn2_step_stats *out_stats);
-/* A step whose batch was refused before it got here: the group's other ranks hear of
- * it. Returns the failure. */
-gn2_status gn2_train_step_refused(gn2_trainer *trainer, gn2_status status);
+/* A call of all ranks that was refused before it got here: the others hear of it.
+ * Returns the failure. */
+gn2_status gn2_train_refused(gn2_trainer *trainer, gn2_status status);
 gn2_status gn2_train_join(gn2_trainer *trainer, gn2_group *group);
 gn2_status gn2_train_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *val,
                          gn2_progress_fn fn, void *user);

@@ -15,6 +15,10 @@ gn2_status gn2_file_read(const char *path, size_t limit, unsigned char **out_dat
 gn2_status gn2_file_read_start(const char *path, size_t most, unsigned char **out_data,
                                size_t *out_size);
 
+/* Size of a file, and a digest of all of a small one, of samples of a large one, both
+ * its ends among them; statuses as above. */
+gn2_status gn2_file_sample(const char *path, int64_t *out_size, uint64_t *out_digest);
+
 /* GN2_ERR_IO where there is something that is no regular file: renaming onto a device
  * or a pipe would replace it. */
 gn2_status gn2_file_check_target(const char *path);

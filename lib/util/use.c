@@ -8,7 +8,7 @@ enum { FREE = 0, TAKEN = 1, OPEN = 2 };
 /* Its address tells threads apart. */
 static _Thread_local char this_thread;
 
-static gn2_status fail_busy(const char *function)
+gn2_status gn2_use_fail_busy(const char *function)
 {
     return gn2_fail(GN2_ERR_BUSY,
                     "%s: a call on this object is under way, on another thread or on "
@@ -21,26 +21,43 @@ static int turn(gn2_use *use, int from, int to)
     return atomic_compare_exchange_strong(&use->state, &from, to);
 }
 
+/* Threads ask only whether it is themselves: no order is needed. */
+static void note_holder(gn2_use *use, const void *holder)
+{
+    atomic_store_explicit(&use->holder, holder, memory_order_relaxed);
+}
+
+static int is_mine(gn2_use *use)
+{
+    return atomic_load_explicit(&use->holder, memory_order_relaxed) == &this_thread;
+}
+
 gn2_status gn2_use_take(gn2_use *use, const char *function)
 {
-    return turn(use, FREE, TAKEN) ? GN2_OK : fail_busy(function);
+    if (!turn(use, FREE, TAKEN)) return gn2_use_fail_busy(function);
+    note_holder(use, &this_thread);
+    return GN2_OK;
 }
 
 void gn2_use_give_back(gn2_use *use)
 {
+    note_holder(use, NULL);
     atomic_store(&use->state, FREE);
+}
+
+int gn2_use_is_elsewhere(gn2_use *use)
+{
+    return atomic_load(&use->state) == TAKEN && !is_mine(use);
 }
 
 void gn2_use_open(gn2_use *use)
 {
-    atomic_store(&use->holder, &this_thread);
     atomic_store(&use->state, OPEN);
 }
 
 void gn2_use_close(gn2_use *use)
 {
     atomic_store(&use->state, TAKEN);
-    atomic_store(&use->holder, NULL);
 }
 
 gn2_status gn2_use_take_between(gn2_use *use, const char *function, int *out_before)
@@ -48,9 +65,8 @@ gn2_status gn2_use_take_between(gn2_use *use, const char *function, int *out_bef
     *out_before = FREE;
     if (turn(use, FREE, TAKEN)) return GN2_OK;
     *out_before = OPEN;
-    if (atomic_load(&use->holder) == &this_thread && turn(use, OPEN, TAKEN))
-        return GN2_OK;
-    return fail_busy(function);
+    if (is_mine(use) && turn(use, OPEN, TAKEN)) return GN2_OK;
+    return gn2_use_fail_busy(function);
 }
 
 void gn2_use_put_back(gn2_use *use, int before)

@@ -13,12 +13,16 @@
 /* Zero: free. */
 typedef struct gn2_use {
     atomic_int state;
-    _Atomic(const void *) holder; /* thread that has opened it */
+    _Atomic(const void *) holder; /* the thread whose call is under way */
 } gn2_use;
 
 /* Takes the object for a call named `function`, or fails with GN2_ERR_BUSY. */
 gn2_status gn2_use_take(gn2_use *use, const char *function);
 void gn2_use_give_back(gn2_use *use);
+
+gn2_status gn2_use_fail_busy(const char *function);
+/* Is a call of another thread under way, which lets nothing in? */
+int gn2_use_is_elsewhere(gn2_use *use);
 
 /* Between steps the holder lets in calls of its own thread that ask for it. */
 void gn2_use_open(gn2_use *use);

@@ -58,8 +58,8 @@ static gn2_status wait_both(const gn2_mpi_link *l, int32_t peer, MPI_Request bot
         if (done) return came == in ? GN2_OK : GN2_ERR_FORMAT;
         const double waited = now() - start;
         if (waited > l->timeout) {
-            fprintf(stderr, "gn2_mpi: rank %d said nothing for %.0f s\n", (int)peer,
-                    l->timeout);
+            fprintf(stderr, "gn2_mpi: rank %d said nothing for %g s (group.timeout)\n",
+                    (int)peer, l->timeout);
             return GN2_ERR_IO;
         }
         const struct timespec pause = {.tv_nsec = 100000};
@@ -117,6 +117,12 @@ static void leave(void *user)
     if (!finalised) MPI_Comm_free(&l->comm);
     if (!finalised && l->ours) MPI_Finalize();
     free(l);
+}
+
+static void wait_at_most(void *user, double seconds)
+{
+    gn2_mpi_link *l = user;
+    l->timeout = seconds;
 }
 
 static gn2_status check_state(void)
@@ -179,7 +185,8 @@ gn2_status gn2_mpi_group(int32_t comm, gn2_group **out_group)
                              .user = l,
                              .exchange = exchange,
                              .abort = end_all,
-                             .close = leave};
+                             .close = leave,
+                             .set_timeout = wait_at_most};
     status = gn2_group_create(&t, out_group);
     if (status == GN2_OK) return GN2_OK;
     leave(l);

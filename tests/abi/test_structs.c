@@ -208,7 +208,8 @@ AT(gn2_transport, user, 16);
 AT(gn2_transport, exchange, 24);
 AT(gn2_transport, abort, 32);
 AT(gn2_transport, close, 40);
-AT(gn2_transport, reserved, 48);
+AT(gn2_transport, set_timeout, 48);
+AT(gn2_transport, reserved, 56);
 
 int main(void)
 {

@@ -150,6 +150,7 @@ SEEN_ELSEWHERE = {
     "train.checkpoint_steps": "a file between epochs",
     "train.probe_updates": "a probe",
     "data.prefetch": "memory",
+    "group.timeout": "a rank that is waited for: tests/train/test_ranks_faults.c",
     "data.unwritten": "a file that nobody has filled: test_file_content.py",
     "compute.gemm": "the same products by other means: tests/kernels",
 }

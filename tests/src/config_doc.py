@@ -32,7 +32,7 @@ SECTIONS = {
     "tagger": "Tagging",
     "scores": "Score files",
     "provenance": "Provenance",
-    "dist": "Several processes",
+    "group": "Several processes",
 }
 HEAD = """\
 # Options

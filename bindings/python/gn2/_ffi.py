@@ -41,6 +41,7 @@ from ._structs import (
     StepStats,
     Tagger,
     TaskInfo,
+    TimeoutFn,
     Trainer,
     Transport,
     WORKING_POINTS,
@@ -62,6 +63,7 @@ CALLBACKS = {
     "gn2_exchange_fn": ExchangeFn,
     "gn2_abort_fn": AbortFn,
     "gn2_close_fn": CloseFn,
+    "gn2_timeout_fn": TimeoutFn,
 }
 
 # ---- prototypes: (name, result, arguments); STATUS raises when negative ----
@@ -329,6 +331,7 @@ __all__ = [
     "Tagger",
     "TaskFn",
     "TaskInfo",
+    "TimeoutFn",
     "Trainer",
     "Transport",
     "WORKING_POINTS",

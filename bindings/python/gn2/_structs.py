@@ -286,6 +286,7 @@ ExchangeFn = CFUNCTYPE(
 )
 AbortFn = CFUNCTYPE(None, c_void_p, c_char_p)
 CloseFn = CFUNCTYPE(None, c_void_p)
+TimeoutFn = CFUNCTYPE(None, c_void_p, c_double)
 
 
 class Transport(Sized):
@@ -298,7 +299,8 @@ class Transport(Sized):
         ("exchange", ExchangeFn),
         ("abort", AbortFn),
         ("close", CloseFn),
-        ("reserved", c_uint64 * 4),
+        ("set_timeout", TimeoutFn),
+        ("reserved", c_uint64 * 3),
     )
 
 

@@ -69,7 +69,9 @@ class Group(Owner):
         Args:
             comm: of mpi4py, of the MPI that libgn2_mpi was built with; ``None``: all
                 ranks that were started, and MPI is initialised if it is not yet.
-            timeout: seconds after which a peer that says nothing ends the job.
+            timeout: seconds after which a peer that says nothing ends the job;
+                ``group.timeout`` of a trainer's options, where set, is in its place
+                from its joining on.
 
         Raises:
             Unsupported: libgn2_mpi is not there.

@@ -111,7 +111,7 @@ class Trainer(Owner):
         model: a :class:`Model` or the path of a ``.gn2`` file: start of the weights.
         config: ``optim.*``, ``schedule.*``, ``train.*``, ``model.dropout_*``; a mapping
             is laid over the model's.
-        group: ranks to train with: :meth:`step`, :meth:`fit` and
+        group: ranks to train with: :meth:`step`, :meth:`fit`, :meth:`evaluate` and
             :meth:`load_checkpoint` are then calls of all of them, as making the trainer
             is. What fails on one, or stops one, does so on all. fit() has its progress
             bar and writes checkpoints on rank 0 only.

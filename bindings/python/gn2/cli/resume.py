@@ -24,6 +24,7 @@ MAY_CHANGE = (
     "train.checkpoint_steps",
     "train.probe_updates",
     "data.prefetch",
+    "group.timeout",
 )
 #: beginnings of keys that a training does not read: other commands do
 UNUSED = ("tagger.", "scores.")

@@ -23,6 +23,7 @@ FREE = (
     "train.probe_updates",
     "train.validate_steps",
     "data.prefetch",
+    "group.timeout",
 )
 
 
