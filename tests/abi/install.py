@@ -42,19 +42,23 @@ def check_run(program, library, version, base):
     print(f"{program.name}: {text.strip()}")
 
 
-def with_pkg_config(source, folder, library, version, env):
+def has_mpi(library):
+    return (library / "libgn2_mpi.so").exists()
+
+
+def with_pkg_config(package, source, folder, library, version, env):
     env = dict(env, PKG_CONFIG_PATH=str(library / "pkgconfig"))
-    if run("pkg-config", "--modversion", "gn2", env=env).strip() != version:
-        sys.exit("pkg-config knows another version")
-    words = run("pkg-config", "--cflags", "--libs", "gn2", env=env).split()
-    program = folder / "with_pkg_config"
+    if run("pkg-config", "--modversion", package, env=env).strip() != version:
+        sys.exit(f"pkg-config knows another version of {package}")
+    words = run("pkg-config", "--cflags", "--libs", package, env=env).split()
+    program = folder / f"{package}_by_pkg_config"
     run(
         os.environ.get("CC", "cc"),
         "-std=c11",
         "-Wall",
         "-Wextra",
         "-Werror",
-        source / "consumer.c",
+        source,
         "-o",
         program,
         *words,
@@ -64,7 +68,8 @@ def with_pkg_config(source, folder, library, version, env):
 
 def with_cmake(source, folder, prefix, library, version, env):
     wanted = ".".join(version.split(".")[:2])
-    parts = ";".join(path.stem[4:] for path in (library / "gn2").glob("gn2-*.so"))
+    parts = [path.stem[4:] for path in (library / "gn2").glob("gn2-*.so")]
+    parts += ["mpi"] * has_mpi(library)
     run(
         "cmake",
         "-S",
@@ -72,13 +77,14 @@ def with_cmake(source, folder, prefix, library, version, env):
         "-B",
         folder / "cmake",
         f"-DWANTED={wanted}",
-        f"-DPARTS={parts}",
+        f"-DPARTS={';'.join(parts)}",
         f"-DCMAKE_PREFIX_PATH={prefix}",
         "-DCMAKE_SKIP_RPATH=ON",
         env=env,
     )
     run("cmake", "--build", folder / "cmake", env=env)
-    for name in ("consumer_c", "consumer_cpp"):
+    mpi = ["consumer_mpi"] * has_mpi(library)
+    for name in ("consumer_c", "consumer_cpp", *mpi):
         check_run(folder / "cmake" / name, library, version, env)
 
 
@@ -95,7 +101,10 @@ def main():
         prefix = install_and_move(build, folder)
         check_text(prefix, [root, build, folder, "/usr/local"])
         library = next(prefix.rglob("libgn2.so")).parent
-        with_pkg_config(source, folder, library, version, env)
+        rest = (folder, library, version, env)
+        with_pkg_config("gn2", source / "consumer.c", *rest)
+        if has_mpi(library):
+            with_pkg_config("gn2_mpi", source / "mpi.c", *rest)
         with_cmake(source, folder, prefix, library, version, env)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""clang-tidy on the C files of lib/, and through them the headers, by .clang-tidy.
+"""clang-tidy on the C files of lib/ and plugins/, and through them the headers.
 
 tidy.py CLANG_TIDY SOURCE_ROOT BUILD_ROOT [WORD...]     files whose path has a WORD
 
@@ -21,6 +21,7 @@ import time
 #: of the compiler's arguments, those that change what the code means
 MEANING = re.compile(r"-(I|D|U|isystem|include|std=|m|pthread).*")
 DOUBLE = "-DGN2_REAL_DOUBLE"
+FOLDERS = ("lib", "plugins")
 #: seconds above which a file is named in the log
 SLOW = 60
 
@@ -35,12 +36,12 @@ def arguments(command):
 
 
 def entries(root, build):
-    """{file of lib/: its entry of the compilation database}."""
+    """{file of FOLDERS: its entry of the compilation database}."""
     found = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
-        inside = path.is_relative_to(root / "lib") and path.suffix == ".c"
-        if not inside or DOUBLE in entry["command"]:
+        inside = any(path.is_relative_to(root / folder) for folder in FOLDERS)
+        if not inside or path.suffix != ".c" or DOUBLE in entry["command"]:
             continue
         words = ["clang", *arguments(entry["command"]), "-c", str(path)]
         found[path] = {
@@ -70,7 +71,7 @@ def main():
     if words:
         wanted = {p: e for p, e in wanted.items() if any(w in str(p) for w in words)}
     if not wanted:
-        sys.exit("no files of lib/ in the compilation database")
+        sys.exit(f"no files of {FOLDERS} in the compilation database")
     # the largest first: none of them is left for the end, alone
     files = sorted(wanted, key=lambda path: -path.stat().st_size)
     start, bad = time.monotonic(), 0

@@ -17,12 +17,13 @@ import gn2
 from gn2.cli import main
 from gn2.group import _load
 
-#: Open MPI: on a small machine, also by root
+#: Open MPI 4 and 5: on a small machine, also by root
 ALLOW = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "OMPI_MCA_mpi_yield_when_idle": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }
 OPTIONS = ["-v", VAL, "train.epochs=2", "model.dropout_ffn=0.1", "train.threads=1"]
 FILES = ("model.gn2", "checkpoint.gn2", "best.gn2")

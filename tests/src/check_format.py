@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import sys
 
-FOLDERS = ["include", "lib", "examples", "tests", "bindings"]
+FOLDERS = ["include", "lib", "plugins", "examples", "tests", "bindings"]
 
 
 def main():

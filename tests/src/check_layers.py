@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rooms include only what lies below them; HDF5 and oneDNN stay where they belong.
+"""Rooms include only what lies below them; HDF5 and oneDNN stay where they belong, and
+plugins know the public headers alone.
 
 check_layers.py SOURCE_ROOT
 """
@@ -134,6 +135,11 @@ def main():
                 problems.append(f"{relative}:{number}: {bad}")
     for names in circles(units(files, root)):
         problems.append("a circle: " + " → ".join(names))
+    for path in sorted(root.glob("plugins/**/*.[ch]")):
+        for number, kind, header in includes(path):
+            if kind == '"':
+                relative = path.relative_to(root)
+                problems.append(f"{relative}:{number}: plugins include <gn2…> only")
     for path in sorted(root.glob("include/gn2/*.h*")):
         for number, kind, header in includes(path):
             if kind == '"' or ("/" in header and not header.startswith("gn2/")):

@@ -7,9 +7,10 @@ name=value words an epoch, and a validation inside one (train.validate_steps=N: 
 steps), goes to metrics.log and stdout, the progress bar to stderr. Ctrl-C and SIGTERM
 stop after the step under way and leave a checkpoint; --resume goes on, to the bit, with
 the options the run has. train.threads, train.checkpoint_steps, group.timeout and
-data.prefetch may change, train.epochs where schedule.steps is set, and train.validate_steps where
-train.early_stopping is 0. A folder has one fit at a time. metrics.csv has a row a step,
-validation and epoch, written at once, so that it is whole when the process is killed.
+data.prefetch may change, train.epochs where schedule.steps is set, and
+train.validate_steps where train.early_stopping is 0. A folder has one fit at a time.
+metrics.csv has a row a step, validation and epoch, written at once, so that it is whole
+when the process is killed.
 
 --probe 0,1,10 writes probe.csv: at these steps (0 = before the first) the first batch
 of the validation files, else of the training files, is sent through the network, and
