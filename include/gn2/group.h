@@ -106,8 +106,9 @@ GN2_API int32_t gn2_group_size(const gn2_group *group);
  * @param[in,out] data `size` bytes, read on `root`, written on the others
  * @param[in] size  bytes; 0 does nothing
  * @param[in] root  a rank
- * @return GN2_OK; GN2_ERR_INVALID_ARG; GN2_ERR_BUSY; GN2_ERR_STATE when the group is
- *   dead (the message says of what); else what the transport said, its peer named.
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (on all ranks, if on one; another root);
+ *   GN2_ERR_BUSY; GN2_ERR_STATE when the group is dead (the message says of what) or
+ *   sizes differ; else what the transport said, its peer named.
  * @since 0.1
  */
 GN2_API gn2_status gn2_group_broadcast(gn2_group *group, void *data, size_t size,
