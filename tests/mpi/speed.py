@@ -53,7 +53,7 @@ def rank_main(out, threads, steps):
     if group:
         found["joining"] = median(lambda: trainer.join(group), 1)
         found["agreeing"] = median(lambda: group.broadcast(b"\0" * 8), 200)
-        weights = b"\0" * (4 * sum(t.size for t in trainer.snapshot().params.values()))
+        weights = b"\0" * (4 * sum(t.count for t in trainer.snapshot().params.values()))
         found["weights to the other"] = median(lambda: group.broadcast(weights), 9)
     step = lambda: trainer.step(*batch)  # noqa: E731
     median(step, 2)
