@@ -277,6 +277,19 @@ class Dataset(Owner):
         lib.gn2_dataset_next(handle, ctypes.byref(raw.jets), labels)
         return raw if raw.jets.count else None
 
+    def _unlabelled(self, batch: int) -> Iterator[tuple[Any, dict[str, Ragged]]]:
+        """Copies of the jets and constituents of the batches from one on."""
+        self.reset(0, batch)
+        while True:
+            with self._guard as handle:
+                raw = self._next(handle, labelled=False)
+                if raw is None:
+                    return
+                parts = zip(list(raw.columns)[1:], raw.rows())
+                rows = {name: _ragged(part, raw.jets.count) for name, part in parts}
+                jets = _values(raw.table())
+            yield jets, rows
+
     def _copy(self, raw: Raw) -> Batch:
         parts, rows, labels = [], raw.rows(), self._labels(raw)
         for part, name in zip(rows, list(raw.columns)[1:]):
@@ -324,6 +337,14 @@ class Dataset(Owner):
             f"gn2.Dataset({info.jet_count:,} jets, {info.batch_count:,} batches of "
             f"{info.batch_size:,})"
         )
+
+
+def _ragged(part: Rows, jets: int) -> Ragged:
+    """A copy of the rows of jets, without padding."""
+    values = _values(part.table)
+    if part.offsets is not None:
+        return Ragged(values, part.offsets.copy())
+    return _pack(values, part, {}, (), jets)
 
 
 def _pack(
