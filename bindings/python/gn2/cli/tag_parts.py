@@ -264,7 +264,7 @@ def _fill(archive: zipfile.ZipFile, run: Run, part: Part, tag: Any, bar: Any) ->
 def _machine() -> str:
     """What the last bits of a result depend on."""
     found = features()
-    return f"isa={found['isa']} onednn={found['onednn']}"
+    return f"isa={found['isa']} gemm={found['gemm']}"
 
 
 def _meta(part: Part) -> dict[str, Any]:
