@@ -7,12 +7,13 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import ROOT, SMALL
 
 import gn2
 from gn2.cli import main
@@ -273,3 +274,25 @@ def test_the_number_of_a_pod(place, tmp_path, monkeypatch):
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "2")
     assert tag(place, tmp_path / "out", "--part", "3") == 0
     assert os.listdir(tmp_path / "out.parts") == ["00002-of-00003.part"]
+
+
+def test_scripts_for_batch_systems(tmp_path):
+    """The words they hand on; those of the array are the parts'."""
+    folder = ROOT / "examples/batch"
+    program = tmp_path / "gn2"
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    clean = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_SUBMIT_DIR": str(folder)}
+
+    def said(script, *words, **more):
+        command = ["sh", str(folder / script), *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=clean | more)
+        return done.stdout.split()
+
+    start = ["tag", "best.gn2", "data/*.h5", "-o", "scores/", "-q"]
+    assert said("tag.sh", "--join", GN2_SCORES="x") == [*start[:4], "x", "-q", "--join"]
+    assert said("tag.slurm", "--join") == [*start, "--join"]
+    words = said("tag.slurm", "-t", SLURM_ARRAY_TASK_ID="7")
+    assert words == [*start, "--part", "7/100", "-t"]
+    text = (folder / "tag.sub").read_text(encoding="utf-8")
+    assert "--part $(Process)/$(PARTS)" in text and "queue $(PARTS)" in text
