@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMALL, Sample
+from conftest import ROOT, SMALL, Sample
 
 import gn2
 from gn2.remote import HEAD, facts_of
@@ -197,6 +197,25 @@ def test_a_model_that_is_replaced(tmp_path, given):
                 wanted = local.tag(given.jets, given.ragged)
             equal(remote.tag(given.jets, given.ragged), wanted)
     assert server.stop() == 0
+
+
+def test_example_here_and_there(server, path):
+    for name in ("awkward", "h5py"):
+        pytest.importorskip(name)
+    text = (ROOT / "examples/serve/chunks.py").read_text(encoding="utf-8")
+    example = {"__name__": "chunks"}
+    exec(compile(text, "chunks.py", "exec"), example)
+    data = str(ROOT / "examples/data/jets_test.h5")
+    events = next(example["chunks"](data, 20))
+    counts = []
+    with gn2.Tagger(str(path), OPTIONS) as local:
+        example["CUT"] = float(np.median(local.tag(events.jets).flat.discriminant("b")))
+        counts.append(example["process"](events, local))
+    with gn2.Remote(f"http://127.0.0.1:{server.http}", "m") as remote:
+        counts.append(example["process"](events, remote))
+    assert counts[0] == counts[1] == {"jets": 20, "b": 10}
+    found = example["main"](str(path), data)
+    assert found["jets"] == 2500
 
 
 # ---- patience ----
