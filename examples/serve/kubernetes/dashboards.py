@@ -14,7 +14,8 @@ SERVICE = [
         "reqps",
         [
             (
-                "sum by (transport, outcome) (rate(gn2_requests_total[$__rate_interval]))",
+                "sum by (transport, outcome) "
+                "(rate(gn2_requests_total[$__rate_interval]))",
                 "{{transport}} {{outcome}}",
             )
         ],
