@@ -63,6 +63,7 @@ class Schemas:
     def __init__(self, folder):
         self.folder = folder
         self.crd = functools.lru_cache(maxsize=None)(self._crd)
+        self.strict = functools.lru_cache(maxsize=None)(self._strict)
         self.katib = functools.lru_cache(maxsize=None)(self._katib)
 
     def _crd(self, kind, version):
@@ -83,6 +84,9 @@ class Schemas:
                     schema["properties"].setdefault(key, {"type": kind_of})
                 return schema
         raise AssertionError(f"{kind} has no version {version}")
+
+    def _strict(self, kind, version):
+        return jsonschema.Draft7Validator(strict(self.crd(kind, version)))
 
     def _katib(self):
         path = self.folder / "katib-v0.19.0-openapi.json"
@@ -107,9 +111,8 @@ class Schemas:
             # Katib gives it a name
             return self.check({"metadata": {"name": "rates-abcd1234"}, **trial})
         if kind in CRDS:
-            schema = self.crd(kind, version)
-            jsonschema.Draft7Validator(strict(schema)).validate(item)
-            return sum(rules(schema, item))
+            self.strict(kind, version).validate(item)
+            return sum(rules(self.crd(kind, version), item))
         assert kind in BUILT_IN, kind
         validate = pytest.importorskip("kubernetes_validate").validate
         validate(item, VERSION, strict=True)

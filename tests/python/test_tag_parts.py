@@ -108,11 +108,10 @@ def same(one, other):
         assert content(one / name) == content(other / name), name
 
 
+COPIES = ["scores.jet_fields=*", "scores.track_fields=*"]
 CASES = {
-    "jets": [],
-    "tracks": ["-t", "scores.track_fields=*", "scores.jet_fields=*"],
-    "outputs": ["--outputs", "embedding,D_b_gradient,origin", "scores.jet_fields=*"],
-    "half": ["-t", "scores.half_precision=yes", "scores.jet_fields=*"],
+    "tracks": ["-t", "--outputs", "embedding,D_b_gradient", *COPIES],
+    "half": ["-t", "scores.half_precision=yes", *COPIES],
     "few": ["data.max_jets=1"],
 }
 
@@ -192,6 +191,17 @@ def test_a_second_run_does_what_is_missing(copies, capsys):
     assert capsys.readouterr().err.count("is there already") == 2
     after = [path.stat().st_mtime_ns for path in paths]
     assert [a == b for a, b in zip(before, after)] == [True, False, True]
+
+
+def test_what_cannot_be_written_is_refused_at_once(place, tmp_path, capsys):
+    for words, message in (
+        (["--outputs", "pairs"], "'pairs.logits' has no place in score files"),
+        (["scores.jet_fields=mass"], "no field 'mass'"),
+        (["scores.track_fields=d0"], "scores.track_fields = d0 has no effect"),
+    ):
+        assert tag(place, tmp_path / "out", *words, "--part", "0/3") == 1
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out.parts").exists()
 
 
 def change(path, name="event"):

@@ -30,6 +30,7 @@ import argparse
 import contextlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -277,6 +278,7 @@ def _write_part(
     if not args.force and tag_parts.is_there(run, part):
         print(f"gn2: {part} is there already: {part.path}", file=sys.stderr)
         return 0
+    _check_writing(run, part, work)
     start = time.perf_counter()
     with Count(part.jets, "jet", str(part), args.quiet) as bar:
         tag_parts.write(
@@ -286,6 +288,14 @@ def _write_part(
     text = f"{part}, {part.jets:,} jets in {seconds:.1f} s to {part.path}"
     print(f"gn2: {text}", file=sys.stderr)
     return 0
+
+
+def _check_writing(run: tag_parts.Run, part: tag_parts.Part, work: _Work) -> None:
+    """What a score file cannot be of is refused now, not when parts are joined."""
+    with tempfile.TemporaryDirectory() as folder:
+        for span in part.ranges:
+            path, out = run.inputs[span.file], os.path.join(folder, "scores.h5")
+            ScoreWriter(out, path, work.model, work.configs[0]).close()
 
 
 def _parts(
