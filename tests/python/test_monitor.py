@@ -138,7 +138,11 @@ def test_trials_without_a_store(tmp_path):
     save(place / "0000", "done", resources=cost, metrics={"val_loss": 0.5})
     save(place / "0001", "failed", resources={"wall_seconds": 1.0})
     make_run(save(place / "0002", "running"), HEADER + step(7, 1))
-    found = page(Exporter([str(tmp_path / "search")]))
+    save(place / "0003", "running")
+    (place / "0003/trial.json").write_text('{"gn2_trial": 1}')
+    exporter = Exporter([str(tmp_path / "search"), f"{place}/*"])
+    found = page(exporter)
+    assert generate_latest(exporter.registry).count(b"gn2_run_step{") == 1
     states = {k[2]: v for k, v in found.items() if k[1] == "search_trials"}
     assert states["done"] == states["failed"] == states["running"] == 1
     assert sum(states.values()) == 3 and states["pruned"] == 0
@@ -194,6 +198,8 @@ def test_a_file_for_the_node_exporter(tmp_path, capsys):
     assert told(out.read_text())[("a", "run_step")] == 1
     assert main([*words, "0"]) == 0 and out.stat().st_ino != first
     assert sorted(os.listdir(tmp_path)) == ["a", "gn2.prom"]
+    later = ["monitor", str(tmp_path / "x*"), *words[2:], "0"]
+    assert main(later) == 0 and "x*' is not there yet" in capsys.readouterr().err
     assert main(["monitor", str(run), "--textfile", str(run), "--interval", "0"]) == 1
     assert "is no regular file" in capsys.readouterr().err
     for wrong in (["--port", "x"], ["--interval", "-1"], ["--port", "1", *words[2:4]]):

@@ -15,6 +15,8 @@ whole or not at all; --interval 0 writes it once. SIGTERM ends it with status 0.
 from __future__ import annotations
 
 import argparse
+import glob
+import os
 import sys
 import threading
 from typing import Any
@@ -63,6 +65,9 @@ def run(args: argparse.Namespace) -> int:
     from ..monitor.exporter import Exporter
 
     exporter = Exporter(args.paths, args.store)
+    for path in args.paths:
+        if not glob.glob(path) and not os.path.exists(path):
+            print(f"gn2: '{path}' is not there yet", file=sys.stderr)
     try:
         if args.textfile:
             _write(client, exporter, args)

@@ -54,12 +54,13 @@ class Exporter:
 
     def _samples(self) -> Iterator[tuple[pathlib.Path, list[Sample]]]:
         before, self._known = self._known, {}
-        for folder in dict.fromkeys(self._folders()):
+        for folder in self._folders():
             kind = Search if is_search(folder) else Run
-            yield folder, self._read(folder, kind, before)
+            if folder not in self._known:
+                yield folder, self._read(folder, kind, before)
             watched = self._known[folder]
-            if isinstance(watched, Search):
-                for trial in watched.running():
+            for trial in watched.running() if isinstance(watched, Search) else ():
+                if trial not in self._known:
                     yield trial, self._read(trial, Run, before)
 
     def _read(
@@ -87,5 +88,7 @@ class Exporter:
                 if is_run(folder) or is_search(folder):
                     yield folder
                 else:
-                    inner = sorted(map(pathlib.Path, glob.glob(f"{name}/*/")))
+                    inner = sorted(
+                        map(pathlib.Path, glob.glob(f"{glob.escape(name)}/*/"))
+                    )
                     yield from (f for f in inner if is_run(f) or is_search(f))

@@ -30,7 +30,7 @@ Sample = tuple[str, tuple[str, ...], float]
 
 def is_run(folder: pathlib.Path) -> bool:
     """Is, or was, a training at work here?"""
-    return (folder / TABLE).is_file() or (folder / FACTS).is_file()
+    return any(os.path.isfile(folder / name) for name in (TABLE, FACTS))
 
 
 class Tail:

@@ -4,6 +4,7 @@ read, which knows of pruned and cached trials; else of the trials' own files."""
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -25,7 +26,7 @@ _COSTS = (
 
 def is_search(folder: pathlib.Path) -> bool:
     """Is it the folder of a search, of whatever engine?"""
-    return (folder / TRIALS).is_dir() or any(folder.glob("space-*.yaml"))
+    return os.path.isdir(folder / TRIALS) or any(folder.glob("space-*.yaml"))
 
 
 class Search:
@@ -104,8 +105,8 @@ class Search:
 def _trial(folder: pathlib.Path) -> books.Trial | None:
     try:
         return books.load(folder)
-    except (OSError, Error):
-        return None  # not yet, or not any more
+    except (OSError, Error, TypeError, ValueError):
+        return None  # not yet, not any more, or damaged
 
 
 def _best(space: Any, trials: Sequence[books.Trial]) -> float | None:
