@@ -10,6 +10,7 @@ import http.client
 import json
 import math
 import os
+import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ class Http:
             link.request("GET" if body is None else "POST", path, body, headers)
             answer = link.getresponse()
             data = answer.read()
-        except TimeoutError:
+        except socket.timeout:  # TimeoutError since Python 3.10
             self.close()
             raise _Late("there was no answer in time") from None
         except (ConnectionError, http.client.HTTPException) as problem:

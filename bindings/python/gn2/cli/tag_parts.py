@@ -292,7 +292,8 @@ def _difference(run: Run, part: Part, meta: Mapping[str, Any]) -> str:
     if place != (part.number, part.parts, part.ranges):
         return (
             f"it is part {meta['part']} of {meta['parts']} with the jets "
-            f"{meta['ranges']} (input, first, end), {part} has {part.ranges}"
+            f"{meta['ranges']} (input, first, end), {part} has "
+            f"{[list(span) for span in part.ranges]}"
         )
     return ""
 
