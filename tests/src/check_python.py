@@ -26,9 +26,10 @@ MAY_IMPORT = {
     "study": ["core", "plots"],
     "serve": ["core", "onnx"],
     "hpo": ["core", "metrics", "plots", "report", "study"],
+    "monitor": ["core", "hpo"],
     "cli": [
         *["core", "metrics", "salt", "onnx", "plots", "report", "study", "hpo"],
-        "serve",
+        *["serve", "monitor"],
     ],
 }
 #: (from, to): why this way up is none. gn2.plots.report is a public name

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import _log, errors
 from ._arrays import Ragged
@@ -32,6 +32,7 @@ from .errors import (
     NotFound,
     NumericError,
     OutOfMemory,
+    RemoteError,
     ShapeError,
     StateError,
     Unsupported,
@@ -44,6 +45,9 @@ from .scores import EventScores, Scores, discriminant
 from .tagger import Tagger
 from .trainer import Trainer
 from .training_stats import History, Metrics, Probe, Progress, StepStats
+
+if TYPE_CHECKING:
+    from .remote import Remote
 
 _log.connect()
 
@@ -65,8 +69,11 @@ _SHORT_NAMES = {
 }
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Modules under their short names, loaded when they are asked for."""
+def __getattr__(name: str) -> Any:
+    """Modules under their short names, and a client that few need: loaded when they are
+    asked for."""
+    if name == "Remote":
+        return import_module(".remote", __name__).Remote
     if name not in _SHORT_NAMES:
         raise AttributeError(f"module 'gn2' has no attribute '{name}'")
     return import_module(f".{_SHORT_NAMES[name]}", __name__)
@@ -99,6 +106,8 @@ __all__ = [
     "Probe",
     "Progress",
     "Ragged",
+    "Remote",
+    "RemoteError",
     "ScoreWriter",
     "Scores",
     "ShapeError",

@@ -9,6 +9,7 @@ numpy.ma say which tracks are padding; a masked value elsewhere is refused.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from typing import Any, NamedTuple
 
@@ -81,6 +82,23 @@ class Wanted(NamedTuple):
 def address(array: Any) -> int:
     """Address of the first element."""
     return int(array.ctypes.data)  # __array_interface__ spells out every field
+
+
+def array_at(where: int | None, shape: tuple[int, ...], kind: Any) -> Any:
+    """A view of memory."""
+    count = int(np.prod(shape))
+    if not where or not count:
+        return np.zeros(shape, kind)
+    buffer: Any = (ctypes.c_byte * (count * np.dtype(kind).itemsize)).from_address(
+        where
+    )
+    return np.frombuffer(buffer, dtype=kind).reshape(shape)
+
+
+def numbers_of(table: Table, width: int) -> Any:
+    """A view of the numbers of a table, so many a row."""
+    shape = table.rows, table.stride or width
+    return array_at(table.address, shape, F32)[:, :width]
 
 
 def refuse(want: Wanted, why: str) -> None:

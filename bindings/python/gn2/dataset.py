@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _ffi, tasks
-from ._arrays import Ragged, Rows, Table
+from ._arrays import Ragged, Rows, Table, array_at, numbers_of
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._views import JetsView, LabelsView
@@ -46,17 +46,6 @@ class Batch(NamedTuple):
     #: by task: "flavour" (B), "origin" and "vertex" (N), others under their names;
     #: targets are (rows, targets) float32, weights are "NAME.sample_weight"
     labels: dict[str, NDArray[Any]]
-
-
-def _array(where: int | None, shape: tuple[int, ...], kind: Any) -> Any:
-    """A view of the library's memory."""
-    count = int(np.prod(shape))
-    if not where or not count:
-        return np.zeros(shape, kind)
-    buffer: Any = (ctypes.c_byte * (count * np.dtype(kind).itemsize)).from_address(
-        where
-    )
-    return np.frombuffer(buffer, dtype=kind).reshape(shape)
 
 
 class Raw:
@@ -92,12 +81,12 @@ class Raw:
         sequence, count = self.sequence(index), self.jets.count
         offsets = valid = None
         if sequence.offsets:
-            offsets = _array(sequence.offsets, (count + 1,), np.int64)
+            offsets = array_at(sequence.offsets, (count + 1,), np.int64)
             total = int(offsets[-1])
         else:
             total = count * sequence.slots
         if sequence.valid:
-            valid = _array(sequence.valid, (count, sequence.slots), np.uint8)
+            valid = array_at(sequence.valid, (count, sequence.slots), np.uint8)
         start, stride = sequence.data or 0, sequence.row_stride
         table = Table(start, stride, total, self.columns[name], self)
         return Rows(table, offsets, valid, sequence.slots)
@@ -105,9 +94,7 @@ class Raw:
 
 def _values(table: Table) -> Any:
     """The numbers of a table, as a copy."""
-    width = len(table.names or ())
-    stride = table.stride or width
-    return _array(table.address, (table.rows, stride), np.float32)[:, :width].copy()
+    return numbers_of(table, len(table.names or ())).copy()
 
 
 class Dataset(Owner):
@@ -277,6 +264,19 @@ class Dataset(Owner):
         lib.gn2_dataset_next(handle, ctypes.byref(raw.jets), labels)
         return raw if raw.jets.count else None
 
+    def _unlabelled(self, batch: int) -> Iterator[tuple[Any, dict[str, Ragged]]]:
+        """Copies of the jets and constituents of the batches from one on."""
+        self.reset(0, batch)
+        while True:
+            with self._guard as handle:
+                raw = self._next(handle, labelled=False)
+                if raw is None:
+                    return
+                parts = zip(list(raw.columns)[1:], raw.rows())
+                rows = {name: _ragged(part, raw.jets.count) for name, part in parts}
+                jets = _values(raw.table())
+            yield jets, rows
+
     def _copy(self, raw: Raw) -> Batch:
         parts, rows, labels = [], raw.rows(), self._labels(raw)
         for part, name in zip(rows, list(raw.columns)[1:]):
@@ -313,7 +313,7 @@ class Dataset(Owner):
             real = label.type == _ffi.CONSTANTS["GN2_DATA_F32"]
             shape = (count,) if not real or weights else (count, label.columns)
             kind = np.float32 if real else np.int32
-            found[name] = _array(label.data, shape, kind).copy()
+            found[name] = array_at(label.data, shape, kind).copy()
         return found
 
     def __repr__(self) -> str:
@@ -324,6 +324,14 @@ class Dataset(Owner):
             f"gn2.Dataset({info.jet_count:,} jets, {info.batch_count:,} batches of "
             f"{info.batch_size:,})"
         )
+
+
+def _ragged(part: Rows, jets: int) -> Ragged:
+    """A copy of the rows of jets, without padding."""
+    values = _values(part.table)
+    if part.offsets is not None:
+        return Ragged(values, part.offsets.copy())
+    return _pack(values, part, {}, (), jets)
 
 
 def _pack(

@@ -110,7 +110,7 @@ class Ensemble:
             in double; ``spread`` (B, classes) is their standard deviation, divided by
             models - 1 (ddof = 1). Discriminants are those of the means.
         """
-        return self._mean([t.tag(jets, tracks, valid=valid) for t in self.taggers])
+        return self.mean([t.tag(jets, tracks, valid=valid) for t in self.taggers])
 
     __call__ = tag
 
@@ -130,9 +130,10 @@ class Ensemble:
             counts = [0 if scores is None else len(scores) for scores in found]
             if len(set(counts)) > 1:
                 raise ShapeError(f"the models' batches are of {counts} jets")
-            yield self._mean(found)
+            yield self.mean(found)
 
-    def _mean(self, found: Sequence[Scores]) -> Scores:
+    def mean(self, found: Sequence[Scores]) -> Scores:
+        """The scores of the ensemble, of those of each of its models in their order."""
         p = np.stack(
             [s.probabilities[:, order] for s, order in zip(found, self._order)]
         ).astype(np.float64)

@@ -120,8 +120,14 @@ class LibraryError(Error, ImportError):  # type: ignore[misc]
     """libgn2 was not found, or is not the version this package was made for."""
 
 
+class RemoteError(Error, ConnectionError):
+    """A server cannot be reached, or did not answer in time or as it should."""
+
+    name = "GN2_ERR_REMOTE"
+
+
 BY_STATUS: dict[int, type[Error]] = {
-    kind.status: kind for kind in Error.__subclasses__() if kind is not LibraryError
+    kind.status: kind for kind in Error.__subclasses__() if kind.status
 }
 
 

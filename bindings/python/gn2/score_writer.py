@@ -23,6 +23,20 @@ from .model import Model
 from .scores import Scores
 from .tagger import Tagger
 
+SPREAD = "_spread"  #: follows the name of the probabilities, of what ensembles have
+
+
+def outputs_of(scores: Scores, tagger: Tagger) -> dict[str, Any]:
+    """The arrays of scores by the full names of their outputs, probabilities once, as
+    :meth:`ScoreWriter.add` takes them."""
+    given = {tagger.describe(n).name: v for n, v in scores.outputs.items()}
+    flavour = tagger._flavour or ""
+    if scores.has_probabilities and not given.keys() & scores._names.flavour:
+        given[flavour] = scores.probabilities
+    if scores.spread is not None:
+        given[flavour + SPREAD] = scores.spread
+    return given
+
 
 class ScoreWriter(Owner):
     """Writes scores beside the fields of the input file, as salt does.
@@ -99,23 +113,17 @@ class ScoreWriter(Owner):
         del keep
 
     def _outputs_of(self, scores: Scores) -> dict[str, Any]:
-        """Its outputs, probabilities once."""
-        given = {self._tagger.describe(n).name: v for n, v in scores.outputs.items()}
-        if scores.has_probabilities and not given.keys() & scores._names.flavour:
-            given[self._tagger._flavour or ""] = scores.probabilities
         if scores.spread is not None and not self._of_models:
             raise InvalidArgument(
                 "scores of an ensemble: make the ScoreWriter with the gn2.Ensemble, "
                 "not with one of its models"
             )
-        if scores.spread is not None:
-            given[self._spread().name] = scores.spread
-        return given
+        return outputs_of(scores, self._tagger)
 
     def _spread(self) -> Any:
         """The output that only files of ensembles have, as long as probabilities."""
         output = copy.copy(self._tagger.describe(self._tagger._flavour or ""))
-        output.name += "_spread"
+        output.name += SPREAD
         return output
 
     def _describe(self, name: str) -> Any:

@@ -134,6 +134,28 @@ class Names:
         #: full names of the probabilities
         self.flavour = _flavour_names(tasks or {})
 
+    def facts(self) -> dict[str, Any]:
+        """All that it is, as JSON takes it; :meth:`of` makes it again."""
+        return {
+            "model": self.model,
+            "classes": list(self.classes),
+            "rules": {name: list(rule) for name, rule in self.rules.items()},
+            "aliases": self.aliases,
+            "flavour": sorted(self.flavour),
+        }
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Names:
+        """What :meth:`facts` told."""
+        found = cls(facts["model"], tuple(facts["classes"]), {})
+        found.rules = {
+            name: Rule(signal, tuple(fractions), rest, form)
+            for name, (signal, fractions, rest, form) in facts["rules"].items()
+        }
+        found.aliases = dict(facts["aliases"])
+        found.flavour = set(facts["flavour"])
+        return found
+
     def index(self, name: str) -> int:
         """Index of a class by "bjets", "b", "pb" or "light"."""
         name = LIGHT if name == "light" else name

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,23 @@ def _list(handle: Any) -> dict[str, _Output]:
     count = lib.gn2_tagger_output_count(handle)
     found = (_Output(handle, index) for index in range(count))
     return {output.name: output for output in found}
+
+
+def full_name(
+    asked: str,
+    listed: Collection[str],
+    objects: Sequence[str],
+    aliases: Mapping[str, str],
+) -> str:
+    """The name under which an output is listed, of any that it is asked for by; one
+    that is unknown as it is."""
+    if not isinstance(asked, str):
+        raise InvalidArgument(f"outputs are strings, not {type(asked).__name__}")
+    if asked in listed or asked in SHORT:
+        return SHORT.get(asked, asked)
+    names = (asked, *(f"{name}.{asked}" for name in objects))
+    full = (aliases.get(name, name) for name in names)
+    return next((name for name in full if name in listed), asked)
 
 
 class Tagger(Owner):
@@ -307,15 +324,8 @@ class Tagger(Owner):
         return np.concatenate([[0], np.cumsum(n * (n - 1))])
 
     def _full_name(self, asked: str) -> str:
-        if not isinstance(asked, str):
-            raise InvalidArgument(f"outputs are strings, not {type(asked).__name__}")
-        if asked in self._listed or asked in SHORT:
-            return SHORT.get(asked, asked)
         objects = ("jets", *self.model.constituents, "pairs")
-        known = self._names.aliases
-        names = (asked, *(f"{name}.{asked}" for name in objects))
-        full = (known.get(name, name) for name in names)
-        return next((name for name in full if name in self._listed), asked)
+        return full_name(asked, self._listed, objects, self._names.aliases)
 
     # ---- what it is ----
 

@@ -25,6 +25,7 @@ COMMANDS = (
     ("fit", "train a tagger on HDF5 files", "gn2.cli.fit"),
     ("tag", "write the scores of a tagger to an HDF5 file", "gn2.cli.tag"),
     ("serve", "answer requests for scores, HTTP and gRPC", "gn2.cli.serve"),
+    ("monitor", "tell Prometheus of trainings and searches", "gn2.cli.monitor"),
     ("evaluate", "losses, AUC and rejections of models", "gn2.cli.evaluate"),
     ("importance", "what a model loses without an input", "gn2.cli.importance"),
     ("plot", "pictures and report.html of a run", "gn2.cli.plot"),

@@ -253,6 +253,13 @@ def positive(word: str) -> int:
     return int(word)
 
 
+def port(word: str) -> int:
+    """Type of an argument: a port to listen on; 0: any that is free."""
+    if not word.isdecimal() or int(word) > 65535:
+        raise argparse.ArgumentTypeError(f"{word!r} is no port, 0 to 65535 wanted")
+    return int(word)
+
+
 def force(parser: argparse.ArgumentParser) -> None:
     """Adds --force."""
     parser.add_argument("-f", "--force", action="store_true", help="overwrite")

@@ -30,8 +30,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     common.options(parser)
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL[=NAME]", help=".gn2 files, and names")
-    add("--http", type=_port, default=8000, metavar="PORT", help="default %(default)s")
-    add("--grpc", type=_port, metavar="PORT", help="also gRPC, e.g. 8001")
+    add(
+        "--http",
+        type=common.port,
+        default=8000,
+        metavar="PORT",
+        help="default %(default)s",
+    )
+    add("--grpc", type=common.port, metavar="PORT", help="also gRPC, e.g. 8001")
     add("--host", default=ON_LOOPBACK, help=f"default %(default)s; {ALL}: all")
     limits = parser.add_argument_group("limits on a request")
     for name, default, unit, text in _LIMITS:
@@ -67,12 +73,6 @@ _LIMITS = (
     ("jet-tracks", 1000, "", "constituents of a type in a jet"),
     ("queue", 256, "", "requests that wait or run"),
 )
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port, 0 to 65535 wanted")
-    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -14,6 +14,14 @@ NAME_embedding_1, …, NAME_Db_gradient_INPUT, NAME_pb_logit; an attribute of th
 called as the output, lists its fields. An ensemble gives the mean of the models'
 probabilities, its discriminants, and as NAME_pb_spread the standard deviation over the
 models (ddof = 1); the attribute 'ensemble' of the file names them.
+
+    gn2 tag run/best.gn2 ttbar_*.h5 -o scores --part 3/100    a job of an array
+    gn2 tag run/best.gn2 ttbar_*.h5 -o scores --join          when all are done
+
+Part I of N, from 0, is a range of the jets of all inputs. It is written into the folder
+OUT.parts, whole or not at all; one that is there is not made again. --join checks that
+all are there, of this model, these options and these inputs, and writes the files that
+one run writes. See doc/farm.md.
 """
 
 from __future__ import annotations
@@ -22,13 +30,15 @@ import argparse
 import contextlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .. import Config, Dataset, Ensemble, Model, Scores, ScoreWriter, Tagger
 from .._progress import Count
-from . import common
+from ..score_writer import outputs_of
+from . import common, tag_parts
 from .common import Failure
 
 #: options that have an effect
@@ -70,11 +80,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OTHER",
         help="a further .gn2 file for an ensemble; several times for several",
     )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--part",
+        type=_part,
+        metavar="I/N",
+        help="tag part I, from 0, of N; N alone: I is what an Indexed Job sets, "
+        f"{tag_parts.INDEX}",
+    )
+    what.add_argument("--join", action="store_true", help="join the parts")
     common.threads(parser)
     common.force(parser)
 
 
-def outputs_of(paths: list[str], out: str | None) -> list[str]:
+def _part(word: str) -> tuple[int, int]:
+    try:
+        return tag_parts.numbers(word)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def files_of_scores(paths: list[str], out: str | None) -> list[str]:
     """The score file of each input."""
     folder = out is not None and (os.path.isdir(out) or out.endswith("/"))
     if len(paths) == 1 and not folder:
@@ -89,10 +115,10 @@ def outputs_of(paths: list[str], out: str | None) -> list[str]:
 def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
     """Inputs and their outputs, checked before the first is tagged."""
     paths = common.files_of(args.input)
-    plan = list(zip(paths, outputs_of(paths, args.out)))
+    plan = list(zip(paths, files_of_scores(paths, args.out)))
     read = common.there(*paths, args.model, *args.others)
-    for _, out in plan:
-        common.output(out, args.force, *read)
+    for _, out in plan:  # a part replaces none of them
+        common.output(out, args.force or args.part is not None, *read)
     return plan
 
 
@@ -150,11 +176,17 @@ def run(args: argparse.Namespace) -> int:
     if names:
         config["scores.outputs"] = [tagger.describe(name).name for name in names]
     work = _ensemble(args, tagger, config) if args.others else _single(tagger, config)
-    for path, out in plan:
+    if args.part is not None:
+        return _write_part(args, plan, work)
+    parts = _parts(args, plan, work) if args.join else None
+    for number, (path, out) in enumerate(plan):
         if os.path.dirname(out):
             os.makedirs(os.path.dirname(out), exist_ok=True)
         start = time.perf_counter()
-        jets = _tag(args, (path, out), work)
+        if parts is None:
+            jets = _tag(args, (path, out), work)
+        else:
+            jets = _join(args, (path, out), work, tag_parts.outputs(parts, number))
         seconds = time.perf_counter() - start
         print(f"gn2: {jets:,} jets in {seconds:.1f} s to {out}", file=sys.stderr)
     return 0
@@ -169,7 +201,10 @@ class _Work(NamedTuple):
 
     configs: list[Config]  #: a dataset each
     model: Model | Ensemble
+    tagger: Tagger  #: the first
     batches: Callable[[Sequence[Dataset]], Iterator[Scores]]
+    #: of jets and constituents, for each model
+    scores: Callable[[Sequence[tag_parts.Inputs]], Scores]
 
 
 def _single(tagger: Tagger, config: Config) -> _Work:
@@ -179,7 +214,11 @@ def _single(tagger: Tagger, config: Config) -> _Work:
     usual = (n for n in tagger.score_names if tracks or n.startswith("jets."))
     outputs = list(dict.fromkeys((*usual, *asked)))
     return _Work(
-        [config], tagger.model, lambda data: tagger.tag_batches(data[0], outputs)
+        [config],
+        tagger.model,
+        tagger,
+        lambda data: tagger.tag_batches(data[0], outputs),
+        lambda inputs: tagger.tag(*inputs[0], outputs=outputs),
     )
 
 
@@ -197,7 +236,13 @@ def _ensemble(args: argparse.Namespace, tagger: Tagger, config: Config) -> _Work
         taggers.append(Tagger(model, own))
         configs.append(own)
     ensemble = Ensemble(taggers)
-    return _Work(configs, ensemble, ensemble.tag_batches)
+    return _Work(
+        configs,
+        ensemble,
+        tagger,
+        ensemble.tag_batches,
+        lambda inputs: ensemble.mean([t.tag(*own) for t, own in zip(taggers, inputs)]),
+    )
 
 
 def _tag(args: argparse.Namespace, files: tuple[str, str], work: _Work) -> int:
@@ -211,4 +256,74 @@ def _tag(args: argparse.Namespace, files: tuple[str, str], work: _Work) -> int:
             for scores in work.batches(data):
                 writer.add(scores)
                 bar.add(len(scores))
+    return bar.done
+
+
+# ---- parts ----
+
+
+def _run(
+    args: argparse.Namespace, plan: list[tuple[str, str]], work: _Work
+) -> tag_parts.Run:
+    out = plan[0][1] if len(plan) == 1 else os.path.dirname(plan[0][1])
+    models, inputs = [args.model, *args.others], [path for path, _ in plan]
+    return tag_parts.describe(models, inputs, work.configs, out)
+
+
+def _write_part(
+    args: argparse.Namespace, plan: list[tuple[str, str]], work: _Work
+) -> int:
+    run = _run(args, plan, work)
+    part = run.part(*args.part)
+    if not args.force and tag_parts.is_there(run, part):
+        print(f"gn2: {part} is there already: {part.path}", file=sys.stderr)
+        return 0
+    _check_writing(run, part, work)
+    start = time.perf_counter()
+    with Count(part.jets, "jet", str(part), args.quiet) as bar:
+        tag_parts.write(
+            run, part, lambda one: outputs_of(work.scores(one), work.tagger), bar
+        )
+    seconds = time.perf_counter() - start
+    text = f"{part}, {part.jets:,} jets in {seconds:.1f} s to {part.path}"
+    print(f"gn2: {text}", file=sys.stderr)
+    return 0
+
+
+def _check_writing(run: tag_parts.Run, part: tag_parts.Part, work: _Work) -> None:
+    """What a score file cannot be of is refused now, not when parts are joined."""
+    with tempfile.TemporaryDirectory() as folder:
+        for span in part.ranges:
+            path, out = run.inputs[span.file], os.path.join(folder, "scores.h5")
+            ScoreWriter(out, path, work.model, work.configs[0]).close()
+
+
+def _parts(
+    args: argparse.Namespace, plan: list[tuple[str, str]], work: _Work
+) -> list[Any]:
+    """All parts, checked."""
+    found = tag_parts.load(_run(args, plan, work))
+    machines = tag_parts.machines(found)
+    if len(machines) > 1:
+        print(
+            f"gn2: parts were tagged by unlike machines ({'; '.join(machines)}): their "
+            "scores are equal to rounding, not to the bit; compute.isa=avx2 for all "
+            "parts makes them so",
+            file=sys.stderr,
+        )
+    return found
+
+
+def _join(
+    args: argparse.Namespace,
+    files: tuple[str, str],
+    work: _Work,
+    outputs: Iterator[tuple[dict[str, Any], int]],
+) -> int:
+    path, out = files
+    bar = Count(0, "jet", os.path.basename(path), args.quiet)
+    with ScoreWriter(out, path, work.model, work.configs[0]) as writer, bar:
+        for found, count in outputs:
+            writer.add(found, count)
+            bar.add(count)
     return bar.done

@@ -11,6 +11,7 @@ changes nothing.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import threading
@@ -24,6 +25,7 @@ import numpy as np
 from .. import _processors, errors
 from .._ffi import lib
 from ..model import Model
+from ..remote import BATCH, SERVED
 from ..tagger import Tagger
 from .protocol import INTERNAL, INVALID, NOT_FOUND, TOO_LARGE, UNAVAILABLE, VERSION
 from .protocol import Answer, Call, Problem, arrays, described
@@ -33,7 +35,6 @@ T = TypeVar("T")
 logger = logging.getLogger("gn2.serve")
 
 PLATFORM = "libgn2"
-BATCH = "_batch"  #: follows a model's name where only batches are meant
 WIDE = 256  #: jets from which on a call may use all processors
 
 #: kind of a problem, by the library's error; all others are the server's fault
@@ -264,8 +265,16 @@ class Service:
             "platform": PLATFORM,
             "inputs": described(signature.inputs),
             "outputs": described(signature.outputs),
-            "properties": signature.properties,
+            "properties": {
+                **signature.properties,
+                **(self._served(loaded) if only_batch else {}),
+            },
         }
+
+    def _served(self, loaded: Loaded) -> dict[str, str]:
+        """Property for clients that cut their batches and name their model."""
+        facts = {"sha256": loaded.digest, "limits": self.limits._asdict()}
+        return {SERVED: json.dumps(facts)}
 
     def ready(self, name: str | None = None, version: str = "") -> bool:
         """Are calls (of a model) taken?"""

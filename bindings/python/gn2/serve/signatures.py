@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..model import Model
 from ..onnx.exporter import describe
 from ..onnx.graph import input_name
+from ..remote import FACTS, facts_of
 from ..tagger import Tagger
 from ..tasks import Task
 from .protocol import Problem, Tensor
@@ -152,7 +153,7 @@ class Batch:
 
     def __init__(self, tagger: Tagger) -> None:
         model = tagger.model
-        self.properties: dict[str, str] = {}
+        self.properties = {FACTS: json.dumps(facts_of(tagger))}
         types = model.constituents
         several = len(types) > 1
         self._types = {n: f"{n}_offsets" if several else "offsets" for n in types}

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a client speaks to a server of the Open Inference Protocol: HTTP by the standard
+library with tensors as bytes, gRPC by grpcio. Without patience: what is to be tried
+again is :class:`Unavailable`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import os
+import socket
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+
+from .errors import InvalidArgument, NotFound, RemoteError
+
+#: types of tensors; bytes are little-endian
+DTYPES = {"FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT8": "<i1"}
+WORDS = {np.dtype(kind): word for word, kind in DTYPES.items()}
+LENGTH = "Inference-Header-Content-Length"
+SERVICE = "inference.GRPCInferenceService"
+#: transport and port, by the beginning of a URL
+SCHEMES = {
+    "http": ("http", 8000),
+    "https": ("http", 443),
+    "grpc": ("grpc", 8001),
+    "grpcs": ("grpc", 443),
+}
+Arrays = Mapping[str, Any]
+
+
+class Unavailable(Exception):
+    """Not now: the server has no room, is not there yet, or leaves."""
+
+
+class _Late(RemoteError):
+    """The time is over."""
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise _Late("there was no answer in time")
+    return left
+
+
+def _array(datatype: str, shape: Sequence[int], data: bytes) -> Any:
+    """A tensor of an answer; a copy, which may be written."""
+    kind = np.dtype(DTYPES[datatype])
+    if len(data) != math.prod(shape) * kind.itemsize:
+        raise RemoteError(
+            f"the answer has {len(data)} bytes for {datatype} {list(shape)}"
+        )
+    return np.frombuffer(data, kind).reshape(shape).copy()
+
+
+class Http:
+    """A connection that is opened when it is needed, and kept."""
+
+    def __init__(self, host: str, port: int, tls: bool, headers: Any) -> None:
+        self._place, self._tls, self._headers = (host, port), tls, dict(headers)
+        self._link: Any = None
+        self._process = 0
+
+    def close(self) -> None:
+        if self._link is not None and self._process == os.getpid():
+            self._link.close()
+        self._link = None
+
+    def _connected(self, seconds: float) -> Any:
+        if self._link is None or self._process != os.getpid():  # the parent's
+            host, port = self._place
+            if self._tls:
+                context = ssl.create_default_context()
+                self._link = http.client.HTTPSConnection(host, port, context=context)
+            else:
+                self._link = http.client.HTTPConnection(host, port)
+            self._process = os.getpid()
+        self._link.timeout = seconds
+        if self._link.sock is not None:
+            self._link.sock.settimeout(seconds)
+        return self._link
+
+    def _ask(
+        self, path: str, body: bytes | None, length: int, deadline: float
+    ) -> tuple[Any, bytes]:
+        """Headers and body of an answer."""
+        headers = dict(self._headers)
+        if body is not None:
+            headers["Content-Type"] = "application/octet-stream"
+            headers[LENGTH] = str(length)
+        try:
+            link = self._connected(_left(deadline))
+            link.request("GET" if body is None else "POST", path, body, headers)
+            answer = link.getresponse()
+            data = answer.read()
+        except socket.timeout:  # TimeoutError since Python 3.10
+            self.close()
+            raise _Late("there was no answer in time") from None
+        except (ConnectionError, http.client.HTTPException) as problem:
+            self.close()
+            text = str(problem) or type(problem).__name__
+            raise Unavailable(text) from problem
+        except OSError as problem:  # no such host, a certificate
+            self.close()
+            raise RemoteError(str(problem)) from problem
+        _check(answer.status, data)
+        return answer.headers, data
+
+    def metadata(self, model: str, deadline: float) -> dict[str, Any]:
+        """What the server says of a model."""
+        path = f"/v2/models/{quote(model, safe='')}"
+        return _parsed(self._ask(path, None, 0, deadline)[1])
+
+    def infer(
+        self, model: str, inputs: Arrays, outputs: Sequence[str], deadline: float
+    ) -> dict[str, Any]:
+        """The outputs by name."""
+        blocks = [
+            {
+                "name": name,
+                "datatype": WORDS[array.dtype],
+                "shape": list(array.shape),
+                "parameters": {"binary_data_size": array.nbytes},
+            }
+            for name, array in inputs.items()
+        ]
+        binary = {"binary_data": True}
+        asked = [{"name": name, "parameters": binary} for name in outputs]
+        text = json.dumps({"inputs": blocks, "outputs": asked}).encode()
+        body = b"".join([text, *(array.tobytes() for array in inputs.values())])
+        path = f"/v2/models/{quote(model, safe='')}/infer"
+        headers, data = self._ask(path, body, len(text), deadline)
+        size = int(headers.get(LENGTH) or len(data))
+        return _outputs(_parsed(data[:size])["outputs"], data[size:])
+
+
+def _outputs(blocks: Any, data: bytes) -> dict[str, Any]:
+    found, start = {}, 0
+    for block in blocks:
+        size = block["parameters"]["binary_data_size"]
+        part = data[start : start + size]
+        found[block["name"]] = _array(block["datatype"], block["shape"], part)
+        start += size
+    return found
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(data))
+    except ValueError:
+        raise RemoteError(f"the answer is no JSON: {data[:80]!r}") from None
+
+
+def _check(status: int, data: bytes) -> None:
+    if status == 200:
+        return
+    try:
+        text = str(json.loads(data)["error"])
+    except (ValueError, KeyError, TypeError):
+        text = data[:200].decode("utf-8", "replace")
+    if status == 503:
+        raise Unavailable(text)
+    if status == 404:
+        raise NotFound(text)
+    if status in (400, 413):
+        raise InvalidArgument(text)
+    raise RemoteError(f"status {status}: {text}")
+
+
+class Grpc:
+    """A channel of grpcio; messages are those of open-inference-grpc."""
+
+    def __init__(self, host: str, port: int, tls: bool, headers: Any) -> None:
+        try:
+            import grpc
+            from open_inference.grpc import protocol
+        except ImportError as problem:
+            raise RemoteError(
+                f"grpc:// needs grpcio and open-inference-grpc ({problem}): pip "
+                "install 'gn2[serve]'; http:// needs nothing"
+            ) from None
+        self._grpc, self._pb = grpc, protocol
+        self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._tls = tls
+        self._headers = [(name.lower(), value) for name, value in headers.items()]
+        self._channel: Any = None
+        self._process = 0
+
+    def close(self) -> None:
+        if self._channel is not None and self._process == os.getpid():
+            self._channel.close()
+        self._channel = None
+
+    def _call(self, name: str, message: Any, deadline: float) -> Any:
+        grpc = self._grpc
+        if self._channel is None or self._process != os.getpid():
+            # tried again at once: how long to wait is the caller's to say
+            options = [
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+            ]
+            if self._tls:
+                proof = grpc.ssl_channel_credentials()
+                self._channel = grpc.secure_channel(self._where, proof, options)
+            else:
+                self._channel = grpc.insecure_channel(self._where, options)
+            self._process = os.getpid()
+        call = self._channel.unary_unary(
+            f"/{SERVICE}/{name}",
+            request_serializer=lambda one: one.SerializeToString(),
+            response_deserializer=getattr(self._pb, f"{name}Response").FromString,
+        )
+        try:
+            return call(message, timeout=_left(deadline), metadata=self._headers)
+        except grpc.RpcError as problem:
+            raise self._problem(problem.code(), problem.details() or "") from None
+
+    def _problem(self, code: Any, text: str) -> Exception:
+        codes = self._grpc.StatusCode
+        if code == codes.UNAVAILABLE:
+            return Unavailable(text)
+        if code == codes.DEADLINE_EXCEEDED:
+            return _Late("there was no answer in time")
+        if code == codes.NOT_FOUND:
+            return NotFound(text)
+        if code in (codes.INVALID_ARGUMENT, codes.RESOURCE_EXHAUSTED):
+            return InvalidArgument(text)
+        return RemoteError(f"status {code.name}: {text}")
+
+    def metadata(self, model: str, deadline: float) -> dict[str, Any]:
+        """What the server says of a model."""
+        message = self._pb.ModelMetadataRequest(name=model)
+        found = self._call("ModelMetadata", message, deadline)
+        return {"properties": dict(found.properties)}
+
+    def infer(
+        self, model: str, inputs: Arrays, outputs: Sequence[str], deadline: float
+    ) -> dict[str, Any]:
+        """The outputs by name."""
+        message = self._pb.ModelInferRequest(model_name=model)
+        for name, array in inputs.items():
+            kind = WORDS[array.dtype]
+            message.inputs.add(name=name, datatype=kind, shape=array.shape)
+            message.raw_input_contents.append(array.tobytes())
+        for name in outputs:
+            message.outputs.add(name=name)
+        answer = self._call("ModelInfer", message, deadline)
+        pairs = zip(answer.outputs, answer.raw_output_contents)
+        return {one.name: _array(one.datatype, one.shape, raw) for one, raw in pairs}
+
+
+def connect(url: str, headers: Mapping[str, str]) -> Union[Http, Grpc]:
+    """What speaks to a URL; nothing is sent yet.
+
+    Raises:
+        InvalidArgument: it is no URL of a server.
+    """
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        kind, usual = SCHEMES[parts.scheme]
+        host, port = parts.hostname or "", parts.port or usual
+    except (KeyError, ValueError) as problem:
+        raise InvalidArgument(f"{url!r}: {_FORM} ({problem})") from None
+    if not host or parts.path not in ("", "/") or parts.query or parts.username:
+        raise InvalidArgument(f"{url!r}: {_FORM}")
+    tls = parts.scheme.endswith("s")
+    if kind == "http":
+        return Http(host, port, tls, headers)
+    return Grpc(host, port, tls, headers)
+
+
+_FORM = "no URL of a server, as http://host:8000 or grpc://host:8001"

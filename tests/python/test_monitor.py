@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gn2 monitor`: files that grow, are cut off, damaged and gone; and what is told of
+them, to Prometheus and in a file."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+pytest.importorskip("prometheus_client", reason="needs prometheus-client: gn2[serve]")
+from prometheus_client import generate_latest  # noqa: E402
+from prometheus_client.parser import (  # noqa: E402
+    text_string_to_metric_families as parse,
+)
+
+from gn2.cli import main  # noqa: E402
+from gn2.hpo.books import Trial  # noqa: E402
+from gn2.monitor.exporter import Exporter  # noqa: E402
+from gn2.monitor.table import METRICS  # noqa: E402
+
+HEADER = "event,epoch,seconds,step,jets,loss,loss_jets,learning_rate,val_loss\n"
+
+
+def told(text):
+    """{name and labels but that of the folder: value}; labels are the table's."""
+    found = {}
+    for family in parse(text):
+        assert family.documentation == METRICS[family.name].text
+        for sample in family.samples:
+            labels = METRICS[family.name].labels
+            assert sorted(sample.labels) == sorted(labels)
+            first, *others = (sample.labels[name] for name in labels)
+            found[(os.path.basename(first), family.name[4:], *others)] = sample.value
+    return found
+
+
+def page(exporter):
+    return told(generate_latest(exporter.registry).decode())
+
+
+def step(number, seconds, loss=1.5):
+    return f"step,0,{seconds},{number},100,{loss},{float(loss) / 2},0.01,\n"
+
+
+def make_run(folder, text, state="running"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(f'{{"state": "{state}"}}')
+    (folder / "metrics.csv").write_text(text)
+    return folder
+
+
+def test_a_run_that_grows(tmp_path):
+    run = make_run(tmp_path / "a", "")
+    exporter = Exporter([str(tmp_path)])
+    assert page(exporter)[("a", "run_state", "running")] == 1
+    with open(run / "metrics.csv", "a") as file:
+
+        def add(text):
+            file.write(text)
+            file.flush()
+            return page(exporter)
+
+        assert ("a", "run_step") not in add(HEADER[:20])
+        assert ("a", "run_step") not in add(HEADER[20:])
+        found = add(step(1, 10) + step(2, 11.0) + step(3, 12)[:-9])
+        assert found[("a", "run_step")] == 2
+        assert found[("a", "run_loss", "all")] == 1.5
+        assert found[("a", "run_loss", "jets")] == 0.75
+        assert found[("a", "run_learning_rate")] == 0.01
+        assert found[("a", "run_jets_per_second")] == 100
+        assert abs(found[("a", "run_updated_seconds")] - time.time()) < 60
+        assert ("a", "run_best_loss") not in found
+        found = add(step(3, 12)[-9:] + "epoch,0,13,3,100,1.5,,,0.25\n")
+        assert found[("a", "run_step")] == 3
+        found = add("epoch,1,14,3,100,1.5,,,nan\nepoch,2,15,3,100,1.5,,,0.5\n")
+        assert found[("a", "run_validation_loss", "all")] == 0.5
+        assert found[("a", "run_best_loss")] == 0.25
+        assert found[("a", "run_epoch")] == 2
+        # another process goes on: its clock begins anew
+        assert add(step(4, 1) + step(5, 3))[("a", "run_jets_per_second")] == 50
+
+
+def test_a_run_that_begins_anew_and_one_that_goes(tmp_path):
+    text = HEADER + "".join(step(n, n) for n in range(1, 9))
+    run = make_run(tmp_path / "a", text)
+    make_run(tmp_path / "b", text, "done")
+    exporter = Exporter([str(tmp_path / "a"), str(tmp_path / "*"), "nowhere"])
+    assert page(exporter)[("a", "run_step")] == 8
+    os.truncate(run / "metrics.csv", len(HEADER) + len(step(1, 1)))
+    assert page(exporter)[("a", "run_step")] == 1
+    (run / "new").write_text(HEADER + step(1, 1) + step(2, 2, "nan"))
+    os.replace(run / "new", run / "metrics.csv")
+    found = page(exporter)
+    assert found[("a", "run_step")] == 2
+    assert found[("a", "run_loss", "all")] != found[("a", "run_loss", "all")]
+    assert found[("b", "run_state", "done")] == 1
+    (tmp_path / "b").rename(tmp_path / "c")
+    assert {key[0] for key in page(exporter)} == {"a", "c"}
+
+
+def test_what_cannot_be_read_does_not_hide_the_others(tmp_path, caplog):
+    make_run(tmp_path / "good", HEADER + step(1, 1))
+    make_run(tmp_path / "bytes", "")
+    (tmp_path / "bytes/metrics.csv").write_bytes(os.urandom(5000) + b"\n")
+    (tmp_path / "bytes/run.json").write_text("{")
+    make_run(tmp_path / "odd", HEADER + "step,x,,7\n" + '"' + step(2, "x")[4:])
+    (tmp_path / "folder/metrics.csv").mkdir(parents=True)
+    (tmp_path / "folder/run.json").write_text("[]")
+    (tmp_path / "search/trials/0001").mkdir(parents=True)
+    (tmp_path / "search/trials/0001/trial.json").write_text("no")
+    (tmp_path / "search/space-1.yaml").write_text("gn2_space: [")
+    exporter = Exporter([str(tmp_path)])
+    for _ in range(2):
+        found = page(exporter)
+        assert found[("good", "run_step")] == 1
+        wrong = {key[0] for key in found if key[1] == "monitor_unreadable"}
+        assert {"folder", "search"} <= wrong <= {"folder", "search", "bytes", "odd"}
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == len(wrong) and any("space-1.yaml" in line for line in lines)
+
+
+def save(folder, state, **more):
+    folder.mkdir(parents=True)
+    Trial(name=folder.name, state=state, parameters={}, **more).save(folder)
+    return folder
+
+
+def test_trials_without_a_store(tmp_path):
+    """As Katib's pods leave them on a volume."""
+    place = tmp_path / "search/trials"
+    cost = {"wall_seconds": 10.0, "core_seconds": 20.0, "package_joules": 500.0}
+    save(place / "0000", "done", resources=cost, metrics={"val_loss": 0.5})
+    save(place / "0001", "failed", resources={"wall_seconds": 1.0})
+    make_run(save(place / "0002", "running"), HEADER + step(7, 1))
+    save(place / "0003", "running")
+    (place / "0003/trial.json").write_text('{"gn2_trial": 1}')
+    exporter = Exporter([str(tmp_path / "search"), f"{place}/*"])
+    found = page(exporter)
+    assert generate_latest(exporter.registry).count(b"gn2_run_step{") == 1
+    states = {k[2]: v for k, v in found.items() if k[1] == "search_trials"}
+    assert states["done"] == states["failed"] == states["running"] == 1
+    assert sum(states.values()) == 3 and states["pruned"] == 0
+    assert found[("search", "search_wall_seconds")] == 11
+    assert found[("search", "search_core_seconds")] == 20
+    assert found[("search", "search_joules", "package")] == 500
+    assert ("search", "search_joules", "dram") not in found
+    assert found[("0002", "run_step")] == 7
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_search_with_a_store(tmp_path, kind):
+    pytest.importorskip("yaml", reason="needs PyYAML")
+    pytest.importorskip("optuna", reason="needs Optuna")
+    from test_hpo_engine import CHOICES, journal, run, space_in
+
+    space = space_in(tmp_path, algorithm="random", trials=3, text=CHOICES)
+    out = tmp_path / "out"
+    url = journal(out) if kind == "journal" else None
+    rows, _ = run(space, out, store=url)
+    found = page(Exporter([str(out)]))
+    states = [row.state for row in rows]
+    assert found[("out", "search_trials", "done")] == states.count("done")
+    assert found[("out", "search_wanted")] == 3 == len(rows)
+    best = min(row.values[0] for row in rows if row.state in ("done", "cached"))
+    assert found[("out", "search_best", space.objective.metric)] == best
+    assert not [key for key in found if key[1] == "monitor_unreadable"]
+    if url:  # a store that is elsewhere
+        (out / "journal.log").rename(tmp_path / "x.log")
+        elsewhere = page(Exporter([str(out)], f"journal:{tmp_path}/x.log"))
+        assert elsewhere == found
+
+
+def test_the_command_answers_and_leaves(tmp_path):
+    make_run(tmp_path / "a", HEADER + step(1, 1))
+    command = [sys.executable, "-m", "gn2", "monitor", str(tmp_path), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    (url,) = re.findall(r"http://127\.0\.0\.1:\d+/metrics", process.stderr.readline())
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        assert told(answer.read().decode())[("a", "run_step")] == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert process.stderr.read() == ""
+
+
+def test_a_file_for_the_node_exporter(tmp_path, capsys):
+    """It is never there in part."""
+    run = make_run(tmp_path / "a", HEADER + step(1, 1))
+    out = tmp_path / "gn2.prom"
+    words = ["monitor", str(run), "--textfile", str(out), "--interval"]
+    assert main([*words, "0"]) == 0
+    first = out.stat().st_ino
+    assert told(out.read_text())[("a", "run_step")] == 1
+    assert main([*words, "0"]) == 0 and out.stat().st_ino != first
+    assert sorted(os.listdir(tmp_path)) == ["a", "gn2.prom"]
+    later = ["monitor", str(tmp_path / "x*"), *words[2:], "0"]
+    assert main(later) == 0 and "x*' is not there yet" in capsys.readouterr().err
+    assert main(["monitor", str(run), "--textfile", str(run), "--interval", "0"]) == 1
+    assert "is no regular file" in capsys.readouterr().err
+    for wrong in (["--port", "x"], ["--interval", "-1"], ["--port", "1", *words[2:4]]):
+        with pytest.raises(SystemExit) as ended:
+            main(["monitor", str(run), *wrong])
+        assert ended.value.code == 2
+
+
+def test_doc_has_the_table():
+    root = pathlib.Path(__file__).resolve().parents[2]
+    text = (root / "doc/farm.md").read_text(encoding="utf-8")
+    for metric in METRICS.values():
+        row = f"| `{metric.name}{{{','.join(metric.labels)}}}` | {metric.text} |"
+        assert row in text, row

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""examples/serve/kubernetes: objects are as their schemas say, fit together, and name
+commands and metrics that there are; dashboards are those made now."""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+yaml = pytest.importorskip("yaml", reason="needs PyYAML")
+
+from gn2 import cli  # noqa: E402
+from gn2.monitor.table import METRICS  # noqa: E402
+
+from k8s_schemas import kubectl, schemas  # noqa: E402, F401
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "examples/serve/kubernetes"
+PLACES = ("base", "kserve", "tag")
+FILES = sorted(path for place in PLACES for path in (FOLDER / place).glob("*.yaml"))
+
+
+def objects(text):
+    return [item for item in yaml.safe_load_all(text) if item]
+
+
+def in_files(*kinds):
+    for path in FILES:
+        for item in objects(path.read_text(encoding="utf-8")):
+            if item["kind"] in kinds:
+                yield item
+
+
+def checked(schemas, item):
+    """Its kind; a schema that is not here is told of by who asks for it alone."""
+    try:
+        schemas.check(item)
+    except pytest.skip.Exception:
+        if item["kind"] != "ServiceMonitor":
+            raise
+    return item["kind"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_kustomizations_build_what_the_schemas_take(schemas, place):
+    found = objects(kubectl("kustomize", str(FOLDER / place)))
+    kinds = sorted(checked(schemas, item) for item in found)
+    assert kinds == sorted(
+        {
+            "base": [
+                *["ConfigMap", "Deployment", "Deployment", "HorizontalPodAutoscaler"],
+                *["PersistentVolumeClaim", "PodDisruptionBudget", "Service", "Service"],
+                *["Service", "ServiceMonitor"],
+            ],
+            "kserve": ["InferenceService"],
+            "tag": ["Job", "Job"],
+        }[place]
+    )
+
+
+#: (file, text, text with a typo)
+TYPOS = [
+    ("base/serve.yaml", "readinessProbe", "readynessProbe"),
+    ("base/serve.yaml", "containerPort: 8000", "containerPort: http"),
+    ("base/serve.yaml", "maxSurge", "maxSurges"),
+    ("base/serve.yaml", "appProtocol", "appProtokol"),
+    ("base/scale.yaml", "averageUtilization", "averageUtilisation"),
+    ("base/scale.yaml", "stabilizationWindowSeconds: 300", "stabilizationWindow: 300"),
+    ("base/scale.yaml", "maxReplicas: 8", "maxReplicas: eight"),
+    ("base/scale.yaml", "maxUnavailable", "maxUnavailabel"),
+    ("base/monitor.yaml", "mountPath", "mountpath"),
+    ("base/monitor.yaml", "replicas: 1", "replicas: one"),
+    ("base/monitor.yaml", "claimName", "claim"),
+    ("base/volumes.yaml", "accessModes", "accessMode"),
+    ("base/volumes.yaml", "storage: 1Gi", "storage: [1Gi]"),
+    ("base/volumes.yaml", "resources", "resource"),
+    ("base/scrape.yaml", "interval: 15s", "interval: 15 s"),
+    ("base/scrape.yaml", "scrapeTimeout", "scrapeTimeOut"),
+    ("base/scrape.yaml", "matchLabels", "matchLabel"),
+    ("kserve/inferenceservice.yaml", "minReplicas", "minReplica"),
+    ("kserve/inferenceservice.yaml", "scaleMetric: cpu", "scaleMetric: jets"),
+    ("kserve/inferenceservice.yaml", "volumeMounts", "volumeMount"),
+    ("kserve/inferenceservice.yaml", "predictor:", "predict:"),
+    ("tag/tag.yaml", "completionMode: Indexed", "completionMode: [Indexed]"),
+    ("tag/tag.yaml", "backoffLimitPerIndex", "backofLimitPerIndex"),
+    ("tag/tag.yaml", "onExitCodes", "onExitCode"),
+    ("tag/join.yaml", "backoffLimit: 50", "backoffLimit: many"),
+    ("tag/join.yaml", "restartPolicy", "restart"),
+    ("tag/join.yaml", "fsGroupChangePolicy", "fsGroupPolicy"),
+]
+
+
+@pytest.mark.parametrize("name, old, new", TYPOS)
+def test_typos_are_caught(schemas, name, old, new):
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    assert old in text
+    with pytest.raises(Exception) as failure:
+        for item in objects(text.replace(old, new)):
+            schemas.check(item)
+    assert "Validation" in type(failure.value).__name__, failure.value
+
+
+def test_every_file_has_typos():
+    counts = {str(path.relative_to(FOLDER)): 0 for path in FILES}
+    for name, _, _ in TYPOS:
+        counts[name] += 1
+    few = [n for n, c in counts.items() if c < 3 and "kustomization" not in n]
+    assert not few
+
+
+def pods(item):
+    spec = item["spec"]
+    return spec["predictor"] if "predictor" in spec else spec["template"]["spec"]
+
+
+def test_commands_are_those_of_gn2():
+    """Every word is taken by its parser; ports are those of the container."""
+    parser, seen = cli.parser(), []
+    for item in in_files("Deployment", "InferenceService", "Job"):
+        (box,) = pods(item)["containers"]
+        words = [*box["command"], *box.get("args", [])]
+        os.environ["JOB_COMPLETION_INDEX"] = "19"
+        args = parser.parse_args(words[1:])
+        del os.environ["JOB_COMPLETION_INDEX"]
+        assert words[0] == "gn2" and isinstance(args, argparse.Namespace)
+        ports = [args.__dict__[n] for n in ("http", "grpc", "port") if n in args]
+        declared = [port["containerPort"] for port in box.get("ports", [])]
+        assert [port for port in ports if port] == declared
+        if declared:
+            assert args.host == "0.0.0.0"
+        mounts = {m["mountPath"] for m in box["volumeMounts"]}
+        paths = [w for w in words if w.startswith("/")]
+        assert paths and all(f"/{path.split('/')[1]}" in mounts for path in paths)
+        grace = pods(item).get("terminationGracePeriodSeconds", 30)
+        assert grace > getattr(args, "drain", 0) + getattr(args, "timeout", 0)
+        seen.append(
+            (words[1], getattr(args, "part", None), getattr(args, "join", None))
+        )
+    assert seen.count(("tag", (19, 20), False)) == seen.count(("tag", None, True)) == 1
+
+
+def test_parts_are_as_many_as_pods_and_joined_by_the_same_words():
+    tag, join = sorted(in_files("Job"), key=lambda job: len(job["metadata"]["name"]))
+    boxes = [pods(job)["containers"][0] for job in (tag, join)]
+    assert boxes[0]["command"] == boxes[1]["command"]
+    assert boxes[0]["args"] == ["--part", str(tag["spec"]["completions"])]
+    assert boxes[1]["args"][0] == "--join"
+
+
+def test_selectors_find_pods_and_services():
+    deployments = {d["metadata"]["name"]: d for d in in_files("Deployment")}
+    services = list(in_files("Service"))
+    for service in services:
+        (found,) = (
+            d
+            for d in deployments.values()
+            if service["spec"]["selector"].items()
+            <= d["spec"]["template"]["metadata"]["labels"].items()
+        )
+        (box,) = pods(found)["containers"]
+        names = {port["name"] for port in box["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
+    (scaled,) = in_files("HorizontalPodAutoscaler")
+    assert scaled["spec"]["scaleTargetRef"]["name"] in deployments
+    (scrape,) = in_files("ServiceMonitor")
+    wanted = scrape["spec"]["selector"]["matchLabels"].items()
+    chosen = [s for s in services if wanted <= s["metadata"]["labels"].items()]
+    assert len(chosen) == 2
+    (end,) = scrape["spec"]["endpoints"]
+    assert all(end["port"] in {p["name"] for p in s["spec"]["ports"]} for s in chosen)
+    claims = {c["metadata"]["name"] for c in in_files("PersistentVolumeClaim")}
+    volumes = ROOT / "examples/kubeflow/base/volumes.yaml"
+    claims |= {
+        c["metadata"]["name"] for c in objects(volumes.read_text(encoding="utf-8"))
+    }
+    for item in in_files("Deployment", "InferenceService", "Job"):
+        for volume in pods(item)["volumes"]:
+            assert volume["persistentVolumeClaim"]["claimName"] in claims
+
+
+# ---- dashboards ----
+
+
+def made():
+    spec = importlib.util.spec_from_file_location(
+        "dashboards", FOLDER / "dashboards.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DASHBOARDS = ("service.json", "training.json")
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_shipped_dashboards_are_made_now(name):
+    text = (FOLDER / "base" / name).read_text(encoding="utf-8")
+    assert text == made().text(name)
+    found = json.loads(text)
+    assert len({panel["id"] for panel in found["panels"]}) == len(found["panels"])
+    places = [tuple(panel["gridPos"].values()) for panel in found["panels"]]
+    assert len(set(places)) == len(places)
+    (source,) = found["templating"]["list"]
+    assert f"${{{source['name']}}}" in text and source["type"] == "datasource"
+
+
+def queries(name):
+    """(expression, legend) of all panels."""
+    found = json.loads((FOLDER / "base" / name).read_text(encoding="utf-8"))
+    return [
+        (t["expr"], t["legendFormat"]) for p in found["panels"] for t in p["targets"]
+    ]
+
+
+def served():
+    """{sample's name: its labels} of the server's page."""
+    pytest.importorskip("prometheus_client", reason="needs prometheus-client")
+    from gn2.serve.watch import Watch
+
+    suffixes = {"counter": ["_total"], "info": ["_info"], "gauge": [""]}
+    suffixes["histogram"] = ["_bucket", "_sum", "_count"]
+    found = {}
+    watch = Watch()
+    for collector in list(watch.registry._collector_to_names):
+        for family in collector.collect():
+            labels = getattr(family, "_labelnames", None) or getattr(
+                collector, "_labelnames", ()
+            )
+            more = {"info": ("sha256",), "histogram": ("le",)}.get(family.type, ())
+            for suffix in suffixes[family.type]:
+                found[family.name + suffix] = {*labels, *more}
+    return found
+
+
+#: that Prometheus adds to everything
+TARGET = {"job", "instance", "pod", "namespace", "service"}
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_queries_name_metrics_and_labels_that_there_are(name):
+    known = {m.name: set(m.labels) for m in METRICS.values()}
+    known = served() if name == "service.json" else known
+    seen = set()
+    for expression, legend in queries(name):
+        plain = re.sub(r'"[^"]*"', '""', expression)
+        metrics = set(re.findall(r"\b(?:gn2|process)_\w+", plain))
+        assert metrics and metrics <= set(known), (expression, metrics - set(known))
+        labels = set.union(*(known[metric] for metric in metrics)) | TARGET
+        asked = set(re.findall(r"(\w+)(?:=~|!=|=)\"", plain))
+        for group in re.findall(r"\b(?:by|on) ?\(([^)]*)\)", plain):
+            asked |= set(group.replace(" ", "").split(","))
+        asked |= set(re.findall(r"\{\{(\w+)\}\}", legend))
+        assert asked <= labels, (expression, asked - labels)
+        seen |= metrics
+    if name == "training.json":
+        assert seen == set(known) - {"gn2_run_seconds", "gn2_search_wall_seconds"}
+
+
+def test_queries_are_taken_by_promtool(tmp_path):
+    program = shutil.which("promtool")
+    if program is None:
+        pytest.skip("no promtool (Debian: prometheus)")
+    rules = [
+        {"record": f"r{k}", "expr": text.replace("$__rate_interval", "1m")}
+        for k, (text, _) in enumerate(q for name in DASHBOARDS for q in queries(name))
+    ]
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
+    done = subprocess.run([program, "check", "rules", path], capture_output=True)
+    assert done.returncode == 0, done.stderr
