@@ -24,9 +24,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hpo"))
 import kill_study
 
 import gn2
-from gn2.hpo import after, engine, reader, sampling, store
+from gn2.hpo import after, engine, engines, reader, sampling, store
 from gn2.hpo.engine import Plan
 from gn2.hpo.lease import Leases
+from gn2.hpo.render import job
 
 PROGRAM = kill_study.PROGRAM
 CHOICES = """\
@@ -276,6 +277,37 @@ def test_a_pruned_trial_is_run_to_its_end(whole, tmp_path):
     assert len(again) == len(rows) + 1  # it does not count as a trial
     with pytest.raises(gn2.StateError, match="only a pruned one"):
         after.finish(text, plan, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "asked", "total", "said"),
+    [
+        (None, None, 6, ""),  # all cells
+        (6, None, 6, ""),
+        (4, None, 4, "4 trials: the grid has 6 cells"),
+        (9, None, 6, "6 trials: the grid has 6 cells"),
+        (4, 5, 5, "5 trials: the grid has 6 cells"),
+        (4, 9, 6, "6 trials: the grid has 6 cells"),
+    ],
+)
+def test_the_trials_of_a_grid_are_as_many_for_every_engine(
+    tmp_path, written, asked, total, said
+):
+    line = "trials: %d\n"
+    text = CHOICES if written else CHOICES.replace(line, "#" + line)
+    space = reader.load(kill_study.space_in(tmp_path, "grid", written or 0, text))
+    assert sampling.count(space, asked) == (total, said)
+    assert engines.trials(space, asked) == total
+    words = job.command(space)  # rendered
+    assert asked or words[words.index("-n") + 1] == str(total)
+
+
+def test_a_grid_goes_on_to_its_other_cells(tmp_path):
+    space = reader.load(kill_study.space_in(tmp_path, "grid", 4, CHOICES))
+    first, _ = run(space, tmp_path / "out")
+    rows, _ = run(space, tmp_path / "out", trials=6)
+    assert len(first) == 4 and rows[:4] == first
+    assert len({tuple(row.parameters.values()) for row in rows}) == len(rows) == 6
 
 
 def test_two_objectives(tmp_path):
