@@ -2,10 +2,11 @@
 """Leases: which process is at work on a trial, on one host and between hosts.
 
 The lease NAME is the file ``NAME.GENERATION`` of the highest generation. It is taken
-by making the next generation, which succeeds for one of all who try, and whoever had
-it before finds that out at the next look. It is free
+by making the next generation (O_EXCL; hard links, which not all shared file systems
+have, are not needed), which succeeds for one of all who try, and whoever had it before
+finds that out at the next look. It is free
 
-- when it was given back: the file is empty;
+- when it was given back: the file says so;
 - on the host of its holder, when the holder has ended: flock() ends with a process;
 - when nobody renewed it for as long as the holder said it would: the holder is on a
   host that is gone, or was frozen. Clocks of hosts differ, so what counts is how long
@@ -19,10 +20,13 @@ import json
 import os
 import pathlib
 import time
-import uuid
 from typing import Any
 
 from .._lock import try_flock
+
+#: first byte of a lease that was given back; written over the holder's record, for
+#: which a full disk has room
+_FREE = b"-"
 
 
 def _kernel() -> str:
@@ -61,7 +65,7 @@ class Lease:
     def release(self) -> None:
         """Gives it back. The file stays: generations never begin anew."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, _FREE, 0)
         os.close(self._file)
 
 
@@ -115,27 +119,25 @@ class Leases:
         return max(found)
 
     def _make(self, path: pathlib.Path, following: pathlib.Path) -> Lease | None:
-        """The file appears with its content and locked, or not at all."""
-        draft = self.folder / f".{uuid.uuid4().hex}"
+        """For one of all who try; locked before it has its content."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = os.open(draft, flags, 0o644)
         try:
-            facts = {
-                "kernel": self._kernel,
-                "host": os.uname().nodename,
-                "pid": os.getpid(),
-                "seconds": self.seconds,
-            }
-            os.write(file, json.dumps(facts).encode() + b"\n")
+            file = os.open(path, flags, 0o644)
+        except FileExistsError:
+            return None
+        facts = {
+            "kernel": self._kernel,
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "seconds": self.seconds,
+        }
+        try:
             try_flock(file)
-            os.link(draft, path)
-        except BaseException as problem:
+            os.write(file, json.dumps(facts).encode() + b"\n")
+        except BaseException:
+            path.unlink()
             os.close(file)
-            if isinstance(problem, FileExistsError):
-                return None
             raise
-        finally:
-            os.unlink(draft)
         return Lease(path, following, file)
 
     def _is_free(self, path: pathlib.Path) -> bool:
@@ -145,9 +147,9 @@ class Leases:
             return False  # just taken by another
         try:
             text = os.read(file, 4096)
-            if not text.strip():
+            if text.startswith(_FREE):
                 return True
-            holder = _record(text)
+            holder = _record(text)  # nothing of one that is just being made
             if holder.get("kernel") == self._kernel and try_flock(file):
                 return True
             return self._is_silent(str(path), os.fstat(file), holder)
