@@ -2,9 +2,8 @@
 """Leases: which process is at work on a trial, on one host and between hosts.
 
 The lease NAME is the file ``NAME.GENERATION`` of the highest generation. It is taken
-by making the next generation (O_EXCL; hard links, which not all shared file systems
-have, are not needed), which succeeds for one of all who try, and whoever had it before
-finds that out at the next look. It is free
+by making the next generation, which succeeds for one of all who try, and whoever had
+it before finds that out at the next look. It is free
 
 - when it was given back: the file says so;
 - on the host of its holder, when the holder has ended: flock() ends with a process;
@@ -16,10 +15,12 @@ finds that out at the next look. It is free
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
 import time
+import uuid
 from typing import Any
 
 from .._lock import try_flock
@@ -27,6 +28,8 @@ from .._lock import try_flock
 #: first byte of a lease that was given back; written over the holder's record, for
 #: which a full disk has room
 _FREE = b"-"
+#: what file systems without hard links say
+_NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 def _kernel() -> str:
@@ -119,12 +122,28 @@ class Leases:
         return max(found)
 
     def _make(self, path: pathlib.Path, following: pathlib.Path) -> Lease | None:
-        """For one of all who try; locked before it has its content."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        """The file appears with its content and locked, or not at all; without hard
+        links it may be empty for a moment, and stay so when we are killed then."""
+        draft = self.folder / f".{uuid.uuid4().hex}"
         try:
-            file = os.open(path, flags, 0o644)
+            file = self._write(draft)
+            try:
+                os.link(draft, path)
+            except OSError as problem:
+                os.close(file)
+                if problem.errno not in _NO_LINKS:
+                    raise
+                file = self._write(path)
+            finally:
+                os.unlink(draft)
         except FileExistsError:
             return None
+        return Lease(path, following, file)
+
+    def _write(self, path: pathlib.Path) -> int:
+        """A new file that says who we are, locked."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = os.open(path, flags, 0o644)
         facts = {
             "kernel": self._kernel,
             "host": os.uname().nodename,
@@ -138,7 +157,7 @@ class Leases:
             path.unlink()
             os.close(file)
             raise
-        return Lease(path, following, file)
+        return file
 
     def _is_free(self, path: pathlib.Path) -> bool:
         try:
