@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kills a search again and again and compares it with one that nobody disturbed.
 
-    kill_study.py [--kills 20] [--store journal] [--workers 1] [--real SPACE]
+    kill_study.py [--kills 20] [--store journal|URL] [--workers 1] [--real SPACE]
+    database.sh postgresql kill_study.py …
 
-With one worker the trials must be the same, bit for bit: parameters, values,
+The other search is in sqlite, this one in sqlite, a journal or a database without a
+study. With one worker the trials must be the same, bit for bit: parameters, values,
 validations and model files. With several every trial must have been told once and none
 be left. By default trials are those of the stand-in tests/python/hpo_program.py; with
 --real they are trainings. Kills come at random moments of a worker's life and, every
@@ -168,7 +170,8 @@ def compare(space, whole, out, workers, store=None):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--store", default="sqlite", choices=("sqlite", "journal"))
+    usual = os.environ.get("STORE", "sqlite")  # of database.sh
+    parser.add_argument("--store", default=usual, help="sqlite, journal or a URL")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--algorithm", default="tpe")
     parser.add_argument("--seed", type=int, default=1)
@@ -182,7 +185,8 @@ def main():
     space = args.real or space_in(folder, args.algorithm, args.trials)
     words = ["-n", str(args.trials)]
     log = folder / "out" / "journal.log"
-    store = f"journal:{log}" if args.store == "journal" else None
+    known = {"sqlite": None, "journal": f"journal:{log}"}
+    store = known.get(args.store, args.store)
     whole = start(command(space, folder / "whole", *words, program=program))
     assert whole.wait() == 0, whole.stderr.read()
     (folder / "out").mkdir()

@@ -18,6 +18,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import sys
 import time
 
@@ -62,7 +63,13 @@ def main():
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 1
-    train(args.out, space, parameters)
+    lock.truncate(0)
+    print(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), file=lock)
+    lock.flush()
+    try:
+        train(args.out, space, parameters)
+    finally:
+        (args.out / "lock").unlink()
     return 0
 
 

@@ -114,6 +114,7 @@ spec:
       apiVersion: batch/v1
       kind: Job
       spec:
+        podFailurePolicy: {rules: []}
         template:
           spec:
             containers:
@@ -157,6 +158,9 @@ def test_a_good_experiment():
         ("command:", "args:", "no `command`"),
         ("kind: Job", "kind: MPIJob", "primaryPodLabels are wrong for MPIJob"),
         ("kind: Job\n", "kind: Job\n      metadata: {name: a}\n", "given by Katib"),
+        ("podFailurePolicy: {rules: []}", "backoffLimit: 2", "2 and 3 are tried again"),
+        ("kind: Job", "kind: MPIJob", "has no podFailurePolicy, it would be dropped"),
+        ("kind: Job", "kind: MPIJob", "tried again, 6 times"),
     ],
 )
 def test_each_rule_of_the_webhook(old, new, words):

@@ -19,51 +19,13 @@ import pytest
 
 pytest.importorskip("yaml", reason="needs PyYAML")
 optuna = pytest.importorskip("optuna", "4.4", reason="needs Optuna 4.4 or newer")
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hpo"))
-
-import kill_study
 
 import gn2
-from gn2.hpo import after, engine, reader, sampling, store
+from gn2.hpo import after, engine, engines, reader, sampling, store
 from gn2.hpo.engine import Plan
-from gn2.hpo.lease import Leases
-
-PROGRAM = kill_study.PROGRAM
-CHOICES = """\
-gn2_space: 1
-name: cells
-algorithm: {name: %s, seed: 1}
-parameters:
-  rate: {key: schedule.max, type: choice, values: [0.001, 0.01]}
-  layers: {key: model.num_layers, type: integer, min: 2, max: 4}
-data: {train: [a.h5], val: [b.h5]}
-budget: {steps: 4, validate_steps: 2}
-trials: %d
-transfer: {model.embed_dim: 256, schedule.steps: 6}
-"""
-
-
-def space_in(folder, **given):
-    return reader.load(kill_study.space_in(folder, **given))
-
-
-def run(space, out, **given):
-    """A search in this process; its rows."""
-    plan = Plan(pathlib.Path(out), program=PROGRAM, quiet=True, lease=2.0, **given)
-    search = engine.Search(space, plan)
-    search.run()
-    return engine.trials(space, given.get("store"), plan.folder), search
-
-
-def journal(out):
-    out.mkdir(parents=True, exist_ok=True)
-    return f"journal:{out / 'journal.log'}"
-
-
-def trained(out):
-    """How often each folder was trained, and how many steps in all."""
-    files = sorted(pathlib.Path(out).glob("trials/*/trained"))
-    return {file.parent.name: file.read_text().split() for file in files}
+from gn2.hpo.render import job
+from hpo_searches import CHOICES, PROGRAM, journal, kill_study, run, space_in, trained
+from hpo_searches import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -108,36 +70,6 @@ def test_every_cell_of_a_grid_is_trained_once_in_spite_of_kills(tmp_path):
     assert all(row.state == "done" for row in rows)
 
 
-def wait_for(condition, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-@pytest.mark.parametrize("child_too", [False, True])
-def test_a_frozen_worker_loses_its_trial_and_does_not_tell_it(tmp_path, child_too):
-    space = kill_study.space_in(tmp_path, trials=1)
-    out = tmp_path / "out"
-    words = kill_study.command(space, out, "--store", journal(out), "--lease", "1")
-    frozen = kill_study.start(words, STAND_IN_PAUSE="0.15")
-    wait_for(lambda: (out / "trials/0000/metrics.log").exists())
-    family = [frozen.pid, *(kill_study.children(frozen.pid) if child_too else [])]
-    for pid in family:
-        os.kill(pid, signal.SIGSTOP)
-    other = kill_study.start(words)
-    assert other.wait(60) == 0, other.stderr.read()
-    rows = engine.trials(reader.load(space), journal(out), out)
-    for pid in family:
-        os.kill(pid, signal.SIGCONT)
-    assert frozen.wait(60) == 0, frozen.stderr.read()
-    after_all = engine.trials(reader.load(space), journal(out), out)
-    assert rows == after_all and [row.state for row in rows] == ["done"]
-    assert (out / "leases/0000.2").exists() and not (out / "leases/0000.3").exists()
-    # the one that was at work in the folder was never joined there
-    assert (out / "trials/0000.2").exists() == child_too
-
-
 def test_sigterm_stops_all_and_the_same_command_goes_on(whole, tmp_path):
     space, out = whole
     words = kill_study.command(space, tmp_path, "--store", journal(tmp_path), "-q")
@@ -151,42 +83,6 @@ def test_sigterm_stops_all_and_the_same_command_goes_on(whole, tmp_path):
     run(reader.load(space), tmp_path, store=journal(tmp_path))
     kill_study.compare(space, out, tmp_path, 1, journal(tmp_path))
     assert len(trained(tmp_path)["0000"]) == 1  # went on from its checkpoint
-
-
-# ---- leases ----
-
-
-def test_a_lease_is_one_holders_until_that_is_gone(tmp_path):
-    ours, theirs = Leases(tmp_path, 0.4), Leases(tmp_path, 0.4)
-    lease = ours.take("a")
-    assert lease.held() and theirs.take("a") is None and theirs.take("b")
-    lease.release()
-    second = theirs.take("a")
-    assert second.held() and ours.take("a") is None
-    second.release()
-
-
-def test_between_hosts_silence_counts_and_not_the_clock(tmp_path):
-    ours, theirs = Leases(tmp_path, 0.4), Leases(tmp_path, 0.4)
-    theirs._kernel = "another"
-    lease = ours.take("a")
-    end = time.monotonic() + 1.2
-    while time.monotonic() < end:
-        assert lease.renew() and theirs.take("a") is None
-        time.sleep(0.1)
-    os.utime(tmp_path / "a.1", (0, 0))  # a clock that is far behind says nothing
-    assert theirs.take("a") is None
-    time.sleep(0.5)
-    second = theirs.take("a")
-    assert second.held() and not lease.held() and not lease.renew()
-
-
-def test_a_lease_without_flock_ends_by_silence(tmp_path, monkeypatch):
-    monkeypatch.setattr("gn2.hpo.lease.try_flock", lambda file: None)
-    ours, theirs = Leases(tmp_path, 0.3), Leases(tmp_path, 0.3)
-    assert ours.take("a") and theirs.take("a") is None
-    time.sleep(0.4)
-    assert theirs.take("a")
 
 
 # ---- trials of a kind ----
@@ -278,6 +174,37 @@ def test_a_pruned_trial_is_run_to_its_end(whole, tmp_path):
         after.finish(text, plan, 0)
 
 
+@pytest.mark.parametrize(
+    ("written", "asked", "total", "said"),
+    [
+        (None, None, 6, ""),  # all cells
+        (6, None, 6, ""),
+        (4, None, 4, "4 trials: the grid has 6 cells"),
+        (9, None, 6, "6 trials: the grid has 6 cells"),
+        (4, 5, 5, "5 trials: the grid has 6 cells"),
+        (4, 9, 6, "6 trials: the grid has 6 cells"),
+    ],
+)
+def test_the_trials_of_a_grid_are_as_many_for_every_engine(
+    tmp_path, written, asked, total, said
+):
+    line = "trials: %d\n"
+    text = CHOICES if written else CHOICES.replace(line, "#" + line)
+    space = reader.load(kill_study.space_in(tmp_path, "grid", written or 0, text))
+    assert sampling.count(space, asked) == (total, said)
+    assert engines.trials(space, asked) == total
+    words = job.command(space)  # rendered
+    assert asked or words[words.index("-n") + 1] == str(total)
+
+
+def test_a_grid_goes_on_to_its_other_cells(tmp_path):
+    space = reader.load(kill_study.space_in(tmp_path, "grid", 4, CHOICES))
+    first, _ = run(space, tmp_path / "out")
+    rows, _ = run(space, tmp_path / "out", trials=6)
+    assert len(first) == 4 and rows[:4] == first
+    assert len({tuple(row.parameters.values()) for row in rows}) == len(rows) == 6
+
+
 def test_two_objectives(tmp_path):
     text = kill_study.SPACE.replace(
         "pruning: {name: median, startup: 3}",
@@ -360,21 +287,6 @@ def test_data_that_changed_are_refused(tmp_path):
     with pytest.raises(gn2.StateError, match=r"data changed.*b\.h5"):
         search.run()
     assert len(engine.trials(space, None, tmp_path / "out")) == 1
-
-
-def test_sqlite_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
-    mounts = tmp_path / "mounts"
-    line = "36 35 98:0 / {} rw - {} x rw\n"
-    text = line.format("/", "ext4") + line.format(tmp_path, "fuse.eosxd")
-    mounts.write_text(text + line.format(tmp_path / "home", "xfs"))
-    monkeypatch.setattr(store, "MOUNTS", str(mounts))
-    space = space_in(tmp_path, trials=1)
-    with pytest.raises(gn2.Error, match=r"fuse\.eosxd.*journal:FILE"):
-        run(space, tmp_path / "out")
-    assert store.kind_of_mount(tmp_path / "home/x") == "xfs"
-    assert not store.is_network("fuse.fuse-overlayfs") and store.is_network("nfs4")
-    rows, _ = run(space, tmp_path / "out", store=journal(tmp_path / "out"))
-    assert len(rows) == 1
 
 
 def test_a_store_that_is_locked_or_read_only_is_told(tmp_path, monkeypatch):

@@ -75,6 +75,18 @@ class FolderLock:
             self.take()
             self.release()
 
+    def is_elsewhere(self) -> bool:
+        """Does the file name a process on another machine, which flock() may not reach
+        and which ended without taking it away, or did not end?"""
+        try:
+            file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return self._who(file).get("host") not in (None, socket.gethostname())
+        finally:
+            os.close(file)
+
     def _lock(self, file: int) -> None:
         taken = try_flock(file)
         if taken is False or (taken is None and _is_alive(self._who(file))):

@@ -7,6 +7,7 @@ only, and we ask the children to stop. It is asked to stop as well when we are k
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
@@ -128,13 +129,14 @@ class Work:
     def _is_ours(self) -> bool:
         """Has whoever was at work in the folder left it? It was told to stop, if only
         its worker was killed; else a copy is what we go on in."""
-        try:
-            FolderLock(self.folder).check()
-            return True
-        except StateError:
-            patience = min(GRACE, 4 * self.crew.leases.seconds)
-            if time.monotonic() - self._wanted < patience:
-                return False
+        lock = FolderLock(self.folder)
+        if not lock.is_elsewhere():
+            with contextlib.suppress(StateError):
+                lock.check()
+                return True
+        patience = min(GRACE, 4 * self.crew.leases.seconds)
+        if time.monotonic() - self._wanted < patience:
+            return False
         number = int(self.folder.suffix[1:] or 1) + 1
         copy = self.folder.with_name(f"{self.job.name}.{number}")
         draft = copy.with_name(copy.name + ".tmp")

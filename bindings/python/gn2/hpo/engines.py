@@ -39,12 +39,13 @@ def problems(space: Space, engine: str, cluster: bool | None = None) -> list[Pro
     ]
 
 
-def trials(space: Space) -> int:
-    """How many trials there are: all cells of a grid, 2^m of a Sobol sequence."""
+def trials(space: Space, asked: int | None = None) -> int:
+    """How many trials there are, of any engine: as many as asked for, else as the
+    space says; a grid has no more than its cells, a Sobol sequence 2^m."""
+    wanted = asked or space.trials
     if space.algorithm.grid:
-        return min(space.trials, space.cells() or space.trials)
-    even = space.algorithm.power_of_two
-    return power_of_two(space.trials) if even else space.trials
+        return min(wanted, space.cells() or wanted)
+    return power_of_two(wanted) if space.algorithm.power_of_two else wanted
 
 
 def power_of_two(count: int) -> int:

@@ -31,6 +31,8 @@ _IGNORE_LOG = ("cmaes", "sobol", "hyperband")
 
 #: pods in which the metrics of a kind are written, where the default is wrong
 _PRIMARY = {"MPIJob": {"training.kubeflow.org/job-role": "launcher"}}
+#: retries of a Job that says nothing, and of an MPIJob of ours
+_BACKOFF, _MPI_TRIES = 6, 2
 
 
 def is_experiment(document: Document) -> bool:
@@ -374,6 +376,25 @@ class _Check:
             remedy = ", ".join(f"{k}: {v}" for k, v in wanted.items())
             self.add(("spec", "trialTemplate"), what, f"{{{remedy}}}")
         self.containers(path, row, trial)
+        if any(p[-1:] == ("command",) and "gn2" in _items(v) for p, v in walk(trial)):
+            self.retries((*path, "spec"), kind, _dict(trial.get("spec")))
+
+    def retries(self, path: Path, kind: str, spec: Mapping[str, Any]) -> None:
+        """Our trial program says by its exit status whether trying again may help."""
+        policy, again = "podFailurePolicy", "exit statuses 2 and 3 are tried again"
+        if kind == "Job" and policy not in spec:
+            remedy = f"{policy} with FailJob for 2 and 3, as `gn2 hpo render` writes it"
+            self.add(path, f"no {policy}: {again}", remedy, True)
+        if kind != "MPIJob":
+            return
+        if policy in spec or policy in _dict(spec.get("runPolicy")):
+            what = f"an MPIJob has no {policy}, it would be dropped: {again}"
+            self.add(path, what, "runPolicy: {backoffLimit: 2}, which bounds that")
+        limit = _dict(spec.get("runPolicy")).get("backoffLimit", _BACKOFF)
+        if isinstance(limit, int) and limit > _MPI_TRIES:
+            what = f"{again}, {limit} times: an MPIJob cannot tell them from others"
+            remedy = f"runPolicy: {{backoffLimit: {_MPI_TRIES}}}"
+            self.add(path, what, remedy, True)
 
     def containers(
         self, path: Path, row: Mapping[str, Any], trial: Mapping[str, Any]

@@ -5,7 +5,7 @@ The lease NAME is the file ``NAME.GENERATION`` of the highest generation. It is 
 by making the next generation, which succeeds for one of all who try, and whoever had
 it before finds that out at the next look. It is free
 
-- when it was given back: the file is empty;
+- when it was given back: the file says so;
 - on the host of its holder, when the holder has ended: flock() ends with a process;
 - when nobody renewed it for as long as the holder said it would: the holder is on a
   host that is gone, or was frozen. Clocks of hosts differ, so what counts is how long
@@ -15,6 +15,7 @@ it before finds that out at the next look. It is free
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -23,6 +24,12 @@ import uuid
 from typing import Any
 
 from .._lock import try_flock
+
+#: first byte of a lease that was given back; written over the holder's record, for
+#: which a full disk has room
+_FREE = b"-"
+#: what file systems without hard links say
+_NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 def _kernel() -> str:
@@ -61,7 +68,7 @@ class Lease:
     def release(self) -> None:
         """Gives it back. The file stays: generations never begin anew."""
         with contextlib.suppress(OSError):
-            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, _FREE, 0)
         os.close(self._file)
 
 
@@ -115,28 +122,42 @@ class Leases:
         return max(found)
 
     def _make(self, path: pathlib.Path, following: pathlib.Path) -> Lease | None:
-        """The file appears with its content and locked, or not at all."""
+        """The file appears with its content and locked, or not at all; without hard
+        links it may be empty for a moment, and stay so when we are killed then."""
         draft = self.folder / f".{uuid.uuid4().hex}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = os.open(draft, flags, 0o644)
         try:
-            facts = {
-                "kernel": self._kernel,
-                "host": os.uname().nodename,
-                "pid": os.getpid(),
-                "seconds": self.seconds,
-            }
-            os.write(file, json.dumps(facts).encode() + b"\n")
-            try_flock(file)
-            os.link(draft, path)
-        except BaseException as problem:
-            os.close(file)
-            if isinstance(problem, FileExistsError):
-                return None
-            raise
-        finally:
-            os.unlink(draft)
+            file = self._write(draft)
+            try:
+                os.link(draft, path)
+            except OSError as problem:
+                os.close(file)
+                if problem.errno not in _NO_LINKS:
+                    raise
+                file = self._write(path)
+            finally:
+                os.unlink(draft)
+        except FileExistsError:
+            return None
         return Lease(path, following, file)
+
+    def _write(self, path: pathlib.Path) -> int:
+        """A new file that says who we are, locked."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = os.open(path, flags, 0o644)
+        facts = {
+            "kernel": self._kernel,
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "seconds": self.seconds,
+        }
+        try:
+            try_flock(file)
+            os.write(file, json.dumps(facts).encode() + b"\n")
+        except BaseException:
+            path.unlink()
+            os.close(file)
+            raise
+        return file
 
     def _is_free(self, path: pathlib.Path) -> bool:
         try:
@@ -145,9 +166,9 @@ class Leases:
             return False  # just taken by another
         try:
             text = os.read(file, 4096)
-            if not text.strip():
+            if text.startswith(_FREE):
                 return True
-            holder = _record(text)
+            holder = _record(text)  # nothing of one that is just being made
             if holder.get("kernel") == self._kernel and try_flock(file):
                 return True
             return self._is_silent(str(path), os.fstat(file), holder)

@@ -17,7 +17,7 @@ from ..study.task import text as option_text
 from . import algorithms
 from .document import Document, Path, read
 from .parameter import KINDS, LOG2, NAME, SCALES, Parameter
-from .space import SETTLED, Kubernetes, Objective, Pruning, Space
+from .space import SETTLED, Kubernetes, Objective, Pruning, Space, cells
 
 VERSION = 1
 #: names that Katib takes for an Experiment
@@ -161,6 +161,7 @@ class _Reader:
         steps = self.whole(("budget", "steps"), budget.get("steps"), 1, None)
         algorithm, seed = self.algorithm(top.get("algorithm"))
         options = self.options(("options",), top.get("options"), parameters)
+        usual = (cells(parameters) if algorithm.grid else None) or 30
         return Space(
             path=self.document.name,
             name=self.name(top.get("name")),
@@ -180,7 +181,7 @@ class _Reader:
                 max(1, steps // 10),
             ),
             seed=self.whole(("seed",), top.get("seed"), 0, 42),
-            trials=self.whole(("trials",), top.get("trials"), 1, 30),
+            trials=self.whole(("trials",), top.get("trials"), 1, usual),
             transfer=self.options(("transfer",), top.get("transfer"), ()),
             kubernetes=self.kubernetes(top.get("kubernetes")),
             document=self.document,

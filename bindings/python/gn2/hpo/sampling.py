@@ -62,19 +62,14 @@ def check(space: Space) -> None:
 
 
 def count(space: Space, asked: int | None) -> tuple[int, str]:
-    """How many trials there will be, and why not as many as asked for."""
-    wanted = asked or space.trials
-    if space.algorithm.grid:
-        cells = space.cells() or 0
-        if asked is None or wanted > cells:
-            said = "" if wanted == cells else f"the grid has {cells} cells"
-            return cells, said
-    if space.algorithm.power_of_two:
-        raised = engines.power_of_two(wanted)
-        if raised != wanted:
-            why = f"{space.algorithm.name} is balanced at powers of two only"
-            return raised, f"{raised} trials instead of {wanted}: {why}"
-    return wanted, ""
+    """How many trials there will be; why not as many as asked for, or as cells."""
+    wanted, total = asked or space.trials, engines.trials(space, asked)
+    if space.algorithm.grid and not wanted == total == space.cells():
+        return total, f"{total} trials: the grid has {space.cells()} cells"
+    if total != wanted:
+        why = f"{space.algorithm.name} is balanced at powers of two only"
+        return total, f"{total} trials instead of {wanted}: {why}"
+    return total, ""
 
 
 def distribution(parameter: Parameter) -> Any:

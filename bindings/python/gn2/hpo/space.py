@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,14 @@ class Kubernetes:
     store: str = ""  #: of engine job; empty: a journal in ``output``
     nodes: int = 1  #: of MPIJob and TrainJob
     slots: int = 1  #: ranks a node
+
+
+def cells(parameters: Sequence[Parameter]) -> int | None:
+    """Number of different trials of parameters; None where there is no end of them."""
+    counts = [parameter.cells() for parameter in parameters]
+    if any(values is None for values in counts):
+        return None
+    return math.prod(len(values) for values in counts if values is not None)
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,4 @@ class Space:
 
     def cells(self) -> int | None:
         """Number of different trials; None where there is no end of them."""
-        counts = [parameter.cells() for parameter in self.parameters]
-        if any(cells is None for cells in counts):
-            return None
-        return math.prod(len(cells) for cells in counts if cells is not None)
+        return cells(self.parameters)

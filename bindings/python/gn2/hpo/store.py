@@ -152,7 +152,7 @@ def _journal(path: str) -> Any:
 
     class Journal(journal.JournalFileBackend):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
-            self.lock = journal.JournalFileSymlinkLock(path, grace_period=grace)
+            self.lock = journal.JournalFileOpenLock(path, grace_period=grace)
             super().__init__(path, lock_obj=self.lock)
 
         def append_logs(self, logs: Sequence[Mapping[str, Any]]) -> None:
@@ -161,14 +161,18 @@ def _journal(path: str) -> Any:
             try:
                 _append(path, "".join(lines).encode())
             finally:
-                self.lock.release()
+                # it is not ours where we were frozen and others waited for too long
+                with contextlib.suppress(RuntimeError):
+                    self.lock.release()
 
     return Journal()
 
 
 def _append(path: str, lines: bytes) -> None:
-    with open(path, "r+b", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
+    """Writes at the end, wherever that is by then: others may have written, if we were
+    frozen on the way here and lost the lock."""
+    with open(path, "a+b", buffering=0) as file:
+        end = size = file.seek(0, os.SEEK_END)
         while end:
             start = max(0, end - 4096)
             file.seek(start)
@@ -176,8 +180,8 @@ def _append(path: str, lines: bytes) -> None:
             end = start + newline + 1
             if newline >= 0:
                 break
-        file.truncate(end)
-        file.seek(end)
+        if end < size:
+            file.truncate(end)
         try:
             while lines:
                 lines = lines[file.write(lines) or 0 :]
