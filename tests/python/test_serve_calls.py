@@ -176,7 +176,7 @@ def test_who_asks_wrongly_asks_alone(path, given):
     calls[5] = calls[5]._replace(inputs=[raw("jet_features", bad), calls[5].inputs[1]])
     calls[7] = calls[7]._replace(outputs=("GN2_px",))
     calls[9] = calls[9]._replace(model="x")
-    service = Stopped(path, threads=1)
+    service = Stopped(path, threads=1, gather=Gather(64))
     found = ask(service, calls)
     for k, one in enumerate(found):
         if k in (5, 7, 9):
@@ -189,7 +189,7 @@ def test_who_asks_wrongly_asks_alone(path, given):
 
 
 def test_large_calls_go_alone(path, given):
-    service = Stopped(path, threads=1)
+    service = Stopped(path, threads=1, gather=Gather(64))
     calls = [several(given, 0, 2) for _ in range(6)]
     ask(service, calls, ALONE + 1)
     assert service.runs == [2] * 6
@@ -281,7 +281,7 @@ def test_bytes_that_are_held(path):
 
 
 def test_a_defect_is_an_error_of_its_calls_alone(path, given):
-    service = Stopped(path, threads=1)
+    service = Stopped(path, threads=1, gather=Gather(64))
 
     def fail(_answer):
         raise ZeroDivisionError

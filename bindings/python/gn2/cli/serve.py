@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--gather",
         type=_positive,
-        default=64,
+        default=1,
         metavar="JETS",
         help="small calls that wait go together up to so many jets; 1: each by itself "
         "(%(default)s)",

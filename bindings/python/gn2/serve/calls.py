@@ -24,7 +24,7 @@ ALONE = 1 << 16  #: bytes beyond which a call does not go with others
 class Gather(NamedTuple):
     """How calls go together."""
 
-    jets: int = 64  #: of several calls; 1: every call alone
+    jets: int = 1  #: of several calls; 1: every call alone
     seconds: float = 0.0  #: to wait for others, besides those that wait already
 
 
