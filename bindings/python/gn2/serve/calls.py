@@ -2,7 +2,7 @@
 """Calls that wait, and the threads that answer them.
 
 As many run at a time as there are processors. Who gets a place takes what waits, in the
-order of arrival: one call, or several small ones, which then go through the network
+order of arrival: one call or, where asked to, several small ones, which then go
 together. A call that has a thread of its own (:class:`Blocking`, gRPC) runs there, so
 that nobody is woken but who waits; others (:class:`Awaited`, HTTP) in threads of ours.
 """

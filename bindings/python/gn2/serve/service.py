@@ -3,7 +3,7 @@
 
 A call runs in one of as many threads as there are processors; libgn2 is called without
 the interpreter's lock. A jet's scores do not depend on other jets, nor on threads, so
-neither on who else asks: small calls that wait at the same time go together.
+neither on who else asks: small calls that wait at the same time may go together.
 """
 
 from __future__ import annotations
