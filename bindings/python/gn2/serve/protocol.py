@@ -20,16 +20,20 @@ from numpy.typing import NDArray
 DTYPES = {"FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT8": "<i1"}
 LENGTH_HEADER = "Inference-Header-Content-Length"
 VERSION = "1"  #: the one version every model has
+LONGEST = 2000  #: characters of a message: in gRPC it is a header
 
 INVALID, TOO_LARGE, NOT_FOUND = "invalid", "too large", "not found"
 UNAVAILABLE, INTERNAL, UNSUPPORTED = "unavailable", "internal", "unsupported"
+TOO_SLOW = "too slow"
 
 
 class Problem(Exception):
     """A request cannot be answered; the message is for whoever sent it."""
 
     def __init__(self, message: str, kind: str = INVALID) -> None:
-        super().__init__(message)
+        # names of the request in it may be long, and no text at all (a lone surrogate)
+        text = message if len(message) <= LONGEST else f"{message[:LONGEST]} …"
+        super().__init__(text.encode("utf-8", "backslashreplace").decode())
         self.kind = kind
 
 
@@ -78,35 +82,53 @@ def arrays(call: Call, wanted: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
     for given in call.inputs:
         if given.name not in specs:
             raise Problem(
-                f"unexpected inference input '{given.name}' for model '{call.model}', "
-                f"which takes {', '.join(specs)}"
+                f"unexpected inference input '{given.name}' for model '{call.model}'; "
+                f"it takes {', '.join(specs)}"
             )
         if given.name in found:
             raise Problem(f"input '{given.name}' is given twice")
-        found[given.name] = _array(given, specs[given.name])
+        try:
+            found[given.name] = _array(given, specs[given.name], call.model)
+        except Problem as problem:
+            raise _of_request(call, str(problem)) from None
     missing = [name for name in specs if name not in found]
     if missing:
-        raise Problem(
+        raise _of_request(
+            call,
             f"expected {len(specs)} inputs but got {len(found)} inputs for model "
-            f"'{call.model}': {', '.join(missing)} missing"
+            f"'{call.model}'. Got input(s) {_quoted(found)}, but missing required "
+            f"input(s) {_quoted(missing)}. Please provide all required input(s).",
         )
     return found
 
 
-def _array(given: Given, want: Tensor) -> NDArray[Any]:
+def _of_request(call: Call, message: str) -> Problem:
+    """As Triton says it of a request."""
+    return Problem(f"[request id: {call.id or '<id_unknown>'}] {message}")
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return f"[{','.join(repr(name) for name in names)}]"
+
+
+def _dims(shape: Sequence[int]) -> str:
+    return f"[{','.join(map(str, shape))}]"
+
+
+def _array(given: Given, want: Tensor, model: str) -> NDArray[Any]:
     what = f"input '{given.name}'"
     if given.datatype != want.datatype:
         raise Problem(
-            f"{what}: inference input data-type is '{given.datatype}', model expects "
-            f"'{want.datatype}'"
+            f"inference {what} data-type is '{given.datatype}', but model '{model}' "
+            f"expects '{want.datatype}'"
         )
     fits = len(given.shape) == len(want.shape) and all(
         n >= 0 and w in (-1, n) for n, w in zip(given.shape, want.shape)
     )
     if not fits:
         raise Problem(
-            f"unexpected shape for {what}: expected {list(want.shape)}, got "
-            f"{list(given.shape)}"
+            f"unexpected shape for {what} for model '{model}'. Expected "
+            f"{_dims(want.shape)}, got {_dims(given.shape)}."
         )
     count = math.prod(given.shape)  # of Python's integers: it cannot overflow
     kind = np.dtype(DTYPES[want.datatype])
@@ -143,9 +165,12 @@ def _numbers(data: Any, kind: Any, count: int, what: str) -> NDArray[Any]:
     return out
 
 
+_WORDS = {np.dtype(text): name for name, text in DTYPES.items()}
+
+
 def datatype(array: NDArray[Any]) -> str:
     """The protocol's word for the type of an output."""
-    return {np.dtype(text): name for name, text in DTYPES.items()}[array.dtype]
+    return _WORDS[array.dtype]
 
 
 # ---- HTTP ----
@@ -265,7 +290,13 @@ def write_http(asked: HttpCall, answer: Answer) -> tuple[bytes, int | None]:
     found: dict[str, Any] = {"model_name": answer.model, "model_version": VERSION}
     if answer.id:
         found["id"] = answer.id
-    text = json.dumps({**found, "outputs": blocks}).encode()
+    try:
+        text = json.dumps({**found, "outputs": blocks}, allow_nan=False).encode()
+    except ValueError:
+        raise Problem(
+            "an output has NaN or infinity, which JSON has no word for: ask for it "
+            "with binary_data"
+        ) from None
     return b"".join([text, *tail]), len(text) if tail else None
 
 

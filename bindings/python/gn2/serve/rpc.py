@@ -7,13 +7,12 @@ the two: clients run in a process of their own.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-import grpc.aio
 import numpy as np
 from google.protobuf.message import DecodeError
 from open_inference.grpc import protocol as pb
@@ -71,15 +70,16 @@ def _contents(one: Any) -> Any:
     return np.array(values, np.float32 if one.datatype == "FP32" else np.int64)
 
 
-def write(answer: Answer) -> Any:
-    """A ModelInferResponse, its tensors as bytes."""
+def write(answer: Answer) -> bytes:
+    """A ModelInferResponse, its tensors as they lie in memory."""
     out = pb.ModelInferResponse(
         model_name=answer.model, model_version=VERSION, id=answer.id
     )
     for name, array in answer.outputs.items():
         out.outputs.add(name=name, datatype=datatype(array), shape=array.shape)
         out.raw_output_contents.append(np.ascontiguousarray(array).tobytes())
-    return out
+    data: bytes = out.SerializeToString()
+    return data
 
 
 def _parsed(name: str, data: bytes) -> Any:
@@ -99,90 +99,91 @@ class Front:
     def handlers(self) -> Any:
         """What a server is given."""
         named = {
-            name: grpc.unary_unary_rpc_method_handler(
-                self._told(name, answer),
-                response_serializer=lambda message: message.SerializeToString(),
-            )
-            for name, answer in (
-                ("ServerLive", self.live),
-                ("ServerReady", self.ready),
-                ("ServerMetadata", self.server),
-                ("ModelReady", self.model_ready),
-                ("ModelMetadata", self.metadata),
-                ("ModelInfer", self.infer),
-            )
+            "ServerLive": self.live,
+            "ServerReady": self.ready,
+            "ServerMetadata": self.server,
+            "ModelReady": self.model_ready,
+            "ModelMetadata": self.metadata,
         }
-        return grpc.method_handlers_generic_handler(SERVICE, named)
+        calls = {name: _told(name, answer) for name, answer in named.items()}
+        calls["ModelInfer"] = self.infer
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {n: grpc.unary_unary_rpc_method_handler(call) for n, call in calls.items()},
+        )
 
-    @staticmethod
-    def _told(name: str, answer: Callable[[str, bytes], Awaitable[Any]]) -> Any:
-        async def call(data: bytes, context: Any) -> Any:
-            try:
-                return await answer(name, data)
-            except Problem as problem:
-                await context.abort(CODES[problem.kind], str(problem))
-
-        return call
-
-    async def live(self, name: str, data: bytes) -> Any:
-        _parsed(name, data)
+    def live(self, _asked: Any) -> Any:
         return pb.ServerLiveResponse(live=True)
 
-    async def ready(self, name: str, data: bytes) -> Any:
-        _parsed(name, data)
+    def ready(self, _asked: Any) -> Any:
         return pb.ServerReadyResponse(ready=self.service.ready())
 
-    async def server(self, name: str, data: bytes) -> Any:
-        _parsed(name, data)
+    def server(self, _asked: Any) -> Any:
         return pb.ServerMetadataResponse(**self.service.server_metadata())
 
-    async def model_ready(self, name: str, data: bytes) -> Any:
-        asked = _parsed(name, data)
+    def model_ready(self, asked: Any) -> Any:
         ready = self.service.ready(asked.name, asked.version)
         return pb.ModelReadyResponse(ready=ready)
 
-    async def metadata(self, name: str, data: bytes) -> Any:
-        asked = _parsed(name, data)
+    def metadata(self, asked: Any) -> Any:
         found = self.service.metadata(asked.name, asked.version)
         return pb.ModelMetadataResponse(**found)
 
-    async def infer(self, name: str, data: bytes) -> Any:
-        kind = INTERNAL
-
-        def work() -> Any:
-            return write(self.service.infer(read(_parsed(name, data))))
-
+    def infer(self, data: bytes, context: Any) -> Any:
+        kind, held, service = INTERNAL, 0, self.service
         try:
-            found = await asyncio.wrap_future(self.service.submit(work))
-            kind = "ok"
-            return found
+            if service.leaving:
+                raise Problem("the server is leaving: ask another", UNAVAILABLE)
+            service.hold(len(data))
+            held = len(data)
+            found = service.run(
+                lambda: read(_parsed("ModelInfer", data)),
+                write,
+                held,
+                lambda: not context.is_active(),
+            )
+            kind = "ok" if found is not None else "left"
+            return found or b""
         except Problem as problem:
-            kind = problem.kind
-            raise
-        except asyncio.CancelledError:
-            kind = "left"
-            raise
+            kind, told = problem.kind, str(problem)
         except Exception:
             logger.exception("a call failed")
-            raise Problem("internal error, see the server's log", INTERNAL) from None
+            told = "internal error, see the server's log"
         finally:
-            if self.service.watch:
-                self.service.watch.outcome("grpc", kind)
+            service.release(held)
+            if service.watch:
+                service.watch.outcome("grpc", kind)
+        context.abort(CODES[kind], told)
 
 
-async def start(service: Service, host: str, port: int) -> tuple[Any, int]:
-    """A server that runs, and its port."""
+def _told(name: str, answer: Callable[[Any], Any]) -> Any:
+    def call(data: bytes, context: Any) -> Any:
+        try:
+            return answer(_parsed(name, data)).SerializeToString()
+        except Problem as problem:
+            context.abort(CODES[problem.kind], str(problem))
+
+    return call
+
+
+def start(service: Service, host: str, port: int) -> tuple[Any, int]:
+    """A server that runs, and its port.
+
+    It has a thread for every call that waits, and some more, in which calls beyond the
+    limit are refused.
+    """
     options = [
         ("grpc.max_receive_message_length", service.limits.body),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),
     ]
-    server = grpc.aio.server(options=options)
+    threads = ThreadPoolExecutor(service.limits.queue + 8, "gn2-grpc")
+    server = grpc.server(threads, options=options)
     server.add_generic_rpc_handlers((Front(service).handlers(),))
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_insecure_port(where)
     except RuntimeError as problem:
         raise OSError(f"gRPC cannot listen on {where}: {problem}") from None
-    await server.start()
+    server.start()
     return server, bound

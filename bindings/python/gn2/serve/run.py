@@ -6,15 +6,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import resource
 import socket
 from typing import Any, NamedTuple
 
 import uvicorn
 
+from .connection import Connection
+from .listen import listening, refuse_new
 from .service import Service
 from .web import Front
 
 logger = logging.getLogger("gn2.serve")
+KEEP_ALIVE = 60  #: seconds without a request until a connection is closed
+ON_THE_WAY = 0.3  #: seconds in which who is connecting has connected
+QUIET = 0.5  #: seconds without a request until one is closed when the server leaves
+CLOSE = (b"connection", b"close")
 
 
 class Ports(NamedTuple):
@@ -30,64 +37,93 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
 
     service: Service
     drain: float
+    remote: Any = None  #: the server of gRPC
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         if self.service.draining:  # said twice: do not wait
             self.should_exit = True
             return
         self.service.draining = True
-        loop = self.loop
-        loop.call_soon_threadsafe(loop.call_later, self.drain, self._leave)
+        self.loop.call_soon_threadsafe(self._begin_leaving)
+
+    def _begin_leaving(self) -> None:
+        # every answer asks for another connection, to another server if there is one
+        self.config.encoded_headers.append(CLOSE)
+        self.server_state.default_headers.append(CLOSE)
+        self.loop.call_later(self.drain, self._leave)
 
     def _leave(self) -> None:
         self.should_exit = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.service.leaving = True
+        await asyncio.gather(self._give_up(sockets or []), self._stop_remote())
+        await super().shutdown(sockets)
+
+    async def _stop_remote(self) -> None:
+        """gRPC cancels what comes while it stops: by then new calls were refused."""
+        if self.remote is not None:
+            await asyncio.sleep(ON_THE_WAY + QUIET)
+            stopped = self.remote.stop(self.service.limits.seconds)
+            await asyncio.to_thread(stopped.wait)
+
+    async def _give_up(self, sockets: list[socket.socket]) -> None:
+        """Until nobody is connected."""
+        for one in sockets:
+            refuse_new(one)
+        await asyncio.sleep(0 if self.force_exit else ON_THE_WAY)
+        for server in self.servers:
+            server.close()
+        end = self.loop.time() + self.service.limits.seconds
+        connections: set[Any] = self.server_state.connections
+        while connections and not self.force_exit and self.loop.time() < end:
+            since = self.loop.time() - QUIET
+            for link in list(connections):
+                if link.quiet and link.quiet_since < since:
+                    link.shutdown()
+            await asyncio.sleep(0.05)
+
 
 def serve(service: Service, ports: Ports, drain: float = 1.0) -> None:
     """Answers until SIGTERM or SIGINT; returns when the last call is answered."""
+    _allow_connections()
     try:
         asyncio.run(_serve(service, ports, drain))
     finally:
         service.close()
 
 
-def _listening(ports: Ports) -> socket.socket:
-    family = socket.AF_INET6 if ":" in ports.host else socket.AF_INET
-    found = socket.create_server((ports.host, ports.http), family=family, backlog=1024)
-    # inherited by connections; asyncio sets it for sockets of another making alone, and
-    # without it the body of an answer waits 40 ms for the acknowledgement of its head
-    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return found
+def _allow_connections() -> None:
+    """As many open files as this process may have: the usual 1024 are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(service: Service, ports: Ports, drain: float) -> None:
     config = uvicorn.Config(
         Front(service).app(),
+        http=Connection,
         host=ports.host,
         port=ports.http,
         log_config=None,
-        log_level="warning",
+        log_level="error",  # not a line for everyone who speaks no HTTP
         access_log=False,
         lifespan="off",
         ws="none",
         server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(service.limits.seconds),
     )
     server = _Server(config)
     server.service, server.drain = service, drain
     server.loop = asyncio.get_running_loop()
-    sockets = [_listening(ports)]
-    remote = None
-    try:
-        if ports.grpc is not None:
-            from .rpc import start
+    sockets = [listening(ports.host, ports.http, service.limits.seconds)]
+    if ports.grpc is not None:
+        from .rpc import start
 
-            remote, port = await start(service, ports.host, ports.grpc)
-            logger.info("gRPC on %s:%d", ports.host, port)
-        port = sockets[0].getsockname()[1]
-        names = ", ".join(service.models)
-        logger.info("HTTP on %s:%d: %s", ports.host, port, names)
-        await server.serve(sockets)
-    finally:
-        if remote is not None:
-            await remote.stop(service.limits.seconds)
+        server.remote, port = start(service, ports.host, ports.grpc)
+        logger.info("gRPC on %s:%d", ports.host, port)
+    port = sockets[0].getsockname()[1]
+    logger.info("HTTP on %s:%d: %s", ports.host, port, ", ".join(service.models))
+    await server.serve(sockets)

@@ -1,41 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models, taggers and threads behind a transport.
+"""Models, calls and threads behind a transport.
 
 A call runs in one of as many threads as there are processors; libgn2 is called without
 the interpreter's lock. A jet's scores do not depend on other jets, nor on threads, so
-neither on who else asks. A model file that is replaced (by rename, so that it is never
-half there) is taken up for calls that begin afterwards; one that cannot be read or run
-changes nothing.
+neither on who else asks: small calls that wait at the same time may go together.
 """
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import json
-import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _processors, errors
 from .._ffi import lib
-from ..model import Model
 from ..remote import BATCH, SERVED
-from ..tagger import Tagger
+from .calls import Awaited, Blocking, Calls, Gather, Job
+from .models import Loaded, Prepare, Served, as_it_is
 from .protocol import INTERNAL, INVALID, NOT_FOUND, TOO_LARGE, UNAVAILABLE, VERSION
 from .protocol import Answer, Call, Problem, arrays, described
-from .signatures import Batch, Jets, OneJet, Signature
-
-T = TypeVar("T")
-logger = logging.getLogger("gn2.serve")
+from .signatures import Found, Jets, Signature, chosen, joined, split
 
 PLATFORM = "libgn2"
-WIDE = 256  #: jets from which on a call may use all processors
 
 #: kind of a problem, by the library's error; all others are the server's fault
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
@@ -55,122 +46,25 @@ class Limits(NamedTuple):
     tracks: int = 1_000_000  #: constituents of a call, of each type
     jet_tracks: int = 1000  #: constituents of a jet, of each type
     queue: int = 256  #: calls that wait or run
+    held: int = 1 << 30  #: bytes of all requests that are there
     seconds: float = 30.0  #: a call may wait, and its body may take to come
 
 
-class Loaded:
-    """A model that was read, with its taggers."""
+class _Asked(NamedTuple):
+    """A call that was checked."""
 
-    def __init__(self, data: bytes, options: Mapping[str, Any], threads: int) -> None:
-        self.digest = hashlib.sha256(data).hexdigest()
-        self.model = Model.load(data)
-        config: Any = self.model.config
-        self._options, self._lock = dict(options), threading.Lock()
-        self._free = [self._tagger(1)]
-        self._wide = [self._tagger(threads)] if threads > 1 else []
-        self.names = self._free[0]._names  #: classes and discriminants, for Scores
-        #: mean and standard deviation of every input, by object
-        self.norm = {
-            name: np.array(
-                [
-                    config[f"norm.{name}.mean"] or np.zeros(len(columns)),
-                    config[f"norm.{name}.std"] or np.ones(len(columns)),
-                ]
-            )
-            for name, columns in self.model.inputs.items()
-        }
-        self.one = OneJet(self.model)
-        self.batch = Batch(self._free[0])
-        self._try()
-
-    def _tagger(self, threads: int) -> Tagger:
-        options = {**self._options, "tagger.threads": threads}
-        return Tagger(self.model, options)
-
-    def _try(self) -> None:
-        """A jet without and one with a constituent: what cannot run is not served."""
-        jets = {
-            t.name: np.array(self.norm[name][:1], np.float32)
-            for t, name in zip(self.one.inputs, self.model.inputs)
-        }
-        for rows in (0, 1):
-            few = {
-                t.name: jets[t.name][: rows if t.shape[0] == -1 else 1]
-                for t in self.one.inputs
-            }
-            self.run(lambda t: self.one.run(t, self.one.jets(few), ()), 1)
-
-    def run(self, work: Callable[[Tagger], T], jets: int) -> T:
-        """Calls with a tagger that nobody else has."""
-        pools = [self._wide, self._free] if jets >= WIDE else [self._free]
-        with self._lock:
-            pool = next((p for p in pools if p), self._free)
-            tagger = pool.pop() if pool else None
-        if tagger is None:
-            tagger = self._tagger(1)
-        try:
-            return work(tagger)
-        finally:
-            with self._lock:
-                pool.append(tagger)
+    call: Call
+    loaded: Loaded
+    signature: Signature
+    jets: Jets
+    outputs: tuple[str, ...]
 
 
-class Served:
-    """A name, its file and what is loaded of it."""
+class _Run(NamedTuple):
+    """Calls that go through the network together."""
 
-    def __init__(self, path: str, name: str, service: Service) -> None:
-        self.path, self._service = path, service
-        self.stamp: Any = None
-        self.loaded = self._load()
-        self.name = name or self.loaded.model.metadata("model.name")
-        self._tell()
-
-    def _load(self) -> Loaded:
-        with open(self.path, "rb") as file:
-            # before it is read: what comes later is seen next time
-            self.stamp = _stamp(os.fstat(file.fileno()))
-            data = file.read()
-        service = self._service
-        return Loaded(data, service.options, service.threads)
-
-    def _tell(self) -> None:
-        if self._service.watch:
-            self._service.watch.loaded(self.name, self.loaded)
-
-    def renew(self) -> bool:
-        """Takes up a file that was replaced. Did it?"""
-        before = self.loaded
-        try:
-            stamp = _stamp(os.stat(self.path))
-            if stamp == self.stamp:
-                return False
-            self.stamp = stamp  # tried once, whatever comes of it
-            fresh = self._load()
-        except FileNotFoundError:
-            return False  # between unlink and rename of who replaces it
-        except Exception as problem:
-            logger.error(
-                "model %s: %s cannot be used, the old one (sha256 %.12s) stays: %s",
-                self.name,
-                self.path,
-                before.digest,
-                problem,
-            )
-            return False
-        self.loaded = fresh
-        self._tell()
-        logger.info(
-            "model %s: took up %s, sha256 %.12s, before %.12s",
-            self.name,
-            self.path,
-            fresh.digest,
-            before.digest,
-        )
-        return True
-
-
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    jobs: list[Job]
+    asked: list[_Asked]
 
 
 class Service:
@@ -179,8 +73,10 @@ class Service:
     Args:
         models: (path, name) of each; an empty name: what the model says.
         limits: what a client may ask.
-        options: of the taggers, as :class:`gn2.Tagger` takes them.
+        prepare: makes of a model that was read the one that is served, and the options
+            of its taggers, as :class:`gn2.Tagger` takes them.
         threads: calls that run at a time; 0 = processors this process may use.
+        gather: how small calls go together.
         watch: is told of every call (:class:`gn2.serve.watch.Watch`), or None.
         interval: seconds between looks at the files; 0 = never.
     """
@@ -190,19 +86,22 @@ class Service:
         models: Iterable[tuple[str, str]],
         limits: Limits = Limits(),
         *,
-        options: Mapping[str, Any] = {},
+        prepare: Prepare = as_it_is,
         threads: int = 0,
+        gather: Gather = Gather(),
         watch: Any = None,
         interval: float = 1.0,
     ) -> None:
-        self.limits, self.watch, self.options = limits, watch, options
-        self.threads = threads or _processors.count()
-        self.draining = False
+        self.limits, self.watch = limits, watch
+        self.draining = False  #: not ready, all is answered
+        self.leaving = False  #: connections that stay are told to go
+        self._lock, self._held = threading.Lock(), 0
+        threads = threads or _processors.count()
         self.models: dict[str, Served] = {}
         for path, name in models:
-            self._add(Served(path, name, self))
-        self._lock, self._calls = threading.Lock(), 0
-        self._pool = ThreadPoolExecutor(self.threads, "gn2-serve")
+            load = lambda data: Loaded(data, prepare, threads)  # noqa: E731
+            self._add(Served(path, name, load, watch))
+        self.calls = Calls(threads, limits.queue, gather, self._answer)
         self._stop = threading.Event()
         if interval:
             look = threading.Thread(target=self._look, args=(interval,), daemon=True)
@@ -226,7 +125,7 @@ class Service:
         """Waits for what runs; nothing is answered afterwards."""
         self.draining = True
         self._stop.set()
-        self._pool.shutdown()
+        self.calls.close()
 
     # ---- what there is ----
 
@@ -242,8 +141,7 @@ class Service:
             )
         if version not in ("", VERSION):
             raise Problem(
-                f"Request for unknown model: '{name}' version {version} is not found; "
-                f"it has version {VERSION}",
+                f"Request for unknown model: '{name}' version {version} is not found",
                 NOT_FOUND,
             )
         return served.loaded, only_batch
@@ -282,76 +180,137 @@ class Service:
             self.find(name, version)
         return not self.draining
 
-    # ---- calls ----
+    # ---- calls, as they come ----
 
-    def check_room(self) -> None:
-        """Refuses a call that :meth:`submit` would, before it is read."""
-        if self._calls >= self.limits.queue:
-            raise Problem(
-                f"{self._calls} calls wait or run, no more are taken; try later",
-                UNAVAILABLE,
-            )
+    def hold(self, size: int) -> None:
+        """Counts bytes of a request that are there; :meth:`release` when it ends."""
+        with self._lock:
+            if self._held + size <= self.limits.held:
+                self._held += size
+                return
+        raise Problem(
+            f"requests that are there have {self._held} bytes, {size} more are beyond "
+            f"the limit of {self.limits.held}; try later",
+            UNAVAILABLE,
+        )
 
-    def submit(self, work: Callable[[], Any]) -> Future[Any]:
-        """Runs in a thread of the service, in the order of arrival.
+    def release(self, size: int) -> None:
+        with self._lock:
+            self._held -= size
+
+    def answer(
+        self, read: Callable[[], Call], write: Callable[[Answer], Any], size: int
+    ) -> asyncio.Future[Any]:
+        """What `write` will make of the answer to what `read` reads, of so many bytes.
+
+        Cancelled, it is not answered if that has not begun.
 
         Raises:
-            Problem: too many wait already.
+            Problem: too many wait already. The future raises what else is wrong.
         """
-        with self._lock:
-            self.check_room()
-            self._calls += 1
-        try:
-            future: Future[Any] = self._pool.submit(
-                self._begin, work, time.perf_counter()
-            )
-        except RuntimeError:  # closed
-            self._end()
-            raise Problem("the server is leaving", UNAVAILABLE) from None
-        future.add_done_callback(self._end)
-        return future
+        job = Awaited(read, write, size)
+        self.calls.put(job)
+        return job.future
 
-    def _end(self, _future: Any = None) -> None:
-        with self._lock:
-            self._calls -= 1
+    def run(
+        self,
+        read: Callable[[], Call],
+        write: Callable[[Answer], Any],
+        size: int,
+        left: Callable[[], bool] = bool,
+    ) -> Any:
+        """The same for a thread that waits; `left` tells if who asked has left."""
+        return self.calls.run(Blocking(read, write, size, left=left))
 
-    def _begin(self, work: Callable[[], Any], since: float) -> Any:
-        waited = time.perf_counter() - since
+    # ---- calls, in a thread ----
+
+    def _answer(self, jobs: Sequence[Job]) -> None:
+        now, gather = time.perf_counter(), self.calls.gather
+        runs: list[_Run] = []
+        latest: dict[Any, tuple[_Run, int]] = {}  #: and the jets it has
+        for job in jobs:
+            try:
+                self._check_waited(now - job.since)
+                one = self.check(job.read())
+            except Exception as problem:
+                job.problem = problem
+                continue
+            key = (id(one.loaded), id(one.signature), one.outputs)
+            run, count = latest.get(key, (None, 0))
+            count += len(one.jets.jets)
+            if run is None or count > gather.jets:
+                run, count = _Run([], []), len(one.jets.jets)
+                runs.append(run)
+            latest[key] = run, count
+            run.jobs.append(job)
+            run.asked.append(one)
+        for run in runs:
+            self._run(run)
+
+    def _check_waited(self, seconds: float) -> None:
         if self.watch:
-            self.watch.waited(waited)
-        if waited > self.limits.seconds:
+            self.watch.waited(seconds)
+        if seconds > self.limits.seconds:
             raise Problem(
-                f"waited {waited:.1f} s for a processor, the limit is "
+                f"waited {seconds:.1f} s for a processor, the limit is "
                 f"{self.limits.seconds:g} s",
                 UNAVAILABLE,
             )
-        return work()
 
-    def infer(self, call: Call) -> Answer:
-        """Answers a call, in this thread."""
+    def check(self, call: Call) -> _Asked:
+        """A call with its jets, as its model takes them."""
         loaded, only_batch = self.find(call.model, call.version)
         whole = only_batch or any(given.name == "jets" for given in call.inputs)
         signature: Signature = loaded.batch if whole else loaded.one
         jets = signature.jets(arrays(call, signature.inputs))
-        self._check(jets)
-        start = time.perf_counter()
+        self._check_size(jets)
+        outputs = chosen(call.outputs, signature, call.model)
+        return _Asked(call, loaded, signature, jets, tuple(outputs))
+
+    def _run(self, run: _Run) -> None:
         try:
-            found = loaded.run(
-                lambda tagger: signature.run(tagger, jets, call.outputs),
+            found = self.tag(run.asked)
+        except Exception as problem:
+            if len(run.jobs) == 1:
+                run.jobs[0].problem = problem
+                return
+            for job, one in zip(run.jobs, run.asked):  # one of them is to blame
+                self._run(_Run([job], [one]))
+            return
+        for job, one, outputs in zip(run.jobs, run.asked, found):
+            try:
+                job.found = job.write(Answer(one.call.model, one.call.id, outputs))
+            except Exception as problem:
+                job.problem = problem
+
+    def tag(self, asked: Sequence[_Asked]) -> list[dict[str, Any]]:
+        """The outputs of calls of the same kind, each to its own."""
+        first, parts = asked[0], [one.jets for one in asked]
+        loaded, signature = first.loaded, first.signature
+        jets, start = joined(parts), time.perf_counter()
+        name = first.call.model
+        name = name if name in self.models else name[: -len(BATCH)]
+        try:
+            found: Found = loaded.run(
+                lambda tagger: signature.run(tagger, jets, first.outputs),
                 len(jets.jets),
             )
         except errors.Error as problem:
+            values = isinstance(problem, errors.NumericError)
+            if self.watch and values and len(asked) == 1:
+                self.watch.refused(name, loaded, jets)
             kinds = (kind for error, kind in _KINDS if isinstance(problem, error))
             raise Problem(str(problem), next(kinds, INTERNAL)) from problem
         if self.watch:
             seconds = time.perf_counter() - start
-            name = (
-                call.model if call.model in self.models else call.model[: -len(BATCH)]
-            )
             self.watch.tagged(name, loaded, jets, found.probabilities, seconds)
-        return Answer(call.model, call.id, found.outputs)
+        return split(found.outputs, signature.rows, parts)
 
-    def _check(self, jets: Jets) -> None:
+    def infer(self, call: Call) -> Answer:
+        """Answers a call, in this thread."""
+        return Answer(call.model, call.id, self.tag([self.check(call)])[0])
+
+    def _check_size(self, jets: Jets) -> None:
         limits, count = self.limits, len(jets.jets)
         _limit("jets", count, "call", limits.jets)
         for name, (rows, offsets) in jets.tracks.items():

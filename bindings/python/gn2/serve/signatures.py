@@ -20,7 +20,7 @@ from ..onnx.exporter import describe
 from ..onnx.graph import input_name
 from ..remote import FACTS, facts_of
 from ..tagger import Tagger
-from ..tasks import Task
+from ..tasks import JETS, Task
 from .protocol import Problem, Tensor
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -32,6 +32,12 @@ class Jets(NamedTuple):
     jets: NDArray[Any]
     tracks: dict[str, tuple[NDArray[Any], NDArray[Any]]]  #: rows and offsets, by type
 
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each object."""
+        own = {name: len(values) for name, (values, _) in self.tracks.items()}
+        return {JETS: len(self.jets), **own}
+
 
 class Found(NamedTuple):
     """What a signature found."""
@@ -40,13 +46,49 @@ class Found(NamedTuple):
     probabilities: NDArray[Any] | None  #: (B, classes), for those who watch
 
 
-def _chosen(asked: Sequence[str], usual: Sequence[str], known: Any) -> list[str]:
+def joined(parts: Sequence[Jets]) -> Jets:
+    """The jets of several calls, one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    tracks = {}
+    for name in parts[0].tracks:
+        values = [part.tracks[name][0] for part in parts]
+        ends = np.cumsum([0, *map(len, values)])
+        offsets = [part.tracks[name][1][:-1] + k for part, k in zip(parts, ends)]
+        tracks[name] = (np.concatenate(values), np.concatenate([*offsets, ends[-1:]]))
+    return Jets(np.concatenate([part.jets for part in parts]), tracks)
+
+
+def split(
+    outputs: Mapping[str, NDArray[Any]], rows: Mapping[str, str], parts: Sequence[Jets]
+) -> list[dict[str, NDArray[Any]]]:
+    """What was found of joined jets, by the calls they are of.
+
+    Args:
+        rows: the object of which an output has a row each, by output.
+    """
+    if len(parts) == 1:
+        return [dict(outputs)]
+    begin = dict.fromkeys(parts[0].rows, 0)
+    found = []
+    for part in parts:
+        end = {name: begin[name] + count for name, count in part.rows.items()}
+        own = {n: v[begin[rows[n]] : end[rows[n]]] for n, v in outputs.items()}
+        found.append(own)
+        begin = end
+    return found
+
+
+def chosen(asked: Sequence[str], signature: Signature, model: str) -> list[str]:
+    """The outputs of a call, each once."""
+    known = signature.rows
     for name in asked:
         if name not in known:
             raise Problem(
-                f"unexpected inference output '{name}': there are {', '.join(known)}"
+                f"unexpected inference output '{name}' for model '{model}'; it has "
+                f"{', '.join(known)}"
             )
-    return list(dict.fromkeys(asked or usual))
+    return list(dict.fromkeys(asked or signature.usual))
 
 
 # ---- one jet ----
@@ -56,6 +98,7 @@ class _Column(NamedTuple):
     """Where an output of the ONNX file comes from."""
 
     output: str  #: of the tagger; "" = the probabilities of the jet
+    object: str  #: of which it has a row each
     tensor: Tensor
     of: Callable[[NDArray[Any]], Any]
 
@@ -67,8 +110,10 @@ class _Recorder:
         self.tasks = model.tasks
         self.made: dict[str, _Column] = {}
 
-    def _add(self, name: str, output: str, kind: str, rows: int, of: Any) -> str:
-        self.made[name] = _Column(output, Tensor(name, kind, (rows,)), of)
+    def _add(self, name: str, output: str, kind: str, task: Task, of: Any) -> str:
+        rows = 1 if task.on_jets else -1
+        tensor = Tensor(name, kind, (rows,))
+        self.made[name] = _Column(output, task.object, tensor, of)
         return name
 
     def probability(self, task: str, index: int, name: str) -> str:
@@ -77,22 +122,21 @@ class _Recorder:
             name,
             "" if one.flavour else one.output(),
             "FP32",
-            1,
+            one,
             lambda values: values[:, index],
         )
 
     def value(self, task: str, result: str, index: int, name: str) -> str:
         one = self.tasks[task]
         output = one.output(result[len(task) :])
-        rows = 1 if one.on_jets else -1
         return self._add(
-            name, output, "FP32", rows, lambda v: v if v.ndim == 1 else v[:, index]
+            name, output, "FP32", one, lambda v: v if v.ndim == 1 else v[:, index]
         )
 
     def per_track(self, task: str, name: str) -> str:
         one: Task = self.tasks[task]
         of = _most_probable if one.classifies else _as_int8
-        return self._add(name, one.output(), "INT8", -1, of)
+        return self._add(name, one.output(), "INT8", one, of)
 
 
 def _most_probable(values: NDArray[Any]) -> Any:
@@ -108,7 +152,7 @@ class OneJet:
 
     def __init__(self, model: Model) -> None:
         recorder = _Recorder(model)
-        self.names, config = describe(model, recorder)
+        self.usual, config = describe(model, recorder)
         self.properties = {"gnn_config": json.dumps(config)}
         self._made = recorder.made
         self._types = {input_name(name): name for name in model.constituents}
@@ -119,7 +163,8 @@ class OneJet:
                 for tensor, name in self._types.items()
             ),
         ]
-        self.outputs = [self._made[name].tensor for name in self.names]
+        self.outputs = [self._made[name].tensor for name in self.usual]
+        self.rows = {name: self._made[name].object for name in self.usual}
 
     def jets(self, arrays: Arrays) -> Jets:
         tracks = {
@@ -128,8 +173,7 @@ class OneJet:
         }
         return Jets(arrays["jet_features"], tracks)
 
-    def run(self, tagger: Tagger, jets: Jets, asked: Sequence[str]) -> Found:
-        names = _chosen(asked, self.names, self._made)
+    def run(self, tagger: Tagger, jets: Jets, names: Sequence[str]) -> Found:
         columns = {name: self._made[name] for name in names}
         outputs = list(dict.fromkeys(c.output for c in columns.values() if c.output))
         scores = tagger.tag(jets.jets, jets.tracks, outputs=outputs)
@@ -163,13 +207,14 @@ class Batch:
             self.inputs.append(Tensor(name, "FP32", (-1, columns)))
             self.inputs.append(Tensor(offsets, "INT64", (-1,)))
         # pairs grow as the square of what a request holds
-        self._known = [
+        known = [
             name for name in tagger.output_names if tagger.describe(name).rows != "pair"
         ]
         own = [task.output() for task in model.tasks.values()]
-        self._usual = ["probabilities"] if model.flavour else own
-        self._known = list(dict.fromkeys([*self._usual, *self._known]))
-        self.outputs = [self._tensor(tagger, name) for name in self._known]
+        self.usual = ["probabilities"] if model.flavour else own
+        known = list(dict.fromkeys([*self.usual, *known]))
+        self.outputs = [self._tensor(tagger, name) for name in known]
+        self.rows = {name: tagger.describe(name).object for name in known}
         self._flavour = model.flavour is not None
 
     @staticmethod
@@ -182,8 +227,7 @@ class Batch:
         tracks = {name: (arrays[name], arrays[o]) for name, o in self._types.items()}
         return Jets(arrays["jets"], tracks)
 
-    def run(self, tagger: Tagger, jets: Jets, asked: Sequence[str]) -> Found:
-        names = _chosen(asked, self._usual, self._known)
+    def run(self, tagger: Tagger, jets: Jets, names: Sequence[str]) -> Found:
         own = "probabilities" if self._flavour else None
         scores = tagger.tag(
             jets.jets, jets.tracks, outputs=[name for name in names if name != own]

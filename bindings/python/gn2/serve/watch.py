@@ -3,8 +3,9 @@
 
 Of the physics, a window of the last jets of each model: mean and width of every input
 in units of the model's own normalisation (0 and 1 where jets are as those it was
-trained on), share of values that are not finite, shares of the flavours, quantiles of
-the discriminants. It is computed when the page is asked for, or the window is full.
+trained on), shares of values that are not finite or too far, of the flavours, quantiles
+of the discriminants. It is computed when the page is asked for, or the window is full.
+Jets that are refused for their values are among the inputs, not among the scores.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -24,6 +26,7 @@ from .signatures import Jets
 
 WINDOW = 10_000  #: jets of half a window
 PENDING = 10_000  #: rows after which sums are made, lest bodies stay in memory
+FAR = 1e12  #: standard deviations from the mean, beyond which a tagger refuses
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SECONDS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10)
 SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 100_000)
@@ -34,29 +37,35 @@ class Sums:
 
     def __init__(self, columns: int) -> None:
         self.rows = 0
-        self.bad = np.zeros(columns, np.int64)
+        self.bad, self.far = np.zeros((2, columns), np.int64)
         self.sums = np.zeros((2, columns))  #: of z and of z²
 
     def add(self, values: NDArray[Any], mean: Any, std: Any) -> None:
         z = (values.astype(np.float64) - mean) / std
-        good = np.isfinite(z)
+        with np.errstate(invalid="ignore"):
+            good = np.abs(z) <= FAR  # not so of NaN
         self.rows += len(z)
-        self.bad += (~good).sum(0)
-        z[~good] = 0.0
+        if not good.all():
+            bad = ~np.isfinite(z)
+            self.bad += bad.sum(0)
+            self.far += (~good & ~bad).sum(0)
+            z[~good] = 0.0
         self.sums += z.sum(0), np.square(z).sum(0)
 
     def __add__(self, other: Sums) -> Sums:
         out = Sums(len(self.bad))
-        out.rows = self.rows + other.rows
-        out.bad, out.sums = self.bad + other.bad, self.sums + other.sums
+        out.rows, out.sums = self.rows + other.rows, self.sums + other.sums
+        out.bad, out.far = self.bad + other.bad, self.far + other.far
         return out
 
-    def figures(self) -> tuple[Any, Any, Any]:
-        """Mean, width and share that is not finite of each input; NaN: no rows."""
+    def figures(self) -> tuple[Any, ...]:
+        """Of each input: mean, width, and the shares of values that are not finite and
+        that are too far; NaN: no rows."""
+        rows = np.float64(self.rows)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean, square = self.sums / (self.rows - self.bad)
+            mean, square = self.sums / (rows - self.bad - self.far)
             width = np.sqrt(np.maximum(square - mean**2, 0.0))
-            return mean, width, self.bad / np.float64(self.rows)
+            return mean, width, self.bad / rows, self.far / rows
 
 
 class Half:
@@ -135,7 +144,29 @@ class Watch:
             **take,
         )
         self._sizes = Histogram(
-            "gn2_batch_jets", "Jets of a call", ["model"], buckets=SIZES, **take
+            "gn2_batch_jets",
+            "Jets that went through the network together",
+            ["model"],
+            buckets=SIZES,
+            **take,
+        )
+        self._refused = Counter(
+            "gn2_refused_jets",
+            "Jets of calls that the library refused for their values",
+            ["model"],
+            **take,
+        )
+        self._loads = Counter(
+            "gn2_model_loads",
+            "Files of a model that were taken up (used) or not (kept: the old one)",
+            ["model", "outcome"],
+            **take,
+        )
+        self._stale = Gauge(
+            "gn2_model_stale",
+            "1 while the file of a model cannot be used and the old one is served",
+            ["model"],
+            **take,
         )
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
@@ -150,8 +181,20 @@ class Watch:
 
     def loaded(self, name: str, loaded: Any) -> None:
         """A model is served from now on."""
+        self._loads.labels(name, "used").inc()
+        self._stale.labels(name).set(0)
         with self._lock:
             self._windows[name] = Window(loaded)
+
+    def kept(self, name: str) -> None:
+        """The file of a model was replaced by one that cannot be used."""
+        self._loads.labels(name, "kept").inc()
+        self._stale.labels(name).set(1)
+
+    def refused(self, name: str, loaded: Any, jets: Jets) -> None:
+        """The library refused the values of a call: they count among the inputs."""
+        self._refused.labels(name).inc(len(jets.jets))
+        self._add(name, loaded, jets, None)
 
     def tagged(
         self, name: str, loaded: Any, jets: Jets, p: Any, seconds: float
@@ -160,6 +203,9 @@ class Watch:
         self._jets.labels(name).inc(count)
         self._network.labels(name).observe(seconds)
         self._sizes.labels(name).observe(count)
+        self._add(name, loaded, jets, p)
+
+    def _add(self, name: str, loaded: Any, jets: Jets, p: Any) -> None:
         with self._lock:
             window = self._windows.get(name)
             if window is not None and window.loaded is loaded:
@@ -181,8 +227,12 @@ class Watch:
                 ("mean", "Mean of an input in units of its normalisation, usually 0"),
                 ("width", "Width of an input in units of its normalisation, usually 1"),
                 ("nonfinite_ratio", "Share of values of an input that are NaN or Inf"),
+                ("far_ratio", "Share of values too far from the mean, so refused"),
             )
         ]
+        rows = GaugeMetricFamily(
+            "gn2_input_rows", "Rows that the figures are of", labels=input_labels[:2]
+        )
         flavours = GaugeMetricFamily(
             "gn2_flavour_ratio",
             "Share of jets whose most probable flavour it is",
@@ -198,13 +248,14 @@ class Watch:
                 window.flush()
                 digest = {"sha256": window.loaded.digest}
                 model.add_metric([name], digest)
-                _add_inputs(name, window, inputs)
+                _add_inputs(name, window, inputs, rows)
                 _add_scores(name, window.scores(), flavours, quantiles)
-        yield from (model, *inputs, flavours, quantiles)
+        yield from (model, rows, *inputs, flavours, quantiles)
 
 
-def _add_inputs(name: str, window: Window, families: list[Any]) -> None:
+def _add_inputs(name: str, window: Window, families: list[Any], rows: Any) -> None:
     for kind, sums in window.sums().items():
+        rows.add_metric([name, kind], sums.rows)
         for family, values in zip(families, sums.figures()):
             for column, value in zip(window.inputs[kind], values):
                 if np.isfinite(value):  # nothing came yet: no figure

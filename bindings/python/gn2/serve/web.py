@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,14 +15,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .protocol import INTERNAL, INVALID, LENGTH_HEADER, NOT_FOUND, TOO_LARGE
-from .protocol import UNAVAILABLE, UNSUPPORTED, Problem, read_http, write_http
+from .connection import CALL, CYCLE, LINGER
+from .protocol import INTERNAL, INVALID, LENGTH_HEADER, NOT_FOUND, TOO_LARGE, TOO_SLOW
+from .protocol import UNAVAILABLE, UNSUPPORTED, Answer, Call, HttpCall, Problem
+from .protocol import read_http, write_http
 from .service import Service
 
 logger = logging.getLogger("gn2.serve")
 CODES = {
     INVALID: 400,
     NOT_FOUND: 404,
+    TOO_SLOW: 408,
     TOO_LARGE: 413,
     UNSUPPORTED: 415,
     INTERNAL: 500,
@@ -60,7 +64,11 @@ class Front:
                 Route(f"{model}/ready", self._told(self.model_ready), methods=["GET"]),
                 Route(f"{model}/infer", self.infer, methods=["POST"]),
             ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+        found = Starlette(
+            routes=routes, exception_handlers={HTTPException: _http_error}
+        )
+        found.router.redirect_slashes = False
+        return found
 
     @staticmethod
     def _told(handler: Handler) -> Handler:
@@ -86,7 +94,7 @@ class Front:
         watch = self.service.watch
         if watch is None:
             return _error("metrics are off", 404)
-        text, kind = watch.page()
+        text, kind = await asyncio.to_thread(watch.page)  # sums over many jets
         return Response(text, headers={"Content-Type": kind})
 
     async def metadata(self, request: Request) -> Response:
@@ -100,9 +108,9 @@ class Front:
     # ---- infer ----
 
     async def infer(self, request: Request) -> Response:
-        kind = INTERNAL
+        kind, taken, watch = INTERNAL, Taken(self.service), self.service.watch
         try:
-            response = await self._infer(request)
+            response = await self._infer(request, taken)
             kind = "ok"
         except Problem as problem:
             kind = problem.kind
@@ -117,28 +125,37 @@ class Front:
             logger.exception("a call failed")
             response = _error("internal error, see the server's log", 500)
         finally:
-            if self.service.watch:
-                self.service.watch.outcome("http", kind)
+            taken.release()
+            if watch:
+                watch.outcome("http", kind)
         return response
 
-    async def _infer(self, request: Request) -> Response:
+    async def _infer(self, request: Request, taken: Taken) -> Response:
         name, version = _named(request)
-        self.service.find(name, version)
-        self.service.check_room()  # both before a body is read
-        body = await self._body(request)
-        length = request.headers.get(LENGTH_HEADER)
-
-        def work() -> tuple[bytes, int | None]:
-            asked = read_http(body, length, name, version)
-            return write_http(asked, self.service.infer(asked.call))
-
-        data, json_bytes = await asyncio.wrap_future(self.service.submit(work))
+        try:
+            self.service.find(name, version)
+            self.service.calls.check_room()  # both before a body is read
+            body = await self._body(request, taken)
+        except Problem as problem:
+            if problem.kind != TOO_SLOW and "Expect" not in request.headers:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(taken.discard(request), LINGER)
+            raise
+        asked = Asked(body, request.headers.get(LENGTH_HEADER), name, version)
+        future = self.service.answer(asked.read, asked.write, len(body))
+        request.scope[CALL] = future
+        try:
+            data, json_bytes = await future
+        except asyncio.CancelledError:
+            if request.scope[CYCLE].disconnected:
+                raise ClientDisconnect from None
+            raise
         if json_bytes is None:
             return Response(data, media_type="application/json")
         headers = {LENGTH_HEADER: str(json_bytes)}
         return Response(data, headers=headers, media_type="application/octet-stream")
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, taken: Taken) -> bytes:
         coding = request.headers.get("Content-Encoding", "identity")
         if coding != "identity":
             raise Problem(f"Content-Encoding {coding} is not taken", UNSUPPORTED)
@@ -146,22 +163,65 @@ class Front:
         said = request.headers.get("Content-Length", "")
         if said.isdecimal() and int(said) > limit.body:
             raise Problem(f"{said} bytes, the limit is {limit.body}", TOO_LARGE)
+        if not request.scope[CYCLE].more_body:  # it is there
+            return await taken.read(request)
         try:
-            return await asyncio.wait_for(_read(request, limit.body), limit.seconds)
+            return await asyncio.wait_for(taken.read(request), limit.seconds)
         except asyncio.TimeoutError:
             raise Problem(
-                f"the request did not come within {limit.seconds:g} s"
+                f"the request did not come within {limit.seconds:g} s", TOO_SLOW
             ) from None
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise Problem(f"more than {limit} bytes, which is the limit", TOO_LARGE)
-        parts.append(part)
-    return b"".join(parts)
+class Asked:
+    """A call as it is read and answered, in a thread of the service."""
+
+    def __init__(self, *given: Any) -> None:
+        self._given = given
+        self._call: HttpCall
+
+    def read(self) -> Call:
+        self._call = read_http(*self._given)
+        return self._call.call
+
+    def write(self, answer: Answer) -> tuple[bytes, int | None]:
+        return write_http(self._call, answer)
+
+
+class Taken:
+    """The bytes of a request that are there."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.size = service, 0
+        self.more = True  #: does the client still send?
+
+    async def read(self, request: Request) -> bytes:
+        parts, limit = [], self.service.limits.body
+        while self.more:
+            part = await self._next(request)
+            self.service.hold(len(part))
+            self.size += len(part)
+            if self.size > limit:
+                raise Problem(f"more than {limit} bytes, which is the limit", TOO_LARGE)
+            parts.append(part)
+        return b"".join(parts)
+
+    async def discard(self, request: Request) -> None:
+        """Reads on: who is sending does not look at the answer, and loses it if the
+        connection is closed meanwhile."""
+        while self.more:
+            await self._next(request)
+
+    async def _next(self, request: Request) -> bytes:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self.more = message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        return part
+
+    def release(self) -> None:
+        self.service.release(self.size)
 
 
 def _named(request: Request) -> tuple[str, str]:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that lie, send without end, do not read, leave, or are very many."""
+
+import json
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import SMALL
+from serving import HEAD, Server, changed, probabilities, tensor, there
+
+import gn2
+
+for name in ("starlette", "uvicorn", "prometheus_client"):
+    pytest.importorskip(name, reason=f"needs the package {name}: gn2[serve]")
+
+LIMIT = 2 << 20  #: bytes of a body
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    out = tmp_path_factory.mktemp("serve") / "best.gn2"
+    gn2.Model(SMALL).save(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def server(path):
+    words = ["--grpc", "0"] if there("grpc", "open_inference.grpc") else []
+    words += ["--max-body", LIMIT >> 20, "--drain", 0, "--timeout", 2]
+    found = Server(f"{path}=m", *words)
+    yield found
+    assert found.stop() == 0, "".join(found.log)
+    assert not [line for line in found.log if "Traceback" in line]
+
+
+@pytest.fixture(autouse=True)
+def unharmed(server, path):
+    """After each test the next is answered, and no file is left open."""
+    before = server.files()
+    yield
+    status, found = server.infer(changed())
+    p = np.array([o["data"][0] for o in found["outputs"][:4]], "f4")
+    assert status == 200 and p.tobytes() == probabilities(str(path), [[1, 2.5]])
+    deadline = time.monotonic() + 10
+    while server.files() > before + 2:
+        assert time.monotonic() < deadline, (server.files(), before)
+        time.sleep(0.05)
+
+
+def test_no_http(server):
+    assert b" 400 " in server.send(b"\0\1\2\r\n\r\n")
+    assert b" 400 " in server.send(HEAD + b"Content-Length: x\r\n\r\n")
+    head = b"GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nA: "
+    assert b" 200 " in server.send(head + b"a" * 30_000 + b"\r\n\r\n")
+    try:
+        assert b" 400 " in server.send(head + b"a" * 200_000)
+    except ConnectionError:
+        pass  # it hung up while we sent
+
+
+def test_bodies_that_are_too_long(server):
+    close = HEAD + b"Connection: close\r\n"
+    said = server.send(close + b"Content-Length: 99999999999\r\n\r\n")
+    assert b" 413 " in said
+    # the answer is seen though the client is sending meanwhile
+    body = b"x" * (3 * LIMIT)
+    for size in (len(body), None):
+        chunks = iter([body[:LIMIT], body[LIMIT:]]) if size is None else body
+        status, _, text = server.ask("/v2/models/m/infer", chunks)
+        assert status == 413 and "limit" in json.loads(text)["error"]
+    assert server.ask("/v2/models/x/infer", body)[0] == 404
+
+
+def test_bodies_that_never_end(server):
+    late = server.send(HEAD + b"Connection: close\r\nContent-Length: 9\r\n\r\n{}")
+    assert b" 408 " in late and b"did not come within 2 s" in late
+    with server.connect() as link:  # too long, and on and on
+        link.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        with pytest.raises(OSError):
+            for _ in range(10_000):
+                link.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+                time.sleep(0.01)
+    with server.connect() as link:  # one byte after another
+        link.sendall(HEAD + b"Content-Length: 100\r\n\r\n")
+        link.settimeout(0.1)
+        for _ in range(100):
+            link.sendall(b" ")
+            try:
+                assert b" 408 " in link.recv(1000)
+                break
+            except TimeoutError:
+                pass
+        else:
+            pytest.fail("no answer")
+
+
+def test_clients_that_leave(server):
+    reset = struct.pack("ii", 1, 0)
+    for k in range(100):
+        with server.connect() as link:
+            body = json.dumps(changed()).encode()
+            head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
+            link.sendall((head + body)[: None if k % 2 else -9])
+            if k % 3:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+
+
+def test_clients_that_do_not_read(server):
+    """They are disconnected after the time for it, and their answers forgotten."""
+    jets = 5000
+    tensors = [
+        tensor("jets", np.zeros((jets, 2), "f4")),
+        tensor("tracks", np.zeros((0, 19), "f4")),
+        tensor("offsets", np.zeros(jets + 1, "i8")),
+    ]
+    names = ["embedding", "D_b_gradient", "logits", "probabilities"]
+    block = {"inputs": tensors, "outputs": [{"name": n} for n in names]}
+    body = json.dumps(block).encode()
+    head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    links, before = [], server.files()
+    for _ in range(3):
+        link = socket.socket()
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.connect(("127.0.0.1", server.http))
+        link.sendall(head + body)
+        links.append(link)
+    time.sleep(0.2)
+    assert server.infer(changed())[0] == 200
+    deadline = time.monotonic() + 10
+    while server.files() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for link in links:
+        link.close()
+
+
+def test_a_thousand_connections(server):
+    count = 1000
+    links = [server.connect() for _ in range(count)]
+    body = json.dumps(changed()).encode()
+    head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    for link in links[:200]:  # begun
+        link.sendall(head[:30])
+    for link in links[200:400]:  # all of them at once
+        link.sendall(head + body)
+    codes = [link.recv(65536).split()[1] for link in links[200:400]]
+    assert set(codes) <= {b"200", b"503"} and b"200" in codes
+    assert server.infer(changed())[0] == 200
+    for link in links:
+        link.close()
+
+
+def test_connections_of_grpc(server):
+    if server.rpc is None:
+        pytest.skip("needs the packages grpcio and open-inference-grpc: gn2[serve]")
+    import grpc
+    from open_inference.grpc import protocol as pb
+    from open_inference.grpc import service
+
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    links = []
+    for text in (b"no HTTP/2\r\n\r\n", preface, preface + bytes(range(256)), b""):
+        for _ in range(20):
+            link = socket.create_connection(("127.0.0.1", server.rpc))
+            link.sendall(text)
+            links.append(link)
+    with grpc.insecure_channel(f"127.0.0.1:{server.rpc}") as channel:
+        stub = service.GRPCInferenceServiceStub(channel)
+        assert stub.ServerLive(pb.ServerLiveRequest(), timeout=20).live
+        big = pb.ModelInferRequest(model_name="m")
+        big.raw_input_contents.append(b"x" * (LIMIT + 1))
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelInfer(big)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        futures = [
+            stub.ModelInfer.future(pb.ModelInferRequest(model_name="m"))
+            for _ in range(100)
+        ]
+        for future in futures:
+            future.cancel()
+        assert stub.ServerLive(pb.ServerLiveRequest(), timeout=20).live
+    for link in links:
+        link.close()
+
+
+def test_requests_at_random(server):
+    script = pathlib.Path(__file__).with_name("fuzz_serve.py")
+    ports = [str(server.http), str(server.rpc or 0), str(server.process.pid)]
+    done = subprocess.run(
+        [sys.executable, script, "1", "3", *ports], stdout=-1, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout

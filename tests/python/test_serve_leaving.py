@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models that change and a server that leaves, under load: no answer is lost.
+
+GN2_TEST_SWAPS=100 changes the model so many times (3).
+"""
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import SMALL
+from serving import Server, changed, probabilities, replace, there
+
+import gn2
+
+for name in ("starlette", "uvicorn", "prometheus_client"):
+    pytest.importorskip(name, reason=f"needs the package {name}: gn2[serve]")
+
+BODY = json.dumps(changed())
+SWAPS = int(os.environ.get("GN2_TEST_SWAPS", 3))
+
+
+def over_http(server, keep):
+    """Asks again and again, whatever /v2/health/ready says, until nobody is there.
+
+    Yields the answers; a connection that is reset, or closed without an answer to what
+    was sent, is an exception.
+    """
+    link = None
+    while True:
+        if link is None:
+            link = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
+            try:
+                link.connect()
+            except ConnectionRefusedError:
+                return
+        link.request("POST", "/v2/models/m/infer", BODY)
+        answer = link.getresponse()
+        found = json.loads(answer.read())
+        assert answer.status == 200, found
+        p = [o["data"][0] for o in found["outputs"][:4]]
+        yield np.array(p, "f4").tobytes()
+        if not keep or answer.will_close:
+            link.close()
+            link = None
+
+
+def over_grpc(server):
+    import grpc
+    from open_inference.grpc import protocol as pb
+    from open_inference.grpc import service
+
+    message = pb.ModelInferRequest(model_name="m")
+    for block in changed()["inputs"]:
+        values = np.array(block["data"], "f4")
+        message.inputs.add(name=block["name"], datatype="FP32", shape=block["shape"])
+        message.raw_input_contents.append(values.tobytes())
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    where = f"127.0.0.1:{server.rpc}"
+    with grpc.insecure_channel(where, options) as channel:
+        call = service.GRPCInferenceServiceStub(channel).ModelInfer
+        while True:
+            try:
+                found = call(message)
+            except grpc.RpcError as problem:
+                # told to go, or nobody to connect to: no answer is lost
+                assert problem.code() == grpc.StatusCode.UNAVAILABLE, problem
+                told = problem.details()
+                assert "leaving" in told or "connect" in told, problem
+                return
+            yield b"".join(found.raw_output_contents[:4])
+
+
+class Load:
+    """Threads that ask, and what they found."""
+
+    def __init__(self, *asking):
+        self.found, self.problems = set(), []
+        self.counts = [0] * len(asking)
+        self.threads = [
+            threading.Thread(target=self._work, args=(k, one), daemon=True)
+            for k, one in enumerate(asking)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def _work(self, k, asking):
+        try:
+            for answer in asking:
+                self.found.add(answer)
+                self.counts[k] += 1
+        except Exception as problem:
+            self.problems.append(repr(problem))
+
+    def join(self):
+        for thread in self.threads:
+            thread.join(30)
+        assert not any(thread.is_alive() for thread in self.threads)
+        assert not self.problems and all(self.counts), self.problems
+
+
+def loaded(server):
+    asking = [over_http(server, k % 2) for k in range(6)]
+    if server.rpc is not None:
+        asking += [over_grpc(server) for _ in range(2)]
+    return Load(*asking)
+
+
+def words():
+    return ["--grpc", 0] if there("grpc", "open_inference.grpc") else []
+
+
+def test_models_change_under_load(tmp_path):
+    """Every answer is that of one of the two models, and none is lost."""
+    path, models = tmp_path / "m.gn2", []
+    for seed in (1, 2):
+        models.append(gn2.Model({**SMALL, "model.seed": seed}).save_bytes())
+    wanted = {probabilities(gn2.Model.load(m), [[1, 2.5]]) for m in models}
+    replace(path, models[0])
+    server = Server(f"{path}=m", *words(), "--drain", 0, "--look", 0.05)
+    load = loaded(server)
+
+    def wait(text, count):
+        deadline = time.monotonic() + 20
+        while sum(text in line for line in server.log) < count:
+            assert time.monotonic() < deadline, server.log
+            time.sleep(0.01)
+
+    for k in range(1, SWAPS + 1):
+        replace(path, models[k % 2])
+        wait("took up", k)
+    assert server.metrics()[("gn2_model_stale", "m")] == 0
+    other = gn2.Model({**SMALL, "inputs.jets": ["eta_btagJes", "pt_btagJes"]})
+    for k, bad in enumerate((models[0][:-100], b"no model", other.save_bytes())):
+        replace(path, bad)
+        wait("stays", k + 1)
+        assert server.metrics()[("gn2_model_stale", "m")] == 1
+    assert "its inputs are jets: eta_btagJes, pt_btagJes" in server.log[-1]
+    page = server.metrics()
+    assert page[("gn2_model_loads_total", "m", "used")] == SWAPS + 1
+    assert page[("gn2_model_loads_total", "m", "kept")] == 3
+    replace(path, models[0])
+    wait("took up", SWAPS + 1)
+    assert server.metrics()[("gn2_model_stale", "m")] == 0
+    assert server.stop() == 0
+    load.join()
+    assert load.found == wanted
+
+
+@pytest.mark.parametrize("drain", [0, 1])
+def test_no_answer_is_lost_when_the_server_leaves(tmp_path, drain):
+    """Clients that ask on until nobody is there to connect to."""
+    path = tmp_path / "m.gn2"
+    gn2.Model(SMALL).save(path)
+    server = Server(f"{path}=m", *words(), "--drain", drain)
+    load = loaded(server)
+    idle = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
+    idle.connect()
+    time.sleep(0.5)
+    server.process.send_signal(signal.SIGTERM)
+    if drain:
+        time.sleep(0.3)
+        assert server.ask("/v2/health/ready")[0] == 503
+        status, headers, _ = server.ask("/v2/health/live")
+        assert status == 200 and headers["Connection"] == "close"
+    assert server.process.wait(30) == 0
+    load.join()
+    assert load.found == {probabilities(str(path), [[1, 2.5]])}
+    assert not [line for line in server.log if "Traceback" in line]
