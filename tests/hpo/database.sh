@@ -13,7 +13,8 @@ dir=$(mktemp -d /tmp/gn2-database-XXXXXX)
 as() { # as USER COMMAND...: servers refuse to run as root
     user=$1
     shift
-    if [ "$(id -u)" = 0 ]; then setpriv --reuid="$user" --regid="$user" --clear-groups "$@"
+    if [ "$(id -u)" = 0 ]; then
+        setpriv --reuid="$user" --regid="$user" --clear-groups "$@"
     else "$@"; fi
 }
 
