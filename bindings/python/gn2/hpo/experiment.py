@@ -31,8 +31,8 @@ _IGNORE_LOG = ("cmaes", "sobol", "hyperband")
 
 #: pods in which the metrics of a kind are written, where the default is wrong
 _PRIMARY = {"MPIJob": {"training.kubeflow.org/job-role": "launcher"}}
-#: retries of a Job that says nothing, and of an MPIJob of ours
-_BACKOFF, _MPI_TRIES = 6, 2
+#: retries of a Job that says nothing, and of the trials that we render
+_BACKOFF, RETRIES = 6, 2
 
 
 def is_experiment(document: Document) -> bool:
@@ -387,14 +387,14 @@ class _Check:
             self.add(path, f"no {policy}: {again}", remedy, True)
         if kind != "MPIJob":
             return
+        bound = f"runPolicy: {{backoffLimit: {RETRIES}}}"
         if policy in spec or policy in _dict(spec.get("runPolicy")):
             what = f"an MPIJob has no {policy}, it would be dropped: {again}"
-            self.add(path, what, "runPolicy: {backoffLimit: 2}, which bounds that")
+            self.add(path, what, f"{bound}, which bounds that")
         limit = _dict(spec.get("runPolicy")).get("backoffLimit", _BACKOFF)
-        if isinstance(limit, int) and limit > _MPI_TRIES:
+        if isinstance(limit, int) and limit > RETRIES:
             what = f"{again}, {limit} times: an MPIJob cannot tell them from others"
-            remedy = f"runPolicy: {{backoffLimit: {_MPI_TRIES}}}"
-            self.add(path, what, remedy, True)
+            self.add(path, what, bound, True)
 
     def containers(
         self, path: Path, row: Mapping[str, Any], trial: Mapping[str, Any]

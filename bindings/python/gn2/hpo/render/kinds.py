@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..experiment import RETRIES
 from ..space import Space
 from . import pod
 from .pod import Object
@@ -88,7 +89,7 @@ def _job(space: Space, command: list[str]) -> Object:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "spec": {
-            "backoffLimit": 2,
+            "backoffLimit": RETRIES,
             "podFailurePolicy": pod.failure_policy(name),
             "template": pod.template(space, [pod.container(space, name, command)]),
         },
@@ -127,7 +128,7 @@ def _mpijob(space: Space, command: list[str]) -> Object:
             "sshAuthMountPath": SSH,
             "launcherCreationPolicy": "WaitForWorkersReady",
             "mpiImplementation": "OpenMPI",
-            "runPolicy": {"cleanPodPolicy": "Running", "backoffLimit": 2},
+            "runPolicy": {"cleanPodPolicy": "Running", "backoffLimit": RETRIES},
             "mpiReplicaSpecs": replicas,
         },
     }
@@ -165,7 +166,7 @@ def _replicated(name: str, template: Object, **more: object) -> Object:
     """The replicated job that runs the trial program."""
     step = {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
     job: Object = {
-        "backoffLimit": 2,
+        "backoffLimit": RETRIES,
         "podFailurePolicy": pod.failure_policy("node"),
         "template": template,
     }
