@@ -19,6 +19,14 @@ from ._handle import Owner, make, path_bytes
 from .errors import NotFound
 
 Value = Union[int, float, str, "list[str]", "list[float]"]
+#: options that change no bit of a training, whatever the others say
+FREE = (
+    "train.threads",
+    "train.checkpoint_steps",
+    "train.probe_updates",
+    "data.prefetch",
+    "group.timeout",
+)
 TYPES = {1: "int", 2: "float", 3: "str", 4: "list of str", 5: "list of float"}
 
 

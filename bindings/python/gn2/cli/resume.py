@@ -2,9 +2,9 @@
 """What may be asked of a training that goes on, or that begins with a model.
 
 A run that goes on gives the same bits as one that was not stopped, so an option may
-change only if it does not change them: MAY_CHANGE, ``train.epochs`` where the schedule
-does not depend on it, and ``train.validate_steps`` where no early stopping counts the
-validations.
+change only if it does not change them: those of ``config.FREE``, ``train.epochs`` where
+the schedule does not depend on it, and ``train.validate_steps`` where no early stopping
+counts the validations.
 """
 
 from __future__ import annotations
@@ -14,18 +14,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import Config, Model
+from ..config import FREE
 from ..trainer import fixed_by_model
 from .common import Failure
 from .container import contents
 
-#: threads, intervals, files: all that a run that goes on may be told
-MAY_CHANGE = (
-    "train.threads",
-    "train.checkpoint_steps",
-    "train.probe_updates",
-    "data.prefetch",
-    "group.timeout",
-)
 #: beginnings of keys that a training does not read: other commands do
 UNUSED = ("tagger.", "scores.")
 #: what the library finds out
@@ -59,7 +52,7 @@ def _depends_on_epochs(config: Config) -> bool:
 
 def _may_change(config: Config) -> list[str]:
     """What the run of a config may be told otherwise when it goes on."""
-    free = list(MAY_CHANGE)
+    free = list(FREE)
     if config["train.early_stopping"] == 0:
         free.append("train.validate_steps")
     if not _depends_on_epochs(config):

@@ -8,23 +8,15 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 
+from ..config import FREE as _FREE
 from ..config import Config
 from ..study import task
 
 #: bytes of a file that are read; of a larger one, blocks spread evenly
 WHOLE = 256 << 20
 _BLOCK = 1 << 20
-#: options that change no bit of a result
-FREE = (
-    "train.threads",
-    "train.checkpoint",
-    "train.checkpoint_steps",
-    "train.epochs",  # schedule.steps ends a trial
-    "train.probe_updates",
-    "train.validate_steps",
-    "data.prefetch",
-    "group.timeout",
-)
+#: options that change no bit of a result: schedule.steps ends a trial
+FREE = (*_FREE, "train.checkpoint", "train.epochs", "train.validate_steps")
 
 
 def data_digest(path: str) -> str:
