@@ -63,9 +63,9 @@ static gn2_status fail_place(const gn2_place *p, const gn2_place *q, int32_t ran
                         "all ranks the same root",
                         (int)rank);
     return gn2_fail(GN2_ERR_INVALID_ARG,
-                    "rank %d has another batch than rank 0 %s %lld %s: give all ranks "
-                    "the same jets and labels in the same order",
-                    (int)rank, "after", here, kinds[p->kind].counts);
+                    "rank %d has another batch than rank 0 after %lld %s: give all "
+                    "ranks the same jets and labels in the same order",
+                    (int)rank, here, kinds[p->kind].counts);
 }
 
 static int same_place(const gn2_place *a, const gn2_place *b)
