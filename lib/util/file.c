@@ -111,21 +111,6 @@ gn2_status gn2_file_read_start(const char *path, size_t most, unsigned char **ou
 #define SAMPLE 16384
 #define SAMPLES 64
 
-/* Bytes from `at` on, as far as there are. */
-static gn2_status read_sample(int fd, const char *path, off_t at, unsigned char *data,
-                              size_t *out_size)
-{
-    size_t done = 0;
-    ssize_t got = 1;
-    while (got != 0 && done < SAMPLE) {
-        got = pread(fd, data + done, SAMPLE - done, at + (off_t)done);
-        if (got < 0 && errno != EINTR) return system_fail("read", path);
-        if (got > 0) done += (size_t)got;
-    }
-    *out_size = done;
-    return GN2_OK;
-}
-
 static gn2_status sample_open_file(int fd, const char *path, int64_t *out_size,
                                    uint64_t *out_digest)
 {
@@ -136,11 +121,12 @@ static gn2_status sample_open_file(int fd, const char *path, int64_t *out_size,
     *out_digest = 0;
     const int64_t all = (*out_size + SAMPLE - 1) / SAMPLE;
     const int64_t count = all < SAMPLES ? all : SAMPLES;
+    const size_t length = size < SAMPLE ? (size_t)size : SAMPLE;
     for (int64_t i = 0; i < count; i++) {
         const int64_t at = count > 1 ? (*out_size - SAMPLE) * i / (count - 1) : 0;
-        size_t got = 0;
-        GN2_TRY(read_sample(fd, path, (off_t)at, data, &got));
-        *out_digest = gn2_digest(*out_digest, data, got);
+        if (lseek(fd, (off_t)at, SEEK_SET) < 0) return system_fail("read", path);
+        GN2_TRY(read_all(fd, path, data, length));
+        *out_digest = gn2_digest(*out_digest, data, length);
     }
     return GN2_OK;
 }

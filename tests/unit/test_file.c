@@ -112,6 +112,38 @@ static void what_is_no_file_is_not_replaced(void **state)
     unlink(path);
 }
 
+/* Files of one sample, of two that overlap, of more than are taken. */
+static void samples_tell_files_apart(void **state)
+{
+    static const size_t sizes[] = {1, 16384, 20000, 3000000};
+    (void)state;
+    char path[128];
+    int64_t size;
+    uint64_t empty, before, after;
+    assert_ok(gn2_file_write_atomic(path_of(path, "sampled"), "", 0));
+    assert_ok(gn2_file_sample(path, &size, &empty));
+    assert_int_equal(size, 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        unsigned char *data = gn2_alloc(sizes[i], 1);
+        assert_non_null(data);
+        assert_ok(gn2_file_write_atomic(path, data, sizes[i]));
+        assert_ok(gn2_file_sample(path, &size, &before));
+        assert_int_equal(size, sizes[i]);
+        data[sizes[i] - 1] = 1;
+        assert_ok(gn2_file_write_atomic(path, data, sizes[i]));
+        assert_ok(gn2_file_sample(path, &size, &after));
+        assert_true(before != after);
+        data[sizes[i] - 1] = 0;
+        assert_ok(gn2_file_write_atomic(path, data, sizes[i]));
+        assert_ok(gn2_file_sample(path, &size, &after));
+        assert_true(before == after && before != empty);
+        gn2_free(data);
+    }
+    unlink(path);
+    assert_status(GN2_ERR_NOT_FOUND, gn2_file_sample(path, &size, &after));
+    assert_status(GN2_ERR_IO, gn2_file_sample(root, &size, &after));
+}
+
 static void reading_says_what_is_wrong(void **state)
 {
     (void)state;
@@ -138,6 +170,7 @@ int main(void)
         cmocka_unit_test(relative_names_work),
         cmocka_unit_test(failure_leaves_nothing_behind),
         cmocka_unit_test(what_is_no_file_is_not_replaced),
+        cmocka_unit_test(samples_tell_files_apart),
         cmocka_unit_test(reading_says_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
