@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions of trainer.h: checks, then train/trainer.h does the work. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -48,14 +47,13 @@ static gn2_status take_data(gn2_trainer *t, gn2_dataset *dataset, const char *fu
     return status == GN2_OK ? GN2_OK : gn2_train_refused(t, status);
 }
 
-/* Bad arguments of such a call. */
+/* Bad arguments of such a call. Their message stays: what takes the trainer says
+ * nothing. */
 static gn2_status refuse(gn2_trainer *t, const char *function, gn2_status status)
 {
     if (!atomic_load(&t->joined)) return status;
-    char text[GN2_ERROR_SIZE];
-    snprintf(text, sizeof text, "%s", gn2_error_text());
     GN2_TRY(take_together(t, function));
-    status = gn2_train_refused(t, gn2_fail(status, "%s", text));
+    status = gn2_train_refused(t, status);
     gn2_use_give_back(&t->use);
     return status;
 }
