@@ -272,23 +272,22 @@ class Dataset(Owner):
                 raw = self._next(handle, labelled=False)
                 if raw is None:
                     return
-                parts = zip(list(raw.columns)[1:], raw.rows())
-                rows = {name: _ragged(part, raw.jets.count) for name, part in parts}
-                jets = _values(raw.table())
-            yield jets, rows
+                found = self._parts(raw, {})
+            yield found
 
     def _copy(self, raw: Raw) -> Batch:
-        parts, rows, labels = [], raw.rows(), self._labels(raw)
-        for part, name in zip(rows, list(raw.columns)[1:]):
-            values = _values(part.table)
-            if part.offsets is not None:
-                parts.append(Ragged(values, part.offsets.copy()))
-                continue
+        labels = self._labels(raw)
+        jets, parts = self._parts(raw, labels)
+        tracks = list(parts.values())[0] if len(parts) == 1 else parts
+        return Batch(jets, tracks, labels)
+
+    def _parts(self, raw: Raw, labels: dict[str, Any]) -> tuple[Any, dict[str, Ragged]]:
+        """Copies of jets and constituents, without padding; labels lose theirs too."""
+        parts = {}
+        for name, part in zip(list(raw.columns)[1:], raw.rows()):
             own = [n for n, task in self._labelled.items() if task.object == name]
-            parts.append(_pack(values, part, labels, own, raw.jets.count))
-        names = list(raw.columns)[1:]
-        tracks = parts[0] if len(parts) == 1 else dict(zip(names, parts))
-        return Batch(_values(raw.table()), tracks, labels)
+            parts[name] = _pack(part, labels, own, raw.jets.count)
+        return _values(raw.table()), parts
 
     @functools.cached_property
     def _labelled(self) -> dict[str, tasks.Task]:
@@ -326,18 +325,11 @@ class Dataset(Owner):
         )
 
 
-def _ragged(part: Rows, jets: int) -> Ragged:
-    """A copy of the rows of jets, without padding."""
+def _pack(part: Rows, labels: dict[str, Any], own: Sequence[str], jets: int) -> Ragged:
+    """A copy of rows, padded ones as ragged ones; labels of the constituents alike."""
     values = _values(part.table)
     if part.offsets is not None:
         return Ragged(values, part.offsets.copy())
-    return _pack(values, part, {}, (), jets)
-
-
-def _pack(
-    values: Any, part: Rows, labels: dict[str, Any], own: Sequence[str], jets: int
-) -> Ragged:
-    """Padded rows as ragged ones; labels of the constituents alike."""
     counts = part.counts(jets)
     keep = np.ones(len(values), bool)
     if part.valid is not None:
