@@ -16,20 +16,10 @@
 #include <cmocka.h>
 #include <gn2/gn2.h>
 
-#include "../common/labels.h"
+#define JETS 12
+#define TRACKS 3
+#include "few_jets.h"
 
-enum { JETS = 12, TRACKS = 3 };
-
-static float features[JETS * 2], tracks[JETS * TRACKS * 19];
-static int64_t offsets[JETS + 1];
-static int32_t flavour[JETS];
-static const gn2_sequence sequence = {
-    .struct_size = sizeof sequence, .data = tracks, .offsets = offsets};
-static const gn2_jets jets = {.struct_size = sizeof jets,
-                              .sequence_count = 1,
-                              .count = JETS,
-                              .features = features,
-                              .sequences = &sequence};
 static const gn2_label label[] = {LABEL(LABEL_JETS, flavour)};
 static const gn2_labels labels = LABELS(label);
 
@@ -55,8 +45,7 @@ static void set_up(run *r)
     gn2_model *model;
     *r = (run){.path = "/tmp/gn2_in_use_XXXXXX"};
     close(mkstemp(r->path));
-    for (int i = 0; i < JETS; i++) flavour[i] = i % 4;
-    for (int i = 0; i <= JETS; i++) offsets[i] = TRACKS * i;
+    fill_jets();
     MUST(gn2_config_create(&r->config));
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         MUST(gn2_config_set_text(r->config, options[i][0], options[i][1]));

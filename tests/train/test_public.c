@@ -13,21 +13,11 @@
 #include <cmocka.h>
 #include <gn2/gn2.h>
 
-#include "../common/labels.h"
-
 #define JETS 12
 #define TRACKS 3 /* of each jet */
+#include "few_jets.h"
 
-static float features[JETS * 2], tracks[JETS * TRACKS * 19];
-static int64_t offsets[JETS + 1];
-static int32_t flavour[JETS], origin[JETS * TRACKS], vertex[JETS * TRACKS];
-static const gn2_sequence sequence = {
-    .struct_size = sizeof sequence, .data = tracks, .offsets = offsets};
-static const gn2_jets jets = {.struct_size = sizeof jets,
-                              .sequence_count = 1,
-                              .count = JETS,
-                              .features = features,
-                              .sequences = &sequence};
+static int32_t origin[JETS * TRACKS], vertex[JETS * TRACKS];
 static const gn2_label label[] = {LABEL(LABEL_JETS, flavour),
                                   LABEL(LABEL_ORIGIN, origin),
                                   LABEL(LABEL_VERTEX, vertex)};
@@ -41,8 +31,7 @@ static int setup(void **state)
     (void)state;
     for (int i = 0; i < JETS * 2; i++) features[i] = (float)(i % 5) - 2;
     for (int i = 0; i < JETS * TRACKS * 19; i++) tracks[i] = (float)(i % 7) - 3;
-    for (int i = 0; i < JETS; i++) flavour[i] = i % 4;
-    for (int i = 0; i <= JETS; i++) offsets[i] = TRACKS * i;
+    fill_jets();
     if (gn2_config_create(&config)) return -1;
     if (gn2_config_set_i64(config, "model.embed_dim", 16)) return -1;
     if (gn2_config_set_i64(config, "model.num_layers", 1)) return -1;

@@ -13,21 +13,12 @@
 #include <cmocka.h>
 #include <gn2/gn2.h>
 
-#include "../common/labels.h"
 #include "link.h"
 
-enum { JETS = 12, TRACKS = 3 };
+#define JETS 12
+#define TRACKS 3
+#include "few_jets.h"
 
-static float features[JETS * 2], tracks[JETS * TRACKS * 19];
-static int64_t offsets[JETS + 1];
-static int32_t flavour[JETS];
-static const gn2_sequence sequence = {
-    .struct_size = sizeof sequence, .data = tracks, .offsets = offsets};
-static const gn2_jets jets = {.struct_size = sizeof jets,
-                              .sequence_count = 1,
-                              .count = JETS,
-                              .features = features,
-                              .sequences = &sequence};
 static const gn2_label label[] = {LABEL(LABEL_JETS, flavour)};
 static const gn2_labels labels = LABELS(label);
 
@@ -198,8 +189,7 @@ typedef struct pair {
 
 static void open_pair(pair *p)
 {
-    for (int i = 0; i <= JETS; i++) offsets[i] = TRACKS * i;
-    for (int i = 0; i < JETS; i++) flavour[i] = i % 4;
+    fill_jets();
     p->world = (world){0};
     open_world(&p->world, 2);
     for (int32_t i = 0; i < 2; i++) {

@@ -24,8 +24,6 @@
 #include <cmocka.h>
 #include <gn2/gn2.h>
 
-#include "../common/labels.h"
-
 /* as set_network() and set_run() have them */
 #define WIDTH 24.0
 #define BASE 8.0
@@ -46,17 +44,9 @@
 
 #define JETS 5
 #define TRACKS 3
+#include "few_jets.h"
 
-static float features[JETS * 2], tracks[JETS * TRACKS * 19];
-static int64_t offsets[JETS + 1];
-static int32_t flavour[JETS], origin[JETS * TRACKS], vertex[JETS * TRACKS];
-static const gn2_sequence sequence = {
-    .struct_size = sizeof sequence, .data = tracks, .offsets = offsets};
-static const gn2_jets jets = {.struct_size = sizeof jets,
-                              .sequence_count = 1,
-                              .count = JETS,
-                              .features = features,
-                              .sequences = &sequence};
+static int32_t origin[JETS * TRACKS], vertex[JETS * TRACKS];
 static const gn2_label label[] = {LABEL(LABEL_JETS, flavour),
                                   LABEL(LABEL_ORIGIN, origin),
                                   LABEL(LABEL_VERTEX, vertex)};
@@ -67,8 +57,7 @@ static int fill_batch(void **state)
     (void)state;
     for (int i = 0; i < JETS * 2; i++) features[i] = sinf(1.7f * (float)i);
     for (int i = 0; i < JETS * TRACKS * 19; i++) tracks[i] = cosf(2.3f * (float)i);
-    for (int i = 0; i <= JETS; i++) offsets[i] = TRACKS * i;
-    for (int i = 0; i < JETS; i++) flavour[i] = i % 4;
+    fill_jets();
     for (int i = 0; i < JETS * TRACKS; i++) origin[i] = i % 8;
     for (int i = 0; i < JETS * TRACKS; i++) vertex[i] = i % 2;
     return 0;
