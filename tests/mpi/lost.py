@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import mpis
@@ -134,9 +133,8 @@ def lose(mpi, ranks, loss, folder):
 def goes_on(mpi, ranks, folder, out, model):
     """Is the last checkpoint taken to the end by so many ranks, to the same weights?"""
     shutil.copytree(folder, out)
-    words = mpi.words(ranks, command(out))
-    if ranks == 1:
-        words = [sys.executable, *map(str, command(out))]
+    words = command(out)
+    words = mpi.words(ranks, words) if ranks > 1 else mpis.alone(words)
     done = subprocess.run(
         words, env=mpi.env, capture_output=True, text=True, timeout=600
     )
@@ -148,14 +146,11 @@ def goes_on(mpi, ranks, folder, out, model):
 def main():
     args = mpis.parser(__doc__).parse_args()
     bad = 0
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(args.out or temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+    with mpis.folder_of(args) as folder:
         found = mpis.all_of(args, folder)
         whole = folder / "whole"
         whole.mkdir()
-        words = [sys.executable, *map(str, command(whole))]
-        subprocess.run(words, env=found[0].env, check=True)
+        subprocess.run(mpis.alone(command(whole)), env=found[0].env, check=True)
         model = (whole / "model.gn2").read_bytes()
         print("| MPI | lost by | status | s | gone on by 4, 2, 1 | wrong |")
         print("|---|---|---|---|---|---|")

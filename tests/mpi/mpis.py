@@ -4,16 +4,18 @@ a libgn2_mpi of its own, and what mpirun must be told on a small machine.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "examples" / "data"
-#: on few processors, and by root
+#: Open MPI 4 and 5: on few processors, and by root
 ALLOW = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -41,6 +43,20 @@ def parser(doc):
     )
     found.add_argument("-o", "--out", help="folder for runs (a temporary one)")
     return found
+
+
+@contextlib.contextmanager
+def folder_of(args):
+    """The folder for runs, made."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(args.out or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
+def alone(command):
+    """What runs a Python command without MPI."""
+    return [sys.executable, *map(str, command)]
 
 
 class Mpi:
@@ -72,7 +88,7 @@ class Mpi:
 
     def words(self, ranks, command):
         """What runs a Python command with so many ranks."""
-        return [self.run, "-n", str(ranks), sys.executable, *map(str, command)]
+        return [self.run, "-n", str(ranks), *alone(command)]
 
 
 def all_of(args, folder):

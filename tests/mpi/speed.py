@@ -17,7 +17,6 @@ import pathlib
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 import mpis
@@ -72,14 +71,11 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
     bad = 0
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(args.out or temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+    with mpis.folder_of(args) as folder:
         out = folder / "found.json"
         script = [os.path.abspath(__file__), "--rank", out]
         found = mpis.all_of(args, folder)
-        words = [sys.executable, *map(str, [*script, 2, args.steps])]
-        alone = measure(words, found[0].env, out)
+        alone = measure(mpis.alone([*script, 2, args.steps]), found[0].env, out)
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         print(f"one process, 2 threads: {JETS / alone['step']:.0f} jets/s")
         for mpi in found:

@@ -17,14 +17,9 @@ import gn2
 from gn2.cli import main
 from gn2.group import _load
 
-#: Open MPI 4 and 5: on a small machine, also by root
-ALLOW = {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "OMPI_MCA_mpi_yield_when_idle": "1",
-    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-}
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mpi"))
+from mpis import ALLOW  # noqa: E402
+
 OPTIONS = ["-v", VAL, "train.epochs=2", "model.dropout_ffn=0.1", "train.threads=1"]
 FILES = ("model.gn2", "checkpoint.gn2", "best.gn2")
 
