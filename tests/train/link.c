@@ -76,10 +76,10 @@ static void dawdle(const world *w, int32_t me, int64_t number)
     if (share) nanosleep(&t, NULL);
 }
 
-/* Does exchange `number` of a rank go wrong? */
-static int is_hit(const world *w, fault kind, int32_t me, int64_t number)
+/* Does exchange `number` of a rank fail? */
+static int fails(const world *w, int32_t me, int64_t number)
 {
-    return w->fault == kind && me == w->at_rank && number == w->at;
+    return w->fault == FAULT_FAIL && me == w->at_rank && number == w->at;
 }
 
 static int is_cut(const world *w, int32_t me, int64_t number, size_t size)
@@ -112,7 +112,7 @@ static gn2_status exchange(void *user, int32_t peer, const void *send, size_t se
     const int64_t number = w->exchanges[p->me]++;
     dawdle(w, p->me, number);
     pthread_mutex_lock(&q->lock);
-    if (is_hit(w, FAULT_FAIL, p->me, number)) status = GN2_ERR_IO;
+    if (fails(w, p->me, number)) status = GN2_ERR_IO;
     const size_t lost = is_cut(w, p->me, number, send_size) ? 1 : 0;
     if (status == GN2_OK && send_size)
         put(q, &q->from[p->me][peer], send, send_size - lost);

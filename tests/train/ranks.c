@@ -92,6 +92,12 @@ void assert_all_say(const rank *ranks, int32_t size, gn2_status status,
     }
 }
 
+void assert_all_at(const rank *ranks, int32_t size, int64_t steps)
+{
+    for (int32_t i = 0; i < size; i++)
+        assert_int_equal(gn2_train_steps(ranks[i].trainer), steps);
+}
+
 /* ---- what they do ---- */
 
 static int32_t note(void *user, const gn2_progress *p)

@@ -42,6 +42,8 @@ void run_ranks(rank *ranks, int32_t size, world *w, rank_fn fn);
 void assert_all_ok(const rank *ranks, int32_t size);
 void assert_all_say(const rank *ranks, int32_t size, gn2_status status,
                     const char *words);
+/* All have done so many steps. */
+void assert_all_at(const rank *ranks, int32_t size, int64_t steps);
 
 /* Joins and trains; alone it only trains. */
 gn2_status join_and_fit(rank *r);

@@ -4,8 +4,8 @@
 #include "group/group.h"
 #include "ranks.h"
 
-/* Exchanges of a rank from joining to the end of two steps. */
-static int64_t count_exchanges(int32_t size, const char *const *options, int32_t rank_)
+/* Exchanges of each rank from joining to the end of two steps. */
+static world count_exchanges(int32_t size, const char *const *options)
 {
     rank ranks[MOST_RANKS];
     world w = {0};
@@ -13,7 +13,7 @@ static int64_t count_exchanges(int32_t size, const char *const *options, int32_t
     run_ranks(ranks, size, &w, join_and_step);
     assert_all_ok(ranks, size);
     free_ranks(ranks, size);
-    return w.exchanges[rank_];
+    return w;
 }
 
 /* A rank whose last message of a step is lost hears of it in the next one. */
@@ -35,8 +35,9 @@ static void spoil(int32_t size, const char *const *options, const world *wrong)
 
 static void spoil_each(int32_t size, const char *const *options, fault kind)
 {
+    const world whole = count_exchanges(size, options);
     for (int32_t at_rank = 0; at_rank < size; at_rank++) {
-        const int64_t count = count_exchanges(size, options, at_rank);
+        const int64_t count = whole.exchanges[at_rank];
         assert_true(count > 5);
         for (int64_t k = 0; k < count; k++) {
             const world w = {.fault = kind, .at = k, .at_rank = at_rank};

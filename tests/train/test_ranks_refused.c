@@ -16,6 +16,14 @@ static void refuse(rank *ranks, int32_t size, const char *words)
     assert_all_say(ranks, size, GN2_ERR_INVALID_ARG, words);
 }
 
+/* Makes one of the ranks anew. */
+static void change_rank(rank *ranks, int32_t at, const char *const *options)
+{
+    free_ranks(&ranks[at], 1);
+    make_ranks(&ranks[at], 1, options);
+    ranks[at].number = at;
+}
+
 static void other_numbers_of_ranks_are_refused(void **state)
 {
     rank ranks[3];
@@ -40,12 +48,9 @@ static void another_option_is_refused_by_name(void **state)
         {"compute.isa=reference", "(compute.isa) = reference"}};
     (void)state;
     for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++) {
-        rank ranks[4], different[1];
+        rank ranks[4];
         make_ranks(ranks, 4, RUN("train.shards=8"));
-        make_ranks(different, 1, RUN(changed[i][0]));
-        free_ranks(&ranks[2], 1);
-        ranks[2] = different[0];
-        ranks[2].number = 2;
+        change_rank(ranks, 2, RUN(changed[i][0]));
         refuse(ranks, 4, changed[i][1]);
         assert_non_null(strstr(ranks[0].message, "rank 2: "));
         if (strstr(changed[i][1], "isa"))
@@ -56,16 +61,11 @@ static void another_option_is_refused_by_name(void **state)
 
 static void all_ranks_that_differ_are_named(void **state)
 {
-    rank ranks[8], different[3];
+    rank ranks[8];
     (void)state;
     make_ranks(ranks, 8, RUN("train.shards=8"));
-    make_ranks(different, 3, RUN("optim.beta2=0.9"));
-    for (int32_t i = 0; i < 3; i++) {
-        const int32_t at = 2 + 2 * i;
-        free_ranks(&ranks[at], 1);
-        ranks[at] = different[i];
-        ranks[at].number = at;
-    }
+    for (int32_t at = 2; at <= 6; at += 2)
+        change_rank(ranks, at, RUN("optim.beta2=0.9"));
     refuse(ranks, 8, "rank 2: optim.beta2 = 0.9, where rank 0 has optim.beta2 = ");
     assert_non_null(strstr(ranks[5].message, "(another one too: 4, 6)"));
     free_ranks(ranks, 8);
@@ -186,8 +186,7 @@ static void a_bad_label_on_one_rank_ends_the_step_of_all(void **state)
     make_ranks(ranks, 4, STEPS("train.shards=8"));
     ranks[2].data->flavour[5] = 99;
     refuse(ranks, 4, "rank 2: ");
-    for (int32_t i = 0; i < 4; i++)
-        assert_int_equal(gn2_train_steps(ranks[i].trainer), 0);
+    assert_all_at(ranks, 4, 0);
     free_ranks(ranks, 4);
 }
 
