@@ -118,8 +118,7 @@ typedef struct finding {
     int64_t level;
 } finding;
 
-/* A line's length; what follows a tab is shown, and not compared. */
-static size_t compared(const char *line)
+size_t gn2_group_compared(const char *line)
 {
     return strcspn(line, "\t\n");
 }
@@ -133,8 +132,8 @@ static const char *next(const char *line)
 static int64_t first_difference(const char *mine, const char *first)
 {
     for (int64_t i = 0; *mine || *first; i++) {
-        const size_t a = compared(mine);
-        if (a != compared(first) || memcmp(mine, first, a) != 0) return i;
+        const size_t a = gn2_group_compared(mine);
+        if (a != gn2_group_compared(first) || memcmp(mine, first, a) != 0) return i;
         mine = next(mine);
         first = next(first);
     }

@@ -55,6 +55,9 @@ typedef struct gn2_comparison {
     int64_t line;  /* then: the first that differs, −1: none */
 } gn2_comparison;
 
+/* Bytes of a line up to its tab or end. */
+size_t gn2_group_compared(const char *line);
+
 /* Names the first line that differs from rank 0's, with the ranks. `status` as above.
  */
 gn2_status gn2_group_compare(gn2_group *group, gn2_status status,

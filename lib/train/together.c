@@ -239,14 +239,32 @@ static void describe(const gn2_trainer *t, const gn2_engine_f32 *e, gn2_text *te
 
 /* ---- comparing ---- */
 
-/* What does not fit is compared by its digest. */
+/* Lines as far as they are compared, where all has no room; the digest of all stands in
+ * for those that have none either. */
+static void fill_compared(char *text, size_t room, const char *lines)
+{
+    uint64_t digest = 0;
+    size_t used = 0;
+    int whole = 1;
+    for (size_t length; *lines; lines += length + (lines[length] != 0)) {
+        const size_t count = gn2_group_compared(lines);
+        length = strcspn(lines, "\n");
+        digest = gn2_digest(gn2_digest(digest, lines, count), "\n", 1);
+        whole = whole && used + count + 1 < room;
+        if (whole) used += (size_t)sprintf(text + used, "%.*s\n", (int)count, lines);
+    }
+    if (!whole)
+        snprintf(text + used, 64, "digest of more options = %016llx",
+                 (unsigned long long)digest);
+}
+
 static void fill(char *text, const char *lines)
 {
-    const size_t room = GN2_COMPARE_SIZE - 64, length = strlen(lines);
-    snprintf(text, room, "%s", lines);
-    if (length >= room)
-        snprintf(text + room - 1, 64, "\ndigest of more options = %016llx",
-                 (unsigned long long)gn2_digest(0, lines, length));
+    const size_t room = GN2_COMPARE_SIZE - 64;
+    if (strlen(lines) < room)
+        snprintf(text, room, "%s", lines);
+    else
+        fill_compared(text, room, lines);
 }
 
 static gn2_status compare(gn2_trainer *t, gn2_status status, const gn2_text *lines,

@@ -8,6 +8,8 @@
 #include "data/module.h"
 #include "group/group.h"
 #include "ranks.h"
+#include "train/together.h"
+#include "util/alloc.h"
 
 static void refuse(rank *ranks, int32_t size, const char *words)
 {
@@ -125,6 +127,40 @@ static void another_data_file_is_refused_by_name(void **state)
     unlink(other);
 }
 
+/* More lines than there is room for, the last one of the rank's own; behind the tabs
+ * what is only shown. */
+static gn2_status tell_much(rank *r)
+{
+    gn2_text text = {0};
+    GN2_TRY(gn2_train_join(r->trainer, r->group));
+    for (int i = 0; i < 3000; i++)
+        gn2_text_format(&text, "file %d of the training data\t%s\n", i, r->load);
+    gn2_text_format(&text, "%lld\n", (long long)r->steps);
+    const gn2_status status = gn2_train_agree_run(r->trainer, GN2_OK, &text);
+    gn2_free(text.data);
+    return status;
+}
+
+static void much_that_lies_elsewhere_is_the_same(void **state)
+{
+    (void)state;
+    for (int other = 0; other < 2; other++) {
+        rank ranks[2];
+        world w = {0};
+        make_ranks(ranks, 2, RUN("train.shards=8"));
+        ranks[0].load = "/a";
+        ranks[1].load = "/much/further/away/than/that";
+        ranks[1].steps += other;
+        run_ranks(ranks, 2, &w, tell_much);
+        if (other)
+            assert_all_say(ranks, 2, GN2_ERR_INVALID_ARG,
+                           "rank 1: digest of more options = ");
+        else
+            assert_all_ok(ranks, 2);
+        free_ranks(ranks, 2);
+    }
+}
+
 static void a_weight_of_another_bit_is_refused(void **state)
 {
     rank ranks[4];
@@ -197,6 +233,7 @@ int main(void)
         cmocka_unit_test(another_option_is_refused_by_name),
         cmocka_unit_test(all_ranks_that_differ_are_named),
         cmocka_unit_test(another_data_file_is_refused_by_name),
+        cmocka_unit_test(much_that_lies_elsewhere_is_the_same),
         cmocka_unit_test(a_weight_of_another_bit_is_refused),
         cmocka_unit_test(another_batch_is_refused),
         cmocka_unit_test(another_order_of_batches_is_refused),
