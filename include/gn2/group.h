@@ -104,7 +104,7 @@ GN2_API int32_t gn2_group_size(const gn2_group *group);
  * Gives bytes of one rank to all of them; a call of every rank, with the same size and
  * root, which is checked.
  * @param[in,out] data `size` bytes, read on `root`, written on the others
- * @param[in] size  bytes; 0 does nothing
+ * @param[in] size  bytes; 0 gives none, the ranks meet all the same
  * @param[in] root  a rank
  * @return GN2_OK; GN2_ERR_INVALID_ARG (on all ranks, if on one; another root);
  *   GN2_ERR_BUSY; GN2_ERR_STATE when the group is dead (the message says of what) or
