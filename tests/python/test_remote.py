@@ -13,7 +13,8 @@ import pytest
 from conftest import ROOT, SMALL, Sample
 
 import gn2
-from gn2.remote import HEAD, facts_of
+from gn2._protocol import facts_of
+from gn2.remote import HEAD
 
 for name in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(name, reason=f"needs the package {name}: gn2[serve]")

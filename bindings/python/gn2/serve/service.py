@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import _processors, errors
 from .._ffi import lib
-from ..remote import BATCH, SERVED
+from .._protocol import BATCH, SERVED
 from .calls import Awaited, Blocking, Calls, Gather, Job
 from .models import Loaded, Prepare, Served, as_it_is
 from .protocol import INTERNAL, INVALID, NOT_FOUND, TOO_LARGE, UNAVAILABLE, VERSION
