@@ -126,17 +126,20 @@ class Calls:
                 UNAVAILABLE,
             )
 
-    def put(self, job: Awaited) -> None:
-        """Its future will have its answer.
+    def put(self, job: Job) -> None:
+        """It waits, and runs when it is its turn.
 
         Raises:
             Problem: too many wait already.
         """
         with self._more:
             self.check_room()
-            self._add(job)
-            if not self._gathering:
-                self._more.notify()
+            self.count += 1
+            self._waiting.append(job)
+            if self._gathering:
+                self._came.notify()
+            else:
+                self._call_next()
 
     def run(self, job: Blocking) -> Any:
         """What is sent of its answer, when it is there.
@@ -144,11 +147,7 @@ class Calls:
         Raises:
             Problem: it cannot be answered, or too many wait already.
         """
-        with self._more:
-            self.check_room()
-            self._add(job)
-            if not self._gathering:
-                self._call_next()
+        self.put(job)
         job.wait.acquire()
         if job.company:
             self._run(job.company)
@@ -157,12 +156,6 @@ class Calls:
         if job.problem is not None:
             raise job.problem
         return job.found
-
-    def _add(self, job: Job) -> None:
-        self.count += 1
-        self._waiting.append(job)
-        if self._gathering:
-            self._came.notify()
 
     def close(self) -> None:
         """Waits for what is there; nothing is taken afterwards."""
