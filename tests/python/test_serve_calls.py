@@ -168,6 +168,27 @@ def test_threads_that_ask_wrongly_or_too_many(path, given):
     assert told[-1] == "unavailable"
 
 
+def test_the_end_while_threads_wait(path, given):
+    """Who waits is answered, and close() returns."""
+    service, told = Stopped(path, threads=2), []
+
+    def ask_once():
+        told.append(service.run(lambda: single(given, 0), lambda a: "ok", 9))
+
+    threads = [threading.Thread(target=ask_once, daemon=True) for _ in range(5)]
+    for one in threads:
+        one.start()
+    while service.calls.count < 5:
+        time.sleep(0.001)
+    threads.append(threading.Thread(target=service.close, daemon=True))
+    threads[-1].start()
+    time.sleep(0.05)
+    service.go.set()
+    for one in threads:
+        one.join(10)
+    assert not any(one.is_alive() for one in threads) and told == ["ok"] * 5
+
+
 def test_who_asks_wrongly_asks_alone(path, given):
     """A call that fails in company does not make others fail, nor names their jets."""
     calls = [single(given, b) for b in range(12)]

@@ -161,7 +161,7 @@ class Calls:
         """Waits for what is there; nothing is taken afterwards."""
         with self._more:
             self._closed = True
-            self._more.notify_all()
+            self._call_next()
         for thread in self._threads:
             thread.join()
 
@@ -202,7 +202,7 @@ class Calls:
                     self._more.wait()
 
     def _call_next(self) -> None:
-        """Whose turn it is, if there is a place."""
+        """Whose turn it is, if there is a place; all of ours when it is over."""
         while self._free and self._waiting:
             if not isinstance(self._waiting[0], Blocking):
                 self._more.notify()
@@ -212,6 +212,8 @@ class Calls:
             assert isinstance(job, Blocking)
             job.company = self._with_company(job)
             job.wait.release()
+        if self._closed and not self._waiting:
+            self._more.notify_all()
 
     def _with_company(self, first: Job) -> list[Job]:
         jobs = [first]
