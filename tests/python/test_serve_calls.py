@@ -7,19 +7,14 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMALL, Sample
+from conftest import Sample
+from serving import batch, jet, kind
+from serving import path  # noqa: F401  fixture
 
 import gn2
 from gn2.serve import Gather, Limits, Problem, Service
 from gn2.serve.calls import ALONE
 from gn2.serve.protocol import Call, Given
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    out = tmp_path_factory.mktemp("serve") / "best.gn2"
-    gn2.Model(SMALL).save(out)
-    return str(out)
 
 
 @pytest.fixture(scope="module")
@@ -29,27 +24,16 @@ def given(path):
 
 
 def raw(name, values):
-    kind = {"f": "FP32", "i": "INT64"}[values.dtype.kind]
-    return Given(name, kind, values.shape, values.tobytes())
+    return Given(name, kind(values), values.shape, values.tobytes())
 
 
 def single(given, b, outputs=()):
-    rows = given.split()[b]
-    tensors = [
-        raw("jet_features", given.jets[b : b + 1]),
-        raw("track_features", rows),
-    ]
-    return Call("m", "", "", tensors, outputs)
+    return Call("m", "", "", [raw(n, v) for n, v in jet(given, b).items()], outputs)
 
 
 def several(given, begin, end, outputs=()):
-    own = given.offsets[begin : end + 1]
-    tensors = {
-        "jets": given.jets[begin:end],
-        "tracks": given.tracks[own[0] : own[-1]],
-        "offsets": own - own[0],
-    }
-    return Call("m", "", "", [raw(n, v) for n, v in tensors.items()], outputs)
+    arrays = batch(given, begin, end)
+    return Call("m", "", "", [raw(n, v) for n, v in arrays.items()], outputs)
 
 
 class Stopped(Service):
