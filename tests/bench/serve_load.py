@@ -10,6 +10,7 @@ are made beforehand. Beside them Tagger.tag in this process and `gn2 tag`.
 
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -19,83 +20,36 @@ import threading
 import time
 
 import grpc
-import h5py
 import numpy as np
 from open_inference.grpc import protocol as pb
 
 import gn2
-from gn2._names import resolve
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "python"))
+import serving  # noqa: E402
 
 CLIENTS, BATCH, COUNT = (1, 8, 64), 1000, 5000
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
-def read(path, model, count=COUNT):
-    with h5py.File(path) as file:
-        jets, tracks = file["jets"][:count], file["tracks"][:count]
-    valid = tracks["valid"].astype(bool)
-    ends = np.concatenate([[0], np.cumsum(valid.sum(1))]).astype("i8")
-    return columns(jets, model, "jets"), columns(tracks[valid], model, "tracks"), ends
-
-
-def columns(table, model, kind):
-    names = resolve(model.inputs[kind], table.dtype.names, kind)
-    return np.stack([table[name] for name in names], -1).astype("f4")
-
-
-def one(data, b):
-    jets, tracks, ends = data
-    rows = tracks[ends[b] : ends[b + 1]]
-    return {"jet_features": jets[b : b + 1], "track_features": rows}
-
-
-def many(data, b):
-    jets, tracks, ends = data
-    own = ends[b : b + BATCH + 1]
-    return {
-        "jets": jets[b : b + BATCH],
-        "tracks": tracks[own[0] : own[-1]],
-        "offsets": own - own[0],
-    }
-
-
-def described(name, values):
-    kind = "INT64" if values.dtype.kind == "i" else "FP32"
-    return {"name": name, "datatype": kind, "shape": list(values.shape)}
-
-
 # ---- requests as bytes, and who sends them ----
 
 
-def http_request(tensors, binary=True):
-    blocks = [described(n, v) for n, v in tensors.items()]
-    text, head, tail = {"inputs": blocks}, "", b""
-    for block, values in zip(blocks, tensors.values()):
-        if binary:
-            block["parameters"] = {"binary_data_size": values.nbytes}
-            tail += values.tobytes()
-        else:
-            block["data"] = values.reshape(-1).tolist()
-    if binary:
-        text["parameters"] = {"binary_data_output": True}
-    body = json.dumps(text).encode()
-    if binary:
-        head = f"Inference-Header-Content-Length: {len(body)}\r\n"
-    body += tail
-    head = f"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\n{head}"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+def http_request(tensors):
+    wish = {"binary_data_output": True}
+    return serving.posted(*serving.binary(tensors, parameters=wish))
 
 
 def json_request(tensors):
-    return http_request(tensors, binary=False)
+    blocks = [
+        serving.tensor(name, values, data=values.reshape(-1).tolist())
+        for name, values in tensors.items()
+    ]
+    return serving.posted(json.dumps({"inputs": blocks}).encode())
 
 
 def grpc_request(tensors):
-    message = pb.ModelInferRequest(model_name="m")
-    for name, values in tensors.items():
-        message.inputs.add(**described(name, values))
-        message.raw_input_contents.append(values.tobytes())
-    return message.SerializeToString()
+    return serving.message(pb, tensors).SerializeToString()
 
 
 def over_http(port):
@@ -170,27 +124,11 @@ def gn2_tag(path, source):
     return int(jets.replace(",", "")) / float(seconds)
 
 
-class Server:
-    """The command; its ports, and processor time."""
-
-    def __init__(self, path, words):
-        command = [sys.executable, "-m", "gn2", "serve", f"{path}=m", "--drain", "0"]
-        command += ["--http", "0", "--grpc", "0", *words]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.ports = {}
-        while len(self.ports) < 2:
-            line = self.process.stderr.readline()
-            found = re.search(r"(HTTP|gRPC) on .*?:(\d+)", line)
-            self.ports.update({found[1]: int(found[2])} if found else {})
-
-    def seconds(self):
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
-            words = file.read().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+def processor(pid):
+    """Seconds of a process."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        words = file.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 WAYS = (
@@ -204,12 +142,15 @@ def main():
     path, source, *words = sys.argv[1:]
     seconds = float(words.pop(0)) if words and words[0][0] != "-" else 5.0
     model = gn2.Model.load(path)
-    data = read(source, model)
-    singles = [one(data, b) for b in range(len(data[0]))]
-    batches = [many(data, b) for b in range(0, len(data[0]) - BATCH + 1, BATCH)]
+    data = serving.read(source, model, COUNT)
+    count = len(data.jets)
+    singles = [serving.jet(data, b) for b in range(count)]
+    starts = range(0, count - BATCH + 1, BATCH)
+    batches = [serving.batch(data, b, b + BATCH) for b in starts]
     print(f"load average before: {os.getloadavg()[0]:.1f}")
     print(f"gn2 tag: {gn2_tag(path, source):.0f} jets/s")
-    server = Server(path, words)
+    server = serving.Server(f"{path}=m", "--drain", 0, "--grpc", 0, *words)
+    ports, pid = {"gRPC": server.rpc, "HTTP": server.http}, server.process.pid
     try:
         for inputs, counts in ((singles, CLIENTS), (batches, (1, 2))):
             jets = len(next(iter(inputs[0].values())))
@@ -221,11 +162,9 @@ def main():
             for way, port, make, request in WAYS[: 2 if jets == 1 else 3]:
                 requests = [request(tensors) for tensors in inputs]
                 for clients in counts:
-                    before = server.seconds()
-                    rate, *times = load(
-                        make, server.ports[port], requests, clients, seconds
-                    )
-                    own = (server.seconds() - before) / (rate * jets * seconds) * 1000
+                    before = processor(pid)
+                    rate, *times = load(make, ports[port], requests, clients, seconds)
+                    own = (processor(pid) - before) / (rate * jets * seconds) * 1000
                     print(
                         f"{jets:5} jets, {way}, {clients:2} clients: {rate * jets:.0f} "
                         f"jets/s, p50 {times[0]:.1f} ms, p99 {times[1]:.1f} ms, "

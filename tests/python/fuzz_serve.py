@@ -20,6 +20,10 @@ import tempfile
 import time
 
 import numpy as np
+from conftest import SMALL
+from serving import LENGTH, Server, kind, message, tensor
+
+import gn2
 
 SEED, SECONDS = int(sys.argv[1]), float(sys.argv[2])
 R = random.Random(SEED)
@@ -66,10 +70,6 @@ def tensors():
     if "jets" in found:
         found["offsets"] = np.array([0, R.randrange(rows + 1), rows], "i8")
     return found
-
-
-def kind(values):
-    return "INT64" if values.dtype.kind == "i" else "FP32"
 
 
 def mutated(x, depth=0):
@@ -135,10 +135,10 @@ def body():
     data = json.dumps(text).encode("utf-8", "surrogatepass")
     headers = {}
     if tail or R.random() < 0.1:
-        headers["Inference-Header-Content-Length"] = str(len(data))
+        headers[LENGTH] = str(len(data))
     if R.random() < 0.1:
         odd = [len(data) + 9, 0, -1, "", "x", "9" * 40, "1e3", " 3 "]
-        headers["Inference-Header-Content-Length"] = str(R.choice(odd))
+        headers[LENGTH] = str(R.choice(odd))
     if R.random() < 0.1:
         tail = damaged(tail)
     if R.random() < 0.1:
@@ -247,18 +247,8 @@ class Grpc:
         return "OK"
 
     def message(self):
-        out = self.pb.ModelInferRequest(model_name="m", id=R.choice(["", "7", "é"]))
-        raw = R.random() < 0.5
-        for name, values in tensors().items():
-            one = out.inputs.add(
-                name=name, datatype=kind(values), shape=list(values.shape)
-            )
-            if raw:
-                out.raw_input_contents.append(values.tobytes())
-            elif values.dtype.kind == "i":
-                one.contents.int64_contents.extend(values.tolist())
-            else:
-                one.contents.fp32_contents.extend(values.reshape(-1).tolist())
+        words = {"id": R.choice(["", "7", "é"]), "raw": R.random() < 0.5}
+        out = message(self.pb, tensors(), **words)
         if R.random() < 0.4:
             out.outputs.add(name=R.choice(OUTPUTS))
         return out
@@ -319,25 +309,19 @@ def right(ends):
     given = {"jet_features": jet, "track_features": tracks}
     for end in ends:
         if isinstance(end, Http):
-            blocks = [
-                {"name": n, "datatype": "FP32", "shape": v.shape, "data": v.tolist()}
-                for n, v in given.items()
-            ]
+            blocks = [tensor(*pair) for pair in given.items()]
             link = http.client.HTTPConnection("127.0.0.1", end.port, timeout=WAIT)
             link.request("POST", f"{MODEL}/infer", json.dumps({"inputs": blocks}))
             outputs = json.loads(link.getresponse().read())["outputs"]
             link.close()
             found.append(np.array([o["data"][0] for o in outputs[:4]], "f4").tobytes())
         else:
-            message = end.pb.ModelInferRequest(model_name="m")
-            for name, values in given.items():
-                message.inputs.add(name=name, datatype="FP32", shape=values.shape)
-                message.raw_input_contents.append(values.tobytes())
             method = end.channel.unary_unary(
                 "/inference.GRPCInferenceService/ModelInfer",
                 response_deserializer=end.pb.ModelInferResponse.FromString,
             )
-            answer = method(message.SerializeToString(), timeout=WAIT)
+            asked = message(end.pb, given).SerializeToString()
+            answer = method(asked, timeout=WAIT)
             found.append(b"".join(answer.raw_output_contents[:4]))
     return found
 
@@ -384,11 +368,6 @@ def main():
     if len(sys.argv) > 3:
         http_port, grpc_port, pid = map(int, sys.argv[3:])
         return run((http_port, grpc_port), pid)
-    from conftest import SMALL
-    from serving import Server
-
-    import gn2
-
     with tempfile.TemporaryDirectory() as folder:
         gn2.Model(SMALL).save(f"{folder}/m.gn2")
         server = Server(f"{folder}/m.gn2=m", "--grpc", 0, "--max-body", 1)

@@ -11,47 +11,30 @@ import time
 import numpy as np
 import pytest
 from conftest import ROOT, SMALL, Sample
+from serving import Server, need_packages, replace, rpc_words, running
+from serving import path  # noqa: F401  fixture
 
 import gn2
-from gn2.remote import HEAD, facts_of
+from gn2._protocol import facts_of
+from gn2.remote import HEAD
 
-for name in ("starlette", "uvicorn", "prometheus_client"):
-    pytest.importorskip(name, reason=f"needs the package {name}: gn2[serve]")
-
-from test_serve import Server  # noqa: E402
+need_packages()
 
 OPTIONS = {"discriminant.D_b.f_c": 0.3}
 OUTPUTS = ("origin", "vertex", "D_b", "embedding", "jets.probabilities", "attention")
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    out = tmp_path_factory.mktemp("remote") / "best.gn2"
-    gn2.Model(SMALL).save(out)
-    return out
-
-
-@pytest.fixture(scope="module")
 def server(path):
     words = [f"{k}={v}" for k, v in OPTIONS.items()]
     limits = ["--max-jets", 5, "--max-tracks", 50, "--max-jet-tracks", 45]
-    try:
-        import grpc  # noqa: F401
-        import open_inference.grpc  # noqa: F401
-    except ImportError:
-        rpc = []
-    else:
-        rpc = ["--grpc", 0]
-    found = Server(f"{path}=m", *rpc, "--drain", 0, *limits, *words)
-    yield found
-    assert found.stop() == 0, "".join(found.log)
+    with running(f"{path}=m", *rpc_words(), "--drain", 0, *limits, *words) as found:
+        yield found
 
 
 @pytest.fixture(params=["http", "grpc"])
 def remote(request, server):
-    port = server.http if request.param == "http" else server.rpc
-    if port is None:
-        pytest.skip("needs the packages grpcio and open-inference-grpc: gn2[serve]")
+    port = server.http if request.param == "http" else server.need_rpc()
     with gn2.Remote(f"{request.param}://127.0.0.1:{port}", "m") as found:
         yield found
 
@@ -189,8 +172,7 @@ def test_a_model_that_is_replaced(tmp_path, given):
     server = Server(f"{path}=m", "--drain", 0)
     with gn2.Remote(f"127.0.0.1:{server.http}", "m", batch=2) as remote:
         for k in (0, 1):
-            path.with_suffix(".new").write_bytes(data[k])
-            os.replace(path.with_suffix(".new"), path)
+            replace(path, data[k])
             while k and not any("took up" in line for line in server.log):
                 time.sleep(0.05)
             with gn2.Tagger(gn2.Model.load(data[k])) as local:

@@ -16,13 +16,12 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT, SMALL, Sample
-from serving import Server, binary, changed, one_jet, tensor, there, whole
+from serving import LENGTH, Server, binary, changed, jet, message, need_packages
+from serving import one_jet, read, rpc_words, running, whole
 
 import gn2
-from gn2._names import resolve
 
-for name in ("starlette", "uvicorn", "prometheus_client"):
-    pytest.importorskip(name, reason=f"needs the package {name}: gn2[serve]")
+need_packages()
 
 NORM = {"norm.jets.mean": [1, 2], "norm.jets.std": [2, 4]}
 
@@ -36,11 +35,9 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(path):
-    words = ["--grpc", "0"] if there("grpc", "open_inference.grpc") else []
-    found = Server(f"{path}=m", *words, "--max-body", 1, "--drain", 0, "--timeout", 2)
-    yield found
-    assert found.stop() == 0, "".join(found.log)
-    assert not [line for line in found.log if "Traceback" in line]
+    words = [*rpc_words(), "--max-body", 1, "--drain", 0, "--timeout", 2]
+    with running(f"{path}=m", *words) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +80,9 @@ def test_jets_over_http(server, given, scores):
 
 
 def test_bytes_over_http(server, given, scores):
-    named = {"jet_features": given.jets[2:3], "track_features": given.split()[2]}
-    body, head = binary(named, parameters={"binary_data_output": True})
+    body, head = binary(jet(given, 2), parameters={"binary_data_output": True})
     status, headers, body = server.ask("/v2/models/m/infer", body, head)
-    size = int(headers["Inference-Header-Content-Length"])
+    size = int(headers[LENGTH])
     assert status == 200
     assert (
         np.frombuffer(body[size : size + 16], "<f4") == scores.probabilities[2]
@@ -111,17 +107,10 @@ SAMPLE = ROOT / "examples" / "data"
 @pytest.fixture(scope="module")
 def sample():
     """(model normalised by the training sample, arrays of the test sample)"""
-    h5py = pytest.importorskip("h5py", reason="needs the package h5py")
+    pytest.importorskip("h5py", reason="needs the package h5py")
     with gn2.Dataset(SAMPLE / "jets_train.h5") as train:
         model = gn2.Model(train.setup({**train.config, **SMALL}))
-    with h5py.File(SAMPLE / "jets_test.h5") as file:
-        jets, tracks = file["jets"][:], file["tracks"][:]
-    valid = tracks["valid"].astype(bool)
-    arrays = {"jets": jets, "tracks": tracks[valid]}
-    for kind, table in arrays.items():
-        names = resolve(model.inputs[kind], table.dtype.names, kind)
-        arrays[kind] = np.stack([table[name] for name in names], -1).astype("f4")
-    return model, arrays | {"offsets": np.cumsum([0, *valid.sum(1)])}
+    return model, vars(read(SAMPLE / "jets_test.h5", model))
 
 
 def drifting(page, model):
@@ -224,33 +213,19 @@ def test_options_as_of_gn2_tag(path, given):
 @pytest.fixture(scope="module")
 def stub(server):
     """(messages, calls) of gRPC."""
-    if server.rpc is None:
-        pytest.skip("needs the packages grpcio and open-inference-grpc: gn2[serve]")
+    port = server.need_rpc()
     import grpc
     from open_inference.grpc import protocol, service
 
-    with grpc.insecure_channel(f"127.0.0.1:{server.rpc}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield protocol, service.GRPCInferenceServiceStub(channel)
-
-
-def message(pb, sample, b, raw):
-    rows = sample.split()[b]
-    out = pb.ModelInferRequest(model_name="m", id="7")
-    named = (("jet_features", sample.jets[b : b + 1]), ("track_features", rows))
-    for name, values in named:
-        one = out.inputs.add(name=name, datatype="FP32", shape=values.shape)
-        if raw:
-            out.raw_input_contents.append(values.tobytes())
-        else:
-            one.contents.fp32_contents.extend(values.reshape(-1).tolist())
-    return out
 
 
 @pytest.mark.parametrize("raw", [True, False])
 def test_jets_over_grpc(stub, given, scores, raw):
     pb, calls = stub
     for b in range(4):
-        found = calls.ModelInfer(message(pb, given, b, raw))
+        found = calls.ModelInfer(message(pb, jet(given, b), raw, id="7"))
         assert found.id == "7" and [o.name for o in found.outputs][0] == "GN2_pb"
         p = b"".join(found.raw_output_contents[:4])
         assert p == scores.probabilities[b].tobytes()
@@ -268,13 +243,13 @@ def test_states_and_errors_over_grpc(stub, given):
     assert calls.ServerMetadata(pb.ServerMetadataRequest()).name == "gn2"
     found = calls.ModelMetadata(pb.ModelMetadataRequest(name="m"))
     assert [list(t.shape) for t in found.inputs] == [[1, 2], [-1, 19]]
-    bad = message(pb, given, 0, True)
+    bad = message(pb, jet(given, 0))
     bad.raw_input_contents[0] = b"123"
-    few = message(pb, given, 0, True)
+    few = message(pb, jet(given, 0))
     del few.raw_input_contents[1]
-    far = message(pb, given, 0, True)
+    far = message(pb, jet(given, 0))
     far.inputs[1].shape[:] = [2**62, 19]
-    text = message(pb, given, 0, False)
+    text = message(pb, jet(given, 0), raw=False)
     text.inputs[0].datatype = "BYTES"
     for wrong in (bad, few, far, text):
         with pytest.raises(grpc.RpcError) as caught:
@@ -294,14 +269,14 @@ def test_bytes_that_are_no_message(server, stub, given):
     with grpc.insecure_channel(f"127.0.0.1:{server.rpc}") as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         for size in range(1, 60):
-            data = message(pb, given, 0, True).SerializeToString()[:-size]
+            data = message(pb, jet(given, 0)).SerializeToString()[:-size]
             for wrong in (data, rng.bytes(size)):
                 with pytest.raises(grpc.RpcError) as caught:
                     call(wrong)
                 assert caught.value.code().name in ("INVALID_ARGUMENT", "NOT_FOUND")
     with socket.create_connection(("127.0.0.1", server.rpc)) as link:
         link.sendall(b"no HTTP/2\r\n\r\n")
-    assert calls.ModelInfer(message(pb, given, 0, True)).id == "7"
+    assert calls.ModelInfer(message(pb, jet(given, 0), id="7")).id == "7"
 
 
 @pytest.mark.parametrize("way", ["http", "json", "grpc", "athena", "openapi"])

@@ -7,19 +7,14 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMALL, Sample
+from conftest import Sample
+from serving import batch, jet, kind
+from serving import path  # noqa: F401  fixture
 
 import gn2
 from gn2.serve import Gather, Limits, Problem, Service
 from gn2.serve.calls import ALONE
 from gn2.serve.protocol import Call, Given
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    out = tmp_path_factory.mktemp("serve") / "best.gn2"
-    gn2.Model(SMALL).save(out)
-    return str(out)
 
 
 @pytest.fixture(scope="module")
@@ -29,27 +24,16 @@ def given(path):
 
 
 def raw(name, values):
-    kind = {"f": "FP32", "i": "INT64"}[values.dtype.kind]
-    return Given(name, kind, values.shape, values.tobytes())
+    return Given(name, kind(values), values.shape, values.tobytes())
 
 
 def single(given, b, outputs=()):
-    rows = given.split()[b]
-    tensors = [
-        raw("jet_features", given.jets[b : b + 1]),
-        raw("track_features", rows),
-    ]
-    return Call("m", "", "", tensors, outputs)
+    return Call("m", "", "", [raw(n, v) for n, v in jet(given, b).items()], outputs)
 
 
 def several(given, begin, end, outputs=()):
-    own = given.offsets[begin : end + 1]
-    tensors = {
-        "jets": given.jets[begin:end],
-        "tracks": given.tracks[own[0] : own[-1]],
-        "offsets": own - own[0],
-    }
-    return Call("m", "", "", [raw(n, v) for n, v in tensors.items()], outputs)
+    arrays = batch(given, begin, end)
+    return Call("m", "", "", [raw(n, v) for n, v in arrays.items()], outputs)
 
 
 class Stopped(Service):
@@ -166,6 +150,27 @@ def test_threads_that_ask_wrongly_or_too_many(path, given):
     service.close()
     ask_once(good)
     assert told[-1] == "unavailable"
+
+
+def test_the_end_while_threads_wait(path, given):
+    """Who waits is answered, and close() returns."""
+    service, told = Stopped(path, threads=2), []
+
+    def ask_once():
+        told.append(service.run(lambda: single(given, 0), lambda a: "ok", 9))
+
+    threads = [threading.Thread(target=ask_once, daemon=True) for _ in range(5)]
+    for one in threads:
+        one.start()
+    while service.calls.count < 5:
+        time.sleep(0.001)
+    threads.append(threading.Thread(target=service.close, daemon=True))
+    threads[-1].start()
+    time.sleep(0.05)
+    service.go.set()
+    for one in threads:
+        one.join(10)
+    assert not any(one.is_alive() for one in threads) and told == ["ok"] * 5
 
 
 def test_who_asks_wrongly_asks_alone(path, given):

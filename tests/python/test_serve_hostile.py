@@ -11,32 +11,20 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMALL
-from serving import HEAD, Server, changed, probabilities, tensor, there
+from serving import HEAD, changed, need_packages, posted, probabilities, rpc_words
+from serving import path  # noqa: F401  fixture
+from serving import running, tensor
 
-import gn2
-
-for name in ("starlette", "uvicorn", "prometheus_client"):
-    pytest.importorskip(name, reason=f"needs the package {name}: gn2[serve]")
+need_packages()
 
 LIMIT = 2 << 20  #: bytes of a body
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    out = tmp_path_factory.mktemp("serve") / "best.gn2"
-    gn2.Model(SMALL).save(out)
-    return out
-
-
-@pytest.fixture(scope="module")
 def server(path):
-    words = ["--grpc", "0"] if there("grpc", "open_inference.grpc") else []
-    words += ["--max-body", LIMIT >> 20, "--drain", 0, "--timeout", 2]
-    found = Server(f"{path}=m", *words)
-    yield found
-    assert found.stop() == 0, "".join(found.log)
-    assert not [line for line in found.log if "Traceback" in line]
+    words = [*rpc_words(), "--max-body", LIMIT >> 20, "--drain", 0, "--timeout", 2]
+    with running(f"{path}=m", *words) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -101,12 +89,10 @@ def test_bodies_that_never_end(server):
 
 
 def test_clients_that_leave(server):
-    reset = struct.pack("ii", 1, 0)
+    reset, asked = struct.pack("ii", 1, 0), posted(json.dumps(changed()).encode())
     for k in range(100):
         with server.connect() as link:
-            body = json.dumps(changed()).encode()
-            head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
-            link.sendall((head + body)[: None if k % 2 else -9])
+            link.sendall(asked[: None if k % 2 else -9])
             if k % 3:
                 link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
 
@@ -121,14 +107,13 @@ def test_clients_that_do_not_read(server):
     ]
     names = ["embedding", "D_b_gradient", "logits", "probabilities"]
     block = {"inputs": tensors, "outputs": [{"name": n} for n in names]}
-    body = json.dumps(block).encode()
-    head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    asked = posted(json.dumps(block).encode())
     links, before = [], server.files()
     for _ in range(3):
         link = socket.socket()
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         link.connect(("127.0.0.1", server.http))
-        link.sendall(head + body)
+        link.sendall(asked)
         links.append(link)
     time.sleep(0.2)
     assert server.infer(changed())[0] == 200
@@ -143,12 +128,11 @@ def test_clients_that_do_not_read(server):
 def test_a_thousand_connections(server):
     count = 1000
     links = [server.connect() for _ in range(count)]
-    body = json.dumps(changed()).encode()
-    head = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    asked = posted(json.dumps(changed()).encode())
     for link in links[:200]:  # begun
-        link.sendall(head[:30])
+        link.sendall(asked[:30])
     for link in links[200:400]:  # all of them at once
-        link.sendall(head + body)
+        link.sendall(asked)
     codes = [link.recv(65536).split()[1] for link in links[200:400]]
     assert set(codes) <= {b"200", b"503"} and b"200" in codes
     assert server.infer(changed())[0] == 200
@@ -157,8 +141,7 @@ def test_a_thousand_connections(server):
 
 
 def test_connections_of_grpc(server):
-    if server.rpc is None:
-        pytest.skip("needs the packages grpcio and open-inference-grpc: gn2[serve]")
+    port = server.need_rpc()
     import grpc
     from open_inference.grpc import protocol as pb
     from open_inference.grpc import service
@@ -167,10 +150,10 @@ def test_connections_of_grpc(server):
     links = []
     for text in (b"no HTTP/2\r\n\r\n", preface, preface + bytes(range(256)), b""):
         for _ in range(20):
-            link = socket.create_connection(("127.0.0.1", server.rpc))
+            link = socket.create_connection(("127.0.0.1", port))
             link.sendall(text)
             links.append(link)
-    with grpc.insecure_channel(f"127.0.0.1:{server.rpc}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = service.GRPCInferenceServiceStub(channel)
         assert stub.ServerLive(pb.ServerLiveRequest(), timeout=20).live
         big = pb.ModelInferRequest(model_name="m")

@@ -14,12 +14,12 @@ import time
 import numpy as np
 import pytest
 from conftest import SMALL
-from serving import Server, changed, probabilities, replace, there
+from serving import Server, changed, message, need_packages, probabilities, replace
+from serving import rpc_words
 
 import gn2
 
-for name in ("starlette", "uvicorn", "prometheus_client"):
-    pytest.importorskip(name, reason=f"needs the package {name}: gn2[serve]")
+need_packages()
 
 BODY = json.dumps(changed())
 SWAPS = int(os.environ.get("GN2_TEST_SWAPS", 3))
@@ -55,18 +55,20 @@ def over_grpc(server):
     from open_inference.grpc import protocol as pb
     from open_inference.grpc import service
 
-    message = pb.ModelInferRequest(model_name="m")
-    for block in changed()["inputs"]:
-        values = np.array(block["data"], "f4")
-        message.inputs.add(name=block["name"], datatype="FP32", shape=block["shape"])
-        message.raw_input_contents.append(values.tobytes())
+    asked = message(
+        pb,
+        {
+            block["name"]: np.array(block["data"], "f4").reshape(block["shape"])
+            for block in changed()["inputs"]
+        },
+    )
     options = [("grpc.use_local_subchannel_pool", 1)]
     where = f"127.0.0.1:{server.rpc}"
     with grpc.insecure_channel(where, options) as channel:
         call = service.GRPCInferenceServiceStub(channel).ModelInfer
         while True:
             try:
-                found = call(message)
+                found = call(asked)
             except grpc.RpcError as problem:
                 # told to go, or nobody to connect to: no answer is lost
                 assert problem.code() == grpc.StatusCode.UNAVAILABLE, problem
@@ -111,10 +113,6 @@ def loaded(server):
     return Load(*asking)
 
 
-def words():
-    return ["--grpc", 0] if there("grpc", "open_inference.grpc") else []
-
-
 def test_models_change_under_load(tmp_path):
     """Every answer is that of one of the two models, and none is lost."""
     path, models = tmp_path / "m.gn2", []
@@ -122,7 +120,7 @@ def test_models_change_under_load(tmp_path):
         models.append(gn2.Model({**SMALL, "model.seed": seed}).save_bytes())
     wanted = {probabilities(gn2.Model.load(m), [[1, 2.5]]) for m in models}
     replace(path, models[0])
-    server = Server(f"{path}=m", *words(), "--drain", 0, "--look", 0.05)
+    server = Server(f"{path}=m", *rpc_words(), "--drain", 0, "--look", 0.05)
     load = loaded(server)
 
     def wait(text, count):
@@ -157,7 +155,7 @@ def test_no_answer_is_lost_when_the_server_leaves(tmp_path, drain):
     """Clients that ask on until nobody is there to connect to."""
     path = tmp_path / "m.gn2"
     gn2.Model(SMALL).save(path)
-    server = Server(f"{path}=m", *words(), "--drain", drain)
+    server = Server(f"{path}=m", *rpc_words(), "--drain", drain)
     load = loaded(server)
     idle = http.client.HTTPConnection("127.0.0.1", server.http, timeout=30)
     idle.connect()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, Sample
 from serving import JET, NONE, changed, one_jet, replace, tensor, whole
+from serving import path  # noqa: F401  fixture
 
 import gn2
 from gn2 import _processors
@@ -15,13 +16,6 @@ from gn2.serve import Limits, Problem, Service
 from gn2.serve.protocol import Answer, Call, HttpCall, read_http, write_http
 
 COUNTS = [3, 0, 7, 1, 40, 2]
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    out = tmp_path_factory.mktemp("serve") / "best.gn2"
-    gn2.Model(SMALL).save(out)
-    return out
 
 
 @pytest.fixture(scope="module")

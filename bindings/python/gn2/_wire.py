@@ -19,13 +19,9 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 
+from ._protocol import DTYPES, LENGTH, SERVICE, datatype
 from .errors import InvalidArgument, NotFound, RemoteError
 
-#: types of tensors; bytes are little-endian
-DTYPES = {"FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT8": "<i1"}
-WORDS = {np.dtype(kind): word for word, kind in DTYPES.items()}
-LENGTH = "Inference-Header-Content-Length"
-SERVICE = "inference.GRPCInferenceService"
 #: transport and port, by the beginning of a URL
 SCHEMES = {
     "http": ("http", 8000),
@@ -51,13 +47,11 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _array(datatype: str, shape: Sequence[int], data: bytes) -> Any:
+def _array(word: str, shape: Sequence[int], data: bytes) -> Any:
     """A tensor of an answer; a copy, which may be written."""
-    kind = np.dtype(DTYPES[datatype])
+    kind = np.dtype(DTYPES[word])
     if len(data) != math.prod(shape) * kind.itemsize:
-        raise RemoteError(
-            f"the answer has {len(data)} bytes for {datatype} {list(shape)}"
-        )
+        raise RemoteError(f"the answer has {len(data)} bytes for {word} {list(shape)}")
     return np.frombuffer(data, kind).reshape(shape).copy()
 
 
@@ -126,7 +120,7 @@ class Http:
         blocks = [
             {
                 "name": name,
-                "datatype": WORDS[array.dtype],
+                "datatype": datatype(array),
                 "shape": list(array.shape),
                 "parameters": {"binary_data_size": array.nbytes},
             }
@@ -249,8 +243,7 @@ class Grpc:
         """The outputs by name."""
         message = self._pb.ModelInferRequest(model_name=model)
         for name, array in inputs.items():
-            kind = WORDS[array.dtype]
-            message.inputs.add(name=name, datatype=kind, shape=array.shape)
+            message.inputs.add(name=name, datatype=datatype(array), shape=array.shape)
             message.raw_input_contents.append(array.tobytes())
         for name in outputs:
             message.outputs.add(name=name)

@@ -16,35 +16,17 @@ from . import _wire
 from ._arrays import Rows, numbers_of, offsets_of
 from ._events import flat_events
 from ._foreign import is_awkward
+from ._protocol import BATCH, FACTS, SERVED, offsets_names
 from ._views import JetsView
 from .errors import InvalidArgument, NotFound, NumericError, RemoteError
 from .errors import StateError
 from .scores import EventScores, Names, Scores
-from .tagger import Tagger, full_name
+from .tagger import full_name
 
 T = TypeVar("T")
-BATCH = "_batch"  #: follows a model's name where only whole batches are meant
-FACTS, SERVED = "gn2", "gn2_served"  #: properties of a model's metadata
 HEAD = 1 << 16  #: bytes of a request that are no tensors, at most
 NONE = np.iinfo(np.int32).min  #: a whole number of a slot where nothing is
 SWAPS = 5  #: times that a model may be replaced during a call
-
-
-def facts_of(tagger: Tagger) -> dict[str, Any]:
-    """What a client has to know of a tagger, as JSON takes it."""
-    known = tagger._names.aliases
-    outputs = {}
-    for full, one in tagger._listed.items():
-        if full not in known and one.rows != "pair":
-            outputs[full] = [tagger._short_name(full), one.object, one.rows]
-    model = tagger.model
-    return {
-        "inputs": {name: list(columns) for name, columns in model.inputs.items()},
-        "outputs": outputs,
-        "usual": [task.output() for task in model.tasks.values()],
-        "flavour": tagger._flavour,
-        "names": tagger._names.facts(),
-    }
 
 
 class _Output(NamedTuple):
@@ -313,11 +295,11 @@ class _Call:
     def tensors(self, first: int, end: int) -> dict[str, Any]:
         """Of some of the jets."""
         found = {"jets": self._floats(self.jets[first:end])}
+        ends = offsets_names(self.ragged)
         for name, (values, offsets, _) in self.ragged.items():
             low, high = int(offsets[first]), int(offsets[end])
             found[name] = self._floats(values[low:high])
-            own = f"{name}_offsets" if len(self.ragged) > 1 else "offsets"
-            found[own] = np.asarray(offsets[first : end + 1] - low, "<i8")
+            found[ends[name]] = np.asarray(offsets[first : end + 1] - low, "<i8")
         return found
 
     @staticmethod

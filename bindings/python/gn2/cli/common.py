@@ -253,6 +253,17 @@ def positive(word: str) -> int:
     return int(word)
 
 
+def seconds(word: str) -> float:
+    """Type of an argument: seconds, from 0 to a million."""
+    try:
+        found = float(word)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= 1e6:
+        raise argparse.ArgumentTypeError(f"{word!r}: seconds wanted, 0 to 1e6")
+    return found
+
+
 def port(word: str) -> int:
     """Type of an argument: a port to listen on; 0: any that is free."""
     if not word.isdecimal() or int(word) > 65535:

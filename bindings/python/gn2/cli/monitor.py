@@ -43,21 +43,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default=ON_LOOPBACK, help=f"default %(default)s; {ALL}: all")
     add(
         "--interval",
-        type=_seconds,
+        type=common.seconds,
         default=15.0,
         metavar="S",
         help="seconds between two writings of FILE (%(default)s); 0: once",
     )
-
-
-def _seconds(word: str) -> float:
-    try:
-        found = float(word)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found < threading.TIMEOUT_MAX:
-        raise argparse.ArgumentTypeError(f"{word!r}: seconds wanted, 0 or more")
-    return found
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import os
 from typing import Any
 
@@ -45,21 +44,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for name, default, unit, text in _LIMITS:
         limits.add_argument(
             f"--max-{name}",
-            type=_positive,
+            type=common.positive,
             default=default,
             metavar="N",
             help=f"{text} (%(default)s{unit})",
         )
     add(
         "--timeout",
-        type=_seconds,
+        type=common.seconds,
         default=30.0,
         metavar="S",
         help="seconds a request may take to come, and to wait (%(default)s)",
     )
     add(
         "--gather",
-        type=_positive,
+        type=common.positive,
         default=1,
         metavar="JETS",
         help="small calls that wait go together up to so many jets; 1: each by itself "
@@ -74,14 +73,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--look",
-        type=_seconds,
+        type=common.seconds,
         default=1.0,
         metavar="S",
         help="seconds between looks for replaced files; 0: never (%(default)s)",
     )
     add(
         "--drain",
-        type=_seconds,
+        type=common.seconds,
         default=1.0,
         metavar="S",
         help="seconds between 'not ready' and the end of listening (%(default)s)",
@@ -98,22 +97,6 @@ _LIMITS = (
     ("queue", 256, "", "requests that wait or run"),
     ("held", 1024, " MiB", "size of all requests that are there"),
 )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: a number from 1 on wanted")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if not 0 <= found <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r}: seconds wanted, 0 to 1e6")
-    return found
 
 
 def _wait(text: str) -> int:

@@ -126,17 +126,20 @@ class Calls:
                 UNAVAILABLE,
             )
 
-    def put(self, job: Awaited) -> None:
-        """Its future will have its answer.
+    def put(self, job: Job) -> None:
+        """It waits, and runs when it is its turn.
 
         Raises:
             Problem: too many wait already.
         """
         with self._more:
             self.check_room()
-            self._add(job)
-            if not self._gathering:
-                self._more.notify()
+            self.count += 1
+            self._waiting.append(job)
+            if self._gathering:
+                self._came.notify()
+            else:
+                self._call_next()
 
     def run(self, job: Blocking) -> Any:
         """What is sent of its answer, when it is there.
@@ -144,11 +147,7 @@ class Calls:
         Raises:
             Problem: it cannot be answered, or too many wait already.
         """
-        with self._more:
-            self.check_room()
-            self._add(job)
-            if not self._gathering:
-                self._call_next()
+        self.put(job)
         job.wait.acquire()
         if job.company:
             self._run(job.company)
@@ -158,17 +157,11 @@ class Calls:
             raise job.problem
         return job.found
 
-    def _add(self, job: Job) -> None:
-        self.count += 1
-        self._waiting.append(job)
-        if self._gathering:
-            self._came.notify()
-
     def close(self) -> None:
         """Waits for what is there; nothing is taken afterwards."""
         with self._more:
             self._closed = True
-            self._more.notify_all()
+            self._call_next()
         for thread in self._threads:
             thread.join()
 
@@ -209,7 +202,7 @@ class Calls:
                     self._more.wait()
 
     def _call_next(self) -> None:
-        """Whose turn it is, if there is a place."""
+        """Whose turn it is, if there is a place; all of ours when it is over."""
         while self._free and self._waiting:
             if not isinstance(self._waiting[0], Blocking):
                 self._more.notify()
@@ -219,6 +212,8 @@ class Calls:
             assert isinstance(job, Blocking)
             job.company = self._with_company(job)
             job.wait.release()
+        if self._closed and not self._waiting:
+            self._more.notify_all()
 
     def _with_company(self, first: Job) -> list[Job]:
         jobs = [first]

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: datatypes of the protocol that tensors here have; bytes are little-endian
-DTYPES = {"FP32": "<f4", "INT64": "<i8", "INT32": "<i4", "INT8": "<i1"}
-LENGTH_HEADER = "Inference-Header-Content-Length"
+from .._protocol import DTYPES, LENGTH, datatype
+
 VERSION = "1"  #: the one version every model has
 LONGEST = 2000  #: characters of a message: in gRPC it is a header
 
@@ -165,14 +164,6 @@ def _numbers(data: Any, kind: Any, count: int, what: str) -> NDArray[Any]:
     return out
 
 
-_WORDS = {np.dtype(text): name for name, text in DTYPES.items()}
-
-
-def datatype(array: NDArray[Any]) -> str:
-    """The protocol's word for the type of an output."""
-    return _WORDS[array.dtype]
-
-
 # ---- HTTP ----
 
 
@@ -249,10 +240,10 @@ def read_http(body: bytes, length: str | None, model: str, version: str) -> Http
     if length is not None:
         # isdecimal takes digits of other scripts too, which no header has
         if not (length.isascii() and length.isdecimal()) or len(length) > 18:
-            raise Problem(f"{LENGTH_HEADER}: {length!r} is no length")
+            raise Problem(f"{LENGTH}: {length!r} is no length")
         end = int(length)
         if end > len(body):
-            raise Problem(f"{LENGTH_HEADER} is {end}, the body has {len(body)} bytes")
+            raise Problem(f"{LENGTH} is {end}, the body has {len(body)} bytes")
     block = _parsed(bytes(body[:end]))
     rest = _Bytes(memoryview(body)[end:])
     inputs = [_given(one, rest) for one in _of(list, block, "inputs")]

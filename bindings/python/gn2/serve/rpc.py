@@ -17,12 +17,12 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from open_inference.grpc import protocol as pb
 
+from .._protocol import SERVICE, datatype
 from .protocol import INTERNAL, INVALID, NOT_FOUND, TOO_LARGE, UNAVAILABLE, UNSUPPORTED
-from .protocol import VERSION, Answer, Call, Given, Problem, datatype
+from .protocol import VERSION, Answer, Call, Given, Problem
 from .service import Service
 
 logger = logging.getLogger("gn2.serve")
-SERVICE = "inference.GRPCInferenceService"
 CODES = {
     INVALID: grpc.StatusCode.INVALID_ARGUMENT,
     NOT_FOUND: grpc.StatusCode.NOT_FOUND,

@@ -71,12 +71,12 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
         """Until nobody is connected."""
         for one in sockets:
             refuse_new(one)
-        await asyncio.sleep(0 if self.force_exit else ON_THE_WAY)
+        await asyncio.sleep(ON_THE_WAY)
         for server in self.servers:
             server.close()
         end = self.loop.time() + self.service.limits.seconds
         connections: set[Any] = self.server_state.connections
-        while connections and not self.force_exit and self.loop.time() < end:
+        while connections and self.loop.time() < end:
             since = self.loop.time() - QUIET
             for link in list(connections):
                 if link.quiet and link.quiet_since < since:

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import _processors, errors
 from .._ffi import lib
-from ..remote import BATCH, SERVED
+from .._protocol import BATCH, SERVED
 from .calls import Awaited, Blocking, Calls, Gather, Job
 from .models import Loaded, Prepare, Served, as_it_is
 from .protocol import INTERNAL, INVALID, NOT_FOUND, TOO_LARGE, UNAVAILABLE, VERSION
@@ -54,6 +54,7 @@ class _Asked(NamedTuple):
     """A call that was checked."""
 
     call: Call
+    name: str  #: of the model
     loaded: Loaded
     signature: Signature
     jets: Jets
@@ -129,7 +130,7 @@ class Service:
 
     # ---- what there is ----
 
-    def find(self, name: str, version: str = "") -> tuple[Loaded, bool]:
+    def find(self, name: str, version: str = "") -> tuple[Served, bool]:
         """What a name stands for, and whether it takes batches alone."""
         served = self.models.get(name)
         only_batch = served is None and name.endswith(BATCH)
@@ -144,7 +145,7 @@ class Service:
                 f"Request for unknown model: '{name}' version {version} is not found",
                 NOT_FOUND,
             )
-        return served.loaded, only_batch
+        return served, only_batch
 
     def server_metadata(self) -> dict[str, Any]:
         return {
@@ -155,7 +156,8 @@ class Service:
 
     def metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """Of a model, as JSON has it."""
-        loaded, only_batch = self.find(name, version)
+        served, only_batch = self.find(name, version)
+        loaded = served.loaded
         signature: Signature = loaded.batch if only_batch else loaded.one
         return {
             "name": name,
@@ -259,13 +261,14 @@ class Service:
 
     def check(self, call: Call) -> _Asked:
         """A call with its jets, as its model takes them."""
-        loaded, only_batch = self.find(call.model, call.version)
+        served, only_batch = self.find(call.model, call.version)
+        loaded = served.loaded
         whole = only_batch or any(given.name == "jets" for given in call.inputs)
         signature: Signature = loaded.batch if whole else loaded.one
         jets = signature.jets(arrays(call, signature.inputs))
         self._check_size(jets)
         outputs = chosen(call.outputs, signature, call.model)
-        return _Asked(call, loaded, signature, jets, tuple(outputs))
+        return _Asked(call, served.name, loaded, signature, jets, tuple(outputs))
 
     def _run(self, run: _Run) -> None:
         try:
@@ -286,10 +289,8 @@ class Service:
     def tag(self, asked: Sequence[_Asked]) -> list[dict[str, Any]]:
         """The outputs of calls of the same kind, each to its own."""
         first, parts = asked[0], [one.jets for one in asked]
-        loaded, signature = first.loaded, first.signature
+        name, loaded, signature = first.name, first.loaded, first.signature
         jets, start = joined(parts), time.perf_counter()
-        name = first.call.model
-        name = name if name in self.models else name[: -len(BATCH)]
         try:
             found: Found = loaded.run(
                 lambda tagger: signature.run(tagger, jets, first.outputs),

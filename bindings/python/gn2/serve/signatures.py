@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from .._protocol import FACTS, facts_of, offsets_names
 from ..model import Model
 from ..onnx.exporter import describe
 from ..onnx.graph import input_name
-from ..remote import FACTS, facts_of
 from ..tagger import Tagger
 from ..tasks import JETS, Task
 from .protocol import Problem, Tensor
@@ -198,9 +198,7 @@ class Batch:
     def __init__(self, tagger: Tagger) -> None:
         model = tagger.model
         self.properties = {FACTS: json.dumps(facts_of(tagger))}
-        types = model.constituents
-        several = len(types) > 1
-        self._types = {n: f"{n}_offsets" if several else "offsets" for n in types}
+        self._types = offsets_names(model.constituents)
         self.inputs = [Tensor("jets", "FP32", (-1, len(model.inputs["jets"])))]
         for name, offsets in self._types.items():
             columns = len(model.inputs[name])

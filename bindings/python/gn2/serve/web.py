@@ -15,8 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from .._protocol import LENGTH
 from .connection import CALL, CYCLE, LINGER
-from .protocol import INTERNAL, INVALID, LENGTH_HEADER, NOT_FOUND, TOO_LARGE, TOO_SLOW
+from .protocol import INTERNAL, INVALID, NOT_FOUND, TOO_LARGE, TOO_SLOW
 from .protocol import UNAVAILABLE, UNSUPPORTED, Answer, Call, HttpCall, Problem
 from .protocol import read_http, write_http
 from .service import Service
@@ -141,7 +142,7 @@ class Front:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(taken.discard(request), LINGER)
             raise
-        asked = Asked(body, request.headers.get(LENGTH_HEADER), name, version)
+        asked = Asked(body, request.headers.get(LENGTH), name, version)
         future = self.service.answer(asked.read, asked.write, len(body))
         request.scope[CALL] = future
         try:
@@ -152,7 +153,7 @@ class Front:
             raise
         if json_bytes is None:
             return Response(data, media_type="application/json")
-        headers = {LENGTH_HEADER: str(json_bytes)}
+        headers = {LENGTH: str(json_bytes)}
         return Response(data, headers=headers, media_type="application/octet-stream")
 
     async def _body(self, request: Request, taken: Taken) -> bytes:
