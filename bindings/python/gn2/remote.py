@@ -58,15 +58,7 @@ class _Output(NamedTuple):
 class _Known:
     """What the server says of the model."""
 
-    def __init__(self, properties: Mapping[str, str], url: str) -> None:
-        try:
-            facts = json.loads(properties[FACTS])
-            served = json.loads(properties[SERVED])
-        except KeyError:
-            raise RemoteError(
-                f"{url}: the server does not say what gn2.Remote has to know; it must "
-                "be `gn2 serve` of this version"
-            ) from None
+    def __init__(self, served: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         self.digest: str = served["sha256"]
         self.limits: dict[str, int] = served["limits"]
         self.inputs = {k: tuple(v) for k, v in facts["inputs"].items()}
@@ -183,12 +175,23 @@ class Remote:
         found = self._patiently(
             lambda until: self._wire.metadata(self.name + BATCH, until)
         )
+        served, facts = self._told(found.get("properties", {}))
         known = self._known
-        fresh = _Known(found.get("properties", {}), self.url)
-        if known is None or known.digest != fresh.digest:
-            self._known = known = fresh
-            self._view = JetsView(fresh.inputs, binds=False, strict=False)
+        if known is None or known.digest != served["sha256"]:
+            self._known = known = _Known(served, json.loads(facts))
+            self._view = JetsView(known.inputs, binds=False, strict=False)
         return known
+
+    def _told(self, properties: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+        """Which model is served and how, and the text of its facts, which need not be
+        read again while it is that model."""
+        try:
+            return json.loads(properties[SERVED]), properties[FACTS]
+        except KeyError:
+            raise RemoteError(
+                f"{self.url}: the server does not say what gn2.Remote has to know; it "
+                "must be `gn2 serve` of this version"
+            ) from None
 
     def _tag(self, known: _Known, given: Any, outputs: Any) -> Scores:
         jets, tracks, valid = given
