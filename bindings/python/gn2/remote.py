@@ -245,9 +245,12 @@ class Remote:
                     ) from None
                 time.sleep(wait)
                 pause = min(2 * pause, 5.0)
+            except _wire.Late:
+                raise RemoteError(
+                    f"{self.url}: there was no answer in time within {self.timeout:g} s"
+                ) from None
             except RemoteError as problem:
-                late = f" within {self.timeout:g} s" * isinstance(problem, _wire._Late)
-                raise RemoteError(f"{self.url}: {problem}{late}") from None
+                raise RemoteError(f"{self.url}: {problem}") from None
 
 
 def _again(url: str, model: str, timeout: float, batch: int, headers: Any) -> Remote:
