@@ -300,10 +300,10 @@ class _Call:
     def ranges(self, count: int, batch: int) -> Iterator[tuple[int, int]]:
         """First jets and ends of requests that the server takes."""
         limits, first = self.known.limits, 0
-        size = np.full(count + 1, 0)  # bytes of the jets before
-        np.cumsum(np.full(count, 4 * self.jets.shape[1]), out=size[1:])
+        # bytes of the jets before: features, an offset a type, and constituents
+        size = (4 * self.jets.shape[1] + 8 * len(self.ragged)) * np.arange(count + 1)
         for values, offsets, _ in self.ragged.values():
-            size += offsets * 4 * values.shape[1] + 8 * np.arange(count + 1)
+            size += 4 * values.shape[1] * offsets
         while True:
             end = min(count, first + batch, first + limits["jets"])
             tops = [(size, max(0, limits["body"] - HEAD))]
@@ -311,7 +311,7 @@ class _Call:
             for before, most in tops:
                 fit = int(np.searchsorted(before, before[first] + most, "right")) - 1
                 end = min(end, max(fit, first + 1))  # of one jet the server tells
-            yield first, max(end, first)
+            yield first, end
             if end >= count:
                 return
             first = end
