@@ -269,9 +269,8 @@ def _packed(rows: Rows, jets: int, width: int) -> _Packed:
     values = numbers_of(rows.table, width)
     if rows.offsets is not None:
         return _Packed(values, rows.offsets, None)
-    used = np.ones((jets, rows.slots), bool)
+    used = rows.used(jets)
     if rows.valid is not None:
-        used = rows.valid.reshape(jets, rows.slots) != 0
         values = values[used.reshape(-1)]
     return _Packed(values, offsets_of(rows.counts(jets)), used)
 
