@@ -21,7 +21,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .. import Config, Dataset, Ragged, __version__, features
+from .._lines import replacing
 from .common import Failure
 
 FORM = 1  #: of the files
@@ -221,17 +221,11 @@ def write(
         bar: counts jets.
     """
     part.path.parent.mkdir(parents=True, exist_ok=True)
-    draft = part.path.with_suffix(f".tmp-{socket.gethostname()}-{os.getpid()}")
-    try:
-        with open(draft, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                _fill(archive, run, part, tag, bar)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, part.path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with replacing(part.path, "wb") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            _fill(archive, run, part, tag, bar)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _fill(archive: zipfile.ZipFile, run: Run, part: Part, tag: Any, bar: Any) -> None:
