@@ -296,6 +296,17 @@ def _remedy(part: Part) -> str:
     return f"--part {part.number}/{part.parts} --force makes it anew"
 
 
+def _fitting(run: Run, part: Part) -> dict[str, Any]:
+    """What a part says of itself, which is of this tagging."""
+    meta = _meta(part)
+    different = _difference(run, part, meta)
+    if different:
+        raise Failure(
+            f"'{part.path}' is of another tagging: {different}; {_remedy(part)}"
+        )
+    return meta
+
+
 def is_there(run: Run, part: Part) -> bool:
     """Is there a file of this part?
 
@@ -304,12 +315,7 @@ def is_there(run: Run, part: Part) -> bool:
     """
     if not part.path.exists():
         return False
-    meta = _meta(part)
-    different = _difference(run, part, meta)
-    if different:
-        raise Failure(
-            f"'{part.path}' is of another tagging: {different}; {_remedy(part)}"
-        )
+    meta = _fitting(run, part)
     if meta["stamps"] != _stamps(run, part):
         _check_digest(run, part, meta)
     return True
@@ -357,13 +363,7 @@ def load(run: Run) -> list[tuple[Part, dict[str, Any]]]:
             f"'{folder_of(run.out)}': {len(missing)} of {count} parts are missing: "
             f"{names}; run --part {missing[0].number}/{count} and so on"
         )
-    found = [(part, _meta(part)) for part in parts]
-    for part, meta in found:
-        different = _difference(run, part, meta)
-        if different:
-            raise Failure(
-                f"'{part.path}' is of another tagging: {different}; {_remedy(part)}"
-            )
+    found = [(part, _fitting(run, part)) for part in parts]
     for part, meta in found:
         _check_whole(part)
         _check_digest(run, part, meta)
