@@ -290,7 +290,6 @@ class _Call:
         self.wanted = list(dict.fromkeys(wanted))
         count, sizes = view.jets.rows, {k: len(v) for k, v in known.inputs.items()}
         self.jets = numbers_of(view.jets, sizes["jets"])
-        self.shapes = {n: rows.shape for n, rows in zip(view.objects, view.rows)}
         self.ragged = {
             name: _packed(rows, count, sizes[name])
             for name, rows in zip(view.objects, view.rows)
