@@ -228,6 +228,16 @@ def write(
         os.fsync(file.fileno())
 
 
+# numpy does not say their types
+_write_array: Any = npy.write_array
+_read_array: Any = npy.read_array
+
+
+def _member(batch: int, output: str) -> str:
+    """Name in the archive of an output of a batch."""
+    return f"{batch:05d}.{output}.npy"
+
+
 def _fill(archive: zipfile.ZipFile, run: Run, part: Part, tag: Any, bar: Any) -> None:
     batches: list[dict[str, Any]] = []
     digest, stamps = _Digest(), _stamps(run, part)
@@ -235,10 +245,9 @@ def _fill(archive: zipfile.ZipFile, run: Run, part: Part, tag: Any, bar: Any) ->
         count = len(batch[0][0])
         found = tag(batch)
         for name, values in found.items():
-            info = zipfile.ZipInfo(f"{len(batches):05d}.{name}.npy")
-            write: Any = npy.write_array
+            info = zipfile.ZipInfo(_member(len(batches), name))
             with archive.open(info, "w", force_zip64=True) as out:
-                write(out, np.asarray(values))
+                _write_array(out, np.asarray(values))
         batches.append({"input": file, "jets": count, "outputs": list(found)})
         bar.add(count)
     meta = {
@@ -401,8 +410,7 @@ def _outputs(
     archive: zipfile.ZipFile, number: int, batch: Mapping[str, Any]
 ) -> dict[str, Any]:
     found = {}
-    read: Any = npy.read_array
     for name in batch["outputs"]:
-        with archive.open(f"{number:05d}.{name}.npy") as file:
-            found[name] = read(file)
+        with archive.open(_member(number, name)) as file:
+            found[name] = _read_array(file)
     return found
