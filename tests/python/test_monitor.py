@@ -156,8 +156,8 @@ def test_trials_without_a_store(tmp_path):
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_search_with_a_store(tmp_path, kind):
     pytest.importorskip("yaml", reason="needs PyYAML")
-    pytest.importorskip("optuna", reason="needs Optuna")
-    from test_hpo_engine import CHOICES, journal, run, space_in
+    pytest.importorskip("optuna", "4.4", reason="needs Optuna 4.4 or newer")
+    from hpo_searches import CHOICES, journal, run, space_in
 
     space = space_in(tmp_path, algorithm="random", trials=3, text=CHOICES)
     out = tmp_path / "out"

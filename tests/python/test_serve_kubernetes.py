@@ -5,7 +5,6 @@ commands and metrics that there are; dashboards are those made now."""
 import argparse
 import importlib.util
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -119,15 +118,14 @@ def pods(item):
     return spec["predictor"] if "predictor" in spec else spec["template"]["spec"]
 
 
-def test_commands_are_those_of_gn2():
+def test_commands_are_those_of_gn2(monkeypatch):
     """Every word is taken by its parser; ports are those of the container."""
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "19")
     parser, seen = cli.parser(), []
     for item in in_files("Deployment", "InferenceService", "Job"):
         (box,) = pods(item)["containers"]
         words = [*box["command"], *box.get("args", [])]
-        os.environ["JOB_COMPLETION_INDEX"] = "19"
         args = parser.parse_args(words[1:])
-        del os.environ["JOB_COMPLETION_INDEX"]
         assert words[0] == "gn2" and isinstance(args, argparse.Namespace)
         ports = [args.__dict__[n] for n in ("http", "grpc", "port") if n in args]
         declared = [port["containerPort"] for port in box.get("ports", [])]

@@ -69,6 +69,12 @@ class Rows(NamedTuple):
             return np.full(jets, self.slots)
         return np.count_nonzero(self.valid, axis=1)
 
+    def used(self, jets: int) -> Any:
+        """(jets, slots) of padded rows: which of them are no padding."""
+        if self.valid is None:
+            return np.ones((jets, self.slots), bool)
+        return self.valid.reshape(jets, self.slots) != 0
+
 
 class Wanted(NamedTuple):
     """What is expected of an object's array."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that grow by whole lines while others read them.
+"""Files that grow by whole lines while others read them, and files that are there whole
+or not at all.
 
 Each addition is one write() behind what there is, so that a reader never sees a number
 cut short, and a process that is killed leaves all that it had told. Were a part written
@@ -8,11 +9,14 @@ all the same (the disk is full), it is taken away again.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 
 class Lines:
@@ -104,3 +108,19 @@ def replace(path: str, text: str) -> None:
     with open(temporary, "w", encoding="utf-8", newline="") as out:
         out.write(text)
     os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], mode: str = "w") -> Iterator[Any]:
+    """A file to write, of a name that no other process has; it becomes the file of this
+    name when all went well, else it is removed."""
+    temporary = f"{os.fspath(path)}.tmp-{socket.gethostname()}-{os.getpid()}"
+    how: Any = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    try:
+        with open(temporary, mode, **how) as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise

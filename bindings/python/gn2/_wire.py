@@ -36,14 +36,14 @@ class Unavailable(Exception):
     """Not now: the server has no room, is not there yet, or leaves."""
 
 
-class _Late(RemoteError):
-    """The time is over."""
+class Late(Exception):
+    """There was no answer in time."""
 
 
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise _Late("there was no answer in time")
+        raise Late
     return left
 
 
@@ -55,32 +55,45 @@ def _array(word: str, shape: Sequence[int], data: bytes) -> Any:
     return np.frombuffer(data, kind).reshape(shape).copy()
 
 
-class Http:
-    """A connection that is opened when it is needed, and kept."""
+class _Kept:
+    """A link that is opened when it is needed, and kept; a child process opens its own
+    and leaves the parent's alone."""
 
-    def __init__(self, host: str, port: int, tls: bool, headers: Any) -> None:
-        self._place, self._tls, self._headers = (host, port), tls, dict(headers)
-        self._link: Any = None
-        self._process = 0
+    _link: Any = None
+    _process = 0
+
+    def _open(self) -> Any:
+        raise NotImplementedError
+
+    def _opened(self) -> Any:
+        if self._link is None or self._process != os.getpid():
+            self._link, self._process = self._open(), os.getpid()
+        return self._link
 
     def close(self) -> None:
         if self._link is not None and self._process == os.getpid():
             self._link.close()
         self._link = None
 
+
+class Http(_Kept):
+    """A connection of HTTP."""
+
+    def __init__(self, host: str, port: int, tls: bool, headers: Any) -> None:
+        self._place, self._tls, self._headers = (host, port), tls, dict(headers)
+
+    def _open(self) -> Any:
+        if self._tls:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(*self._place, context=context)
+        return http.client.HTTPConnection(*self._place)
+
     def _connected(self, seconds: float) -> Any:
-        if self._link is None or self._process != os.getpid():  # the parent's
-            host, port = self._place
-            if self._tls:
-                context = ssl.create_default_context()
-                self._link = http.client.HTTPSConnection(host, port, context=context)
-            else:
-                self._link = http.client.HTTPConnection(host, port)
-            self._process = os.getpid()
-        self._link.timeout = seconds
-        if self._link.sock is not None:
-            self._link.sock.settimeout(seconds)
-        return self._link
+        link = self._opened()
+        link.timeout = seconds
+        if link.sock is not None:
+            link.sock.settimeout(seconds)
+        return link
 
     def _ask(
         self, path: str, body: bytes | None, length: int, deadline: float
@@ -97,7 +110,7 @@ class Http:
             data = answer.read()
         except socket.timeout:  # TimeoutError since Python 3.10
             self.close()
-            raise _Late("there was no answer in time") from None
+            raise Late from None
         except (ConnectionError, http.client.HTTPException) as problem:
             self.close()
             text = str(problem) or type(problem).__name__
@@ -169,7 +182,7 @@ def _check(status: int, data: bytes) -> None:
     raise RemoteError(f"status {status}: {text}")
 
 
-class Grpc:
+class Grpc(_Kept):
     """A channel of grpcio; messages are those of open-inference-grpc."""
 
     def __init__(self, host: str, port: int, tls: bool, headers: Any) -> None:
@@ -185,38 +198,29 @@ class Grpc:
         self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._tls = tls
         self._headers = [(name.lower(), value) for name, value in headers.items()]
-        self._channel: Any = None
-        self._process = 0
 
-    def close(self) -> None:
-        if self._channel is not None and self._process == os.getpid():
-            self._channel.close()
-        self._channel = None
+    def _open(self) -> Any:
+        # tried again at once: how long to wait is the caller's to say
+        options = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ]
+        if self._tls:
+            proof = self._grpc.ssl_channel_credentials()
+            return self._grpc.secure_channel(self._where, proof, options)
+        return self._grpc.insecure_channel(self._where, options)
 
     def _call(self, name: str, message: Any, deadline: float) -> Any:
-        grpc = self._grpc
-        if self._channel is None or self._process != os.getpid():
-            # tried again at once: how long to wait is the caller's to say
-            options = [
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
-            ]
-            if self._tls:
-                proof = grpc.ssl_channel_credentials()
-                self._channel = grpc.secure_channel(self._where, proof, options)
-            else:
-                self._channel = grpc.insecure_channel(self._where, options)
-            self._process = os.getpid()
-        call = self._channel.unary_unary(
+        call = self._opened().unary_unary(
             f"/{SERVICE}/{name}",
             request_serializer=lambda one: one.SerializeToString(),
             response_deserializer=getattr(self._pb, f"{name}Response").FromString,
         )
         try:
             return call(message, timeout=_left(deadline), metadata=self._headers)
-        except grpc.RpcError as problem:
+        except self._grpc.RpcError as problem:
             raise self._problem(problem.code(), problem.details() or "") from None
 
     def _problem(self, code: Any, text: str) -> Exception:
@@ -224,7 +228,7 @@ class Grpc:
         if code == codes.UNAVAILABLE:
             return Unavailable(text)
         if code == codes.DEADLINE_EXCEEDED:
-            return _Late("there was no answer in time")
+            return Late()
         if code == codes.NOT_FOUND:
             return NotFound(text)
         if code in (codes.INVALID_ARGUMENT, codes.RESOURCE_EXHAUSTED):

@@ -8,14 +8,14 @@ import ctypes
 import functools
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Union
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _ffi, tasks
-from ._arrays import Ragged, Rows, Table, array_at, numbers_of
+from ._arrays import Ragged, Rows, Table, array_at, numbers_of, offsets_of
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
 from ._views import JetsView, LabelsView
@@ -23,6 +23,7 @@ from ._signals import Signals
 from .config import Config, ConfigLike, as_config
 from .errors import Cancelled, StateError
 
+T = TypeVar("T")
 Paths = Union[str, "os.PathLike[str]", "Sequence[str | os.PathLike[str]]"]
 
 
@@ -92,9 +93,9 @@ class Raw:
         return Rows(table, offsets, valid, sequence.slots)
 
 
-def _values(table: Table) -> Any:
-    """The numbers of a table, as a copy."""
-    return numbers_of(table, len(table.names or ())).copy()
+def _numbers(table: Table) -> Any:
+    """A view of the numbers of a table, whose columns have names."""
+    return numbers_of(table, len(table.names or ()))
 
 
 class Dataset(Owner):
@@ -242,13 +243,7 @@ class Dataset(Owner):
     def batches(self, epoch: int = 0) -> Iterator[Batch]:
         """Copies of the batches of an epoch, whose order depends on ``data.seed``."""
         self.reset(epoch)
-        while True:
-            with self._guard as handle:
-                raw = self._next(handle)
-                if raw is None:
-                    return
-                batch = self._copy(raw)
-            yield batch
+        yield from self._each(self._copy)
 
     def __iter__(self) -> Iterator[Batch]:
         return self.batches()
@@ -264,16 +259,20 @@ class Dataset(Owner):
         lib.gn2_dataset_next(handle, ctypes.byref(raw.jets), labels)
         return raw if raw.jets.count else None
 
+    def _each(self, make: Callable[[Raw], T], labelled: bool = True) -> Iterator[T]:
+        """What is made of each batch from here on."""
+        while True:
+            with self._guard as handle:
+                raw = self._next(handle, labelled)
+                if raw is None:
+                    return
+                made = make(raw)
+            yield made
+
     def _unlabelled(self, batch: int) -> Iterator[tuple[Any, dict[str, Ragged]]]:
         """Copies of the jets and constituents of the batches from one on."""
         self.reset(0, batch)
-        while True:
-            with self._guard as handle:
-                raw = self._next(handle, labelled=False)
-                if raw is None:
-                    return
-                found = self._parts(raw, {})
-            yield found
+        yield from self._each(lambda raw: self._parts(raw, {}), labelled=False)
 
     def _copy(self, raw: Raw) -> Batch:
         labels = self._labels(raw)
@@ -287,7 +286,7 @@ class Dataset(Owner):
         for name, part in zip(list(raw.columns)[1:], raw.rows()):
             own = [n for n, task in self._labelled.items() if task.object == name]
             parts[name] = _pack(part, labels, own, raw.jets.count)
-        return _values(raw.table()), parts
+        return _numbers(raw.table()).copy(), parts
 
     @functools.cached_property
     def _labelled(self) -> dict[str, tasks.Task]:
@@ -327,17 +326,14 @@ class Dataset(Owner):
 
 def _pack(part: Rows, labels: dict[str, Any], own: Sequence[str], jets: int) -> Ragged:
     """A copy of rows, padded ones as ragged ones; labels of the constituents alike."""
-    values = _values(part.table)
+    values = _numbers(part.table)
     if part.offsets is not None:
-        return Ragged(values, part.offsets.copy())
-    counts = part.counts(jets)
-    keep = np.ones(len(values), bool)
-    if part.valid is not None:
-        keep = part.valid.reshape(-1) != 0
+        return Ragged(values.copy(), part.offsets.copy())
+    keep = part.used(jets).reshape(-1)
     for name in own:
         if name in labels:
             labels[name] = labels[name][keep]
-    return Ragged(values[keep], np.concatenate([[0], np.cumsum(counts)]))
+    return Ragged(values[keep], offsets_of(part.counts(jets)))
 
 
 def _inputs_of(config: Config) -> dict[str, tuple[str, ...]]:

@@ -40,15 +40,7 @@ class _Output(NamedTuple):
 class _Known:
     """What the server says of the model."""
 
-    def __init__(self, properties: Mapping[str, str], url: str) -> None:
-        try:
-            facts = json.loads(properties[FACTS])
-            served = json.loads(properties[SERVED])
-        except KeyError:
-            raise RemoteError(
-                f"{url}: the server does not say what gn2.Remote has to know; it must "
-                "be `gn2 serve` of this version"
-            ) from None
+    def __init__(self, served: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         self.digest: str = served["sha256"]
         self.limits: dict[str, int] = served["limits"]
         self.inputs = {k: tuple(v) for k, v in facts["inputs"].items()}
@@ -165,12 +157,23 @@ class Remote:
         found = self._patiently(
             lambda until: self._wire.metadata(self.name + BATCH, until)
         )
+        served, facts = self._told(found.get("properties", {}))
         known = self._known
-        fresh = _Known(found.get("properties", {}), self.url)
-        if known is None or known.digest != fresh.digest:
-            self._known = known = fresh
-            self._view = JetsView(fresh.inputs, binds=False, strict=False)
+        if known is None or known.digest != served["sha256"]:
+            self._known = known = _Known(served, json.loads(facts))
+            self._view = JetsView(known.inputs, binds=False, strict=False)
         return known
+
+    def _told(self, properties: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+        """Which model is served and how, and the text of its facts, which need not be
+        read again while it is that model."""
+        try:
+            return json.loads(properties[SERVED]), properties[FACTS]
+        except KeyError:
+            raise RemoteError(
+                f"{self.url}: the server does not say what gn2.Remote has to know; it "
+                "must be `gn2 serve` of this version"
+            ) from None
 
     def _tag(self, known: _Known, given: Any, outputs: Any) -> Scores:
         jets, tracks, valid = given
@@ -224,9 +227,12 @@ class Remote:
                     ) from None
                 time.sleep(wait)
                 pause = min(2 * pause, 5.0)
+            except _wire.Late:
+                raise RemoteError(
+                    f"{self.url}: there was no answer in time within {self.timeout:g} s"
+                ) from None
             except RemoteError as problem:
-                late = f" within {self.timeout:g} s" * isinstance(problem, _wire._Late)
-                raise RemoteError(f"{self.url}: {problem}{late}") from None
+                raise RemoteError(f"{self.url}: {problem}") from None
 
 
 def _again(url: str, model: str, timeout: float, batch: int, headers: Any) -> Remote:
@@ -245,9 +251,8 @@ def _packed(rows: Rows, jets: int, width: int) -> _Packed:
     values = numbers_of(rows.table, width)
     if rows.offsets is not None:
         return _Packed(values, rows.offsets, None)
-    used = np.ones((jets, rows.slots), bool)
+    used = rows.used(jets)
     if rows.valid is not None:
-        used = rows.valid.reshape(jets, rows.slots) != 0
         values = values[used.reshape(-1)]
     return _Packed(values, offsets_of(rows.counts(jets)), used)
 
@@ -267,7 +272,6 @@ class _Call:
         self.wanted = list(dict.fromkeys(wanted))
         count, sizes = view.jets.rows, {k: len(v) for k, v in known.inputs.items()}
         self.jets = numbers_of(view.jets, sizes["jets"])
-        self.shapes = {n: rows.shape for n, rows in zip(view.objects, view.rows)}
         self.ragged = {
             name: _packed(rows, count, sizes[name])
             for name, rows in zip(view.objects, view.rows)
@@ -276,10 +280,10 @@ class _Call:
     def ranges(self, count: int, batch: int) -> Iterator[tuple[int, int]]:
         """First jets and ends of requests that the server takes."""
         limits, first = self.known.limits, 0
-        size = np.full(count + 1, 0)  # bytes of the jets before
-        np.cumsum(np.full(count, 4 * self.jets.shape[1]), out=size[1:])
+        # bytes of the jets before: features, an offset a type, and constituents
+        size = (4 * self.jets.shape[1] + 8 * len(self.ragged)) * np.arange(count + 1)
         for values, offsets, _ in self.ragged.values():
-            size += offsets * 4 * values.shape[1] + 8 * np.arange(count + 1)
+            size += 4 * values.shape[1] * offsets
         while True:
             end = min(count, first + batch, first + limits["jets"])
             tops = [(size, max(0, limits["body"] - HEAD))]
@@ -287,7 +291,7 @@ class _Call:
             for before, most in tops:
                 fit = int(np.searchsorted(before, before[first] + most, "right")) - 1
                 end = min(end, max(fit, first + 1))  # of one jet the server tells
-            yield first, max(end, first)
+            yield first, end
             if end >= count:
                 return
             first = end

@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from .. import Dataset, Model
+from .._lines import replacing
 from .._progress import Count
 from ..metrics.files import described
 from ..metrics.importance import Importances, importance
@@ -97,16 +98,10 @@ def _print(found: Importances) -> None:
 def _write(found: Importances, args: argparse.Namespace, names: list[str]) -> None:
     table, picture = names
     rows = _rows(found)
-    temporary = f"{table}.tmp{os.getpid()}"
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(temporary, table)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
+    with replacing(table) as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
     plots = common.need("gn2.plots.importance", "matplotlib", "--out")
     style = common.need("gn2.plots.style", "matplotlib", "--out")
     name = f"{os.path.basename(args.model)} ({described(Model.load(args.model))})"

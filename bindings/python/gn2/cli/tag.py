@@ -32,7 +32,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .. import Config, Dataset, Ensemble, Model, Scores, ScoreWriter, Tagger
@@ -186,7 +186,7 @@ def run(args: argparse.Namespace) -> int:
         if parts is None:
             jets = _tag(args, (path, out), work)
         else:
-            jets = _join(args, (path, out), work, tag_parts.outputs(parts, number))
+            jets = _write(args, (path, out), work, tag_parts.outputs(parts, number))
         seconds = time.perf_counter() - start
         print(f"gn2: {jets:,} jets in {seconds:.1f} s to {out}", file=sys.stderr)
     return 0
@@ -246,16 +246,32 @@ def _ensemble(args: argparse.Namespace, tagger: Tagger, config: Config) -> _Work
 
 
 def _tag(args: argparse.Namespace, files: tuple[str, str], work: _Work) -> int:
-    path, out = files
     with contextlib.ExitStack() as stack:
-        data = [stack.enter_context(Dataset(path, one)) for one in work.configs]
-        count, name = data[0].info.jet_count, os.path.basename(path)
-        bar = Count(count, "jet", name, args.quiet)
-        writer = ScoreWriter(out, path, work.model, work.configs[0])
-        with writer, bar:
-            for scores in work.batches(data):
-                writer.add(scores)
-                bar.add(len(scores))
+        data = [stack.enter_context(Dataset(files[0], one)) for one in work.configs]
+        found = ((scores, len(scores)) for scores in work.batches(data))
+        jets = _write(args, files, work, found, data[0].info.jet_count)
+    return jets
+
+
+def _write(
+    args: argparse.Namespace,
+    files: tuple[str, str],
+    work: _Work,
+    found: Iterable[tuple[Any, int]],
+    total: int = 0,
+) -> int:
+    """Writes the score file of an input.
+
+    Args:
+        found: outputs, and how many jets they are of.
+        total: jets, where it is known.
+    """
+    path, out = files
+    bar = Count(total, "jet", os.path.basename(path), args.quiet)
+    with ScoreWriter(out, path, work.model, work.configs[0]) as writer, bar:
+        for outputs, count in found:
+            writer.add(outputs, count)
+            bar.add(count)
     return bar.done
 
 
@@ -312,18 +328,3 @@ def _parts(
             file=sys.stderr,
         )
     return found
-
-
-def _join(
-    args: argparse.Namespace,
-    files: tuple[str, str],
-    work: _Work,
-    outputs: Iterator[tuple[dict[str, Any], int]],
-) -> int:
-    path, out = files
-    bar = Count(0, "jet", os.path.basename(path), args.quiet)
-    with ScoreWriter(out, path, work.model, work.configs[0]) as writer, bar:
-        for found, count in outputs:
-            writer.add(found, count)
-            bar.add(count)
-    return bar.done

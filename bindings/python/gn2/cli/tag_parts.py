@@ -21,7 +21,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .. import Config, Dataset, Ragged, __version__, features
+from .._lines import replacing
 from .common import Failure
 
 FORM = 1  #: of the files
@@ -221,17 +221,21 @@ def write(
         bar: counts jets.
     """
     part.path.parent.mkdir(parents=True, exist_ok=True)
-    draft = part.path.with_suffix(f".tmp-{socket.gethostname()}-{os.getpid()}")
-    try:
-        with open(draft, "wb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                _fill(archive, run, part, tag, bar)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, part.path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with replacing(part.path, "wb") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            _fill(archive, run, part, tag, bar)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+# numpy does not say their types
+_write_array: Any = npy.write_array
+_read_array: Any = npy.read_array
+
+
+def _member(batch: int, output: str) -> str:
+    """Name in the archive of an output of a batch."""
+    return f"{batch:05d}.{output}.npy"
 
 
 def _fill(archive: zipfile.ZipFile, run: Run, part: Part, tag: Any, bar: Any) -> None:
@@ -241,10 +245,9 @@ def _fill(archive: zipfile.ZipFile, run: Run, part: Part, tag: Any, bar: Any) ->
         count = len(batch[0][0])
         found = tag(batch)
         for name, values in found.items():
-            info = zipfile.ZipInfo(f"{len(batches):05d}.{name}.npy")
-            write: Any = npy.write_array
+            info = zipfile.ZipInfo(_member(len(batches), name))
             with archive.open(info, "w", force_zip64=True) as out:
-                write(out, np.asarray(values))
+                _write_array(out, np.asarray(values))
         batches.append({"input": file, "jets": count, "outputs": list(found)})
         bar.add(count)
     meta = {
@@ -302,6 +305,17 @@ def _remedy(part: Part) -> str:
     return f"--part {part.number}/{part.parts} --force makes it anew"
 
 
+def _fitting(run: Run, part: Part) -> dict[str, Any]:
+    """What a part says of itself, which is of this tagging."""
+    meta = _meta(part)
+    different = _difference(run, part, meta)
+    if different:
+        raise Failure(
+            f"'{part.path}' is of another tagging: {different}; {_remedy(part)}"
+        )
+    return meta
+
+
 def is_there(run: Run, part: Part) -> bool:
     """Is there a file of this part?
 
@@ -310,12 +324,7 @@ def is_there(run: Run, part: Part) -> bool:
     """
     if not part.path.exists():
         return False
-    meta = _meta(part)
-    different = _difference(run, part, meta)
-    if different:
-        raise Failure(
-            f"'{part.path}' is of another tagging: {different}; {_remedy(part)}"
-        )
+    meta = _fitting(run, part)
     if meta["stamps"] != _stamps(run, part):
         _check_digest(run, part, meta)
     return True
@@ -363,13 +372,7 @@ def load(run: Run) -> list[tuple[Part, dict[str, Any]]]:
             f"'{folder_of(run.out)}': {len(missing)} of {count} parts are missing: "
             f"{names}; run --part {missing[0].number}/{count} and so on"
         )
-    found = [(part, _meta(part)) for part in parts]
-    for part, meta in found:
-        different = _difference(run, part, meta)
-        if different:
-            raise Failure(
-                f"'{part.path}' is of another tagging: {different}; {_remedy(part)}"
-            )
+    found = [(part, _fitting(run, part)) for part in parts]
     for part, meta in found:
         _check_whole(part)
         _check_digest(run, part, meta)
@@ -407,8 +410,7 @@ def _outputs(
     archive: zipfile.ZipFile, number: int, batch: Mapping[str, Any]
 ) -> dict[str, Any]:
     found = {}
-    read: Any = npy.read_array
     for name in batch["outputs"]:
-        with archive.open(f"{number:05d}.{name}.npy") as file:
-            found[name] = read(file)
+        with archive.open(_member(number, name)) as file:
+            found[name] = _read_array(file)
     return found

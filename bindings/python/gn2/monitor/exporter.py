@@ -55,9 +55,10 @@ class Exporter:
     def _samples(self) -> Iterator[tuple[pathlib.Path, list[Sample]]]:
         before, self._known = self._known, {}
         for folder in self._folders():
+            if folder in self._known:
+                continue
             kind = Search if is_search(folder) else Run
-            if folder not in self._known:
-                yield folder, self._read(folder, kind, before)
+            yield folder, self._read(folder, kind, before)
             watched = self._known[folder]
             for trial in watched.running() if isinstance(watched, Search) else ():
                 if trial not in self._known:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -74,6 +75,19 @@ class Tail:
                 yield dict(zip(self._header, row))
 
 
+@functools.lru_cache(maxsize=1024)
+def _figure(column: str) -> tuple[str, tuple[str, ...]] | None:
+    """Metric and label that a column is of."""
+    if column in _FIGURES:
+        return _FIGURES[column], ()
+    for start, name in _LOSSES.items():
+        if column == start:
+            return name, (ALL,)
+        if column.startswith(f"{start}_"):
+            return name, (column[len(start) + 1 :],)
+    return None
+
+
 def number(text: str | None) -> float | None:
     """A number of a table; None where there is none."""
     try:
@@ -127,16 +141,12 @@ class Run:
 
     def _add(self, row: Mapping[str, str]) -> None:
         for column, text in row.items():
-            value = number(text)
-            if value is None:
+            figure = _figure(column)
+            if figure is None:
                 continue
-            if column in _FIGURES:
-                self._figures[(_FIGURES[column], ())] = value
-            for start, name in _LOSSES.items():
-                if column == start:
-                    self._figures[(name, (ALL,))] = value
-                elif column.startswith(f"{start}_"):
-                    self._figures[(name, (column[len(start) + 1 :],))] = value
+            value = number(text)
+            if value is not None:
+                self._figures[figure] = value
         loss = number(row.get("val_loss"))
         if loss is not None and loss == loss:
             self._best = loss if self._best is None else min(loss, self._best)

@@ -39,9 +39,11 @@ class Search:
     def __init__(self, folder: pathlib.Path, store: str | None = None) -> None:
         self.folder, self._store = folder, store
         self._space: tuple[pathlib.Path, Any] | None = None
+        self._trials: dict[pathlib.Path, books.Trial] = {}
 
     def samples(self) -> Iterator[Sample]:
         """What there is to tell now."""
+        self._trials = dict(_trials(self.folder / TRIALS))
         space = self._read_space()
         rows, best = self._rows(space)
         states = [row.state for row in rows]
@@ -56,15 +58,9 @@ class Search:
             if known:
                 yield metric, labels, float(sum(known))
 
-    def running(self) -> Iterator[pathlib.Path]:
-        """Run folders of trials that are under way."""
-        for folder in self._folders():
-            trial = _trial(folder)
-            if trial is not None and trial.state == "running":
-                yield folder
-
-    def _folders(self) -> list[pathlib.Path]:
-        return sorted((self.folder / TRIALS).glob("*"))
+    def running(self) -> list[pathlib.Path]:
+        """Run folders of trials that were under way when samples were taken."""
+        return [f for f, trial in self._trials.items() if trial.state == "running"]
 
     def _read_space(self) -> Any:
         """The space of the search; the engine leaves it with its trials. None: none."""
@@ -89,7 +85,7 @@ class Search:
             one = len(space.objectives) == 1
             best = rows.best(space, found, 1) if one else []
             return found, best[0].values[0] if best else None
-        trials = [t for t in map(_trial, self._folders()) if t is not None]
+        trials = list(self._trials.values())
         return trials, _best(space, trials)
 
     def _url(self) -> str | None:
@@ -102,11 +98,14 @@ class Search:
         return None
 
 
-def _trial(folder: pathlib.Path) -> books.Trial | None:
-    try:
-        return books.load(folder)
-    except (OSError, Error, TypeError, ValueError):
-        return None  # not yet, not any more, or damaged
+def _trials(place: pathlib.Path) -> Iterator[tuple[pathlib.Path, books.Trial]]:
+    """Folders of trials, and what those say of themselves."""
+    for folder in sorted(place.glob("*")):
+        try:
+            trial = books.load(folder)
+        except (OSError, Error, TypeError, ValueError):
+            continue  # not yet, not any more, or damaged
+        yield folder, trial
 
 
 def _best(space: Any, trials: Sequence[books.Trial]) -> float | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .._ffi import lib
+from .._lines import replacing
 from ..errors import InvalidArgument, LibraryError
 from ..model import Model
 from ..scores import short_name
@@ -103,7 +104,8 @@ def export(
     config = json.dumps(gnn_config(model, options, outputs))
     onnx.helper.set_model_props(proto, {"gnn_config": config})
     onnx.checker.check_model(proto, full_check=True)
-    _write(proto.SerializeToString(), path)
+    with replacing(path, "wb") as file:
+        file.write(proto.SerializeToString())
     return outputs
 
 
@@ -315,15 +317,3 @@ def _sequence(name: str, selection: str) -> str:
 
 def _version() -> str:
     return str(lib.gn2_version().decode())
-
-
-def _write(data: bytes, path: str | os.PathLike[str]) -> None:
-    scratch = f"{os.fspath(path)}.{os.getpid()}.tmp"
-    try:
-        with open(scratch, "wb") as file:
-            file.write(data)
-        os.replace(scratch, path)
-    except BaseException:
-        if os.path.exists(scratch):
-            os.unlink(scratch)
-        raise

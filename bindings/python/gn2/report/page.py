@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from .._lines import replacing
 from ..errors import Error
 from ..metrics.clusters import REPLICAS
 from ..plots.pictures import Content, Picture, pictures, section
@@ -113,16 +114,9 @@ def assembled(title: str, sections: list[tuple[str, str]]) -> str:
 
 def save(text: str, path: str | os.PathLike[str]) -> str:
     """Writes a page, whole or not at all."""
-    path = os.fspath(path)
-    temporary = f"{path}.tmp{os.getpid()}"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-    return path
+    with replacing(path) as file:
+        file.write(text)
+    return os.fspath(path)
 
 
 def page(content: Content) -> str:

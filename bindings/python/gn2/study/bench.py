@@ -13,7 +13,6 @@ import argparse
 import csv
 import fnmatch
 import importlib
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from .._lines import replacing
 from ..errors import InvalidArgument, StateError
 from .fits import Floats
 from .plan import plans
@@ -217,13 +217,11 @@ class Bench:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Writes the study's CSV, whole or not at all."""
-        temporary = self.path(".csv.tmp")
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
+        with replacing(self.path(".csv")) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             for row in rows:
                 writer.writerow([_cell(value) for value in row])
-        os.replace(temporary, self.path(".csv"))
 
 
 def _forms(settings: Iterable[tuple[str, str]]) -> tuple[str, ...]:
