@@ -174,6 +174,9 @@ def test_a_search_with_a_store(tmp_path, kind):
         (out / "journal.log").rename(tmp_path / "x.log")
         elsewhere = page(Exporter([str(out)], f"journal:{tmp_path}/x.log"))
         assert elsewhere == found
+        save(out / "trials/9999", "done")  # by its file, which tells no figure
+        alone = page(Exporter([str(out)]))
+        assert alone[("out", "search_best", space.objective.metric)] == best
 
 
 def test_the_command_answers_and_leaves(tmp_path):

@@ -112,7 +112,8 @@ def _best(space: Any, trials: Sequence[books.Trial]) -> float | None:
     if space is None or len(space.objectives) != 1:
         return None
     metric = space.objective.metric
-    values = [t.metrics[metric] for t in trials if t.state == "done"]
+    done = [t.metrics for t in trials if t.state == "done"]
+    values = [metrics[metric] for metrics in done if metric in metrics]
     if not values:
         return None
     return min(values) if space.objective.minimize else max(values)
