@@ -48,11 +48,11 @@ def _left(deadline: float) -> float:
 
 
 def _array(word: str, shape: Sequence[int], data: bytes) -> Any:
-    """A tensor of an answer; a copy, which may be written."""
+    """A tensor of an answer, which may not be written."""
     kind = np.dtype(DTYPES[word])
     if len(data) != math.prod(shape) * kind.itemsize:
         raise RemoteError(f"the answer has {len(data)} bytes for {word} {list(shape)}")
-    return np.frombuffer(data, kind).reshape(shape).copy()
+    return np.frombuffer(data, kind).reshape(shape)
 
 
 class _Kept:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _ffi
-from ._arrays import Rows, address
+from ._arrays import address
 from ._events import flat_events
 from ._ffi import lib, names, text
 from ._foreign import is_awkward

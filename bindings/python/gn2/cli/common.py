@@ -271,6 +271,12 @@ def port(word: str) -> int:
     return int(word)
 
 
+def host(parser: argparse.ArgumentParser) -> None:
+    """Adds --host."""
+    text = "default %(default)s; 0.0.0.0: all"
+    parser.add_argument("--host", default="127.0.0.1", help=text)
+
+
 def force(parser: argparse.ArgumentParser) -> None:
     """Adds --force."""
     parser.add_argument("-f", "--force", action="store_true", help="overwrite")

@@ -24,7 +24,6 @@ from typing import Any
 from . import common
 from .common import Failure, Terminated
 
-ALL, ON_LOOPBACK = "0.0.0.0", "127.0.0.1"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="of http, default %(default)s",
     )
     where.add_argument("--textfile", metavar="FILE", help="write this, serve nothing")
-    add("--host", default=ON_LOOPBACK, help=f"default %(default)s; {ALL}: all")
+    common.host(parser)
     add(
         "--interval",
         type=common.seconds,

@@ -24,7 +24,6 @@ from .common import Failure
 
 #: options that have an effect
 TAKEN = (*common.OF_THE_MODEL, "tagger.weights", "tagger.precision")
-ALL, ON_LOOPBACK = "0.0.0.0", "127.0.0.1"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="default %(default)s",
     )
     add("--grpc", type=common.port, metavar="PORT", help="also gRPC, e.g. 8001")
-    add("--host", default=ON_LOOPBACK, help=f"default %(default)s; {ALL}: all")
+    common.host(parser)
     limits = parser.add_argument_group("limits on a request")
     for name, default, unit, text in _LIMITS:
         limits.add_argument(
