@@ -25,7 +25,6 @@ from . import common
 from .common import Failure, Terminated
 
 
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="runs, searches, or folders of them")
