@@ -251,7 +251,10 @@ static void fill_compared(char *text, size_t room, const char *lines)
         length = strcspn(lines, "\n");
         digest = gn2_digest(gn2_digest(digest, lines, count), "\n", 1);
         whole = whole && used + count + 1 < room;
-        if (whole) used += (size_t)sprintf(text + used, "%.*s\n", (int)count, lines);
+        if (!whole) continue;
+        memcpy(text + used, lines, count);
+        used += count;
+        text[used++] = '\n';
     }
     if (!whole)
         snprintf(text + used, 64, "digest of more options = %016llx",
