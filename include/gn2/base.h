@@ -127,6 +127,18 @@ GN2_API const char *gn2_features(void);
 GN2_API const char *gn2_last_error(void);
 
 /**
+ * Was the last failure on this thread the network's own? Then the status was
+ * ::GN2_ERR_NUMERIC and nothing that was given is wrong: of finite inputs and labels
+ * the network made an output, a loss, a gradient or a weight that is not finite. A
+ * training with another rate may get through; with a value of the data, an argument or
+ * a file that is not finite, which has the same status, it would fail again. In a group
+ * all ranks are told the same.
+ * @return 1 or 0; 0 before the first failure. Not cleared by success.
+ * @thread Thread-local. @since 0.1
+ */
+GN2_API int32_t gn2_last_error_of_network(void);
+
+/**
  * Name of a status, e.g. "GN2_ERR_SHAPE"; "GN2_ERR_UNKNOWN" for other values.
  * @param[in] status any value. @return static string. @thread Safe. @since 0.1
  */

@@ -28,7 +28,8 @@ class Error : public std::runtime_error
   public:
     /** Takes the message of the call that just failed on this thread. */
     explicit Error(gn2_status status)
-        : std::runtime_error(gn2_last_error()), status_(status)
+        : std::runtime_error(gn2_last_error()), status_(status),
+          of_network_(status == GN2_ERR_NUMERIC && gn2_last_error_of_network())
     {
     }
     /** Which failure, one of GN2_ERR_*. */
@@ -41,9 +42,16 @@ class Error : public std::runtime_error
     {
         return gn2_status_name(status_);
     }
+    /** Is it the network that is not finite, and not what it was given? See
+     * gn2_last_error_of_network(). */
+    bool of_network() const noexcept
+    {
+        return of_network_;
+    }
 
   private:
     gn2_status status_;
+    bool of_network_;
 };
 
 /** Throws gn2::Error unless `status` is GN2_OK. */

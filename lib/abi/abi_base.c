@@ -46,6 +46,11 @@ const char *gn2_last_error(void)
     return gn2_error_text();
 }
 
+int32_t gn2_last_error_of_network(void)
+{
+    return gn2_error_of_network();
+}
+
 /* by −status */
 static const char *const status_names[] = {
     "GN2_OK",

@@ -11,19 +11,28 @@ typedef struct word {
     gn2_place place;
 } word;
 
+/* What the first rank that failed spreads. */
+typedef struct reason {
+    char text[GN2_ERROR_SIZE - 1];
+    char of_network; /* it has no last character of a message: that is cut */
+} reason;
+
 /* The first rank's message becomes that of all; how many others failed is told. */
 static gn2_status fail_together(gn2_group *group, const word *words, int32_t first)
 {
     const gn2_status status = (gn2_status)words[first].status;
-    char text[GN2_ERROR_SIZE] = "", also[40] = "";
+    reason why = {.of_network = (char)gn2_error_of_network()};
+    char also[40] = "";
     int more = 0;
     for (int32_t i = first + 1; i < gn2_group_ranks(group); i++)
         more += words[i].status != GN2_OK;
     if (more) snprintf(also, sizeof also, " (and %d more)", more);
-    snprintf(text, sizeof text, "%s", gn2_error_text());
-    GN2_TRY(gn2_group_spread(group, text, sizeof text, first));
-    text[sizeof text - 1] = 0;
-    return gn2_fail(status, "rank %d%s: %.440s", (int)first, also, text);
+    snprintf(why.text, sizeof why.text, "%s", gn2_error_text());
+    GN2_TRY(gn2_group_spread(group, &why, sizeof why, first));
+    why.text[sizeof why.text - 1] = 0;
+    if (status == GN2_ERR_NUMERIC && why.of_network)
+        return gn2_fail_network("rank %d%s: %.440s", (int)first, also, why.text);
+    return gn2_fail(status, "rank %d%s: %.440s", (int)first, also, why.text);
 }
 
 /* By kind: where a rank is, and what is counted there. */

@@ -256,9 +256,8 @@ static gn2_status check_end(gn2_tag_call *call)
     if (atomic_load(&call->tagger->cancelled))
         return gn2_fail(GN2_ERR_CANCELLED, "cancelled on request");
     if (bad >= call->batch.jets) return GN2_OK;
-    return gn2_fail(GN2_ERR_NUMERIC,
-                    "jet %lld: what the network makes of it is not finite",
-                    (long long)bad);
+    return gn2_fail_network("jet %lld: what the network makes of it is not finite",
+                            (long long)bad);
 }
 
 gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *outputs,

@@ -206,10 +206,9 @@ static gn2_status blame_layer(const job *j)
         run_chunk(j, &pass, chunk);
         const char *layer = R(gn2_pass_first_non_finite)(&pass, text);
         if (layer)
-            return gn2_fail(GN2_ERR_NUMERIC,
-                            "%s: output is not finite (jets %lld to %lld of the batch)",
-                            layer, (long long)chunk->first,
-                            (long long)(chunk->first + chunk->jets - 1));
+            return gn2_fail_network(
+                "%s: output is not finite (jets %lld to %lld of the batch)", layer,
+                (long long)chunk->first, (long long)(chunk->first + chunk->jets - 1));
     }
     return GN2_OK;
 }
@@ -220,10 +219,9 @@ static gn2_status blame_tensor(const R(gn2_engine) *engine)
         const gn2_tensor *t = &engine->params->tensor[i];
         if (!engine->net->kernels->all_finite(engine->share.grads + t->offset,
                                               t->count))
-            return gn2_fail(GN2_ERR_NUMERIC, "gradient of tensor '%s' is not finite",
-                            t->name);
+            return gn2_fail_network("gradient of tensor '%s' is not finite", t->name);
     }
-    return gn2_fail(GN2_ERR_NUMERIC, "the loss is not finite");
+    return gn2_fail_network("the loss is not finite");
 }
 
 gn2_status R(gn2_engine_gradient)(R(gn2_engine) *engine, const R(gn2_batch) *batch,
@@ -286,5 +284,5 @@ gn2_status R(gn2_engine_forward)(R(gn2_engine) *engine, const R(gn2_batch) *batc
     if (finite_losses(&engine->losses)) return GN2_OK;
     j.visitor = NULL; /* it has seen every chunk */
     GN2_TRY(blame_layer(&j));
-    return gn2_fail(GN2_ERR_NUMERIC, "the loss is not finite");
+    return gn2_fail_network("the loss is not finite");
 }

@@ -49,12 +49,11 @@ static gn2_status blame_update(const gn2_trainer *t)
                                              tensor->count))
                 what = "moments";
         if (what)
-            return gn2_fail(GN2_ERR_NUMERIC,
-                            "step %lld: %s of tensor '%s' are not finite after the "
-                            "update (|gradient| = %g); load a checkpoint of an earlier "
-                            "step, take a smaller schedule.max or set optim.clip_norm",
-                            (long long)gn2_train_steps(t), what, tensor->name,
-                            e->gradient_norm);
+            return gn2_fail_network(
+                "step %lld: %s of tensor '%s' are not finite after the "
+                "update (|gradient| = %g); load a checkpoint of an earlier "
+                "step, take a smaller schedule.max or set optim.clip_norm",
+                (long long)gn2_train_steps(t), what, tensor->name, e->gradient_norm);
     }
     return GN2_OK;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 static _Thread_local char error_text[GN2_ERROR_SIZE];
+static _Thread_local int of_network;
 
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
 static gn2_log_fn log_fn;
@@ -20,30 +21,53 @@ static _Thread_local int own_lines;
 
 /* what the analyzer is told instead */
 #undef gn2_fail
+#undef gn2_fail_network
 #undef gn2_fail_memory
 
-gn2_status gn2_fail(gn2_status status, const char *format, ...)
+static void set_text(const char *format, va_list args)
 {
     /* formatted aside: an argument may be the old message itself */
     char text[GN2_ERROR_SIZE];
+    vsnprintf(text, sizeof text, format, args);
+    memcpy(error_text, text, sizeof text);
+}
+
+gn2_status gn2_fail(gn2_status status, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    set_text(format, args);
     va_end(args);
-    memcpy(error_text, text, sizeof text);
+    of_network = 0;
     return status;
+}
+
+gn2_status gn2_fail_network(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set_text(format, args);
+    va_end(args);
+    of_network = 1;
+    return GN2_ERR_NUMERIC;
 }
 
 gn2_status gn2_fail_memory(void)
 {
     static const char text[] = "out of memory";
     memcpy(error_text, text, sizeof text);
+    of_network = 0;
     return GN2_ERR_NO_MEMORY;
 }
 
 const char *gn2_error_text(void)
 {
     return error_text;
+}
+
+int gn2_error_of_network(void)
+{
+    return of_network;
 }
 
 /* A child has none of the lines its parent's threads were writing. */

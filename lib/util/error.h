@@ -15,11 +15,19 @@
 gn2_status gn2_fail(gn2_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* GN2_ERR_NUMERIC where nothing that was given is at fault: what the network makes of
+ * finite values, its loss, gradients or weights are not finite. The data, an argument
+ * or a file with such a value are gn2_fail()'s. */
+gn2_status gn2_fail_network(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
 /* GN2_ERR_NO_MEMORY with a message that needs no formatting. */
 gn2_status gn2_fail_memory(void);
 
 /* The thread's last message, never NULL. */
 const char *gn2_error_text(void);
+/* Was it set by gn2_fail_network()? */
+int gn2_error_of_network(void);
 
 /* Hands a line to the log callback, if there is one. */
 void gn2_log_line(int32_t severity, const char *format, ...)
@@ -31,6 +39,7 @@ void gn2_log_get(gn2_log_fn *out_fn, void **out_user);
 #ifdef __clang_analyzer__
 /* It looks into one file at a time, and would take it that a failure may be GN2_OK. */
 #define gn2_fail(status, ...) (gn2_fail(status, __VA_ARGS__), (status))
+#define gn2_fail_network(...) (gn2_fail_network(__VA_ARGS__), GN2_ERR_NUMERIC)
 #define gn2_fail_memory() (gn2_fail_memory(), GN2_ERR_NO_MEMORY)
 #endif
 

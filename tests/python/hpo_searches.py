@@ -50,7 +50,7 @@ def trained(out):
     return {file.parent.name: file.read_text().split() for file in files}
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

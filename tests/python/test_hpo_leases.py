@@ -3,6 +3,7 @@
 work on a trial one is, whoever is killed or frozen."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -98,6 +99,40 @@ def test_the_trial_of_a_host_that_is_gone_goes_on_elsewhere(search, tmp_path):
     assert int((out / "trials/0000.2/trained").read_text()) < 12
 
 
+def test_a_search_that_moves_to_another_host_goes_on_with_the_trial_it_left(tmp_path):
+    space = kill_study.space_in(tmp_path, trials=6)
+    calm, _ = run(reader.load(space), tmp_path / "calm")
+    out = tmp_path / "out"
+    words = kill_study.command(space, out, "--store", journal(out))  # lease: 3 s
+    lost = kill_study.start(on_host("one", tmp_path, words), STAND_IN_PAUSE="0.1")
+    wait_for(lambda: (out / "trials/0002/metrics.log").exists())
+    kill_study.kill(lost, everything=True)
+    other = on_host("other", tmp_path, words)
+    found = subprocess.run(other, capture_output=True, text=True, timeout=120)
+    assert found.returncode == 0, found.stderr
+    assert re.search(
+        r"waiting for trial 2: process \d+ on host one has its lease.* at \d\d:\d\d:",
+        found.stdout + found.stderr,
+    )
+    rows = engine.trials(reader.load(space), journal(out), out)
+    for row, same in zip(rows, calm, strict=True):
+        assert row.parameters == same.parameters and row.values == same.values
+
+
+def test_a_worker_beside_one_that_lives_does_not_wait_for_it(tmp_path):
+    space = kill_study.space_in(tmp_path, trials=3)
+    out = tmp_path / "out"
+    words = kill_study.command(space, out, "--store", journal(out), "--lease", "900")
+    one = kill_study.start(on_host("one", tmp_path, words), STAND_IN_PAUSE="0.5")
+    wait_for(lambda: (out / "trials/0000/metrics.log").exists())
+    other = kill_study.start(on_host("other", tmp_path, words))
+    wait_for(lambda: (out / "trials/0001/metrics.log").exists())
+    for worker in (one, other):
+        assert worker.wait(60) == 0, worker.stderr.read()
+    rows = engine.trials(reader.load(space), journal(out), out)
+    assert [row.state for row in rows] == ["done"] * 3
+
+
 # ---- leases ----
 
 
@@ -115,12 +150,17 @@ def test_between_hosts_silence_counts_and_not_the_clock(tmp_path):
     ours, theirs = Leases(tmp_path, 0.4), Leases(tmp_path, 0.4)
     theirs._kernel = "another"
     lease = ours.take("a")
+    assert theirs.take("a") is None
+    holder = theirs.holder("a")
+    assert holder.unknown and 0 < holder.left <= 0.4
+    assert (holder.host, holder.pid) == (os.uname().nodename, os.getpid())
     end = time.monotonic() + 1.2
     while time.monotonic() < end:
         assert lease.renew() and theirs.take("a") is None
         time.sleep(0.1)
     os.utime(tmp_path / "a.1", (0, 0))  # a clock that is far behind says nothing
     assert theirs.take("a") is None
+    assert not theirs.holder("a").unknown and theirs.holder("b") is None
     time.sleep(0.5)
     second = theirs.take("a")
     assert second.held() and not lease.held() and not lease.renew()

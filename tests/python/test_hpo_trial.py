@@ -283,6 +283,25 @@ def test_bad_data_is_no_divergence(tmp_path, capsys):
     assert books.load(tmp_path / "t").state == "failed"
 
 
+def test_what_a_message_says_tells_no_divergence(tmp_path, monkeypatch):
+    """Its words may change; who is at fault is told beside them."""
+    monkeypatch.setattr(gn2._ffi, "last_error", lambda: "the loss is not finite")
+    path = tmp_path / "jets.h5"
+    some_jets(path, SPACE["data"]["train"][0], 400)
+    with h5py.File(path, "r+") as file:
+        jets = file["jets"][:]
+        jets["pt_btagJes"][333] = np.nan
+        file["jets"][:] = jets
+    other = write(tmp_path / "s.yaml", data={"train": [str(path)]})
+    assert main(words(other, tmp_path / "a")) == 2
+    monkeypatch.setattr(gn2._ffi, "last_error", lambda: "other words")
+    lost = {"schedule.initial": 1e3, "schedule.end": 1e3, "optim.weight_decay": 1}
+    other = write(tmp_path / "s.yaml", options=lost)
+    assert main(words(other, tmp_path / "b", given=["rate=1e3", "layers=1"])) == 0
+    trial = books.load(tmp_path / "b")
+    assert (trial.state, trial.message) == ("diverged", "other words")
+
+
 # ---- kept ----
 
 

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
 import gn2
 from gn2.cli import main
+from gn2.study import worker
 
 DATA = ROOT / "examples" / "data"
 TRAIN, VAL = str(DATA / "jets_train.h5"), str(DATA / "jets_val.h5")
@@ -118,6 +120,44 @@ def test_a_run_does_not_depend_on_who_else_runs(tmp_path):
         found = rows(out / "runs.csv")
         figures.append({row["key"]: (row["val_loss"], row["steps"]) for row in found})
     assert figures[0] == figures[1]
+
+
+TINY = {
+    "model.embed_dim": "16",
+    "model.init_hidden": "16",
+    "model.num_heads": "2",
+    "model.num_layers": "1",
+    "data.batch_size": "50",
+    "data.max_jets": "400",
+    "optim.weight_decay": "1",
+    "train.threads": "1",
+}
+
+
+def asked(kind, train, rate):
+    rates = {f"schedule.{name}": rate for name in ("initial", "max", "end")}
+    return {
+        "kind": kind,
+        "options": {**TINY, **rates},
+        "train": [str(train)],
+        "val": [],
+        "val_jets": -1,
+        "probe_steps": [0, 30],
+    }
+
+
+@pytest.mark.parametrize("run", [worker.fit, worker.coordinates])
+def test_bad_data_are_no_divergence(run, tmp_path):
+    found = run(asked(run.__name__, DATA / "jets_train.h5", "1e3"))
+    assert found["state"] == "diverged" and "not finite" in found["message"]
+    path = shutil.copy(DATA / "jets_train.h5", tmp_path)
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "r+") as file:
+        jets = file["jets"][:]
+        jets["pt_btagJes"][:] = np.nan
+        file["jets"][:] = jets
+    with pytest.raises(gn2.NumericError, match="pt_btagJes"):
+        run(asked(run.__name__, path, "1e-3"))
 
 
 def test_ctrl_c_stops_the_workers(tmp_path):

@@ -121,6 +121,22 @@ def test_bad_steps_leave_the_weights(model):
     assert (weights(trainer) == before).all()
 
 
+def test_bad_data_are_told_from_a_network_that_diverges(model):
+    sample, labels = toy(model, 60)
+    rates = {f"schedule.{name}": 1e3 for name in ("initial", "max", "end")}
+    rates.update({"schedule.steps": 30, "optim.weight_decay": 1})
+    trainer = gn2.Trainer(model, {**OPTIONS, **rates})
+    bad = sample.jets.copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(gn2.NumericError, match="jet 3") as raised:
+        trainer.step(bad, sample.ragged, labels)
+    assert raised.value.of_network is False
+    with pytest.raises(gn2.NumericError) as raised:
+        for _ in range(30):
+            trainer.step(sample.jets, sample.ragged, labels)
+    assert raised.value.of_network is True
+
+
 def test_a_history_has_validations_inside_epochs_at_their_steps(model, trainer, data):
     events = []
     with gn2.Trainer(model, {**OPTIONS, "train.validate_steps": 6}) as other:

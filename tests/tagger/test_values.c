@@ -55,6 +55,7 @@ static void check_large(scene *s, float *at, const char *jet, const char *name)
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         *at = refused[i];
         must_refuse(GN2_ERR_NUMERIC, jet, tag(s));
+        assert_int_equal(0, gn2_last_error_of_network());
         assert_non_null(strstr(gn2_last_error(), name));
         assert_non_null(strstr(gn2_last_error(), "standard deviations"));
     }
@@ -159,6 +160,7 @@ static void test_results_that_are_not_finite_name_the_jet(void **state)
         set_bias(model, cases[i][0], 1e38f);
         gn2_tagger *tagger = tagger_with(model, 2);
         must_refuse(GN2_ERR_NUMERIC, cases[i][2], run(tagger, s.in, cases[i][1]));
+        assert_int_equal(1, gn2_last_error_of_network());
         gn2_tagger_free(tagger);
         gn2_model_free(model);
         tear_down(&s);

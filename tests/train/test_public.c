@@ -246,6 +246,7 @@ static void an_input_too_large_is_named(void **state)
     assert_int_equal(0, gn2_dataset_from_arrays(&jets, &labels, config, &data));
     assert_int_equal(GN2_ERR_NUMERIC, gn2_trainer_step(own, &jets, &labels, NULL));
     assert_non_null(strstr(gn2_last_error(), "jet 5: "));
+    assert_int_equal(0, gn2_last_error_of_network());
     assert_int_equal(GN2_ERR_NUMERIC, gn2_trainer_evaluate(own, data, &metrics));
     gn2_dataset_free(data); /* the arrays were to stay as they are */
     tracks[5 * TRACKS * 19 + 2] = kept;
@@ -277,7 +278,11 @@ static void a_loss_that_is_not_finite_ends_an_evaluation(void **state)
     assert_int_equal(0, gn2_dataset_from_arrays(&jets, &labels, config, &data));
     assert_int_equal(GN2_ERR_NUMERIC, gn2_trainer_evaluate(own, data, &metrics));
     assert_non_null(strstr(gn2_last_error(), "not finite"));
+    assert_int_equal(1, gn2_last_error_of_network());
+    assert_int_equal(GN2_ERR_INVALID_ARG, gn2_trainer_step(own, NULL, NULL, NULL));
+    assert_int_equal(0, gn2_last_error_of_network());
     assert_int_equal(GN2_ERR_NUMERIC, gn2_trainer_step(own, &jets, &labels, NULL));
+    assert_int_equal(1, gn2_last_error_of_network());
     gn2_dataset_free(data);
     gn2_trainer_free(own);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls of all ranks, of which one is refused before it begins: the others are told
  * at once, with the reason, and all can go on. */
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,17 +35,20 @@ typedef struct side {
     call_fn call;
     gn2_status status;
     char message[512];
+    int32_t of_network;
 } side;
 
 #define MUST(expr) assert_int_equal(GN2_OK, expr)
 
-static void set_up(side *s, int32_t rank)
+static void set_up(side *s, int32_t rank, const char *rate)
 {
-    static const char *const options[][2] = {
-        {"model.embed_dim", "16"}, {"model.num_layers", "1"},
-        {"model.out_dim", "8"},    {"model.tasks", "jets_classification"},
-        {"data.batch_size", "6"},  {"train.epochs", "2"},
-        {"data.prefetch", "0"},    {"schedule.steps", "100"},
+    const char *const options[][2] = {
+        {"model.embed_dim", "16"},  {"model.num_layers", "1"},
+        {"model.out_dim", "8"},     {"model.tasks", "jets_classification"},
+        {"data.batch_size", "6"},   {"train.epochs", "20"},
+        {"data.prefetch", "0"},     {"schedule.steps", "100"},
+        {"schedule.initial", rate}, {"schedule.max", rate},
+        {"schedule.end", rate},     {"optim.weight_decay", "1"},
     };
     gn2_model *model;
     *s = (side){.rank = rank};
@@ -70,6 +74,7 @@ static void *run(void *user)
     side *s = user;
     s->status = s->call(s);
     snprintf(s->message, sizeof s->message, "%s", gn2_last_error());
+    s->of_network = gn2_last_error_of_network();
     return NULL;
 }
 
@@ -194,16 +199,21 @@ typedef struct pair {
     world world;
 } pair;
 
-static void open_pair(pair *p)
+static void open_pair_at(pair *p, const char *rate)
 {
     fill_jets();
     p->world = (world){0};
     open_world(&p->world, 2);
     for (int32_t i = 0; i < 2; i++) {
         const gn2_transport t = link_of(&p->world, i);
-        set_up(&p->s[i], i);
+        set_up(&p->s[i], i, rate);
         MUST(gn2_group_create(&t, &p->s[i].group));
     }
+}
+
+static void open_pair(pair *p)
+{
+    open_pair_at(p, "1e-4");
 }
 
 static void close_pair(pair *p)
@@ -301,6 +311,37 @@ static void a_dataset_in_use_is_told_to_all(void **state)
     close_pair(&p);
 }
 
+/* ---- whose values are not finite ---- */
+
+static gn2_status step_bad(side *s)
+{
+    static float values[JETS * 2];
+    gn2_jets bad = jets;
+    for (int i = 0; i < JETS * 2; i++) values[i] = i == 7 ? NAN : 0;
+    bad.features = values;
+    return gn2_trainer_step(s->trainer, &bad, &labels, NULL);
+}
+
+static void what_diverges_is_the_networks_fault_on_all_ranks(void **state)
+{
+    pair p;
+    (void)state;
+    open_pair_at(&p, "1e3");
+    both_work(p.s, join);
+    both(p.s, step, step_bad);
+    for (int r = 0; r < 2; r++) {
+        assert_int_equal(p.s[r].status, GN2_ERR_NUMERIC);
+        assert_non_null(strstr(p.s[r].message, "rank 1: jet 3: "));
+        assert_int_equal(p.s[r].of_network, 0);
+    }
+    both(p.s, fit, fit);
+    for (int r = 0; r < 2; r++) {
+        assert_int_equal(p.s[r].status, GN2_ERR_NUMERIC);
+        assert_int_equal(p.s[r].of_network, 1);
+    }
+    close_pair(&p);
+}
+
 /* ---- two threads of a rank ---- */
 
 static void *step_again(void *user)
@@ -350,6 +391,7 @@ int main(void)
         cmocka_unit_test(what_is_null_on_one_rank_is_told_to_all),
         cmocka_unit_test(a_call_inside_a_call_is_told_to_all),
         cmocka_unit_test(a_dataset_in_use_is_told_to_all),
+        cmocka_unit_test(what_diverges_is_the_networks_fault_on_all_ranks),
         cmocka_unit_test(calls_of_two_threads_meet_those_of_the_other_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

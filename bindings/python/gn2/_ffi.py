@@ -80,6 +80,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_abi_version", c_int32, ()),
     ("gn2_features", c_char_p, ()),
     ("gn2_last_error", c_char_p, ()),
+    ("gn2_last_error_of_network", c_int32, ()),
     ("gn2_status_name", c_char_p, (c_int32,)),
     ("gn2_set_log", None, (LogFn, c_void_p)),
     ("gn2_get_log", None, (POINTER(LogFn), POINTER(c_void_p))),
@@ -241,7 +242,7 @@ def _missing(name: str) -> Any:
 
 def _raise(status: int, _function: Any, _arguments: Any) -> int:
     if status < 0:
-        raise error(status, last_error())
+        raise error(status, last_error(), bool(lib.gn2_last_error_of_network()))
     return status
 
 

@@ -81,9 +81,16 @@ class StateError(Error, RuntimeError):
 
 
 class NumericError(Error, ArithmeticError):
-    """NaN or Inf in an input, a loss or the weights; the message says where."""
+    """NaN or Inf in an input, a loss or the weights; the message says where.
+
+    Attributes:
+        of_network: nothing that was given is wrong: of finite values the network made
+            an output, a loss, a gradient or a weight that is not finite. A training
+            that fails so has diverged.
+    """
 
     status, name = -9, "GN2_ERR_NUMERIC"
+    of_network = False
 
 
 class AbiError(Error):
@@ -131,6 +138,9 @@ BY_STATUS: dict[int, type[Error]] = {
 }
 
 
-def error(status: int, message: str) -> Error:
+def error(status: int, message: str, of_network: bool = False) -> Error:
     """The exception for a status of the library."""
-    return BY_STATUS.get(status, Error)(message, status)
+    problem = BY_STATUS.get(status, Error)(message, status)
+    if isinstance(problem, NumericError):
+        problem.of_network = of_network
+    return problem

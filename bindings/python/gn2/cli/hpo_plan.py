@@ -51,8 +51,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         default=60.0,
         metavar="SECONDS",
-        help="a worker on another host that is silent for so long has lost its trial "
-        "(60)",
+        help="a worker that is silent for so long has lost its trial; a search that "
+        "goes on on another host waits for that before it asks for a new one (60)",
     )
     add("-q", "--quiet", action="store_true", help="no line a trial, no progress bar")
 

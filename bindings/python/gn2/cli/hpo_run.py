@@ -5,6 +5,8 @@ share a store and a folder.
 The same command goes on with a search that was stopped or killed, to the same end: with
 one worker every trial has the parameters and values of a search that nobody disturbed.
 Several workers: -j, or the command several times, with the same -o and --store.
+On another host it first waits until the worker that was killed has lost its trial
+(--lease), says so, and goes on with that trial.
 
 A store is sqlite in DIR, journal:FILE on a shared file system, or a database. A trial
 that was ended early (pruned) is run to its end by --finish.

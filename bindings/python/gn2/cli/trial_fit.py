@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from .. import Model, Trainer, _lines as lines
-from ..errors import FormatError, NumericError
+from ..errors import FormatError
 from ..hpo import contract
 from ..hpo.books import Trial
 from ..hpo.loggers import Background
@@ -28,18 +28,6 @@ from .trial_asked import Refused
 
 #: before the name of a figure of the untrained network
 UNTRAINED = "untrained_"
-#: what NumericError says when the network, not the data, is at fault
-_OF_THE_NETWORK = (
-    "output is not finite",
-    "the loss is not finite",
-    "gradient of tensor",
-    "are not finite after the update",
-)
-
-
-def is_divergence(problem: NumericError) -> bool:
-    """Is it the network that is not finite, and not an input?"""
-    return any(words in str(problem) for words in _OF_THE_NETWORK)
 
 
 class Mirror(Protocol):

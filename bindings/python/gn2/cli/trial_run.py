@@ -22,7 +22,7 @@ from .common import Failure, Terminated, files_of
 from .deadline import Deadline
 from .rundir import LOG, RunDirectory, columns_of
 from .trial_asked import Asked, Refused
-from .trial_fit import Book, Follower, Mirror, Told, TrialFit, begin, is_divergence
+from .trial_fit import Book, Follower, Mirror, Told, TrialFit, begin
 
 REFUSED, DIVERGED = 2, 3
 #: states from which nothing is left to train
@@ -247,7 +247,7 @@ class TrialRun:
         try:
             fit_command.begin(make, self.orders.group).go()
         except errors.NumericError as problem:
-            if not is_divergence(problem):
+            if not problem.of_network:
                 raise
             return self._diverged(str(problem))
         worse = self.book.got_worse() or self._without_objective()

@@ -32,7 +32,7 @@ from .._signals import Signals
 from ..errors import StateError
 from . import books, crew, derive, identity, sampling
 from .crew import Crew, Job, Outcome, Work
-from .lease import Lease, Leases
+from .lease import Holder, Lease, Leases
 from .parameter import Value
 from .rows import Row, book_of, name_of, short, trials
 from .space import Space
@@ -110,6 +110,10 @@ class Search:
         self._active: list[Active] = []
         self._began = time.monotonic()
         self._look_again = 0.0
+        #: trials that were under way when we began, of which we do not know whether
+        #: their worker lives; None: not looked yet
+        self._unsure: set[int] | None = None
+        self._named: set[tuple[str, bool]] = set()  #: holders that were told of
         self._stop = threading.Event()
         self._count = Count(self.total, "trial", space.name, plan.quiet)
         self.file = derive.write(space, plan.folder, threads=plan.share)
@@ -122,7 +126,7 @@ class Search:
 
     @contextlib.contextmanager
     def _mutex(self) -> Any:
-        lease = self.crew.leases.wait("ask")
+        lease = self.crew.leases.wait("ask", self._name)
         try:
             yield
         finally:
@@ -159,6 +163,25 @@ class Search:
     def _say(self, text: str) -> None:
         if not self.plan.quiet:
             self._count.say(text)
+
+    def _name(self, name: str, holder: Holder) -> None:
+        """Says who has a lease for which we wait, once it is not for a moment."""
+        is_trial = name.isdecimal()
+        for_a_moment = holder.silent < min(1.0, self.plan.lease / 4)
+        if for_a_moment and (holder.unknown or not is_trial):
+            return
+        if (name, holder.unknown) in self._named:
+            return
+        self._named.add((name, holder.unknown))
+        what = f"trial {int(name)}" if is_trial else "the next trial"
+        if not holder.unknown:
+            self._say(f"waiting for {what}: {holder} is at work on it")
+            return
+        at = time.strftime("%H:%M:%S", time.localtime(time.time() + holder.left))
+        self._say(
+            f"waiting for {what}: {holder} has its lease and shows no sign of life; it "
+            f"is free at {at} if that stays so (--lease of that worker)"
+        )
 
     def _step(self) -> bool:
         """One look at everything; False when there is nothing left to do."""
@@ -212,13 +235,41 @@ class Search:
 
     def _fill(self) -> bool:
         """Adopts a trial that nobody is at work on, or asks for a new one."""
-        return self._adopt() or self._ask()
-
-    def _adopt(self) -> bool:
         mine = {active.number for active in self._active}
-        for found in self.study.get_trials(deepcopy=False):
-            if found.state.name != "RUNNING" or found.number in mine:
-                continue
+        running = [
+            trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state.name == "RUNNING" and trial.number not in mine
+        ]
+        if self._adopt(running) or (not self._awaits(running) and self._ask()):
+            return True
+        for trial in running if not self._active else []:
+            self._is_known(trial.number)
+        return False
+
+    def _awaits(self, running: Sequence[Any]) -> bool:
+        """Is there a trial whose worker on another host may be gone?
+
+        Only as we begin: if it is gone, it may have been the only one, and then the
+        next trial is to be asked for when that one is told. One that lives shows it
+        within moments.
+        """
+        numbers = {trial.number for trial in running}
+        found = numbers if self._unsure is None else numbers & self._unsure
+        self._unsure = {number for number in found if not self._is_known(number)}
+        return bool(self._unsure)
+
+    def _is_known(self, number: int) -> bool:
+        """Does the worker live that has a trial? Says who it is."""
+        holder = self.crew.leases.holder(name_of(number))
+        if holder is None:
+            return False
+        if holder.unknown or not self._active:
+            self._name(name_of(number), holder)
+        return not holder.unknown
+
+    def _adopt(self, running: Sequence[Any]) -> bool:
+        for found in running:
             lease = self.crew.leases.take(name_of(found.number))
             if lease is None:
                 continue

@@ -21,6 +21,8 @@ import os
 import pathlib
 import time
 import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .._lock import try_flock
@@ -72,6 +74,21 @@ class Lease:
         os.close(self._file)
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who has a lease that we did not get."""
+
+    host: str
+    pid: int
+    #: on another host, and was not seen to renew it: nobody knows whether it lives
+    unknown: bool
+    silent: float  #: seconds that we have seen the lease unchanged
+    left: float  #: seconds until it is free, if that stays so
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on host {self.host}"
+
+
 class Leases:
     """The leases of a folder that all hosts see.
 
@@ -84,7 +101,8 @@ class Leases:
         self.seconds = seconds
         self.folder.mkdir(parents=True, exist_ok=True)
         self._kernel = _kernel()
-        self._seen: dict[str, tuple[Any, float]] = {}
+        # by path: as it was found, since when, and whether it was seen to change
+        self._seen: dict[str, tuple[Any, float, bool]] = {}
 
     def take(self, name: str) -> Lease | None:
         """Takes a lease; None where another has it, or was faster."""
@@ -103,13 +121,36 @@ class Leases:
             (self.folder / f"{name}.{last}").unlink()
         return lease
 
-    def wait(self, name: str) -> Lease:
-        """Takes a lease that others have for moments only."""
+    def holder(self, name: str) -> Holder | None:
+        """Who has a lease that :meth:`take` has just refused; None if nobody has."""
+        path = self.folder / f"{name}.{self._newest(name)}"
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if text.startswith(_FREE):
+            return None
+        facts, now = _record(text), time.monotonic()
+        _, since, changed = self._seen.get(str(path), (None, now, False))
+        here = facts.get("kernel") == self._kernel
+        return Holder(
+            host=str(facts.get("host", "unknown")),
+            pid=int(facts.get("pid", 0)),
+            unknown=not changed and not here,
+            silent=now - since,
+            left=max(0.0, since + self._patience(facts) - now),
+        )
+
+    def wait(self, name: str, tell: Callable[[str, Holder], None]) -> Lease:
+        """Takes a lease that others have for moments only; tells who has it."""
         pause = 0.005
         while True:
             lease = self.take(name)
             if lease is not None:
                 return lease
+            holder = self.holder(name)
+            if holder is not None:
+                tell(name, holder)
             time.sleep(pause)
             pause = min(2 * pause, 0.1)
 
@@ -177,11 +218,14 @@ class Leases:
 
     def _is_silent(self, path: str, now: os.stat_result, holder: Any) -> bool:
         sign = (now.st_ino, now.st_mtime_ns)
-        seen, since = self._seen.get(path, (None, 0.0))
+        seen, since, _ = self._seen.get(path, (None, 0.0, False))
         if sign != seen:
-            self._seen[path] = (sign, time.monotonic())
+            self._seen[path] = (sign, time.monotonic(), seen is not None)
             return False
-        return time.monotonic() - since > float(holder.get("seconds", self.seconds))
+        return time.monotonic() - since > self._patience(holder)
+
+    def _patience(self, holder: Mapping[str, Any]) -> float:
+        return float(holder.get("seconds", self.seconds))
 
 
 def _record(text: bytes) -> dict[str, Any]:

@@ -10,11 +10,13 @@ nothing with it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,22 @@ def smoothed(losses: list[float]) -> dict[str, float]:
     }
 
 
+def _of_network(problem: NumericError) -> str:
+    """Why the network diverged; wrong data are no divergence."""
+    if not problem.of_network:
+        raise problem
+    return str(problem)
+
+
+@contextlib.contextmanager
+def _timed(figures: dict[str, float]) -> Iterator[None]:
+    start = time.process_time()
+    try:
+        yield
+    finally:
+        figures["core_seconds"] = time.process_time() - start
+
+
 def fit(task: dict[str, Any]) -> dict[str, Any]:
     """Trains over the jets once and validates."""
     losses: list[float] = []
@@ -73,21 +91,19 @@ def fit(task: dict[str, Any]) -> dict[str, Any]:
     with Dataset(task["train"], _set(Config(), task)) as data:
         config = _set(data.setup(), task)
         with Trainer(Model(config), config) as trainer:
-            start = time.process_time()
             try:
-                trainer.fit(
-                    data,
-                    progress=False,
-                    callback=lambda p: losses.append(p.stats.loss)
-                    if p.event == "step"
-                    else None,
-                )
-            except NumericError as problem:
-                state, message = "diverged", str(problem)
-            figures["core_seconds"] = time.process_time() - start
-            figures["trainer_mb"] = trainer.memory / 1e6
-            if state == "done":
+                with _timed(figures):
+                    trainer.fit(
+                        data,
+                        progress=False,
+                        callback=lambda p: losses.append(p.stats.loss)
+                        if p.event == "step"
+                        else None,
+                    )
                 figures.update(_validate(trainer, task))
+            except NumericError as problem:
+                state, message = "diverged", _of_network(problem)
+            figures["trainer_mb"] = trainer.memory / 1e6
     figures.update(smoothed(losses))
     return {
         "state": state,
@@ -117,7 +133,7 @@ def coordinates(task: dict[str, Any]) -> dict[str, Any]:
                 if step < last:
                     losses.append(trainer.step(*batch).loss)
         except NumericError as problem:
-            state, message = "diverged", str(problem)
+            state, message = "diverged", _of_network(problem)
     return {
         "state": state,
         "message": message,
