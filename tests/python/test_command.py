@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 import gn2
-from gn2.cli import COMMANDS, main
+from gn2.cli import COMMANDS, main, parser
 from gn2.cli.container import contents
 from gn2.cli.rundir import Recorder, RunDirectory
 from gn2.config import keys
@@ -408,6 +408,19 @@ def test_config_and_params(run, tmp_path, capsys):
         (["fit", "--speed", "7"], 2, "unrecognized"),
         (["fit", TRAIN, "--probe", "1,x"], 2, "no list of steps"),
         (["fit", TRAIN, "--probe=-1,2"], 2, "no step -1"),
+        # of a variable that is not set: not as if the words were not there
+        (["fit", TRAIN, "-o", "r", "-m", ""], 2, "-m/--model: an empty word"),
+        (["fit", TRAIN, "-o", ""], 2, "-o/--out: an empty word"),
+        (["fit", TRAIN, "-o", "r", "-v", VAL, "-v", ""], 2, "-v/--val: an empty"),
+        (["fit", TRAIN, "-o", "r", "-c", ""], 2, "-c/--config: an empty word"),
+        (["tag", "", VAL], 2, "model: an empty word"),
+        (["hpo", "run", "s.yaml", "--store", ""], 2, "--store: an empty word"),
+        (["hpo", "import", "t.yaml", "--space", ""], 2, "--space: an empty word"),
+        (["hpo", "trial", "s.yaml", "-o", "r", "--keep", ""], 2, "--keep: an empty"),
+        (["hpo", "run", "s.yaml", "--program", " "], 2, "names no program"),
+        (["hpo", "trial", "s.yaml", "-o", "r", "--launch", "'x"], 2, "quotation"),
+        (["monitor", "r", "--textfile", ""], 2, "--textfile: an empty word"),
+        (["monitor", "r", "--textfile", "m.csv"], 1, "files that end in .prom"),
     ],
 )
 def test_wrong_use(words, status, said, capsys, tmp_path, monkeypatch):
@@ -419,6 +432,25 @@ def test_wrong_use(words, status, said, capsys, tmp_path, monkeypatch):
     assert found == status
     assert said in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
+
+
+def test_no_command_takes_an_empty_word():
+    """But for what is empty where it is not given: --label, --sample."""
+    top = parser()
+    for name, *_ in COMMANDS:
+        sub = top
+        for word in name.split():
+            (group,) = (a for a in sub._actions if isinstance(a.choices, dict))
+            sub = group.choices[word]
+        for action in sub._actions:
+            checked = action in sub.get_default("words")
+            assert checked or action.default == "", (name, action.dest)
+
+
+def test_a_name_of_other_bytes_is_an_error_of_ours(tmp_path, capsys):
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff")
+    assert main(fit(out, "train.epochs=1")) == 1
+    assert "is no text in UTF-8" in capsys.readouterr().err
 
 
 def test_a_closed_pipe_is_no_failure():

@@ -2,6 +2,7 @@
 """Several models on the same jets: means, spread, discriminants and files of them."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -113,6 +114,19 @@ def test_the_command_writes_means_spread_and_the_models(files, models):
         with open(path, "rb") as file:
             digest = hashlib.sha256(file.read()).hexdigest()
         assert line == f"{name} sha256:{digest}"
+
+
+def test_a_model_is_in_an_ensemble_once(files, capsys):
+    """Twice the same has no spread, and a weight of two in a mean."""
+    _, folder, *_ = files
+    shutil.copy(folder / "1.gn2", folder / "copy.gn2")
+    for others in (["0.gn2"], ["1.gn2", "copy.gn2"]):
+        words = ["tag", str(folder / "0.gn2"), str(folder / "in.h5"), "-q"]
+        words += ["-o", str(folder / "x.h5")]
+        words += [w for name in others for w in ("--model", str(folder / name))]
+        assert main(words) == 1
+        assert "of the ensemble are the same model" in capsys.readouterr().err
+        assert not (folder / "x.h5").exists()
 
 
 def test_outputs_of_one_model_are_not_an_ensembles(files, capsys):

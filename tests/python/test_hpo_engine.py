@@ -7,7 +7,9 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +23,7 @@ pytest.importorskip("yaml", reason="needs PyYAML")
 optuna = pytest.importorskip("optuna", "4.4", reason="needs Optuna 4.4 or newer")
 
 import gn2
+from gn2.cli import main
 from gn2.hpo import after, engine, engines, reader, sampling, store
 from gn2.hpo.engine import Plan
 from gn2.hpo.render import job
@@ -272,6 +275,64 @@ def test_a_store_of_another_search_is_refused(tmp_path):
     with pytest.raises(gn2.StateError, match="another folder"):
         url = f"sqlite:///{tmp_path / 'out/study.db'}"
         run(reader.load(path), tmp_path / "elsewhere", store=url)
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ("name: ", "objective: {direction: maximize}\nname: ", "val_loss is minimize"),
+        ("name: ", "objective: {metric: val_jets}\nname: ", "val_jets is none there"),
+        ("schedule.max", "schedule.initial", "keys is .'schedule.max'. there"),
+        ("  rate:", "  speed:", "parameters.speed is none there"),
+        ("seed: 3", "seed: 2", "algorithm.seed is 3 there"),
+    ],
+)
+def test_another_space_does_not_name_the_values_of_a_search(
+    tmp_path, capsys, old, new, said
+):
+    """They would stand in other columns, and the worst be the best."""
+    space, out = space_in(tmp_path, trials=1), tmp_path / "out"
+    run(space, out)
+    (tmp_path / "a.h5").unlink()  # what was found can be shown without the data
+    assert main(["hpo", "show", space.path, "-o", str(out)]) == 0
+    path = pathlib.Path(space.path)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    capsys.readouterr()
+    for word in ("show", "report"):
+        assert main(["hpo", word, space.path, "-o", str(out)]) == 1
+        assert re.search(said, capsys.readouterr().err)
+
+
+def test_a_folder_is_of_one_search(tmp_path):
+    """Trials, leases and what was confirmed are called by numbers there."""
+    space, out = space_in(tmp_path, trials=1), tmp_path / "out"
+    run(space, out)
+    path = pathlib.Path(space.path)
+    path.write_text(path.read_text().replace(f"name: {space.name}", "name: other"))
+    for url in (None, journal(tmp_path / "elsewhere")):
+        with pytest.raises(gn2.StateError, match=f"of the search '{space.name}': give"):
+            run(reader.load(path), out, store=url)
+    with pytest.raises(gn2.StateError, match="no search 'other'"):
+        engine.trials(reader.load(path), None, out)
+
+
+def test_what_another_search_confirmed_is_not_transferred(tmp_path):
+    space = reader.load(kill_study.space_in(tmp_path, "grid", 6, CHOICES))
+    plan = Plan(tmp_path / "out", program=PROGRAM, quiet=True)
+    run(space, plan.folder)
+    after.confirm(space, plan, 1, 1)
+    path = pathlib.Path(space.path)
+    path.write_text(path.read_text().replace("seed: 1", "seed: 1}\nseed: 7 # {"))
+    with pytest.raises(gn2.StateError, match="seed is 42 there, 7 in the file"):
+        after.transfer(reader.load(path), plan)
+    # the same folder and name, begun anew
+    for place in ("study.db", "trials", "leases", "transfer"):
+        found = plan.folder / place
+        shutil.rmtree(found) if found.is_dir() else found.unlink(missing_ok=True)
+    run(reader.load(path), plan.folder)
+    with pytest.raises(gn2.StateError, match="confirm.json' is of another search"):
+        after.transfer(reader.load(path), plan)
 
 
 def test_data_that_changed_are_refused(tmp_path):

@@ -203,8 +203,11 @@ def test_a_file_for_the_node_exporter(tmp_path, capsys):
     assert sorted(os.listdir(tmp_path)) == ["a", "gn2.prom"]
     later = ["monitor", str(tmp_path / "x*"), *words[2:], "0"]
     assert main(later) == 0 and "x*' is not there yet" in capsys.readouterr().err
-    assert main(["monitor", str(run), "--textfile", str(run), "--interval", "0"]) == 1
-    assert "is no regular file" in capsys.readouterr().err
+    run.joinpath("x.prom").mkdir()
+    for name, said in (("x.prom", "is no regular file"), ("metrics.csv", ".prom;")):
+        words[3] = str(run / name)
+        assert main([*words, "0"]) == 1 and said in capsys.readouterr().err
+    assert (run / "metrics.csv").read_text() == HEADER + step(1, 1)
     for wrong in (["--port", "x"], ["--interval", "-1"], ["--port", "1", *words[2:4]]):
         with pytest.raises(SystemExit) as ended:
             main(["monitor", str(run), *wrong])

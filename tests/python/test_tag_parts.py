@@ -273,6 +273,8 @@ def test_a_changed_input(copies, capsys):
         ("x/7", "I/N is wanted"),
         ("1/0", "I/N is wanted"),
         ("7", "JOB_COMPLETION_INDEX, which is not set"),
+        ("0/100000", "100000 parts: 99999 at most"),
+        ("0/" + 5000 * "9", "--part"),
     ],
 )
 def test_numbers_that_are_none(place, tmp_path, capsys, monkeypatch, word, message):
@@ -282,10 +284,33 @@ def test_numbers_that_are_none(place, tmp_path, capsys, monkeypatch, word, messa
     assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_the_number_of_a_pod(place, tmp_path, monkeypatch):
+def test_the_number_of_a_pod(place, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "2")
     assert tag(place, tmp_path / "out", "--part", "3") == 0
     assert os.listdir(tmp_path / "out.parts") == ["00002-of-00003.part"]
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "two")
+    with pytest.raises(SystemExit):
+        tag(place, tmp_path / "out", "--part", "3")
+    assert "JOB_COMPLETION_INDEX = 'two' is no whole" in capsys.readouterr().err
+
+
+def test_many_parts_that_are_missing(place, tmp_path, capsys):
+    """Are told in a line; what has a longer number is no part."""
+    assert tag(place, tmp_path / "out", "--part", "0/99999") == 0
+    (tmp_path / "out.parts" / "00000-of-999999999999.part").touch()
+    capsys.readouterr()
+    assert tag(place, tmp_path / "out", "--join") == 1
+    said = capsys.readouterr().err
+    assert "99998 of 99999 parts are missing: 1, 2, " in said and len(said) < 400
+
+
+def test_a_part_that_is_no_file(place, tmp_path, capsys):
+    """Opening a FIFO waits for a writer, for ever."""
+    (tmp_path / "out.parts").mkdir()
+    os.mkfifo(tmp_path / "out.parts" / "00000-of-00001.part")
+    for word in (["--part", "0/1"], ["--join"]):
+        assert tag(place, tmp_path / "out", *word) == 1
+        assert "00000-of-00001.part' is no regular file" in capsys.readouterr().err
 
 
 def test_scripts_for_batch_systems(tmp_path):

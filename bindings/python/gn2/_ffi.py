@@ -46,7 +46,7 @@ from ._structs import (
     Transport,
     WORKING_POINTS,
 )
-from .errors import Unsupported, error
+from .errors import InvalidArgument, Unsupported, error
 
 # ---- callbacks ----
 
@@ -284,8 +284,11 @@ def text(value: object, what: str) -> bytes:
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a string, not {type(value).__name__}")
     if "\0" in value:
-        raise ValueError(f"{what} holds a zero byte")
-    return value.encode("utf-8")
+        raise InvalidArgument(f"{what} holds a zero byte")
+    try:
+        return value.encode("utf-8")
+    except UnicodeEncodeError:  # of a file name in another encoding
+        raise InvalidArgument(f"{what} {value!r} is no text in UTF-8") from None
 
 
 def names(values: Any, what: str) -> Any:

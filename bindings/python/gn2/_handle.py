@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._ffi import text
-from .errors import BusyError, StateError
+from .errors import BusyError, InvalidArgument, StateError
 
 Self = TypeVar("Self", bound="Owner")
 
@@ -95,7 +95,7 @@ def path_bytes(path: Any, what: str = "path") -> bytes:
     """A file name for the library; str, bytes or os.PathLike."""
     encoded = os.fsencode(path)
     if b"\0" in encoded:
-        raise ValueError(f"{what} holds a zero byte")
+        raise InvalidArgument(f"{what} holds a zero byte")
     return encoded
 
 

@@ -130,6 +130,19 @@ def _add(place: Any, word: str, text: str, module: Any) -> None:
     # named before what a command says of files that are not there
     files = [action.dest for action in sub._actions if not action.option_strings]
     sub.set_defaults(files=files if sub.get_default("takes_settings") else [])
+    # may not be empty; those whose default is may
+    words = [action for action in sub._actions if action.default != ""]
+    sub.set_defaults(words=words)
+
+
+def _empty(args: argparse.Namespace) -> str:
+    """An argument that is an empty word, as of a variable that is not set in a script;
+    it would be taken for one that is not given."""
+    for action in args.words:
+        given = getattr(args, action.dest, None)
+        if "" in (given if isinstance(given, list) else [given]):
+            return "/".join(action.option_strings) or action.metavar or action.dest
+    return ""
 
 
 def _say(message: object) -> None:
@@ -180,6 +193,9 @@ def _main(argv: Sequence[str] | None) -> int:
     args.settings = settings
     if settings and not args.takes_settings:
         top.error(f"this command takes no options like {settings[0][0]}=…")
+    empty = _empty(args)
+    if empty:
+        top.error(f"argument {empty}: an empty word; leave it out, or give one")
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         return _checked(args)

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -269,6 +270,17 @@ def port(word: str) -> int:
     if not word.isdecimal() or int(word) > 65535:
         raise argparse.ArgumentTypeError(f"{word!r} is no port, 0 to 65535 wanted")
     return int(word)
+
+
+def program(word: str) -> list[str]:
+    """Type of an argument: words of a command."""
+    try:
+        found = shlex.split(word)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{word!r}: {problem}") from None
+    if not found:
+        raise argparse.ArgumentTypeError(f"{word!r} names no program")
+    return found
 
 
 def host(parser: argparse.ArgumentParser) -> None:

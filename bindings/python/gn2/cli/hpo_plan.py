@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import shlex
 
 from ..hpo import crew, reader
 from ..hpo.engine import Plan
@@ -41,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--program",
-        type=shlex.split,
+        type=common.program,
         default=crew.PROGRAM,
         metavar="CMD",
         help="trial program instead of `gn2 hpo trial`, e.g. one in a container",

@@ -29,7 +29,7 @@ from .. import errors
 from ..hpo import books, contract, launch
 from ..hpo.document import SpaceError
 from ..hpo.loggers import LOGGERS
-from . import ranks
+from . import common, ranks
 from .common import Failure
 from .trial_asked import Asked, Refused
 from .trial_run import (
@@ -90,7 +90,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "several times for several",
     )
     parser.add_argument(
-        "--launch", metavar="WORDS", help="launcher of a distributed trial"
+        "--launch",
+        type=common.program,
+        metavar="WORDS",
+        help="launcher of a distributed trial",
     )
     parser.add_argument("--rank", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")

@@ -37,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="of http, default %(default)s",
     )
-    where.add_argument("--textfile", metavar="FILE", help="write this, serve nothing")
+    where.add_argument(
+        "--textfile", metavar="FILE", help="write this, *.prom, serve nothing"
+    )
     common.host(parser)
     add(
         "--interval",
@@ -67,6 +69,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(client: Any, exporter: Any, args: argparse.Namespace) -> None:
+    if not args.textfile.endswith(".prom"):  # of the others none is read
+        raise Failure(
+            f"--textfile {args.textfile}: the node exporter reads files that end in "
+            ".prom; it would be replaced"
+        )
     common.output(args.textfile, force=True)
     wait = threading.Event()
     while True:

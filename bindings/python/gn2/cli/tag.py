@@ -236,6 +236,7 @@ def _ensemble(args: argparse.Namespace, tagger: Tagger, config: Config) -> _Work
         taggers.append(Tagger(model, own))
         configs.append(own)
     ensemble = Ensemble(taggers)
+    _refuse_twins([args.model, *args.others], ensemble.names)
     return _Work(
         configs,
         ensemble,
@@ -243,6 +244,20 @@ def _ensemble(args: argparse.Namespace, tagger: Tagger, config: Config) -> _Work
         ensemble.tag_batches,
         lambda inputs: ensemble.mean([t.tag(*own) for t, own in zip(taggers, inputs)]),
     )
+
+
+def _refuse_twins(paths: Sequence[str], names: Sequence[str]) -> None:
+    """With options the same for all, equal models find the same: of two there would be
+    no spread, and of more a mean that counts one twice."""
+    first: dict[str, str] = {}
+    for path, name in zip(paths, names):
+        digest = name.rpartition(" ")[2]
+        if digest in first:
+            raise Failure(
+                f"'{first[digest]}' and '{path}' of the ensemble are the same model: "
+                "leave one out"
+            )
+        first[digest] = path
 
 
 def _tag(args: argparse.Namespace, files: tuple[str, str], work: _Work) -> int:

@@ -37,7 +37,9 @@ INDEX = "JOB_COMPLETION_INDEX"  #: the number that an Indexed Job gives its pods
 #: options that change nothing of what is found
 FREE = ("tagger.threads", "data.batch_size", "data.prefetch")
 META = "part.json"
-_NAME = re.compile(r"(\d+)-of-(\d+)\.part")
+_SHOWN = 20  # of the parts that are missing
+MOST = 99_999  #: parts, of five digits in the names of their files
+_NAME = re.compile(r"([0-9]{5})-of-([0-9]{5})\.part")
 
 #: jets, and constituents by type
 Inputs = tuple[Any, dict[str, Ragged]]
@@ -109,8 +111,12 @@ def numbers(word: str) -> tuple[int, int]:
                 f"'{word}': I/N is wanted, as 0/{word}; N alone goes with {INDEX}, "
                 "which is not set"
             )
+        if not number.isdecimal():
+            raise ValueError(f"{INDEX} = '{number}' is no whole number")
     if not (number.isdecimal() and parts.isdecimal() and int(parts)):
         raise ValueError(f"'{word}': I/N is wanted, two whole numbers, as 0/7")
+    if int(parts) > MOST:
+        raise ValueError(f"{parts} parts: {MOST} at most")
     if int(number) >= int(parts):
         raise ValueError(f"{number}/{parts}: parts are numbered 0 to {int(parts) - 1}")
     return int(number), int(parts)
@@ -271,6 +277,8 @@ def _machine() -> str:
 
 
 def _meta(part: Part) -> dict[str, Any]:
+    if not part.path.is_file():  # opening a FIFO waits for who writes it
+        raise Failure(f"'{part.path}' is no regular file: remove it")
     try:
         with zipfile.ZipFile(part.path) as archive:
             found = json.loads(archive.read(META))
@@ -367,7 +375,8 @@ def load(run: Run) -> list[tuple[Part, dict[str, Any]]]:
     parts = [run.part(number, count) for number in range(count)]
     missing = [part for part in parts if not part.path.exists()]
     if missing:
-        names = ", ".join(str(part.number) for part in missing)
+        names = ", ".join(str(part.number) for part in missing[:_SHOWN])
+        names += ", …" if len(missing) > _SHOWN else ""
         raise Failure(
             f"'{folder_of(run.out)}': {len(missing)} of {count} parts are missing: "
             f"{names}; run --part {missing[0].number}/{count} and so on"

@@ -205,12 +205,14 @@ def transfer(space: Space, plan: Plan) -> tuple[books.Trial, str]:
             f"'{space.path}' names no target; transfer: {{model.embed_dim: 256}}"
         )
     _one_objective(space)
+    found = _rows(space, plan)
     again = confirmed(plan.folder)
     if again:
+        _check_confirmed(again, found, plan.folder)
         number, parameters = again[0].trial, again[0].parameters
         said = f"of trial {number}, the best of {len(again)} confirmed"
     else:
-        rows = best(space, _rows(space, plan), 1)
+        rows = best(space, found, 1)
         if not rows:
             raise StateError(f"'{plan.folder}' has no finished trial yet: gn2 hpo run")
         number, parameters = rows[0].number, rows[0].parameters
@@ -221,6 +223,19 @@ def transfer(space: Space, plan: Plan) -> tuple[books.Trial, str]:
     target = hashlib.sha256(words.encode()).hexdigest()[:8]
     job = Job(f"{number:04d}-{target}", file, parameters, (space.objective.metric,))
     return complete([job], plan, "transfer")[job.name], said
+
+
+def _check_confirmed(
+    again: Sequence[Confirmed], rows: Sequence[Row], folder: pathlib.Path
+) -> None:
+    """Refuses what was confirmed of another search, as of one that was here before."""
+    there = {row.number: (dict(row.parameters), row.values) for row in rows}
+    for one in again:
+        if there.get(one.trial) != (dict(one.parameters), (one.found,)):
+            raise StateError(
+                f"'{folder / CONFIRMED}' is of another search: trial {one.trial} of "
+                "this one is not what it says; remove it, and confirm again"
+            )
 
 
 # ---- a pruned trial to its end ----

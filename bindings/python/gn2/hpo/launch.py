@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shlex
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from . import contract
 
@@ -71,18 +70,21 @@ class Launcher:
     """A launcher and the lines that it brings.
 
     Args:
-        words: the launcher with its options, as a shell would split them.
+        words: the launcher with its options.
         command: what it runs: arguments of this Python.
         file: where metrics are told; None: rank 0 writes it.
     """
 
     def __init__(
-        self, words: str, command: list[str], file: contract.MetricsFile | None
+        self,
+        words: Sequence[str],
+        command: list[str],
+        file: contract.MetricsFile | None,
     ) -> None:
         self.file = file
         self.problem: BaseException | None = None
         self._child = subprocess.Popen(
-            [*shlex.split(words), sys.executable, *command],
+            [*words, sys.executable, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C reaches it once, by us

@@ -50,10 +50,12 @@ def trials(space: Space, store: str | None, folder: pathlib.Path) -> list[Row]:
     """The books of a search, all trials that were begun, in order.
 
     Raises:
-        StateError: there is no such search.
+        StateError: there is no such search, or it is of another space: names and values
+            would be told of what they are not.
     """
     opened = Store(space, store, folder, create=False)
     with guard(opened.url):
+        opened.check_words()
         found = opened.study.get_trials(deepcopy=False)
     return [_row(space, trial) for trial in found if trial.state.name != "WAITING"]
 

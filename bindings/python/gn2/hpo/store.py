@@ -199,8 +199,12 @@ def digests(space: Space) -> dict[str, list[str]]:
     }
 
 
-def facts_of(space: Space) -> dict[str, Any]:
-    """What makes a search: other trials would come of other facts."""
+def facts_of(space: Space, data: Any) -> dict[str, Any]:
+    """What makes a search: other trials would come of other facts.
+
+    Args:
+        data: what is said of its data.
+    """
     parameters = {}
     for parameter in space.parameters:
         row = dataclasses.asdict(parameter)
@@ -214,7 +218,7 @@ def facts_of(space: Space) -> dict[str, Any]:
         "pruning": dataclasses.asdict(space.pruning) if space.pruning else "none",
         "parameters": parameters,
         "options": {k: v for k, v in space.options.items() if k not in FREE},
-        "data": digests(space),
+        "data": data,
         "budget": {"steps": space.steps, "validate_steps": space.validate_steps},
         "seed": space.seed,
     }
@@ -250,6 +254,7 @@ class Store:
             self.study = self._create() if create else self._load()
 
     def _create(self) -> Any:
+        self._folder_name()  # refuses that of another search, before there is a study
         return sampling.optuna().create_study(
             study_name=self.space.name,
             storage=_storage(self.url),
@@ -281,7 +286,7 @@ class Store:
     @functools.cached_property
     def facts(self) -> dict[str, Any]:
         """What the search is, by the space file and the data."""
-        return facts_of(self.space)
+        return facts_of(self.space, digests(self.space))
 
     @property
     def digests(self) -> list[str]:
@@ -311,7 +316,16 @@ class Store:
 
     def check_space(self) -> None:
         """Refuses a space, or data, that are not those of the search."""
-        wrong = differences(self.study.user_attrs.get("gn2_space"), self.facts)
+        self._compare(self.study.user_attrs.get("gn2_space"), self.facts)
+
+    def check_words(self) -> None:
+        """Refuses a space that is not that of the search, wherever the data are now."""
+        there = self.study.user_attrs.get("gn2_space")
+        if there is not None:  # else it is just being made
+            self._compare(there, facts_of(self.space, there.get("data")))
+
+    def _compare(self, there: Any, here: dict[str, Any]) -> None:
+        wrong = differences(there, here)
         if wrong:
             raise StateError(
                 f"the store '{self.url}' is of another search: {'; '.join(wrong)}. "
@@ -319,11 +333,19 @@ class Store:
             )
 
     def _folder_name(self) -> str:
-        """A name of the folder that does not depend on where it is mounted."""
+        """A name of the folder that does not depend on where it is mounted. Of another
+        search it is refused: trials, leases and what was confirmed have their numbers
+        for names."""
         path = self.folder / "folder.id"
         if not path.exists():
-            _lines.replace(str(path), uuid.uuid4().hex + "\n")
-        return path.read_text(encoding="ascii").strip()
+            _lines.replace(str(path), f"{uuid.uuid4().hex}\n{self.space.name}\n")
+        mark, _, name = path.read_text(encoding="utf-8").strip().partition("\n")
+        if name not in ("", self.space.name):
+            raise StateError(
+                f"'{self.folder}' is the folder of the search '{name}': give "
+                f"'{self.space.name}' another one with -o"
+            )
+        return mark
 
     def check_data(self) -> None:
         """Refuses to go on when the content of the data is another than it was."""
