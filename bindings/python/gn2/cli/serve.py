@@ -8,7 +8,8 @@ whole batches (jets, tracks, offsets); /metrics is for Prometheus. See doc/servi
 
 It listens on the loopback interface unless --host says otherwise, and knows neither TLS
 nor tokens: a proxy does. SIGTERM: it says that it is not ready, answers what has begun,
-and leaves with status 0. A file replaced by rename is taken up.
+and leaves with status 0; a second one gives calls at work two seconds, a third none. A
+file replaced by rename is taken up.
 """
 
 from __future__ import annotations
