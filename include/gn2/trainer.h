@@ -163,9 +163,9 @@ GN2_API void gn2_trainer_free(gn2_trainer *trainer);
  * @param[in,out] out_stats struct_size set by the caller; NULL if not wanted
  * @return GN2_OK; GN2_ERR_INVALID_ARG (label out of range, named; no labels of a task,
  *   or without the weights that the model's `task.NAME.sample_weight` asks for);
- *   GN2_ERR_NUMERIC: an input (or one more than 1e12 standard deviations from its
- *   mean), the loss or a gradient is not finite: the message
- *   names the place, the weights are unchanged. Also when the update leaves weights or
+ *   GN2_ERR_NUMERIC: an input is more than GN2_NORMALISED_MAX standard deviations from
+ *   its mean, or an input, the loss or a gradient is not finite: the message names the
+ *   place, the weights are unchanged. Also when the update leaves weights or
  *   moments that are not finite (the tensor is named): then steps, snapshots and
  *   checkpoints get GN2_ERR_STATE until a checkpoint is loaded; GN2_ERR_STATE after the
  *   last step of the schedule; GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_NO_MEMORY. @since 0.1

@@ -14,14 +14,6 @@
 #define GN2_SCALE_ATTENTION "scale.attention"
 #define GN2_SCALE_READOUT "scale.readout"
 
-/*
- * Largest |x − mean|/std of an input. Float32 ends at 3.4e38 and LayerNorm squares and
- * sums up to 4096 activations, so these may reach √(3.4e38/4096) = 2.9e17: 1e12 leaves
- * the init net a gain of 3e5. Beyond it the squares overflow, the norm divides by Inf
- * and the score of a finite input is silently that of another one.
- */
-#define GN2_NORMALISED_MAX 1e12
-
 struct gn2_model {
     atomic_int references;
     atomic_int shared; /* a tagger or trainer uses it: weights are fixed */

@@ -179,6 +179,58 @@ def test_a_search_with_a_store(tmp_path, kind):
         assert alone[("out", "search_best", space.objective.metric)] == best
 
 
+def test_the_space_is_that_of_the_study(tmp_path, caplog):
+    """Older and newer ones lie beside it; without a store it is not guessed."""
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML")
+    pytest.importorskip("optuna", "4.4", reason="needs Optuna 4.4 or newer")
+    from hpo_searches import CHOICES, run, space_in
+
+    out = tmp_path / "out"
+    run(space_in(tmp_path, algorithm="random", trials=3, text=CHOICES), out)
+    (own,) = out.glob("space-*.yaml")
+
+    def beside(days, **changes):
+        """Another space file, so much newer than that of the search."""
+        path = out / f"space-{days}.yaml"
+        value = {**yaml.safe_load(own.read_text()), **changes}
+        path.write_text(yaml.safe_dump(value, sort_keys=False))
+        os.utime(path, (time.time() + 86400 * days,) * 2)
+        return path
+
+    exporter = Exporter([str(out)])
+    wanted = page(exporter)
+    assert wanted[("out", "search_wanted")] == 3
+    beside(-1, trials=50, seed=9)  # a repetition
+    beside(1, trials=60, options={"model.embed_dim": 256})  # the target
+    (out / "space-broken.yaml").write_text("gn2_space: [")
+    assert page(exporter) == wanted
+    # other data: the command was refused, its file is there
+    data = {"train": [str(tmp_path / "c.h5")], "val": [str(tmp_path / "b.h5")]}
+    (tmp_path / "c.h5").write_text("c")
+    refused = beside(2, trials=70, data=data)
+    assert page(exporter) == wanted
+    # more trials of the same search: the newest says how many
+    more = beside(3, trials=5)
+    assert page(exporter)[("out", "search_wanted")] == 5
+    more.unlink()
+    assert page(exporter) == wanted and not caplog.records
+    # none is: it says so
+    refused.unlink()
+    own.rename(tmp_path / "own.yaml")
+    found = page(exporter)
+    assert found[("out", "monitor_unreadable")] == 1
+    text = caplog.records[-1].getMessage()
+    assert "is that of the search in 'sqlite" in text and "9 in the file" in text
+    # no store: trials are told, what hangs on the space is not
+    (tmp_path / "own.yaml").rename(own)
+    (out / "study.db").rename(tmp_path / "study.db")
+    found = page(exporter)
+    assert ("out", "search_wanted") not in found
+    assert found[("out", "search_trials", "done")] > 0
+    assert "no store tells which" in caplog.records[-1].getMessage()
+    assert page(Exporter([str(out)], f"sqlite:///{tmp_path}/study.db")) == wanted
+
+
 def test_the_command_answers_and_leaves(tmp_path):
     make_run(tmp_path / "a", HEADER + step(1, 1))
     command = [sys.executable, "-m", "gn2", "monitor", str(tmp_path), "--port", "0"]

@@ -52,6 +52,14 @@ def test_no_http(server):
         pass  # it hung up while we sent
 
 
+def test_lengths_of_many_digits(server):
+    """From 4301 on Python makes no number of them; h11 before 0.16 hung up."""
+    close = HEAD + b"Connection: close\r\n"
+    for digits in (20, 4300, 4301, 60_000):
+        said = server.send(close + b"Content-Length: " + b"9" * digits + b"\r\n\r\n")
+        assert said[:13] in (b"HTTP/1.1 400 ", b"HTTP/1.1 413 "), (digits, said[:99])
+
+
 def test_bodies_that_are_too_long(server):
     close = HEAD + b"Connection: close\r\n"
     said = server.send(close + b"Content-Length: 99999999999\r\n\r\n")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models that change and a server that leaves, under load: no answer is lost.
+"""Models that change and a server that leaves, under load: no answer is lost. Signals
+that come again.
 
 GN2_TEST_SWAPS=100 changes the model so many times (3).
 """
@@ -14,12 +15,14 @@ import time
 import numpy as np
 import pytest
 from conftest import SMALL
-from serving import Server, changed, message, need_packages, probabilities, replace
-from serving import rpc_words
+from serving import Server, binary, changed, message, need_packages, probabilities
+from serving import replace, rpc_words
 
 import gn2
 
 need_packages()
+
+from gn2.serve import run  # noqa: E402
 
 BODY = json.dumps(changed())
 SWAPS = int(os.environ.get("GN2_TEST_SWAPS", 3))
@@ -170,3 +173,115 @@ def test_no_answer_is_lost_when_the_server_leaves(tmp_path, drain):
     load.join()
     assert load.found == {probabilities(str(path), [[1, 2.5]])}
     assert not [line for line in server.log if "Traceback" in line]
+
+
+def slow(jets):
+    """Tensors of jets with as many tracks as may be, about 20 ms each."""
+    return {
+        "jets": np.zeros((jets, 2), "f4"),
+        "tracks": np.zeros((1000 * jets, 19), "f4"),
+        "offsets": np.arange(jets + 1) * 1000,
+    }
+
+
+class At(threading.Thread):
+    """A call at work, its answer or exception, and when that came."""
+
+    def __init__(self, server, ask, given):
+        super().__init__(daemon=True)
+        self.server, self.ask, self.given = server, ask, given
+        self.answer = self.problem = self.time = None
+        self.start()
+
+    def run(self):
+        try:
+            self.answer = self.ask(self.server, self.given)
+        except Exception as problem:
+            self.problem = problem
+        self.time = time.monotonic()
+
+
+def one_over_http(server, given):
+    body, headers = binary(given, outputs=[{"name": "probabilities"}])
+    status, _, found = server.ask("/v2/models/m/infer", body, headers)
+    assert status == 200, found
+    return np.array(json.loads(found)["outputs"][0]["data"], "f4").tobytes()
+
+
+def one_over_grpc(server, given):
+    import grpc
+    from open_inference.grpc import protocol as pb
+    from open_inference.grpc import service
+
+    asked = message(pb, given)
+    asked.outputs.add(name="probabilities")
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(f"127.0.0.1:{server.rpc}", options) as channel:
+        stub = service.GRPCInferenceServiceStub(channel)
+        return stub.ModelInfer(asked).raw_output_contents[0]
+
+
+def at_work(server, jets):
+    """Calls that have begun, over each front end."""
+    asking = [one_over_http] + ([one_over_grpc] if server.rpc is not None else [])
+    calls = [At(server, ask, slow(jets)) for ask in asking]
+    while server.metrics()[("gn2_queue_seconds_count",)] < len(calls):
+        assert any(call.is_alive() for call in calls)
+    return calls
+
+
+def signalled(server, count):
+    """Signals that are seen one by one: the kernel makes one of equal ones."""
+    server.process.send_signal(signal.SIGTERM)
+    while server.ask("/v2/health/ready")[0] == 200:
+        time.sleep(0.01)
+    for k in range(count - 1):
+        time.sleep(0.1 * k)
+        server.process.send_signal(signal.SIGTERM)
+    return time.monotonic()
+
+
+def test_a_second_signal_waits_for_calls_at_work_alone(tmp_path):
+    """Not for --drain, nor for who is connected and asks nothing."""
+    path = tmp_path / "m.gn2"
+    gn2.Model(SMALL).save(path)
+    jets = 16
+    for _ in range(8):  # until the calls are longer than the signals, and not too long
+        server = Server(f"{path}=m", *rpc_words(), "--drain", 60, "--threads", 2)
+        idle = server.connect()
+        calls = at_work(server, jets)
+        signals = signalled(server, 2)
+        status = server.process.wait(30)
+        for call in calls:
+            call.join(30)
+        idle.close()
+        if status:
+            assert status == 143 and "not answered" in server.log[-1], server.log
+            jets //= 2
+        elif min(call.time for call in calls) < signals:
+            jets *= 2
+        else:
+            break
+    else:
+        pytest.fail(f"no calls of the right length, at last {jets} jets")
+    given = slow(jets)
+    wanted = probabilities(
+        str(path), given["jets"], (given["tracks"], given["offsets"])
+    )
+    for call in calls:
+        assert call.problem is None and call.answer == wanted
+
+
+@pytest.mark.parametrize("signals", [2, 3])
+def test_calls_that_take_longer_are_given_up(tmp_path, signals):
+    """After a moment, or at the third signal: the log and the status say so."""
+    path = tmp_path / "m.gn2"
+    gn2.Model(SMALL).save(path)
+    server = Server(f"{path}=m", "--drain", 60, "--threads", 2)
+    (call,) = at_work(server, 800)
+    begin = signalled(server, signals)
+    assert server.process.wait(60) == 143
+    assert (time.monotonic() - begin < run.MOMENT) == (signals == 3)
+    call.join(30)
+    assert call.answer is None and isinstance(call.problem, ConnectionError)
+    assert "left at a signal, 1 calls are not answered" in server.log[-1]

@@ -6,12 +6,13 @@ import os
 
 import numpy as np
 import pytest
-from conftest import SMALL, Sample
+from conftest import ROOT, SMALL, Sample
 from serving import JET, NONE, changed, one_jet, replace, tensor, whole
 from serving import path  # noqa: F401  fixture
 
 import gn2
-from gn2 import _processors
+from gn2 import _processors, cli
+from gn2.cli import serve
 from gn2.serve import Limits, Problem, Service
 from gn2.serve.protocol import Answer, Call, HttpCall, read_http, write_http
 
@@ -287,3 +288,20 @@ def test_processors_by_quota(tmp_path):
     (tmp_path / "fs/cpu,cpuacct/pod/cpu.cfs_quota_us").write_text("100000\n")
     (tmp_path / "fs/cpu,cpuacct/pod/cpu.cfs_period_us").write_text("100000\n")
     assert found() == 1
+
+
+def test_limits_of_the_command():
+    """Its defaults are those of Limits and of the doc; each option sets one."""
+    parser = cli.parser()
+    usual = serve._limits(parser.parse_args(["serve", "m.gn2"]))
+    assert usual == Limits()
+    text = (ROOT / "doc/serving.md").read_text(encoding="utf-8")
+    for name, size, unit, _ in serve._LIMITS:
+        option = f"--max-{name.replace('_', '-')}"
+        value = f"{getattr(usual, name) // size}"
+        shown = f"{int(value):,}" if len(value) > 4 else value
+        assert f"| `{option}` | {shown}{unit} |" in text, option
+        found = serve._limits(parser.parse_args(["serve", "m.gn2", option, "7"]))
+        assert found == usual._replace(**{name: 7 * size})
+    assert f"| `--timeout` | {usual.seconds:g} s |" in text
+    assert set(Limits._fields) == {name for name, *_ in serve._LIMITS} | {"seconds"}

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from conftest import ROOT
-from gn2 import _ffi, _lib
+from gn2 import _constants, _ffi, _lib
 
 SCALARS = {
     "int32_t": ctypes.c_int32,
@@ -169,6 +169,8 @@ def test_constants():
     )
     for name, value in _ffi.CONSTANTS.items():
         assert int(defined[name]) == value, name
+    (far,) = re.findall(r"#define GN2_NORMALISED_MAX (\S+)$", HEADERS["model.h"], re.M)
+    assert float(far) == _constants.NORMALISED_MAX
     assert int(defined["GN2_ABI_VERSION"]) == _lib.ABI_VERSION
     assert int(defined["GN2_WORKING_POINTS"]) == _ffi.WORKING_POINTS
     roles = {n: int(v) for n, v in defined.items() if n.startswith("GN2_ROLE_")}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Constants of the headers; a test compares them."""
 
+NORMALISED_MAX = 1e12  #: GN2_NORMALISED_MAX
 CONSTANTS = {
     "GN2_TYPE_I64": 1,
     "GN2_TYPE_F64": 2,

@@ -8,7 +8,8 @@ whole batches (jets, tracks, offsets); /metrics is for Prometheus. See doc/servi
 
 It listens on the loopback interface unless --host says otherwise, and knows neither TLS
 nor tokens: a proxy does. SIGTERM: it says that it is not ready, answers what has begun,
-and leaves with status 0. A file replaced by rename is taken up.
+and leaves with status 0; a second one gives calls at work two seconds, a third none. A
+file replaced by rename is taken up.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 from typing import Any
 
 from .. import Config, Model
+from .._limits import Limits
 from . import common
 from .common import Failure
 
@@ -40,18 +42,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--grpc", type=common.port, metavar="PORT", help="also gRPC, e.g. 8001")
     common.host(parser)
     limits = parser.add_argument_group("limits on a request")
-    for name, default, unit, text in _LIMITS:
+    usual = Limits()
+    for name, size, unit, text in _LIMITS:
         limits.add_argument(
-            f"--max-{name}",
+            f"--max-{name.replace('_', '-')}",
             type=common.positive,
-            default=default,
+            default=getattr(usual, name) // size,
             metavar="N",
             help=f"{text} (%(default)s{unit})",
         )
     add(
         "--timeout",
         type=common.seconds,
-        default=30.0,
+        default=usual.seconds,
         metavar="S",
         help="seconds a request may take to come, and to wait (%(default)s)",
     )
@@ -87,15 +90,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     common.threads(parser)
 
 
-#: (name, default, unit, what)
+MIB = 1 << 20
+#: (field of Limits, what its option counts in, the word for that, what)
 _LIMITS = (
-    ("body", 64, " MiB", "size"),
-    ("jets", 100_000, "", "jets"),
-    ("tracks", 1_000_000, "", "constituents of a type"),
-    ("jet-tracks", 1000, "", "constituents of a type in a jet"),
-    ("queue", 256, "", "requests that wait or run"),
-    ("held", 1024, " MiB", "size of all requests that are there"),
+    ("body", MIB, " MiB", "size"),
+    ("jets", 1, "", "jets"),
+    ("tracks", 1, "", "constituents of a type"),
+    ("jet_tracks", 1, "", "constituents of a type in a jet"),
+    ("queue", 1, "", "requests that wait or run"),
+    ("held", MIB, " MiB", "size of all requests that are there"),
 )
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    given = {n: getattr(args, f"max_{n}") * size for n, size, _, _ in _LIMITS}
+    return Limits(seconds=args.timeout, **given)
 
 
 def _wait(text: str) -> int:
@@ -130,20 +139,12 @@ def run(args: argparse.Namespace) -> int:
         name: common.need(f"gn2.serve.{name}", "'gn2[serve]'", "serving")
         for name in ("run", "watch", *(["rpc"] if args.grpc is not None else []))
     }
-    from ..serve import Gather, Limits, Service
+    from ..serve import Gather, Service
 
     logging.getLogger("gn2.serve").setLevel(logging.INFO)
     service = Service(
         models,
-        Limits(
-            args.max_body << 20,
-            args.max_jets,
-            args.max_tracks,
-            args.max_jet_tracks,
-            args.max_queue,
-            args.max_held << 20,
-            args.timeout,
-        ),
+        _limits(args),
         prepare=lambda model: _prepared(model, settings),
         threads=args.threads,
         gather=Gather(args.gather, args.gather_wait * 1e-6),

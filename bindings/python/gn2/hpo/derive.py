@@ -22,7 +22,8 @@ def write(
     options: Mapping[str, str] | None = None,
     threads: int = 0,
 ) -> str:
-    """Writes a space file with full paths; the name tells what is in it.
+    """Writes a space file with full paths; the name tells what is in it, the time when
+    it was last asked for.
 
     Args:
         seed: another one.
@@ -61,4 +62,6 @@ def write(
         draft = path.with_name(f".{name}.{os.getpid()}")
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)
+    else:
+        os.utime(path)  # the newest is what is at work now
     return str(path)

@@ -199,12 +199,8 @@ def digests(space: Space) -> dict[str, list[str]]:
     }
 
 
-def facts_of(space: Space, data: Any) -> dict[str, Any]:
-    """What makes a search: other trials would come of other facts.
-
-    Args:
-        data: what is said of its data.
-    """
+def choices_of(space: Space) -> dict[str, Any]:
+    """What makes a search, besides the content of its data."""
     parameters = {}
     for parameter in space.parameters:
         row = dataclasses.asdict(parameter)
@@ -218,12 +214,20 @@ def facts_of(space: Space, data: Any) -> dict[str, Any]:
         "pruning": dataclasses.asdict(space.pruning) if space.pruning else "none",
         "parameters": parameters,
         "options": {k: v for k, v in space.options.items() if k not in FREE},
-        "data": data,
         "budget": {"steps": space.steps, "validate_steps": space.validate_steps},
         "seed": space.seed,
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
+
+
+def facts_of(space: Space, data: Any) -> dict[str, Any]:
+    """What makes a search: other trials would come of other facts.
+
+    Args:
+        data: what is said of its data.
+    """
+    return {**choices_of(space), "data": data}
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

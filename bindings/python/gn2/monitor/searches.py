@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import Error
 from ..hpo import books
 from .runs import Sample
+from .spaces import PATTERN, Spaces
 
 TRIALS = "trials"
 JOURNAL = "journal.log"
@@ -26,7 +27,7 @@ _COSTS = (
 
 def is_search(folder: pathlib.Path) -> bool:
     """Is it the folder of a search, of whatever engine?"""
-    return os.path.isdir(folder / TRIALS) or any(folder.glob("space-*.yaml"))
+    return os.path.isdir(folder / TRIALS) or any(folder.glob(PATTERN))
 
 
 class Search:
@@ -38,14 +39,15 @@ class Search:
 
     def __init__(self, folder: pathlib.Path, store: str | None = None) -> None:
         self.folder, self._store = folder, store
-        self._space: tuple[pathlib.Path, Any] | None = None
+        self._spaces = Spaces(folder)
         self._trials: dict[pathlib.Path, books.Trial] = {}
 
     def samples(self) -> Iterator[Sample]:
         """What there is to tell now."""
         self._trials = dict(_trials(self.folder / TRIALS))
-        space = self._read_space()
-        rows, best = self._rows(space)
+        url = self._url()
+        space = self._spaces.of(url)
+        rows, best = self._rows(space, url)
         states = [row.state for row in rows]
         for state in books.STATES:
             yield "gn2_search_trials", (state,), float(states.count(state))
@@ -62,22 +64,10 @@ class Search:
         """Run folders of trials that were under way when samples were taken."""
         return [f for f, trial in self._trials.items() if trial.state == "running"]
 
-    def _read_space(self) -> Any:
-        """The space of the search; the engine leaves it with its trials. None: none."""
-        found = sorted(
-            self.folder.glob("space-*.yaml"), key=lambda p: p.stat().st_mtime
-        )
-        if not found:
-            return None
-        if self._space is None or self._space[0] != found[0]:
-            from ..hpo import reader
-
-            self._space = found[0], reader.load(found[0])
-        return self._space[1]
-
-    def _rows(self, space: Any) -> tuple[Sequence[books.Trial], float | None]:
+    def _rows(
+        self, space: Any, url: str | None
+    ) -> tuple[Sequence[books.Trial], float | None]:
         """The books, and the best value."""
-        url = self._url()
         if space is not None and url is not None:
             from ..hpo import rows
 

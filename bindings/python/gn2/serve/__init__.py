@@ -15,8 +15,9 @@ Needs ``pip install 'gn2[serve]'``; this module and the first five need NumPy al
 
 from __future__ import annotations
 
+from .._limits import Limits
 from .calls import Gather
 from .protocol import Problem
-from .service import Limits, Service
+from .service import Service
 
 __all__ = ["Gather", "Limits", "Problem", "Service"]

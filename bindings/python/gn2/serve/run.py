@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
+import os
 import resource
 import socket
+import threading
 from typing import Any, NamedTuple
 
 import uvicorn
@@ -21,6 +24,7 @@ logger = logging.getLogger("gn2.serve")
 KEEP_ALIVE = 60  #: seconds without a request until a connection is closed
 ON_THE_WAY = 0.3  #: seconds in which who is connecting has connected
 QUIET = 0.5  #: seconds without a request until one is closed when the server leaves
+MOMENT = 2.0  #: seconds for calls at work after a second signal
 CLOSE = (b"connection", b"close")
 
 
@@ -33,18 +37,34 @@ class Ports(NamedTuple):
 
 
 class _Server(uvicorn.Server):  # type: ignore[misc]
-    """SIGTERM and SIGINT: not ready at once, `drain` seconds later no new calls."""
+    """Signals: the first is not ready at once, and takes no new calls after `drain`
+    seconds; the second takes none at once and gives those at work a moment; the third
+    leaves now."""
 
     service: Service
     drain: float
     remote: Any = None  #: the server of gRPC
+    signals = 0  #: SIGTERM and SIGINT that came
+    hurry: asyncio.Event  #: the second has come
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        if self.service.draining:  # said twice: do not wait
-            self.should_exit = True
+        self.signals += 1
+        if self.signals == 1:
+            self.service.draining = True
+            self.loop.call_soon_threadsafe(self._begin_leaving)
             return
-        self.service.draining = True
-        self.loop.call_soon_threadsafe(self._begin_leaving)
+        self.loop.call_soon_threadsafe(self._hurry)
+        # in a thread: a handler may have interrupted who writes to the log
+        wait = MOMENT if self.signals == 2 else 0.0
+        timer = threading.Timer(wait, self._abandon, (sig,))
+        timer.daemon = True
+        timer.start()
+
+    def _abandon(self, sig: int) -> None:
+        """A call cannot be stopped in the library, so that nothing is waited for."""
+        count = self.service.calls.count
+        logger.warning("left at a signal, %d calls are not answered", count)
+        os._exit(128 + sig)
 
     def _begin_leaving(self) -> None:
         # every answer asks for another connection, to another server if there is one
@@ -55,6 +75,15 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
     def _leave(self) -> None:
         self.should_exit = True
 
+    def _hurry(self) -> None:
+        self.hurry.set()
+        self._leave()
+
+    async def _pause(self, seconds: float) -> None:
+        """Not in a hurry."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.hurry.wait(), seconds)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.service.leaving = True
         await asyncio.gather(self._give_up(sockets or []), self._stop_remote())
@@ -63,7 +92,7 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
     async def _stop_remote(self) -> None:
         """gRPC cancels what comes while it stops: by then new calls were refused."""
         if self.remote is not None:
-            await asyncio.sleep(ON_THE_WAY + QUIET)
+            await self._pause(ON_THE_WAY + QUIET)
             stopped = self.remote.stop(self.service.limits.seconds)
             await asyncio.to_thread(stopped.wait)
 
@@ -71,13 +100,13 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
         """Until nobody is connected."""
         for one in sockets:
             refuse_new(one)
-        await asyncio.sleep(ON_THE_WAY)
+        await self._pause(ON_THE_WAY)
         for server in self.servers:
             server.close()
         end = self.loop.time() + self.service.limits.seconds
         connections: set[Any] = self.server_state.connections
         while connections and self.loop.time() < end:
-            since = self.loop.time() - QUIET
+            since = self.loop.time() - (0 if self.hurry.is_set() else QUIET)
             for link in list(connections):
                 if link.quiet and link.quiet_since < since:
                     link.shutdown()
@@ -117,7 +146,7 @@ async def _serve(service: Service, ports: Ports, drain: float) -> None:
     )
     server = _Server(config)
     server.service, server.drain = service, drain
-    server.loop = asyncio.get_running_loop()
+    server.loop, server.hurry = asyncio.get_running_loop(), asyncio.Event()
     sockets = [listening(ports.host, ports.http, service.limits.seconds)]
     if ports.grpc is not None:
         from .rpc import start

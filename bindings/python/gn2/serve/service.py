@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import _processors, errors
 from .._ffi import lib
+from .._limits import Limits
 from .._protocol import BATCH, SERVED
 from .calls import Awaited, Blocking, Calls, Gather, Job
 from .models import Loaded, Prepare, Served, as_it_is
@@ -36,18 +37,6 @@ _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (errors.ShapeError, INVALID),
     (errors.NotFound, INVALID),
 )
-
-
-class Limits(NamedTuple):
-    """What a client may ask."""
-
-    body: int = 64 << 20  #: bytes of a request
-    jets: int = 100_000  #: of a call
-    tracks: int = 1_000_000  #: constituents of a call, of each type
-    jet_tracks: int = 1000  #: constituents of a jet, of each type
-    queue: int = 256  #: calls that wait or run
-    held: int = 1 << 30  #: bytes of all requests that are there
-    seconds: float = 30.0  #: a call may wait, and its body may take to come
 
 
 class _Asked(NamedTuple):

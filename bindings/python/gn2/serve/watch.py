@@ -21,12 +21,12 @@ from prometheus_client import ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from .._constants import NORMALISED_MAX
 from ..scores import Scores, short_name
 from .signatures import Jets
 
 WINDOW = 10_000  #: jets of half a window
 PENDING = 10_000  #: rows after which sums are made, lest bodies stay in memory
-FAR = 1e12  #: standard deviations from the mean, beyond which a tagger refuses
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SECONDS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10)
 SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 100_000)
@@ -43,7 +43,7 @@ class Sums:
     def add(self, values: NDArray[Any], mean: Any, std: Any) -> None:
         z = (values.astype(np.float64) - mean) / std
         with np.errstate(invalid="ignore"):
-            good = np.abs(z) <= FAR  # not so of NaN
+            good = np.abs(z) <= NORMALISED_MAX  # not so of NaN
         self.rows += len(z)
         if not good.all():
             bad = ~np.isfinite(z)
