@@ -386,6 +386,16 @@ def test_a_full_disk_loses_nothing(whole, tmp_path, kind):
     kill_study.compare(space, out, tmp_path, 1, url)
 
 
+def test_a_trial_without_room_ends_the_search_and_is_not_told(whole, tmp_path):
+    space, out = whole
+    words = kill_study.command(space, tmp_path, program="sh -c 'echo words; exit 4'")
+    worker = subprocess.run(words, capture_output=True, text=True)
+    assert worker.returncode == 1
+    assert re.search("0000 has no room .words.: .*no trial is lost", worker.stderr)
+    run(reader.load(space), tmp_path)
+    kill_study.compare(space, out, tmp_path, 1)
+
+
 def test_a_torn_line_of_a_journal_is_taken_away(whole, tmp_path):
     space, out = whole
     url = journal(tmp_path)

@@ -14,9 +14,9 @@ pytest.importorskip("yaml", reason="needs PyYAML")
 pytest.importorskip("optuna", "4.4", reason="needs Optuna 4.4 or newer")
 
 import gn2
-from gn2.hpo import engine, reader, store
+from gn2.hpo import after, crew, derive, engine, reader, store
 from gn2.hpo.lease import Leases
-from hpo_searches import journal, kill_study, run, space_in, wait_for
+from hpo_searches import PROGRAM, journal, kill_study, run, space_in, wait_for
 
 #: a host of its own: a name, and another boot of another kernel, of which flock() is
 #: not asked
@@ -164,6 +164,21 @@ def test_between_hosts_silence_counts_and_not_the_clock(tmp_path):
     time.sleep(0.5)
     second = theirs.take("a")
     assert second.held() and not lease.held() and not lease.renew()
+
+
+def test_what_is_waited_for_after_a_search_is_said(tmp_path, capsys):
+    space = space_in(tmp_path, trials=1)
+    plan = engine.Plan(tmp_path / "out", program=PROGRAM, lease=30)
+    theirs = Leases(tmp_path / "out/leases", 4.0)
+    theirs._kernel = "another"
+    lease = theirs.take("0003-1")  # and is not heard of any more
+    file = derive.write(space, plan.folder)
+    job = crew.Job("0003-1", file, {"rate": "0.1", "decay": "0.2"}, ("val_loss",))
+    found = after.complete([job], plan, "confirm")
+    assert found["0003-1"].state == "done" and not lease.held()
+    said = "".join(capsys.readouterr())
+    who = f"process {os.getpid()} on host {os.uname().nodename} has its lease"
+    assert f"waiting for training 0003-1: {who}" in said
 
 
 def test_a_lease_without_flock_ends_by_silence(tmp_path, monkeypatch):

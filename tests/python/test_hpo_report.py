@@ -4,6 +4,7 @@
 import dataclasses
 import math
 import random
+import warnings
 
 import pytest
 
@@ -65,7 +66,9 @@ def test_the_best_is_the_best(trials):
 def test_importance_finds_the_parameter_that_matters(trials):
     pytest.importorskip("optuna")
     more = [trial(i) for i in range(100, 160)]
-    shares = pictures.importances(report.search_of([*trials, *more]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of Optuna: nobody can do anything about it
+        shares = pictures.importances(report.search_of([*trials, *more]))
     assert list(shares)[0] == "rate" and shares["rate"] > 0.8
 
 

@@ -100,6 +100,7 @@ def test_log_scales_are_drawn_as_logarithms(table, algorithm):
     assert abs(share - 0.5) < 2.6 * 0.5 / math.sqrt(len(places))
 
 
+@pytest.mark.filterwarnings("error::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("algorithm", ["random", "tpe", "sobol", "cmaes"])
 def test_nothing_is_drawn_twice(table, algorithm):
     for module in {"cmaes": ["cmaes"], "sobol": ["scipy"]}.get(algorithm, []):

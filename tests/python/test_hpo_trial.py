@@ -3,10 +3,14 @@
 what it keeps."""
 
 import csv
+import errno
 import json
 import os
 import re
+import resource
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -188,7 +192,6 @@ def test_a_line_is_whole_and_finite():
 
 
 def test_a_full_disk_leaves_no_part_of_a_line(tmp_path):
-    resource = pytest.importorskip("resource")
     path = tmp_path / "m"
     file = contract.MetricsFile(str(path))
     line = contract.line({"a": 1})
@@ -213,6 +216,27 @@ def test_one_write_a_line(tmp_path, monkeypatch):
     file.add(contract.line({"loss": 0.5, "step": 3}))
     assert len(written) == 1 and json.loads(written[0])["loss"] == "0.5"
     file.close()
+
+
+def test_a_trial_without_room_says_so_and_goes_on_later(space, done, tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+
+    size = (done / "model.gn2").stat().st_size
+    asked = [sys.executable, "-m", "gn2", *words(space, tmp_path / "t")]
+    found = subprocess.run(asked, preexec_fn=limit, capture_output=True, text=True)
+    assert found.returncode == 4, found.stderr
+    assert "checkpoint.gn2" in found.stderr and "File too large" in found.stderr
+    assert main(words(space, tmp_path / "t")) == 0
+    assert same(tmp_path / "t", done)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
+def test_what_is_no_room(number):
+    no_room = number != errno.EACCES
+    assert contract.is_no_room(OSError(number, "words")) == no_room
+    quoted = gn2.FileError(f"t/model.gn2: {os.strerror(number)}")
+    assert contract.is_no_room(quoted) == no_room
 
 
 # ---- divergence ----

@@ -15,7 +15,8 @@ on a volume that its processes share.
 
 Exit status: 0 done, and the objective is in the metrics file; 1 failed, trying again
 may help; 2 wrong parameters or options, never again; 3 diverged and --on-divergence is
-fail; 130, 143 stopped by SIGINT, SIGTERM: the same command goes on.
+fail; 4 no room for a file (full disk, quota, ulimit -f); 130, 143 stopped by SIGINT,
+SIGTERM: the same command goes on.
 """
 
 from __future__ import annotations
@@ -124,8 +125,8 @@ def _status(status: int, args: argparse.Namespace) -> int:
 
     Launchers tell little of their ranks; the trial's own file does.
     """
-    if status == REFUSED:
-        return REFUSED
+    if status in (REFUSED, contract.NO_ROOM):
+        return status
     try:
         trial = books.load(args.out)
     except FileNotFoundError:
@@ -185,3 +186,8 @@ def run(args: argparse.Namespace) -> int:
     except (*_FOR_GOOD, SpaceError, Refused) as problem:
         print(f"gn2: {problem}", file=sys.stderr)
         return REFUSED
+    except OSError as problem:
+        if not contract.is_no_room(problem):
+            raise
+        print(f"gn2: {problem}", file=sys.stderr)
+        return contract.NO_ROOM

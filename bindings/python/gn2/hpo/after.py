@@ -24,6 +24,7 @@ from ..errors import FormatError, StateError
 from . import books, derive, engine
 from .crew import Crew, Job, Outcome
 from .engine import Plan
+from .lease import Notices
 from .rows import Row, add_finished, best, trials
 from .space import Space
 from .store import Store, guard
@@ -46,11 +47,13 @@ def complete(jobs: Sequence[Job], plan: Plan, place: str) -> dict[str, books.Tri
     with Signals(stop.set) as signals:
         try:
             with Count(len(jobs), "trial", place, plan.quiet) as count:
+                say = (lambda _: None) if plan.quiet else count.say
+                notices = Notices(say, plan.lease)
                 while len(found) < len(jobs) and not stop.is_set():
                     for book in _step(team, jobs, plan.workers, found):
                         count.add(1)
-                        if not plan.quiet:
-                            count.say(_line(book, jobs[0].metrics))
+                        say(_line(book, jobs[0].metrics))
+                    _tell_who(team, jobs, found, notices)
                     stop.wait(engine.TICK)
         finally:
             team.stop()
@@ -84,6 +87,18 @@ def _step(
             if lease is not None:
                 team.start(job, lease)
     return ended
+
+
+def _tell_who(
+    team: Crew, jobs: Sequence[Job], found: Mapping[str, object], notices: Notices
+) -> None:
+    """Where all that is left is leased to others: to whom."""
+    if team.active:
+        return
+    for job in jobs:
+        holder = None if job.name in found else team.leases.holder(job.name)
+        if holder is not None:
+            notices.tell(f"training {job.name}", holder)
 
 
 def _check(job: Job, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ decimal numbers only (TEXT); or an object of strings with the key ``timestamp`` 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -73,6 +74,22 @@ def rows(path: str) -> list[tuple[int, dict[str, float]]]:
             figures = {name: float(value) for name, value in words.items()}
             found.append((int(figures.pop("step", 0)), figures))
     return found
+
+
+#: exit status of a trial program for which there is no room
+NO_ROOM = 4
+#: why nothing can be written before somebody makes room
+_REASONS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_no_room(problem: OSError) -> bool:
+    """Does a file not fit on a disk, into a quota or under a limit?
+
+    Errors of the library have no errno; they quote the system's words for it.
+    """
+    if problem.errno is not None:
+        return problem.errno in _REASONS
+    return any(os.strerror(number) in str(problem) for number in _REASONS)
 
 
 class MetricsFile:

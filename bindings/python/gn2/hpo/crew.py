@@ -162,7 +162,12 @@ class Work:
     # ---- its program ----
 
     def poll(self) -> Outcome | None:
-        """Goes on; tells how it ended, once it has."""
+        """Goes on; tells how it ended, once it has.
+
+        Raises:
+            StateError: there is no room for its files. That is no fault of the trial,
+                and would be one of all that came after it.
+        """
         if self._child is None:
             return self._begin()
         status = self._child.poll()
@@ -219,6 +224,12 @@ class Work:
             return Outcome("diverged", book or self._empty("diverged"), "diverged")
         state = "stopped" if status in STOPPED else "failed"
         why = (book.message if book else "") or self._last_words()
+        if status == contract.NO_ROOM:
+            raise StateError(
+                f"training {self.job.name} has no room ({why}): make space, or raise "
+                "the quota or `ulimit -f`; the same command goes on then, no trial is "
+                "lost"
+            )
         return Outcome(
             state, book or self._empty(state), f"exit status {status}: {why}"
         )

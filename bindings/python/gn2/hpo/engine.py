@@ -32,7 +32,7 @@ from .._signals import Signals
 from ..errors import StateError
 from . import books, crew, derive, identity, sampling
 from .crew import Crew, Job, Outcome, Work
-from .lease import Holder, Lease, Leases
+from .lease import Lease, Leases, Notices
 from .parameter import Value
 from .rows import Row, book_of, name_of, short, trials
 from .space import Space
@@ -113,9 +113,9 @@ class Search:
         #: trials that were under way when we began, of which we do not know whether
         #: their worker lives; None: not looked yet
         self._unsure: set[int] | None = None
-        self._named: set[tuple[str, bool]] = set()  #: holders that were told of
         self._stop = threading.Event()
         self._count = Count(self.total, "trial", space.name, plan.quiet)
+        self._notices = Notices(self._say, plan.lease)
         self.file = derive.write(space, plan.folder, threads=plan.share)
         with self._mutex():  # tables of a new store are made once
             self.store = Store(space, plan.store, plan.folder)
@@ -126,7 +126,9 @@ class Search:
 
     @contextlib.contextmanager
     def _mutex(self) -> Any:
-        lease = self.crew.leases.wait("ask", self._name)
+        lease = self.crew.leases.wait(
+            "ask", lambda holder: self._notices.tell("the next trial", holder, False)
+        )
         try:
             yield
         finally:
@@ -163,25 +165,6 @@ class Search:
     def _say(self, text: str) -> None:
         if not self.plan.quiet:
             self._count.say(text)
-
-    def _name(self, name: str, holder: Holder) -> None:
-        """Says who has a lease for which we wait, once it is not for a moment."""
-        is_trial = name.isdecimal()
-        for_a_moment = holder.silent < min(1.0, self.plan.lease / 4)
-        if for_a_moment and (holder.unknown or not is_trial):
-            return
-        if (name, holder.unknown) in self._named:
-            return
-        self._named.add((name, holder.unknown))
-        what = f"trial {int(name)}" if is_trial else "the next trial"
-        if not holder.unknown:
-            self._say(f"waiting for {what}: {holder} is at work on it")
-            return
-        at = time.strftime("%H:%M:%S", time.localtime(time.time() + holder.left))
-        self._say(
-            f"waiting for {what}: {holder} has its lease and shows no sign of life; it "
-            f"is free at {at} if that stays so (--lease of that worker)"
-        )
 
     def _step(self) -> bool:
         """One look at everything; False when there is nothing left to do."""
@@ -265,7 +248,7 @@ class Search:
         if holder is None:
             return False
         if holder.unknown or not self._active:
-            self._name(name_of(number), holder)
+            self._notices.tell(f"trial {number}", holder)
         return not holder.unknown
 
     def _adopt(self, running: Sequence[Any]) -> bool:

@@ -89,6 +89,37 @@ class Holder:
         return f"process {self.pid} on host {self.host}"
 
 
+class Notices:
+    """Says who has leases for which we wait, of each once.
+
+    Args:
+        say: takes a line.
+        seconds: of a lease: what others have for moments is not worth a line.
+    """
+
+    def __init__(self, say: Callable[[str], None], seconds: float) -> None:
+        self._say = say
+        self._moment = min(1.0, seconds / 4)
+        self._told: set[tuple[str, bool]] = set()
+
+    def tell(self, what: str, holder: Holder, renewed: bool = True) -> None:
+        """One line of ``what`` a holder has; ``renewed``: by whoever lives."""
+        sure = renewed and not holder.unknown
+        if holder.silent < self._moment and not sure:
+            return
+        if (what, holder.unknown) in self._told:
+            return
+        self._told.add((what, holder.unknown))
+        if not holder.unknown:
+            self._say(f"waiting for {what}: {holder} is at work on it")
+            return
+        at = time.strftime("%H:%M:%S", time.localtime(time.time() + holder.left))
+        self._say(
+            f"waiting for {what}: {holder} has its lease and shows no sign of life; it "
+            f"is free at {at} if that stays so (--lease of that worker)"
+        )
+
+
 class Leases:
     """The leases of a folder that all hosts see.
 
@@ -141,7 +172,7 @@ class Leases:
             left=max(0.0, since + self._patience(facts) - now),
         )
 
-    def wait(self, name: str, tell: Callable[[str, Holder], None]) -> Lease:
+    def wait(self, name: str, tell: Callable[[Holder], None]) -> Lease:
         """Takes a lease that others have for moments only; tells who has it."""
         pause = 0.005
         while True:
@@ -150,7 +181,7 @@ class Leases:
                 return lease
             holder = self.holder(name)
             if holder is not None:
-                tell(name, holder)
+                tell(holder)
             time.sleep(pause)
             pause = min(2 * pause, 0.1)
 

@@ -20,7 +20,7 @@ from matplotlib.tri import Triangulation
 from ..errors import StateError
 from ..plots import style
 from ..plots.style import BLACK, BLUE, GREY, ORANGE, PURPLE, SKY, VERMILLION
-from . import books
+from . import books, sampling
 from .space import Objective
 
 #: colour and marker of a state
@@ -255,9 +255,10 @@ def importances(search: Search) -> dict[str, float]:
                     params=params, distributions=spaces, value=search.value(trial)
                 )
             )
-        found = optuna.importance.get_param_importances(
-            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-        )
+        with sampling.without_warnings():
+            found = optuna.importance.get_param_importances(
+                study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+            )
     except (ValueError, RuntimeError) as problem:
         raise StateError(f"no importance: {problem}") from None
     finally:

@@ -8,11 +8,12 @@ but the trials before; a worker may be killed anywhere in between.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,15 @@ def optuna() -> Any:
         )
     found.logging.set_verbosity(found.logging.ERROR)
     return found
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Optuna does not say that what we use is experimental, which some of it is since
+    2021: nobody who starts a search can do anything about it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna().exceptions.ExperimentalWarning)
+        yield
 
 
 def check(space: Space) -> None:
@@ -106,9 +116,7 @@ def _sobol(found: Any, _seed: int, space: Space, number: int) -> Any:
             return number
 
     seed = space.algorithm_seed  # all workers, all trials: one sequence
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "experimental", since 2022
-        return Points(qmc_type="sobol", scramble=True, seed=seed)
+    return Points(qmc_type="sobol", scramble=True, seed=seed)
 
 
 #: those that take more than a seed
@@ -120,9 +128,10 @@ def sampler(space: Space, number: int) -> Any:
     found = optuna()
     seed = _seed(space, number)
     make = _MADE.get(space.algorithm.name)
-    if make is not None:
-        return make(found, seed, space, number)
-    return getattr(found.samplers, space.algorithm.optuna)(seed=seed)
+    with without_warnings():
+        if make is not None:
+            return make(found, seed, space, number)
+        return getattr(found.samplers, space.algorithm.optuna)(seed=seed)
 
 
 def ask(study: Any, trial_id: int, space: Space) -> tuple[Any, dict[str, Value]]:

@@ -106,8 +106,9 @@ def _sshd(space: Space, name: str) -> Object:
 
 def _mpijob(space: Space, command: list[str]) -> Object:
     cluster, name = space.kubernetes, MPIJOB.container
-    # The launcher computes too: it is the first of the nodes. Katib lets no pod of a
-    # trial come up that has no container of the primary's name: workers have it too.
+    # The launcher computes too: it is the first line of the operator's hostfile, so
+    # rank 0 runs in its pod. Katib lets no pod of a trial come up that has no container
+    # of the primary's name: workers have it too.
     roles = [("Launcher", 1, _main(space, name, command))]
     if cluster.nodes > 1:
         roles.append(("Worker", cluster.nodes - 1, _sshd(space, name)))
@@ -175,7 +176,13 @@ def _replicated(name: str, template: Object, **more: object) -> Object:
 
 
 def _over_hosts(space: Space) -> tuple[Object, Object]:
-    """(policy, set of jobs) of a runtime for trials in several pods."""
+    """(policy, set of jobs) of a runtime for trials in several pods.
+
+    The hostfile has hosts in the order of the replicated jobs. That cannot be turned
+    round, for the launcher waits for the nodes, and so comes behind them: rank 0 runs
+    in the first node, not in the launcher, whose metrics file is read; --launch writes
+    that from rank 0's lines.
+    """
     cluster = space.kubernetes
     worker = _with_mpi(pod.template(space, [_sshd(space, "node")]))
     main = _with_mpi(pod.template(space, [_main(space, "node", ["gn2"])]))
