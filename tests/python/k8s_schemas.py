@@ -66,6 +66,10 @@ class Schemas:
         self.strict = functools.lru_cache(maxsize=None)(self._strict)
         self.katib = functools.lru_cache(maxsize=None)(self._katib)
 
+    def has(self, kind):
+        """Is there one to check by?"""
+        return kind not in CRDS or (self.folder / CRDS[kind]).exists()
+
     def _crd(self, kind, version):
         path = self.folder / CRDS[kind]
         if not path.exists():

@@ -24,6 +24,8 @@ from gn2.hpo.books import Trial  # noqa: E402
 from gn2.monitor.exporter import Exporter  # noqa: E402
 from gn2.monitor.table import METRICS  # noqa: E402
 
+from prometheus import promtool  # noqa: E402
+
 HEADER = "event,epoch,seconds,step,jets,loss,loss_jets,learning_rate,val_loss\n"
 
 
@@ -264,6 +266,19 @@ def test_a_file_for_the_node_exporter(tmp_path, capsys):
         with pytest.raises(SystemExit) as ended:
             main(["monitor", str(run), *wrong])
         assert ended.value.code == 2
+
+
+def test_promtool_takes_what_is_told(tmp_path):
+    cost = {"wall_seconds": 10.0, "core_seconds": 20.0, "package_joules": 500.0}
+    save(tmp_path / "search/trials/0", "done", resources=cost)
+    make_run(tmp_path / "run", HEADER + step(1, 1) + step(2, 2, "nan"))
+    (tmp_path / "folder/metrics.csv").mkdir(parents=True)
+    (tmp_path / "folder/run.json").write_text("[]")
+    registry = Exporter([str(tmp_path)]).registry
+    text = generate_latest(registry).decode()
+    for name in ("gn2_run_loss", "gn2_search_joules", "gn2_monitor_unreadable"):
+        assert f"\n{name}{{" in text
+    promtool("check", "metrics", text=text)
 
 
 def test_doc_has_the_table():

@@ -16,6 +16,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT, SMALL, Sample
+from prometheus import promtool
 from serving import LENGTH, Server, binary, changed, jet, message, need_packages
 from serving import one_jet, read, rpc_words, running, whole
 
@@ -184,6 +185,14 @@ def test_metrics_of_values_that_are_refused(path):
     assert page[("gn2_refused_jets_total", "m")] == 30
     assert ("gn2_jets_total", "m") not in page
     assert server.stop() == 0
+
+
+def test_promtool_takes_the_page(server):
+    assert server.infer(changed())[0] == 200
+    assert server.infer(changed(data=[1e30, 1]))[0] == 400
+    text = server.ask("/metrics")[2].decode()
+    assert "\ngn2_refused_jets_total{" in text and "\ngn2_discriminant_q" in text
+    promtool("check", "metrics", text=text)
 
 
 def test_options_as_of_gn2_tag(path, given):

@@ -61,6 +61,16 @@ SERVICE = [
         ],
     ),
     (
+        "Jets refused for their values, a second",
+        "short",
+        [
+            (
+                "sum by (model) (rate(gn2_refused_jets_total[$__rate_interval]))",
+                "{{model}}",
+            )
+        ],
+    ),
+    (
         "Memory and processors",
         "short",
         [
@@ -72,9 +82,39 @@ SERVICE = [
         ],
     ),
     (
+        "Time since the start",
+        "s",
+        [('time() - process_start_time_seconds{job=~"gn2.*"}', "{{pod}}")],
+    ),
+    (
+        "Open files, share of what is allowed",
+        "percentunit",
+        [
+            (
+                'process_open_fds{job=~"gn2.*"} / process_max_fds{job=~"gn2.*"}',
+                "{{pod}}",
+            )
+        ],
+    ),
+    (
         "Models: pods by digest of the file",
         "short",
         [("count by (model, sha256) (gn2_model_info)", "{{model}} {{sha256}}")],
+    ),
+    (
+        "Models: pods whose file cannot be used, the old model is served",
+        "short",
+        [("sum by (model) (gn2_model_stale)", "{{model}}")],
+    ),
+    (
+        "Models: files taken up or not, of an hour",
+        "short",
+        [
+            (
+                "sum by (model, outcome) (increase(gn2_model_loads_total[1h]))",
+                "{{model}} {{outcome}}",
+            )
+        ],
     ),
     (
         "Inputs off their normalisation: mean beyond 0.3, width beyond 0.1",
@@ -88,14 +128,20 @@ SERVICE = [
         ],
     ),
     (
-        "Inputs that are not finite",
+        "Inputs that are not finite, or too far",
         "percentunit",
         [
             (
-                "max by (model, object, input) (gn2_input_nonfinite_ratio) > 0",
-                "{{model}} {{object}}.{{input}}",
+                f"max by (model, object, input) (gn2_input_{kind}_ratio) > 0",
+                f"{{{{model}}}} {{{{object}}}}.{{{{input}}}} {word}",
             )
+            for kind, word in (("nonfinite", "not finite"), ("far", "too far"))
         ],
+    ),
+    (
+        "Rows that the figures of inputs are of",
+        "short",
+        [("sum by (model, object) (gn2_input_rows)", "{{model}} {{object}}")],
     ),
     (
         "Flavours",
@@ -107,8 +153,8 @@ SERVICE = [
         "short",
         [
             (
-                "avg by (model, discriminant, quantile) (gn2_discriminant_quantile)",
-                "{{model}} {{discriminant}} {{quantile}}",
+                "avg by (model, discriminant, share) (gn2_discriminant_quantile)",
+                "{{model}} {{discriminant}} {{share}}",
             )
         ],
     ),
@@ -135,6 +181,12 @@ TRAINING = [
         "short",
         [("gn2_run_step", "{{run}} step"), ("gn2_run_epoch", "{{run}} epoch")],
     ),
+    ("Time of the training", "s", [("gn2_run_seconds", "{{run}}")]),
+    (
+        "Runs by state",
+        "short",
+        [("count by (state) (gn2_run_state)", "{{state}}")],
+    ),
     (
         "Silence of those that run",
         "s",
@@ -157,9 +209,12 @@ TRAINING = [
     ),
     ("Best value", "short", [("gn2_search_best", "{{search}} {{metric}}")]),
     (
-        "Hours of processors",
+        "Hours of processors, and of trials",
         "h",
-        [("gn2_search_core_seconds / 3600", "{{search}}")],
+        [
+            ("gn2_search_core_seconds / 3600", "{{search}} processors"),
+            ("gn2_search_wall_seconds / 3600", "{{search}} trials"),
+        ],
     ),
     ("Energy", "joule", [("gn2_search_joules", "{{search}} {{part}}")]),
     ("Unreadable", "short", [("gn2_monitor_unreadable", "{{path}}")]),

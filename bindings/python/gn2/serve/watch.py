@@ -240,8 +240,9 @@ class Watch:
         )
         quantiles = GaugeMetricFamily(
             "gn2_discriminant_quantile",
-            "Quantiles of a discriminant",
-            labels=["model", "discriminant", "quantile"],
+            "Value of a discriminant below which a share of the jets lies",
+            # promtool: a label "quantile" is that of summaries
+            labels=["model", "discriminant", "share"],
         )
         with self._lock:
             for name, window in self._windows.items():
