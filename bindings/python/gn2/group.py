@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
 from typing import Any
 
-from . import _ffi
+from . import _ffi, _gloo
 from ._ffi import lib
-from ._handle import Owner
-from .errors import Unsupported, error
+from ._gloo import told
+from ._handle import Owner, make
+from .errors import Error, InvalidArgument, Unsupported, error
 
 _WORLD = -1  # GN2_MPI_WORLD
 _NAME = "libgn2_mpi.so"
@@ -62,6 +64,8 @@ class Group(Owner):
     figures are those of one process, to the bit.
     """
 
+    _link: _gloo.Link | None = None
+
     @classmethod
     def mpi(cls, comm: Any = None, *, timeout: float = 600.0) -> Group:
         """The ranks of an MPI communicator.
@@ -95,6 +99,41 @@ class Group(Owner):
         atexit.register(group.close)  # MPI wants to be finalised
         return group
 
+    @classmethod
+    def torch(cls, *, timeout: float = 600.0) -> Group:
+        """The processes that ``torch.distributed`` joins by gloo, without MPI.
+
+        Where the program has not called ``torch.distributed.init_process_group()``
+        itself, who they are is read from the environment, the first that is set: the
+        rank from ``RANK``, ``PET_NODE_RANK`` or ``JOB_COMPLETION_INDEX``, their number
+        from ``WORLD_SIZE`` or ``PET_NNODES``, the host of rank 0 from ``MASTER_ADDR``
+        or ``PET_MASTER_ADDR`` and its port from ``MASTER_PORT`` or ``PET_MASTER_PORT``
+        (29500). So torchrun, Kubeflow's runtime of torch and an indexed Job, told the
+        number and the address, will do. Needs PyPI's ``torch``.
+
+        Args:
+            timeout: seconds in which all have to meet, and after which a peer that says
+                nothing ends the group; as for :meth:`mpi`.
+
+        Raises:
+            InvalidArgument: a variable is missing or is no number that will do.
+            RemoteError: the others did not come, or cannot be reached.
+            Unsupported: torch is not there.
+        """
+        if not timeout > 0:
+            raise InvalidArgument(f"timeout = {timeout}: seconds above 0")
+        link = _gloo.meet(timeout)
+
+        def free(handle: Any) -> None:
+            lib.gn2_group_free(handle)  # calls back: the link must be there still
+            link.close()
+
+        handle = make(_ffi.Group, lib.gn2_group_create, ctypes.byref(link.transport))
+        group = cls(handle, free)
+        group._link = link
+        atexit.register(group.close)  # torch wants its threads to end
+        return group
+
     @property
     def rank(self) -> int:
         """Number of this rank, from 0."""
@@ -110,9 +149,19 @@ class Group(Owner):
     def broadcast(self, data: bytes, root: int = 0) -> bytes:
         """Bytes of one rank, as many on each, to all of them."""
         buffer = ctypes.create_string_buffer(data, len(data))
-        with self._guard as handle:
+        with self._guard as handle, self._explained():
             lib.gn2_group_broadcast(handle, buffer, len(data), root)
         return buffer.raw
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """A failure within it tells what the transport knows of it."""
+        try:
+            yield
+        except Error as problem:
+            if self._link is None:
+                raise
+            raise self._link.explain(problem) from None
 
     def __repr__(self) -> str:
         if self.closed:
@@ -120,4 +169,9 @@ class Group(Owner):
         return f"gn2.Group(rank {self.rank} of {self.size})"
 
 
-__all__ = ["Group", "launched"]
+def explained(group: Group | None) -> contextlib.AbstractContextManager[None]:
+    """Within it a failure tells what the transport of a group, if any, knows of it."""
+    return contextlib.nullcontext() if group is None else group._explained()
+
+
+__all__ = ["Group", "explained", "launched", "told"]

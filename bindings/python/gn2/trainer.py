@@ -19,7 +19,7 @@ from ._views import JetsView, LabelsView
 from .config import Config, ConfigLike, as_config
 from .dataset import Dataset
 from .errors import Cancelled, InvalidArgument, StateError
-from .group import Group
+from .group import Group, explained
 from .model import Model
 from .training_stats import (
     History,
@@ -174,7 +174,8 @@ class Trainer(Owner):
         """
         with self._guard as handle, group._guard as g:
             self._outside_fit("join")
-            lib.gn2_trainer_join(handle, g)
+            with explained(group):
+                lib.gn2_trainer_join(handle, g)
             self.group = group
 
     # ---- training ----
@@ -205,12 +206,13 @@ class Trainer(Owner):
             self._view.fill(jets, tracks, valid)
             try:
                 self._truth.fill(labels, self._view)
-                lib.gn2_trainer_step(
-                    handle,
-                    self._view.pointer,
-                    ctypes.byref(self._truth.c),
-                    ctypes.byref(c),
-                )
+                with explained(self.group):
+                    lib.gn2_trainer_step(
+                        handle,
+                        self._view.pointer,
+                        ctypes.byref(self._truth.c),
+                        ctypes.byref(c),
+                    )
             finally:
                 self._view.release()
         return stats_of(c, list(self.tasks))
@@ -275,7 +277,8 @@ class Trainer(Owner):
     def _run(self, handle: Any, train: Any, val: Any, run: _Run, path: Any) -> None:
         with self._stopped_by_signals(handle) as signals:
             try:
-                lib.gn2_trainer_fit(handle, train, val, run.c, None)
+                with explained(self.group):
+                    lib.gn2_trainer_fit(handle, train, val, run.c, None)
             except Cancelled:
                 run.history.stopped = True
         if run.history.stopped and path is not None:
@@ -318,7 +321,8 @@ class Trainer(Owner):
             self._outside_fit("evaluate")
             with self._stopped_by_signals(handle) as signals:
                 try:
-                    lib.gn2_trainer_evaluate(handle, d, ctypes.byref(c))
+                    with explained(self.group):
+                        lib.gn2_trainer_evaluate(handle, d, ctypes.byref(c))
                 except Cancelled as problem:
                     stopped = problem
         signals.deliver()
@@ -378,7 +382,8 @@ class Trainer(Owner):
         """Goes back to a checkpoint of the same architecture, to the bit."""
         with self._guard as handle:
             self._outside_fit("load_checkpoint")
-            lib.gn2_trainer_checkpoint_load(handle, path_bytes(path))
+            with explained(self.group):
+                lib.gn2_trainer_checkpoint_load(handle, path_bytes(path))
 
     def snapshot(self) -> Model:
         """A model with the present weights."""

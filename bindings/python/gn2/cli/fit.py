@@ -30,7 +30,8 @@ random; the model's normalisation and class weights stay unless they are set ane
 
 mpirun -n 4 gn2 fit … trains with four ranks, which must be 1 or divide train.shards
 so that each has a power of two of them; model.gn2 is that of one process, to the bit.
-Every rank reads the files, rank 0 writes.
+Every rank reads the files, rank 0 writes. Without MPI, --group torch takes the
+processes that torchrun, Kubeflow's runtime of torch or an indexed Job starts.
 
     gn2 fit jets_train.h5 -v jets_val.h5 -o run model.embed_dim=64 train.epochs=10
     gn2 fit --resume -o run
@@ -378,7 +379,7 @@ def begin(make: Callable[[], Made], group: Group | None) -> Made:
 
 
 def run(args: argparse.Namespace) -> int:
-    group = ranks.group(args.expect_ranks)
+    group = ranks.group(args.expect_ranks, args.group)
 
     def make() -> Fit:
         return Fit(args, ranks.directory(args.out, group))

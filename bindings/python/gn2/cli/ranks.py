@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..group import Group, launched
+from ..group import Group, launched, told
 from .common import Failure
 from .rundir import RunDirectory
 
@@ -21,6 +22,12 @@ _MESSAGE = 1024  # bytes of a rank's problem
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--group",
+        choices=["torch"],
+        help="train with the processes of torch.distributed (gloo), named by RANK, "
+        "WORLD_SIZE, MASTER_ADDR and MASTER_PORT; needs no MPI",
+    )
     parser.add_argument(
         "--expect-ranks",
         type=int,
@@ -30,27 +37,47 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def group(expected: int = 0) -> Group | None:
-    """The ranks a launcher has started; None: there is no launcher, or one rank.
+def group(expected: int = 0, kind: str | None = None) -> Group | None:
+    """The ranks that were started; None: there is no launcher, or one rank.
 
     Args:
         expected: how many there must be; 0: any number.
+        kind: ``"torch"``: those of torch.distributed; None: those of MPI.
 
     Raises:
         Failure: they are not those that are expected, or cannot be reached: several
             trainings would write over one another.
     """
-    started = launched()
-    found = Group.mpi() if started > 1 else None
+    found = Group.torch() if kind == "torch" else _by_mpi()
     size = found.size if found else 1
-    if size != started:
-        raise Failure(
-            f"started as one of {started} ranks, but MPI knows {size}: libgn2_mpi was "
-            "built with another MPI than the one that starts the program"
-        )
     if expected and expected != size:
         raise Failure(f"--expect-ranks {expected}, but there are {size}")
     return found
+
+
+def _by_mpi() -> Group | None:
+    started = launched()
+    if started == 1:
+        _refuse_others()
+        return None
+    found = Group.mpi()
+    if found.size != started:
+        raise Failure(
+            f"started as one of {started} ranks, but MPI knows {found.size}: "
+            "libgn2_mpi was built with another MPI than the one that starts the program"
+        )
+    return found
+
+
+def _refuse_others() -> None:
+    """Processes of torchrun or Kubeflow that were not told to train together."""
+    name, size = told(os.environ)
+    if size > 1:
+        raise Failure(
+            f"{name} = {size}: this is one of {size} processes, each of which would "
+            "train by itself, one over the other: add --group torch, or unset the "
+            "variable"
+        )
 
 
 def leads(group: Group | None) -> bool:
