@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Error, InvalidArgument
 from ..metrics.files import MAX_JETS
+from ..scores import Names, check_discriminants
 from . import common
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def _content(args: argparse.Namespace) -> Content:
         from ..plots import history
 
         content = content._replace(curves=history.read(args.metrics))
+    known = content.samples[0].scores._names if content.samples else Names("", (), {})
+    check_discriminants(limits["discriminants"], known)
     return content
 
 

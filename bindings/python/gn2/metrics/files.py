@@ -13,12 +13,12 @@ import numpy as np
 from ..config import Config
 from ..errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsupported
 from ..model import Model
-from ..scores import Names, Scores, discriminant_options, short_name
+from ..scores import USUAL, Names, Scores, discriminant_options, short_name
 from ..tagger import Tagger
 from ..tasks import ORIGIN_TASK, VERTEX_TASK, Task
 from . import found as of_tasks
 from .found import Found
-from .sample import USUAL, Tagged, Tracks
+from .sample import Tagged, Tracks
 
 # Columns by the names the files use, first come first served.
 _PT = ("pt_btagJes", "pt")
