@@ -275,13 +275,3 @@ def test_scores_of_chosen_jets_are_the_same(model):
             )
         ]
     assert of[1].tobytes() == of[0][rows].tobytes()
-
-
-def test_pictures_of_a_run_say_that_they_are_of_all_jets(tmp_path, capsys):
-    pytest.importorskip("matplotlib")
-    from gn2 import report
-
-    gn2.Config({"data.selection": "pt > 5"}).save(tmp_path / "config.txt")
-    report.read(tmp_path, data=tmp_path / "jets.h5")
-    said = capsys.readouterr().err
-    assert "of all jets" in said and "pt > 5" in said

@@ -115,6 +115,8 @@ def _write(found: Importances, args: argparse.Namespace, names: list[str]) -> No
     plots = common.need("gn2.plots.importance", "matplotlib", "--out")
     style = common.need("gn2.plots.style", "matplotlib", "--out")
     name = f"{os.path.basename(args.model)} ({described(Model.load(args.model))})"
+    selection = dict(args.settings).get("data.selection")
+    name = f"{name}; jets with {selection}" if selection else name
     with common.labelled(args):
         figure = plots.importance(found, name=name)
     style.save(figure, picture)

@@ -88,6 +88,15 @@ class Tagged:
         known = [w for w in (file, self.facts.get("network")) if w]
         return f"{self.name} ({', '.join(known)})" if known else self.name
 
+    @property
+    def chosen(self) -> str:
+        """How many of how many jets these are, and which; nothing if it is all."""
+        selection = self.facts.get("selection")
+        if not selection:
+            return ""
+        total = self.facts["jets before it"]
+        return f"{len(self.scores):,} of {total} jets: {selection}"
+
     def discriminants(self) -> dict[str, str]:
         """Class that is the signal of each discriminant the tagger has, by its name."""
         rules = self.scores._names.rules
