@@ -209,8 +209,8 @@ def test_curves_show_every_discriminant(tmp_path, classes, rules):
     panels = {one.get_ylabel(): one for one in axes}
     titles = [(f"AUC of {n}", f"Rejection at 77 % of {n}") for n in rules]
     assert list(panels)[-2 * len(rules) - 1 :] == [
-        "Accuracy",
         *(title for both in titles for title in both),
+        "Accuracy",
     ]
     colors = {}
     for name, signal in rules.items():

@@ -132,8 +132,8 @@ def _of_history(history: Any) -> Curves:
 
 @style.styled
 def training(source: Any, *, title: str | None = None) -> Any:
-    """Losses in all and by task, learning rate, gradient norm; of the validation
-    accuracies, and areas and rejections of every discriminant.
+    """Losses in all and by task, learning rate, gradient norm; of the validation areas
+    and rejections of every discriminant, and accuracies.
 
     Args:
         source: path of a metrics.csv, a :class:`gn2.History`, or :class:`Live`.
@@ -164,9 +164,8 @@ def _with_tasks(panel: _Panel, curves: Curves) -> _Panel:
 
 
 def _of_validation(curves: Curves) -> Iterator[_Panel]:
-    """Accuracies of the tasks, then areas and rejections of each discriminant."""
+    """Areas and rejections of each discriminant, then accuracies of the tasks."""
     names = [n.removeprefix("val_") for n in curves.validation]
-    yield _Panel("Accuracy", tuple(_accuracies(names)))
     found = {name: of for name in names if (of := of_column(name)) is not None}
     ways = looks(list(dict.fromkeys(of.other for of in found.values() if of.other)))
     for discriminant in dict.fromkeys(of.discriminant for of in found.values()):
@@ -176,6 +175,7 @@ def _of_validation(curves: Curves) -> Iterator[_Panel]:
         yield _Panel(f"AUC of {discriminant}", _by_class(areas, own, ways))
         title = f"Rejection at {_POINT} % of {discriminant}"
         yield _Panel(title, _by_class(at, own, ways), True)
+    yield _Panel("Accuracy", tuple(_accuracies(names)))
 
 
 def _accuracies(names: list[str]) -> Iterator[_Line]:
