@@ -159,6 +159,18 @@ GN2_API gn2_status gn2_dataset_info_get(const gn2_dataset *dataset,
                                         gn2_dataset_info *out_info);
 
 /**
+ * Which rows of the files the jets of a dataset are, those that `data.selection` and
+ * `data.max_jets` leave: where the truth and the scores of each of them lie. Rows count
+ * from 0, on over the files in the order given, and ascend, as the jets of an epoch do
+ * with `data.sampling` = sequential. Of arrays they are 0, 1, ….
+ * @param[out] out_rows (count)
+ * @param[in]  count    `jet_count` of gn2_dataset_info_get()
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (another count, which is named). @since 0.1
+ */
+GN2_API gn2_status gn2_dataset_rows(const gn2_dataset *dataset, int64_t *out_rows,
+                                    int64_t count);
+
+/**
  * Puts what the data says into a config, ready for gn2_model_create(): class
  * names, normalisation and class weights (from salt's YAML files if
  * `data.norm_dict`, `data.class_dict` name them, else computed over the dataset)

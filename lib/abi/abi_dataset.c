@@ -55,6 +55,14 @@ gn2_status gn2_dataset_info_get(const gn2_dataset *dataset, gn2_dataset_info *ou
     return GN2_OK;
 }
 
+gn2_status gn2_dataset_rows(const gn2_dataset *dataset, int64_t *out_rows,
+                            int64_t count)
+{
+    GN2_REQUIRE(dataset);
+    GN2_REQUIRE(out_rows);
+    return gn2_dataset_rows_impl(dataset, out_rows, count);
+}
+
 gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config)
 {
     GN2_REQUIRE(dataset);

@@ -130,6 +130,20 @@ void gn2_dataset_info_impl(const gn2_dataset *d, gn2_dataset_info *out_info)
             : 0;
 }
 
+gn2_status gn2_dataset_rows_impl(const gn2_dataset *d, int64_t *out_rows, int64_t count)
+{
+    const int64_t jets = gn2_sampler_jet_count(d->sampler);
+    if (count != jets)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "gn2_dataset_rows: count = %lld, the dataset has %lld jets",
+                        (long long)count, (long long)jets);
+    if (d->source->rows)
+        d->source->rows(d->source, jets, out_rows);
+    else
+        for (int64_t k = 0; k < jets; k++) out_rows[k] = k;
+    return GN2_OK;
+}
+
 static void view_sequences(gn2_dataset *d, const gn2_rows *rows)
 {
     memset(d->sequence, 0, sizeof d->sequence);

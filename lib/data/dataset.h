@@ -30,6 +30,8 @@ gn2_status gn2_dataset_identify(const gn2_dataset *dataset, const char *what,
 /* One line that names the files, or "arrays". */
 void gn2_dataset_title(const gn2_dataset *dataset, gn2_text *text);
 void gn2_dataset_info_impl(const gn2_dataset *dataset, gn2_dataset_info *out_info);
+gn2_status gn2_dataset_rows_impl(const gn2_dataset *dataset, int64_t *out_rows,
+                                 int64_t count);
 gn2_status gn2_dataset_setup_impl(gn2_dataset *dataset, gn2_config *config);
 void gn2_dataset_request_stop_impl(gn2_dataset *dataset);
 /* out_labels may be NULL. */

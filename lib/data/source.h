@@ -28,6 +28,8 @@ struct gn2_source {
     gn2_status (*check)(const gn2_source *source, int64_t jets);
     /* Jets among the first `jets` that were never written; NULL: none. */
     int64_t (*unwritten)(const gn2_source *source, int64_t jets);
+    /* Which rows of all files, one after another, the first `jets` are; NULL: all. */
+    void (*rows)(const gn2_source *source, int64_t jets, int64_t *out_rows);
     /* Adds lines that tell this data from other data. */
     void (*describe)(const gn2_source *source, gn2_text *text);
     /* Adds a line a file, of `what` data, that tells its contents from others'; the

@@ -194,6 +194,22 @@ static gn2_status select_jets(file_source *s)
     return status;
 }
 
+static void list_rows(const gn2_source *source, int64_t jets, int64_t *out_rows)
+{
+    const file_source *s = (const file_source *)source;
+    int64_t first = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        const gn2_data_file *file = &s->file[i];
+        const int64_t own = gn2_data_file_jets(file);
+        const int64_t take = own < jets ? own : jets;
+        for (int64_t k = 0; k < take; k++)
+            *out_rows++ =
+                first + (file->selected.bits ? gn2_row_set_at(&file->selected, k) : k);
+        first += file->rows;
+        jets -= take;
+    }
+}
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -344,6 +360,7 @@ gn2_status gn2_source_files(const char *const *paths, size_t count,
                            .load = load,
                            .check = check,
                            .unwritten = unwritten,
+                           .rows = list_rows,
                            .describe = describe,
                            .identify = identify,
                            .title = title,

@@ -337,7 +337,7 @@ def test_evaluate(run, capsys):
     last = [row for row in rows(run) if row["event"] == "epoch"][-1]
     assert found["loss"] == pytest.approx(float(last["val_loss"]), rel=1e-8)
     assert main([*words[:-3], "-j", "1"]) == 0
-    assert "light rejection at 77% b" in capsys.readouterr().out
+    assert "light rejection at 77% of D_b" in capsys.readouterr().out
 
 
 def test_inspect(run, capsys):

@@ -40,6 +40,8 @@ SMALL = {
 ONE = {"model.tasks": "jets_classification"}
 MUP = {"model.parametrization": "mup", "model.base_width": "4"}
 FEW = {"data.batch_size": "25", "data.max_jets": "50"}
+#: among the first 50 jets no tau is: nothing is known of D_tau
+ALL_CLASSES = {"data.max_jets": "200"}
 REGRESSION = {
     "model.tasks": "jets_classification,r",
     "task.r.kind": "regression",
@@ -399,12 +401,16 @@ def test_importance_takes_an_option_or_refuses_it(tmp_path, odd, capsys):
         usual = tuple(sorted(beside.items())), given.startswith("input.")
         words = ["-d", odd if usual[1] else VAL, "-n", "0", "-r", "1", "-j", "1"]
         words += ["--json", *(f"{k}={v}" for k, v in run.items())]
-        words += [f"{k}={v}" for k, v in FEW.items() if k != given]
+        few = {**FEW, **(ALL_CLASSES if given.startswith("discriminant.") else {})}
+        words += [f"{k}={v}" for k, v in few.items() if k != given]
         if usual not in plain:
             gn2.Model(small(own)).save(path)
             plain[usual] = path
         words = ["importance", str(plain[usual]), *words]
-        check_effect(capsys, words, given, value, outcome(capsys, words))
+        before = outcome(capsys, words)
+        check_effect(capsys, words, given, value, before)
+        if given.startswith("discriminant."):  # of every one of them there are figures
+            assert outcome(capsys, [*words, f"{given}={value}"])[0] == before[0] == 0
 
 
 # ---- what is not seen in a result ----

@@ -289,8 +289,9 @@ def test_training_shows_all_panels(tmp_path):
         "Loss × task weight",
         "Learning rate",
         "Gradient norm",
-        "Validation",
-        "Rejection at 77 % b-efficiency",
+        "AUC of D_b",
+        "Rejection at 77 % of D_b",
+        "Accuracy",
     ]
     assert all(axes.get_xlabel() == "Step" for axes in figure.axes)
     points = figure.axes[0].lines[-1]

@@ -163,8 +163,9 @@ def test_evaluate_tells_every_discriminant_and_no_class_there_is_not():
     nan = np.full((4, 3), np.nan)
     losses = {"jets_classification": 1.0}
     found = Metrics(10, 1.0, losses, figures, 0.8, 0.7, np.zeros(4), nan)
-    told = evaluate.figures_of(found)
+    told = found.flat("")
     assert "rejection_light_77" in told and "D_c_rejection_77_bjets" in told
     assert not any("tau" in name for name in told)
-    assert evaluate._words("D_c_rejection_77_bjets") == "bjets rejection at 77% of D_c"
+    assert evaluate._words("D_c_rejection_77_bjets") == "b rejection at 77% of D_c"
+    assert evaluate._words("rejection_light_77") == "light rejection at 77% of D_b"
     assert evaluate._number(float("nan")) == "-"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """data.selection chooses what a NumPy mask does, from any file, and changes no jet."""
 
+import ctypes
 import logging
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 import gn2
+from gn2._ffi import lib
 
 h5py = pytest.importorskip("h5py")
 
@@ -66,8 +68,11 @@ def test_jets_are_those_of_a_mask(text):
     assert 0 < len(rows) <= 1500
     whole = everything(VAL, {})
     same(everything(VAL, {"data.selection": text}), whole, rows)
+    assert (gn2.Dataset(VAL, {**OPTIONS, "data.selection": text}).rows == rows).all()
     options = {"data.selection": text, "data.max_jets": min(30, len(rows))}
     same(everything(VAL, options), whole, rows[: options["data.max_jets"]])
+    options.update({"data.sampling": "jets", "data.batch_size": 15})
+    assert (gn2.Dataset(VAL, options).rows == rows[: options["data.max_jets"]]).all()
 
 
 def test_norms_and_class_weights_are_of_the_chosen():
@@ -184,7 +189,12 @@ def test_several_and_virtual_files(tmp_path):
     text = "pt > 46 || pt < 2"
     rows = [0, 1, 47, 48, 49]
     assert (pts(str(whole), text) == [*rows, *rows]).all()
-    assert (pts([part, str(whole), part], text) == rows * 4).all()
+    paths = [part, str(whole), part]
+    assert (pts(paths, text) == rows * 4).all()
+    where = gn2.Dataset(paths, {**SMALL, "data.selection": text}).rows
+    assert (where == np.add.outer(np.arange(4) * 50, rows).ravel()).all()
+    where = gn2.Dataset(paths, {**SMALL, "data.max_jets": 60}).rows
+    assert (where == np.arange(60)).all()
     assert (pts([part, part], text, **{"data.max_jets": 7}) == [*rows, 0, 1]).all()
 
 
@@ -230,6 +240,21 @@ def test_text_cannot_be_compared(tmp_path):
         gn2.Dataset(path, {**SMALL, "data.selection": "name == 1"})
 
 
+def test_rows_are_written_where_there_is_place_for_all(model, sample):
+    data = gn2.Dataset.from_arrays(
+        sample.jets, sample.ragged, config={"data.batch_size": 1}
+    )
+    count = data.info.jet_count
+    assert (data.rows == np.arange(count)).all()
+    place = np.full(count + 1, -7)
+    numbers = place.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+    with data._guard as handle:
+        for wrong in (count - 1, count + 1):
+            with pytest.raises(gn2.InvalidArgument, match=f"has {count} jets"):
+                lib.gn2_dataset_rows(handle, numbers, wrong)
+    assert (place == -7).all()
+
+
 def test_arrays_have_no_selection(model, sample):
     with pytest.raises(gn2.InvalidArgument, match="data.selection.*rows"):
         gn2.Dataset.from_arrays(
@@ -250,13 +275,3 @@ def test_scores_of_chosen_jets_are_the_same(model):
             )
         ]
     assert of[1].tobytes() == of[0][rows].tobytes()
-
-
-def test_pictures_of_a_run_say_that_they_are_of_all_jets(tmp_path, capsys):
-    pytest.importorskip("matplotlib")
-    from gn2 import report
-
-    gn2.Config({"data.selection": "pt > 5"}).save(tmp_path / "config.txt")
-    report.read(tmp_path, data=tmp_path / "jets.h5")
-    said = capsys.readouterr().err
-    assert "of all jets" in said and "pt > 5" in said

@@ -178,6 +178,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ),
     ("gn2_dataset_free", None, (Dataset,)),
     ("gn2_dataset_info_get", STATUS, (Dataset, POINTER(DatasetInfo))),
+    ("gn2_dataset_rows", STATUS, (Dataset, POINTER(c_int64), c_int64)),
     ("gn2_dataset_setup", STATUS, (Dataset, Config)),
     ("gn2_dataset_request_stop", None, (Dataset,)),
     ("gn2_dataset_next", STATUS, (Dataset, POINTER(Jets), POINTER(Labels))),

@@ -189,6 +189,17 @@ class Dataset(Owner):
             c.unwritten,
         )
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(jets) rows of the files that the jets are, those that ``data.selection`` and
+        ``data.max_jets`` leave: where the truth and the scores of each of them lie.
+        Counted from 0, on over the files as they were given; ascending."""
+        found = np.empty(self.info.jet_count, np.int64)
+        numbers = found.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+        with self._guard as handle:
+            lib.gn2_dataset_rows(handle, numbers, len(found))
+        return found
+
     def __len__(self) -> int:
         """Batches an epoch."""
         return self.info.batch_count

@@ -16,9 +16,11 @@ from ._ffi import lib, text
 from ._foreign import unmasked
 from .config import Config
 from .errors import InvalidArgument, NotFound
-from .tasks import FLAVOUR_TASK, Task, aliases, flavour_of
+from .tasks import FLAVOUR_TASK, Task, aliases, flavour_of, read
 
 FORMS = {"log": 0, "ratio": 1}
+#: short names of the usual classes, and what they are called in tables and pictures
+USUAL = {"b": "b", "c": "c", "u": "light", "tau": "tau"}
 LIGHT = "u"
 NO_CLASSES = "the model does not classify jets; see Tagger.outputs for what it has"
 
@@ -26,6 +28,11 @@ NO_CLASSES = "the model does not classify jets; see Tagger.outputs for what it h
 def short_name(class_name: str) -> str:
     """ "b" for "bjets": what stands behind ``p`` in names of scores."""
     return class_name[:-4] if class_name.endswith("jets") else class_name
+
+
+def readable(class_name: str) -> str:
+    """ "light" for "ujets"."""
+    return USUAL.get(short_name(class_name), short_name(class_name))
 
 
 def discriminant(
@@ -71,10 +78,6 @@ class Rule(NamedTuple):
     form: str
 
 
-# classes named without "jets" mean these in the keys discriminant.*
-_USUAL = ("b", "c", "u", "tau")
-
-
 def discriminant_options(config: Config) -> dict[str, Any]:
     """The keys ``discriminant.*`` of a config."""
     return {k: v for k, v in config.items() if k.startswith("discriminant.")}
@@ -83,7 +86,8 @@ def discriminant_options(config: Config) -> dict[str, Any]:
 def _rules(classes: Sequence[str], options: Mapping[str, Any]) -> dict[str, Rule]:
     """Discriminants of these classes by name, from the keys ``discriminant.*``."""
     with Config(options) as config:
-        config["model.classes"] = [f"{n}jets" if n in _USUAL else n for n in classes]
+        # classes named without "jets" mean the usual ones in the keys discriminant.*
+        config["model.classes"] = [f"{n}jets" if n in USUAL else n for n in classes]
         keys = [key.split(".") for key in config if key.startswith("discriminant.")]
         names = dict.fromkeys(key[1] for key in keys if len(key) == 3)
         found = {name: _rule(config, name, len(classes)) for name in names}
@@ -114,6 +118,31 @@ def _rule(config: Config, name: str, classes: int) -> Rule | None:
 def rules_of(model: Any) -> dict[str, Rule]:
     """Discriminants of a :class:`gn2.Model` by name."""
     return _rules(model.classes, discriminant_options(model.config))
+
+
+def check_discriminants(given: Mapping[str, Any], names: Names) -> None:
+    """Refuses options of discriminants that are not there, and fractions that a
+    discriminant does not have, of a class that is none or is its signal, or because it
+    has a list of them."""
+    for key, value in given.items():
+        name, _, what = key.removeprefix("discriminant.").partition(".")
+        if not what:
+            if not names.rules:
+                raise NotFound(f"{key} has no effect: there are no discriminants")
+            continue  # the form of all of them
+        if name not in names.rules:
+            there = ", ".join(names.rules) or "none"
+            raise NotFound(f"{key} has no effect: the discriminants are {there}")
+        rule = names.rules[name]
+        fractions = dict(zip(names.short, rule.fractions))
+        if what.startswith("f_") and fractions.get(what[2:]) != float(value):
+            told = ", ".join(
+                f"{c}:{f:g}" for c, f in zip(names.classes, rule.fractions)
+            )
+            raise InvalidArgument(
+                f"{key} = {value} has no effect: {name} has the signal "
+                f"{names.classes[rule.signal]} and the fractions {told}"
+            )
 
 
 class Names:
@@ -220,6 +249,14 @@ class Names:
                 f"no discriminant has '{short}' as its signal; give f_… of a class"
             )
         return weights
+
+
+def names_of(config: Config) -> Names:
+    """Classes and discriminants of a model that is made so."""
+    given: Any = config["model.classes"]
+    classes = given if flavour_of(read(config)) else ()
+    title = str(config["model.name"])
+    return Names(title, tuple(classes), discriminant_options(config))
 
 
 def _flavour_names(tasks: Mapping[str, Task]) -> set[str]:

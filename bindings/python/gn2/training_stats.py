@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _ffi, tasks
+from ._figure_names import of_figure
 from .errors import NotFound
 
 WORKING_POINTS = (0.65, 0.70, 0.77, 0.85)  #: b-efficiencies of Metrics.rejection
-REJECTED = ("light", "c", "tau")  #: columns of Metrics.rejection
 
 
 def _by_column(losses: Mapping[str, float]) -> Iterator[tuple[str, float]]:
@@ -126,8 +126,9 @@ class Metrics(NamedTuple):
 
     def columns(self, prefix: str = "val_") -> Iterator[tuple[str, float]]:
         """Figures with their names in a table: ``val_loss``, ``val_loss_NAME``,
-        ``val_accuracy``, ``val_rejection_light_77``. A model without D_b has AUC and
-        rejections of its own discriminants at 77 % instead."""
+        ``val_accuracy``, and of every discriminant of the model areas, cuts and
+        rejections: ``val_D_c_rejection_77_bjets``. Those of D_b that have attributes
+        are called as these: ``val_rejection_light_77``."""
         return ((prefix + name, value) for name, value in self._figures())
 
     def flat(self, prefix: str = "val_") -> dict[str, float]:
@@ -142,28 +143,13 @@ class Metrics(NamedTuple):
             task, _, figure = name.partition(".")
             if task in self.losses:
                 yield tasks.figure_name(task, figure), value
-        yield from (self._b_tagging() if self.has_d_b else self._others()).items()
+            elif (found := of_figure(name)) is not None:
+                yield found.column, value
 
     @property
     def has_d_b(self) -> bool:
         """Does the model have the discriminant D_b?"""
         return "D_b.cut_77" in self.figures
-
-    def _b_tagging(self) -> dict[str, float]:
-        out = {"auc_b_light": self.auc_b_light, "auc_b_c": self.auc_b_c}
-        for i, point in enumerate(WORKING_POINTS):
-            out[f"cut_{100 * point:.0f}"] = float(self.cut[i])
-            for k, name in enumerate(REJECTED):
-                key = f"rejection_{name}_{100 * point:.0f}"
-                out[key] = float(self.rejection[i, k])
-        return out
-
-    def _others(self) -> dict[str, float]:
-        return {
-            name.replace(".", "_"): value
-            for name, value in self.figures.items()
-            if name.startswith("D_") and (".auc_" in name or ".rejection_77_" in name)
-        }
 
 
 class Progress(NamedTuple):

@@ -14,13 +14,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .. import Config, Dataset, Model
 from ..config import keys
-from ..scores import rules_of
+from ..scores import check_discriminants, names_of
 
 
 class Terminated(BaseException):
@@ -108,8 +108,9 @@ OF_OBJECTS = (
 )
 
 
-def check_objects(keys: Iterable[str], config: Config) -> None:
-    """Refuses options of constituents that the model does not have."""
+def check_objects(keys: Collection[str], config: Config) -> None:
+    """Refuses options of constituents and discriminants that the model does not
+    have."""
     types: Any = config["model.constituents"]
     for key in keys:
         if any(fnmatch.fnmatchcase(key, pattern) for pattern in OF_OBJECTS):
@@ -118,6 +119,9 @@ def check_objects(keys: Iterable[str], config: Config) -> None:
                 raise Failure(
                     f"{key}: there are no {name}; model.constituents: {','.join(types)}"
                 )
+    given = {key: config[key] for key in keys if key.startswith("discriminant.")}
+    if given:
+        check_discriminants(given, names_of(config))
 
 
 def adapted(model: Model, config: Config, settings: Sequence[tuple[str, str]]) -> Model:
@@ -161,16 +165,6 @@ def model_for(
     check_taken(args.settings, taken)
     check_objects([key for key, _ in args.settings], config)
     return adapted(model, config, args.settings), config
-
-
-def check_shown(settings: Sequence[tuple[str, str]], model: Model) -> None:
-    """Refuses options of discriminants whose figures are not shown: a model with D_b is
-    told of by that one."""
-    for key, _ in settings:
-        name = key.split(".")[1]
-        if key.startswith("discriminant.") and name not in ("D_b", "form"):
-            if "D_b" in rules_of(model):
-                raise Failure(f"{key} has no effect here: the figures are those of D_b")
 
 
 def need(module: str, package: str, purpose: str) -> Any:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Losses, accuracy, AUC and rejections at fixed efficiency of the signal of one model
 or several, on jets with labels. Rejections are 1/efficiency, those of every
-discriminant; options change and add some: discriminant.D_x.signal=CLASS. Without
+discriminant; options change them, discriminant.D_c.f_b=0.3, and add some,
+discriminant.D_x.signal=CLASS. In JSON figures are called as in metrics.csv. Without
 labels of a task neither its loss nor the total is known: nan, and null in JSON.
 
     gn2 evaluate run/best.gn2 -d jets_test.h5
@@ -13,19 +14,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import sys
 
 from .. import Dataset, Model, Trainer
+from .._figure_names import of_column
 from ..training_stats import Metrics
 from . import common
 
-#: classes that D_b's figures of metrics.csv are of, by their names there
-_OF_D_B = {"light": "ujets", "c": "cjets", "tau": "taujets"}
-_D_B = ("rejection_", "auc_b_")
-#: of the figures of other discriminants, those in the table
-_SHORT = re.compile(r"_auc_|_rejection_77_")
-_OWN = re.compile(r"(D_.+?)_rejection_(\d+)_(.+)")
 #: options that have an effect
 TAKEN = (
     *common.OF_THE_MODEL,
@@ -49,7 +44,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     """Metrics of a model on the jets asked for."""
     model, config = common.model_for(path, args, TAKEN, "train.threads")
-    common.check_shown(args.settings, model)
     files = common.files_of(args.data)
     with Trainer(model, config) as trainer, Dataset(files, config) as data:
         common.say_selected(data, "labelled")
@@ -58,44 +52,15 @@ def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     return found
 
 
-def figures_of(found: Metrics) -> dict[str, float]:
-    """Figures by name: those of metrics.csv, without D_b's for classes that the model
-    has not, and those of its other discriminants and classes."""
-    named = found.figures
-    classes = {name.partition(".auc_")[2] for name in named}
-    lost = [own for own, name in _OF_D_B.items() if name not in classes]
-    out = {
-        name: value
-        for name, value in found.flat("").items()
-        if not (name.startswith(_D_B) and name.split("_")[-2 + ("auc" in name)] in lost)
-    }
-    others = (name for name in named if name.startswith("D_") and not _in_flat(name))
-    out.update((name.replace(".", "_"), named[name]) for name in others)
-    return out
-
-
-def _in_flat(name: str) -> bool:
-    """Is it a figure of D_b that metrics.csv has under a name of its own?"""
-    of, _, figure = name.partition(".")
-    what, _, last = figure.rpartition("_")
-    usual = what == "cut" or last in _OF_D_B.values()
-    return of == "D_b" and usual and figure != "auc_taujets"
-
-
 def _words(figure: str) -> str:
     """``rejection_light_77`` and ``D_hbb_rejection_77_qcd`` in words."""
-    what, _, of = figure.partition("_")
-    background, _, point = of.rpartition("_")
-    if what == "rejection" and point.isdigit():
-        return f"{background} rejection at {point}% b"
-    own = _OWN.fullmatch(figure)
-    return f"{own[3]} rejection at {own[2]}% of {own[1]}" if own else figure
+    found = of_column(figure)
+    return found.words if found else figure
 
 
 def _table(names: list[str], found: list[Metrics]) -> None:
-    rows = [figures_of(metrics) for metrics in found]
-    names_of = dict.fromkeys(name for row in rows for name in row)
-    order = [n for n in names_of if not n.startswith("D_") or _SHORT.search(n)]
+    rows = [metrics.flat("") for metrics in found]
+    order = list(dict.fromkeys(name for row in rows for name in row))
     first = max(24, *(len(_words(name)) + 1 for name in order))
     width = max(12, *(len(name) + 2 for name in names))
     print(f"{'':{first}}" + "".join(f"{name:>{width}}" for name in names))
@@ -133,5 +98,5 @@ def run(args: argparse.Namespace) -> int:
         _table(models, found)
         return 0
     for name, metrics in zip(models, found):
-        print(common.json_line({"model": name, **figures_of(metrics)}))
+        print(common.json_line({"model": name, **metrics.flat("")}))
     return 0

@@ -20,8 +20,7 @@ train.probe_updates=yes unless an option says otherwise.
 
 Files may be patterns in quotes, 'jets_*.h5': what they stand for, sorted, is in
 run.json. data.selection, as 'pt_btagJes > 20000 && abs(eta_btagJes) < 2.5', chooses
-jets for training and validation alike; the pictures of the report are of all
-validation jets.
+jets for training, validation and the pictures of the report alike.
 
 -m FILE starts with a model, which settles all of its own options. With --finetune they
 may be others: tensors of the same name and shape are taken over, the rest start at

@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from .. import Dataset, Model
+from .._figure_names import REJECTION, of_column
 from .._lines import replacing
 from .._progress import Count
 from ..metrics.files import described
@@ -74,11 +75,20 @@ def _rows(found: Importances) -> list[dict[str, Any]]:
 
 
 def _print(found: Importances) -> None:
-    shown = [
-        name
-        for name in found.nominal
-        if name.startswith("loss") or (name[:3] == "rej" and name.endswith("_77"))
-    ]
+    """Losses, and of each discriminant the rejections at 77 %, a block each."""
+    blocks: dict[str, list[str]] = {"": []}
+    for name in found.nominal:
+        of = of_column(name)
+        if of is None and name.startswith("loss"):
+            blocks[""].append(name)
+        elif of is not None and (of.what, of.point) == (REJECTION, "77"):
+            blocks.setdefault(of.discriminant, []).append(name)
+    for number, shown in enumerate(blocks.values()):
+        print("\n" if number else "", end="")
+        _print_block(found, shown)
+
+
+def _print_block(found: Importances, shown: list[str]) -> None:
     width = {name: max(len(name), 18) + 2 for name in shown}
     names = [f"{one.object}.{one.input}" for one in found.inputs]
     first = max(map(len, [*names, "as it is"])) + 2
@@ -105,6 +115,8 @@ def _write(found: Importances, args: argparse.Namespace, names: list[str]) -> No
     plots = common.need("gn2.plots.importance", "matplotlib", "--out")
     style = common.need("gn2.plots.style", "matplotlib", "--out")
     name = f"{os.path.basename(args.model)} ({described(Model.load(args.model))})"
+    selection = dict(args.settings).get("data.selection")
+    name = f"{name}; jets with {selection}" if selection else name
     with common.labelled(args):
         figure = plots.importance(found, name=name)
     style.save(figure, picture)
@@ -118,7 +130,6 @@ def run(args: argparse.Namespace) -> int:
     if names:
         common.need("matplotlib", "matplotlib", "--out")
     model, config = common.model_for(args.model, args, TAKEN, "train.threads")
-    common.check_shown(args.settings, model)
     total = sum(len(names) for names in model.inputs.values())
     with Dataset(args.data, config) as data, Count(total, "input", "dealt") as bar:
         common.say_selected(data, "labelled")

@@ -10,6 +10,10 @@ gn2 plot run --label "ATLAS Simulation Internal" --sample "√s = 13.6 TeV"
 There are pictures of every discriminant of the first tagger. Those of score files are
 the library's where their classes are b, c, u and tau; others are told by options, as in
 discriminant.D_hbb.signal=hbb discriminant.D_hbb.fractions=qcd:rest
+
+The jets are those that data.selection of the run chooses, which the pictures say with
+their number; data.selection= on the command line is of all jets, and
+data.selection='pt_btagJes > 50000' of others, also where there is no run.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Error, InvalidArgument
 from ..metrics.files import MAX_JETS
+from ..scores import Names, check_discriminants
 from . import common
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ NAMES = (
     "vertexing",
 )
 #: options that have an effect
-TAKEN = ("discriminant.*",)
+TAKEN = ("discriminant.*", "data.selection")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,16 +100,23 @@ def _content(args: argparse.Namespace) -> Content:
 
     first, *others = args.source
     limits: dict[str, Any] = {"max_jets": args.max_jets, "threads": args.threads}
-    limits["discriminants"] = dict(args.settings)
+    given = dict(args.settings)
+    selection = given.pop("data.selection", None)
+    limits["discriminants"], limits["selection"] = given, selection
     if os.path.isdir(first):
         content = read(first, data=args.data, compare=others, **limits)
     else:
+        limits["selection"] = selection or ""
         samples = [tagger(word, args.data, **limits) for word in args.source]
         content = Content(samples, title="GN2: " + ", ".join(s.name for s in samples))
     if args.metrics:
         from ..plots import history
 
         content = content._replace(curves=history.read(args.metrics))
+    known = content.samples[0].scores._names if content.samples else Names("", (), {})
+    check_discriminants(given, known)
+    if selection is not None and not content.samples:
+        raise InvalidArgument("data.selection has no effect: there are no tagged jets")
     return content
 
 

@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 
 from .. import _lines as lines, tasks
+from .._figure_names import listed
 from .._lock import FolderLock
 from ..hpo.contract import line, name_of, value_of
 from ..model import Model
@@ -67,9 +68,7 @@ def columns_of(model: Model) -> tuple[str, ...]:
     }
     for name, rule in rules_of(model).items():
         others = [c for i, c in enumerate(model.classes) if i != rule.signal]
-        figures[f"{name}.cut_77"] = 0.0
-        figures.update({f"{name}.auc_{other}": 0.0 for other in others})
-        figures.update({f"{name}.rejection_77_{other}": 0.0 for other in others})
+        figures.update({found.figure: 0.0 for found in listed(name, others)})
     blank = np.zeros(4), np.zeros((4, 3))
     stats = StepStats(0, 0, 0, 0.0, losses, 0.0, 0.0, 0.0)
     metrics = Metrics(0, 0.0, losses, figures, 0.0, 0.0, *blank)

@@ -13,12 +13,13 @@ import numpy as np
 from ..config import Config
 from ..errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsupported
 from ..model import Model
-from ..scores import Names, Scores, discriminant_options, short_name
+from ..scores import USUAL, Names, Scores, discriminant_options, short_name
 from ..tagger import Tagger
 from ..tasks import ORIGIN_TASK, VERTEX_TASK, Task
 from . import found as of_tasks
+from .chosen import Chosen, Selection, choose, open_file
 from .found import Found
-from .sample import USUAL, Tagged, Tracks
+from .sample import Tagged, Tracks
 
 # Columns by the names the files use, first come first served.
 _PT = ("pt_btagJes", "pt")
@@ -29,24 +30,6 @@ _FORMS = {"sp": "SP", "mup": "μP"}
 
 #: jets that are tagged for pictures of a file, its first
 MAX_JETS = 50_000
-
-
-def _open(path: str | os.PathLike[str]) -> Any:
-    try:
-        import h5py
-    except ImportError as problem:
-        raise Unsupported("reading HDF5 files for plots needs h5py") from problem
-    try:
-        import hdf5plugin  # noqa: F401  (LZ4, as UPP and salt write)
-    except ImportError:
-        pass
-    return h5py.File(path, "r")
-
-
-def _rows(file: Any, name: str, limit: int | None) -> Any:
-    return (
-        file[name][: limit if limit and limit > 0 else None] if name in file else None
-    )
 
 
 def _column(names: Sequence[str], *tables: Any) -> Any:
@@ -108,6 +91,7 @@ def from_scores(
     name: str | None = None,
     max_jets: int | None = None,
     discriminants: Mapping[str, Any] | None = None,
+    selection: Selection = "",
 ) -> Tagged:
     """Tagged jets from a score file (ours, or salt's) and the file that was tagged.
 
@@ -118,12 +102,17 @@ def from_scores(
             holds the truth too.
         name: in legends; None: that of the scores.
         discriminants: options ``discriminant.*``, else the library's.
+        selection: as ``data.selection``: which jets of the data, whose rows the scores
+            must then have, all of them.
 
     Jets without a score, whose row of it is NaN or 0 throughout, are left out; their
     number is in the facts of the sample.
     """
-    with _open(scores) as s, _open(data if data is not None else scores) as d:
-        mine, jets = _rows(s, "jets", max_jets), _rows(d, "jets", max_jets)
+    of = data if data is not None else scores
+    chosen = choose(of, selection, max_jets)
+    with open_file(scores) as s, open_file(of) as d:
+        _check_rows(s, d, chosen, scores)
+        mine, jets = chosen.read(s, "jets"), chosen.read(d, "jets")
         if mine is None or jets is None:
             raise FormatError(f"'{scores}' or its data: no dataset 'jets'")
         if len(mine) != len(jets):
@@ -133,8 +122,8 @@ def from_scores(
         short = {short_name(n): n for n in labels}
         classes = tuple(short.get(k, k + "jets" if k in USUAL else k) for k in columns)
         p = np.stack([mine[c].astype(np.float32) for c in columns.values()], 1)
-        tracks = _rows(d, "tracks", max_jets)
-        found = _found(_rows(s, "tracks", max_jets), prefix)
+        tracks = chosen.read(d, "tracks")
+        found = _found(chosen.read(s, "tracks"), prefix)
         sample = Tagged(
             name or prefix,
             Scores(
@@ -144,9 +133,21 @@ def from_scores(
             _pt(jets, mine),
             _n_tracks(tracks, jets, mine),
             _tracks(tracks, found),
-            facts=_facts(jets=data or scores, scores=scores),
+            facts={**_facts(jets=of, scores=scores), **chosen.facts},
         )
     return _with_score(sample, p, scores)
+
+
+def _check_rows(scores: Any, data: Any, chosen: Chosen, path: Any) -> None:
+    """Scores of some of the jets only: nobody knows of which."""
+    if chosen.rows is None or "jets" not in scores:
+        return
+    mine, jets = len(scores["jets"]), len(data["jets"])
+    if mine != jets:
+        raise ShapeError(
+            f"'{path}': {mine} jets scored, the data have {jets}: with data.selection "
+            "there must be a score of each of them, as `gn2 tag` writes"
+        )
 
 
 def _rules_of(options: Mapping[str, Any], given: Mapping[str, Any] | None) -> Any:
@@ -188,16 +189,20 @@ def from_model(
     max_jets: int | None = None,
     threads: int = 0,
     discriminants: Mapping[str, Any] | None = None,
+    selection: Selection = "",
 ) -> Tagged:
     """Tags the jets of an HDF5 file with a model, all tasks it has.
 
     Args:
         discriminants: options ``discriminant.*`` in place of the model's.
+        selection: as ``data.selection``: which jets of the data.
     """
     path = None if isinstance(model, Model) else model
     model = model if isinstance(model, Model) else Model.load(model)
-    with _open(data) as d:
-        tables = _tables(d, model, max_jets)
+    jets_of = str(model.config["data.dataset.jets"] or "jets")
+    chosen = choose(data, selection, max_jets, jets_of)
+    with open_file(data) as d:
+        tables = _tables(d, model, chosen)
         labels = _class_names(d)
     jets = tables["jets"]
     tasks = of_tasks.wanted(model, tables)
@@ -213,16 +218,16 @@ def from_model(
         _n_tracks(tracks, jets),
         _own_tracks(found),
         _weights(model),
-        _facts(jets=data, model=path, weights=model),
+        {**_facts(jets=data, model=path, weights=model), **chosen.facts},
         {n: of for n, of in found.items() if n not in (ORIGIN_TASK, VERTEX_TASK)},
     )
 
 
-def _tables(file: Any, model: Model, limit: int | None) -> dict[str, Any]:
+def _tables(file: Any, model: Model, chosen: Chosen) -> dict[str, Any]:
     """Rows of jets and of the constituent types that the file has."""
     config = model.config
     places = {n: str(config[f"data.dataset.{n}"] or n) for n in model.inputs}
-    read = {name: _rows(file, place, limit) for name, place in places.items()}
+    read = {name: chosen.read(file, place) for name, place in places.items()}
     if read["jets"] is None:
         raise FormatError(f"no dataset '{places['jets']}'")
     return {name: rows for name, rows in read.items() if rows is not None}

@@ -14,12 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..config import Config
 from ..errors import InvalidArgument, NotFound, ShapeError
-from ..scores import Names, Scores, discriminant_options, short_name
+from ..scores import Names, Scores, discriminant_options, readable
 from . import figures as metrics
 from .found import Found
 
-#: short names of the usual classes, and what they are called here
-USUAL = {"b": "b", "c": "c", "u": "light", "tau": "tau"}
 HEAVY = ("FromB", "FromBC", "FromC")  #: origins of heavy flavour
 
 
@@ -90,6 +88,15 @@ class Tagged:
         known = [w for w in (file, self.facts.get("network")) if w]
         return f"{self.name} ({', '.join(known)})" if known else self.name
 
+    @property
+    def chosen(self) -> str:
+        """How many of how many jets these are, and which; nothing if it is all."""
+        selection = self.facts.get("selection")
+        if not selection:
+            return ""
+        total = self.facts["jets before it"]
+        return f"{len(self.scores):,} of {total} jets: {selection}"
+
     def discriminants(self) -> dict[str, str]:
         """Class that is the signal of each discriminant the tagger has, by its name."""
         rules = self.scores._names.rules
@@ -144,11 +151,6 @@ class Tagged:
         if t is None or t.vertex is None or t.vertex_found is None:
             return None
         return metrics.pair_counts(t.counts, t.vertex, t.vertex_found)
-
-
-def readable(name: str) -> str:
-    """ "light" for "ujets"."""
-    return USUAL.get(short_name(name), short_name(name))
 
 
 def _select_tracks(tracks: Tracks, keep: Any) -> Tracks:

@@ -17,7 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..metrics.files import from_model, from_scores
-from ..metrics.sample import Tagged, Tracks, from_arrays, readable
+from ..metrics.sample import Tagged, Tracks, from_arrays
+from ..scores import readable
 from . import style
 from .bins import efficiency, vertexing
 from .classes import calibration, class_roc, confusion, origin_confusion, origin_roc

@@ -22,6 +22,7 @@ from .taggers import (
     having,
     several,
     tagger_handles,
+    heading,
     title_of,
 )
 
@@ -169,7 +170,7 @@ def vertexing(
     both = [(s, p) for s, p in asked if p is not None]
     if not both:
         raise InvalidArgument("no vertices and their truth")
-    figure = style.new(6.8, 5.2, title)
+    figure = style.new(6.8, 5.2, heading([s for s, _ in both], title))
     panels = figure.subplots(2, 1, sharex=True)
     pairs = [p for _, p in both]
     # track scores may be there for the first jets only

@@ -20,6 +20,7 @@ from .taggers import (
     backgrounds,
     flavour_handles,
     having,
+    heading,
     tagger_handles,
     title_of,
 )
@@ -53,6 +54,7 @@ def roc(
     flavours = {f: ways[f] for f in backgrounds(samples, signal)}
     curves = _roc_curves(samples, flavours, signal, lowest, fractions)
     ratios = flavours if len(samples) > 1 else {}
+    title = heading(samples, title)
     figure = style.new(6.8, 4.8 + 1.05 * len(ratios), title)
     heights = [4.0] + [1.0] * len(ratios)
     panels = figure.subplots(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..metrics.sample import Tagged
-from ..scores import short_name
+from ..scores import readable, short_name
 from .style import BLUE, FLAVOURS, GREEN, ORANGE, PURPLE, SEVERAL, SKY, VERMILLION, Look
 
 #: short name of a class: what one jet of it is called, and its usual colour
@@ -53,21 +53,25 @@ class Shown(NamedTuple):
 
 
 def shown(sample: Tagged) -> dict[str, Shown]:
-    """Of all classes of a tagger, by the names of ``sample.classes``.
+    """Of all classes of a tagger, by the names of ``sample.classes``."""
+    return looks(sample.scores.classes)
+
+
+def looks(classes: Sequence[str]) -> dict[str, Shown]:
+    """Of classes by their full names, by those that are read.
 
     A known one has its usual colour; any other, and one whose colour another has,
     the first that is free. Lines and markers all differ up to eight classes.
     """
-    known = dict(zip(sample.classes, map(_known, sample.classes)))
-    colors = _distinct((known[n][1] for n in sample.classes), _colors())
-    usual = [FLAVOURS.get(n, Look("", None, "")) for n in sample.classes]
+    names = [readable(full) for full in classes]
+    known = dict(zip(names, map(_known, names)))
+    colors = _distinct((known[n][1] for n in names), _colors())
+    usual = [FLAVOURS.get(n, Look("", None, "")) for n in names]
     lines = _distinct((str(w.line) for w in usual), (str(w.line) for w in SEVERAL))
     markers = _distinct((w.marker for w in usual), (w.marker for w in SEVERAL))
     by_text = {str(way.line): way.line for way in SEVERAL}
     found = {}
-    for name, full, color, line, marker in zip(
-        sample.classes, sample.scores.classes, colors, lines, markers
-    ):
+    for name, full, color, line, marker in zip(names, classes, colors, lines, markers):
         noun = known[name][0] or (f"{name}-jet" if short_name(full) != full else full)
         plural = f"{noun}s" if noun.endswith("jet") else noun
         found[name] = Shown(color, by_text[line], marker, noun, plural)

@@ -6,16 +6,19 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._figure_names import AUC, REJECTION, FigureName, of_column
 from ..errors import FormatError, InvalidArgument
+from ..scores import readable
 from . import style
-from .style import BLACK, BLUE, GREEN, PURPLE, SEVERAL, VERMILLION
+from .flavours import Shown, looks, ordered
+from .style import BLACK, BLUE, GREEN, SEVERAL, VERMILLION
 
 Columns = dict[str, NDArray[np.float64]]
 
@@ -53,26 +56,10 @@ TRAINING = (
     _Panel("Learning rate", (_Line("learning_rate", "", BLACK, "-", ""),)),
     _Panel("Gradient norm", (_Line("gradient_norm", "", BLACK, "-", ""),), True),
 )
-VALIDATION = (
-    _Panel(
-        "Validation",
-        (
-            _Line("auc_b_light", "AUC b–light", BLUE, "-", "o"),
-            _Line("auc_b_c", "AUC b–c", VERMILLION, "--", "s"),
-            _Line("accuracy", "jet accuracy", GREEN, "-.", "^"),
-            _Line("origin_accuracy", "origin accuracy", PURPLE, ":", "D"),
-        ),
-    ),
-    _Panel(
-        "Rejection at 77 % b-efficiency",
-        (
-            _Line("rejection_light_77", "light", GREEN, "-.", "^"),
-            _Line("rejection_tau_77", "tau", PURPLE, ":", "D"),
-            _Line("rejection_c_77", "c", VERMILLION, "--", "s"),
-        ),
-        True,
-    ),
-)
+#: what stands behind the name of a task in that of its accuracy
+_ACCURACY = "accuracy"
+#: working point of rejections, %
+_POINT = "77"
 
 
 # ---- reading ----
@@ -145,7 +132,8 @@ def _of_history(history: Any) -> Curves:
 
 @style.styled
 def training(source: Any, *, title: str | None = None) -> Any:
-    """Losses in all and by task, learning rate, gradient norm; figures of validation.
+    """Losses in all and by task, learning rate, gradient norm; of the validation areas
+    and rejections of every discriminant, and accuracies.
 
     Args:
         source: path of a metrics.csv, a :class:`gn2.History`, or :class:`Live`.
@@ -153,7 +141,7 @@ def training(source: Any, *, title: str | None = None) -> Any:
     curves = read(source)
     panels = [_with_tasks(p, curves) for p in TRAINING]
     panels = [p for p in panels if _has(curves, p)]
-    panels += [p for p in VALIDATION if _has(curves, p)]
+    panels += [p for p in _of_validation(curves) if _has(curves, p)]
     rows = max(1, -(-len(panels) // 2))
     figure = style.new(9.6, 2.9 * rows, title)
     grid = figure.subplots(rows, 2, squeeze=False)
@@ -173,6 +161,38 @@ def _with_tasks(panel: _Panel, curves: Curves) -> _Panel:
     looks = zip(more, cycle(SEVERAL[3:]))
     lines = (_Line(n, n[5:].replace("_", " "), *look) for n, look in looks)
     return panel._replace(lines=(*_TASKS, *lines))
+
+
+def _of_validation(curves: Curves) -> Iterator[_Panel]:
+    """Areas and rejections of each discriminant, then accuracies of the tasks."""
+    names = [n.removeprefix("val_") for n in curves.validation]
+    found = {name: of for name in names if (of := of_column(name)) is not None}
+    ways = looks(list(dict.fromkeys(of.other for of in found.values() if of.other)))
+    for discriminant in dict.fromkeys(of.discriminant for of in found.values()):
+        own = {n: of for n, of in found.items() if of.discriminant == discriminant}
+        areas = [n for n, of in own.items() if of.what == AUC]
+        at = [n for n, of in own.items() if of[1:3] == (REJECTION, _POINT)]
+        yield _Panel(f"AUC of {discriminant}", _by_class(areas, own, ways))
+        title = f"Rejection at {_POINT} % of {discriminant}"
+        yield _Panel(title, _by_class(at, own, ways), True)
+    yield _Panel("Accuracy", tuple(_accuracies(names)))
+
+
+def _accuracies(names: list[str]) -> Iterator[_Line]:
+    found = [n for n in names if n == _ACCURACY or n.endswith(f"_{_ACCURACY}")]
+    for name, look in zip(found, cycle(SEVERAL)):
+        task = name.removesuffix(_ACCURACY).replace("_", " ").strip()
+        yield _Line(name, task or "jets", *look)
+
+
+def _by_class(
+    names: list[str], figures: Mapping[str, FigureName], ways: Mapping[str, Shown]
+) -> tuple[_Line, ...]:
+    by_class = {readable(figures[name].other): name for name in names}
+    return tuple(
+        _Line(by_class[c], c, ways[c].color, ways[c].line, ways[c].marker)
+        for c in ordered(list(by_class))
+    )
 
 
 def _has(curves: Curves, panel: _Panel) -> bool:

@@ -57,7 +57,8 @@ TRAINING = Picture(
     "training",
     "Training",
     "Loss in all and by task (times the task's weight), learning rate, norm of the "
-    "gradient before clipping; validation after each epoch as open points.",
+    "gradient before clipping; validation after each epoch as open points: losses, "
+    "accuracies, areas under ROC curves and rejections of every discriminant.",
     _curves,
 )
 

@@ -16,7 +16,7 @@ from ..metrics.sample import Tagged
 from . import style
 from .bins import FEWEST, MEV_PER_GEV, PT_EDGES
 from .style import GREY, SEVERAL
-from .taggers import Samples, several, tagger_handles
+from .taggers import Samples, heading, several, tagger_handles
 
 _BINS = 60
 
@@ -32,6 +32,7 @@ def _with(samples: Samples, task: str) -> list[tuple[Tagged, Found]]:
 def _histograms(found: Any, values: Callable[[Found, int], Any], title: Any) -> Any:
     """A panel a target, a line a tagger; tails are in the outer bins."""
     targets = found[0][1].task.targets
+    title = heading([s for s, _ in found], title)
     figure = style.new(6.4, 3.6 * len(targets), title)
     panels = figure.subplots(len(targets), 1, squeeze=False)[:, 0]
     for k, axes in enumerate(panels):
@@ -125,7 +126,7 @@ def resolution(
         raise InvalidArgument(f"no target '{target}'; there are {', '.join(names)}")
     k = 0 if target is None else names.index(target)
     edges, each, label = _edges(found, k, against)
-    figure = style.new(6.8, 5.2, title)
+    figure = style.new(6.8, 5.2, heading([s for s, _ in found], title))
     panels = figure.subplots(2, 1, sharex=True)
     for (_, of), x, way in zip(found, each, SEVERAL):
         ratio = metrics.response(of.found[:, k], of.truth[:, k])

@@ -45,8 +45,15 @@ def backgrounds(samples: Sequence[Tagged], signal: str) -> list[str]:
 
 
 def title_of(samples: Sequence[Tagged], title: str | None) -> str | None:
-    """What stands above a picture that names one tagger nowhere else."""
-    return title if title is not None or len(samples) > 1 else samples[0].title
+    """What stands above a picture that names one tagger nowhere else, and of which of
+    the jets it is."""
+    alone = samples[0].title if len(samples) == 1 else ""
+    return heading(samples, alone if title is None else title)
+
+
+def heading(samples: Sequence[Tagged], title: str | None) -> str | None:
+    """A title, and of which of the jets the picture is."""
+    return "; ".join(filter(None, [title, samples[0].chosen])) or None
 
 
 def flavour_handles(ways: Mapping[str, Shown], marks: str) -> list[Any]:

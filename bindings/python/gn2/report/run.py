@@ -9,7 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import InvalidArgument, Unsupported
+from ..config import Config
+from ..errors import Error, InvalidArgument, Unsupported
+from ..metrics.chosen import Selection
 from ..metrics.files import MAX_JETS, from_model, from_scores
 from ..metrics.sample import Tagged
 from ..plots import history
@@ -26,8 +28,10 @@ def read(
     max_jets: int = MAX_JETS,
     threads: int = 0,
     discriminants: Mapping[str, Any] | None = None,
+    selection: str | None = None,
 ) -> Content:
-    """Curves of a run, and the jets tagged with its best model.
+    """Curves of a run, and the jets tagged with its best model: of ``data`` those that
+    ``data.selection`` of the run chooses.
 
     Args:
         run: the directory.
@@ -36,6 +40,7 @@ def read(
         max_jets: jets that are tagged.
         threads: 0: all.
         discriminants: options ``discriminant.*`` in place of the taggers'.
+        selection: in place of the run's; empty: all jets.
     """
     folder = os.fspath(run)
     if not os.path.isdir(folder):
@@ -49,18 +54,19 @@ def read(
     words = [f"{name}={os.path.join(folder, m)}" for m in models[:1]]
     samples: list[Tagged] = []
     if data is not None:
-        _say_unselected(folder)
-        how = {"max_jets": max_jets, "threads": threads}
-        samples = _taggers([*words, *compare], data, how, discriminants)
+        how: dict[str, Any] = {"max_jets": max_jets, "threads": threads}
+        how["discriminants"] = discriminants
+        how["selection"] = _selection(folder, selection)
+        samples = _taggers([*words, *compare], data, how, selection is None)
     return Content(samples, curves, _text(folder, "config.txt"), f"GN2: {name}")
 
 
-def _say_unselected(folder: str) -> None:
-    for line in _text(folder, "config.txt").splitlines():
-        key, _, selection = line.partition("=")
-        if key.strip() == "data.selection" and selection.strip():
-            say = "the pictures are of all jets, not only of those of the run's"
-            print(f"gn2: {say} data.selection ={selection}", file=sys.stderr)
+def _selection(folder: str, given: str | None) -> dict[str, Any]:
+    """Options of which jets are looked at: the run's, or what is given instead."""
+    path = os.path.join(folder, "config.txt")
+    with Config(path if os.path.exists(path) else None) as config:
+        found = {key: config[key] for key in ("data.selection", "data.unwritten")}
+    return found if given is None else {**found, "data.selection": given}
 
 
 def _text(folder: str, name: str) -> str:
@@ -76,12 +82,17 @@ def _validation(facts: dict[str, Any]) -> str | None:
     return str(there[0]) if there else None
 
 
-def _taggers(words: list[str], data: Any, how: Any, given: Any) -> list[Tagged]:
+def _taggers(words: list[str], data: Any, how: Any, of_run: bool) -> list[Tagged]:
     try:
-        return [tagger(w, data, discriminants=given, **how) for w in words]
+        return [tagger(w, data, **how) for w in words]
     except Unsupported as problem:  # without h5py the curves remain
         print(f"gn2: no jets in the report ({problem})", file=sys.stderr)
         return []
+    except Error as problem:
+        if not of_run or "data.selection" not in str(problem):
+            raise
+        say = "it is that of the run; data.selection= (empty) draws all jets"
+        raise type(problem)(f"{problem}; {say}") from None
 
 
 def tagger(
@@ -91,6 +102,7 @@ def tagger(
     max_jets: int | None,
     threads: int = 0,
     discriminants: Mapping[str, Any] | None = None,
+    selection: Selection = "",
 ) -> Tagged:
     """Tagged jets of ``[NAME=]FILE``, a model (.gn2) or a score file."""
     label, mark, path = word.partition("=")
@@ -100,6 +112,7 @@ def tagger(
         "name": label,
         "max_jets": max_jets,
         "discriminants": discriminants,
+        "selection": selection,
     }
     if not path.endswith(".gn2"):
         return from_scores(path, data, **how)

@@ -115,6 +115,7 @@ def _fact(name: str) -> Callable[[Tagged], str]:
 OF_JETS: tuple[Row, ...] = (
     ("Jets", _count),
     ("Data", _fact("jets")),
+    ("Selection", lambda s: s.chosen or "–"),
     ("Model or scores", lambda s: s.facts.get("model", s.facts.get("scores", "–"))),
     ("Architecture", _fact("architecture")),
     ("Weights", _fact("weights")),
