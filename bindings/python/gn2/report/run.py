@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._record import RUN, run_of
 from ..errors import InvalidArgument, Unsupported
 from ..metrics.files import MAX_JETS, from_model, from_scores
 from ..metrics.sample import Tagged
@@ -41,7 +41,7 @@ def read(
     if not os.path.isdir(folder):
         raise InvalidArgument(f"no directory '{folder}'")
     name = os.path.basename(os.path.abspath(folder))
-    facts = json.loads(_text(folder, "run.json") or "{}")
+    facts = run_of(folder) if os.path.exists(os.path.join(folder, RUN)) else {}
     csv = os.path.join(folder, "metrics.csv")
     curves = history.read(csv) if os.path.exists(csv) else None
     data = data if data is not None else _validation(facts)
@@ -67,7 +67,7 @@ def _text(folder: str, name: str) -> str:
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         return ""
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 
 
