@@ -3,6 +3,7 @@
 
 import dataclasses
 import math
+import os
 import random
 import warnings
 
@@ -12,6 +13,7 @@ pytest.importorskip("yaml")
 pytest.importorskip("matplotlib")
 
 from gn2 import StateError  # noqa: E402
+from gn2.cli import main  # noqa: E402
 from gn2.hpo import books, pictures, report  # noqa: E402
 from gn2.hpo.space import Objective  # noqa: E402
 
@@ -103,3 +105,29 @@ def test_books_are_kept_whole(tmp_path, trials):
     (tmp_path / books.NAME).write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="no trial of gn2"):
         books.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[",
+        "\xff",
+        "[" * 100_000,
+        "null",
+        '{"items": null}',
+        '{"items": [{"kind": "Trial", "spec": {"parameterAssignments": null}}]}',
+        '{"items": [{"kind": "Trial", "spec": {"parameterAssignments": [3]}}]}',
+        '{"items": [{"kind": "Trial", "status": {"conditions": null}}]}',
+        '{"items": [{"kind": "Trial", "status": {"observation": {"metrics": [{"latest":'
+        " null}]}}}]}",
+        '{"items": [{"kind": "Trial", "spec": {"parameterAssignments": [{"name":'
+        ' "log2_a", "value": "1e9"}]}}]}',
+    ],
+)
+def test_what_is_no_export_is_an_error_of_ours(tmp_path, capsys, text):
+    path = tmp_path / "trials.json"
+    path.write_bytes(text.encode("latin-1"))
+    assert main(["hpo", "import", str(path), "-o", str(tmp_path / "x.html")]) == 1
+    assert "trials.json' " in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["trials.json"]

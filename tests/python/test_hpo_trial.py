@@ -3,11 +3,13 @@
 what it keeps."""
 
 import csv
+import dataclasses
 import errno
 import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,7 +170,7 @@ def test_the_metrics_file_follows_the_folders(space, done, tmp_path):
     """Both forms; a new file of a trial that is done has all of it."""
     text, objects = tmp_path / "m" / "a.log", tmp_path / "b.log"
     text.parent.mkdir()
-    text.write_text("what another trial left\n")
+    text.write_text("2026-11-29T02:06:28Z step=15 val_loss=4.98\n")  # another's
     assert main(words(space, done, "--metrics-file", str(text))) == 0
     more = ["--metrics-file", str(objects), "--metrics-format", "json"]
     assert main(words(space, done, *more)) == 0
@@ -345,6 +347,39 @@ def test_what_is_kept(space, done, tmp_path, monkeypatch):
     assert sorted(os.listdir(where / "gn2-abc")) == names
     assert os.listdir(where) == ["gn2-abc"]
     assert main(words(space, done, "--name", "../x")) == 2
+
+
+def test_what_cannot_be_kept_does_not_undo_a_trial(space, done, tmp_path, capsys):
+    """It is refused before the training; and what comes later leaves the trial done."""
+    file, out = tmp_path / "file", tmp_path / "out"
+    file.touch()
+    assert main(words(space, out, "--keep", str(file))) == 1
+    assert not (out / "checkpoint.gn2").exists()
+    shutil.copytree(done, out, dirs_exist_ok=True)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / ".out.new").touch()  # in the way
+    trial = books.load(out)
+    dataclasses.replace(trial, state="running", ended="").save(out)
+    assert main(words(space, out, "--keep", str(tmp_path / "kept"))) == 1
+    assert books.load(out).state == "done"
+    for name in (".", ".."):
+        assert main(words(space, out, "--name", name)) == 2
+        assert "the name of a folder" in capsys.readouterr().err
+
+
+def test_a_metrics_file_empties_nothing_else(space, done, tmp_path, capsys):
+    path = tmp_path / "jets.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    for form in ("text", "json"):
+        more = ["--metrics-file", str(path), "--metrics-format", form]
+        assert main(words(space, tmp_path / "out", *more)) == 2
+        assert "jets.h5' is no metrics file" in capsys.readouterr().err
+    assert path.read_bytes() == b"\x89HDF\r\n\x1a\n"
+    for form in ("text", "json"):  # one of ours may be written again
+        path = tmp_path / f"metrics.{form}"
+        more = ["--metrics-file", str(path), "--metrics-format", form]
+        for _ in range(2):
+            assert main(words(space, done, *more)) == 0
 
 
 def test_loggers_are_told_and_cannot_disturb(

@@ -2,7 +2,9 @@
 """A trial that is stopped, killed, damaged or launched: the same command makes the same
 bits."""
 
+import dataclasses
 import os
+import shutil
 import signal
 import stat
 import time
@@ -51,6 +53,18 @@ def dying(method):
     return call
 _lines.Lines.add, Trial.save = dying(_lines.Lines.add), dying(Trial.save)
 """
+
+
+def test_killed_between_its_model_and_its_end(space, done, tmp_path):
+    """run.json said done, trial.json did not: no command could end it any more."""
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    trial = books.load(out)
+    dataclasses.replace(trial, state="running", ended="").save(out)
+    assert main(words(space, out)) == 0
+    assert books.load(out).state == "done"
+    assert books.load(out).metrics["val_loss"] == trial.metrics["val_loss"]
+    assert (out / "model.gn2").read_bytes() == (done / "model.gn2").read_bytes()
 
 
 @pytest.mark.parametrize("left", [3, 14, 29])

@@ -3,8 +3,11 @@
 moment, and those of a run that goes on are those of one that was never stopped."""
 
 import csv
+import errno
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -284,3 +287,44 @@ def test_a_killed_process_leaves_what_it_told(whole, tmp_path, writes, done):
     assert steps == [*range(1, done + 1)]
     assert main(resume(out)) == 0
     assert_same(out, whole)
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_named_and_the_run_is_not_said_to_go_on(
+    tmp_path, monkeypatch, capsys
+):
+    """write() of an open file does not say which; run.json said "running" for ever."""
+    out = tmp_path / "run"
+    monkeypatch.setattr(lines.os, "write", full)
+    assert main(fit(out)) == 1
+    assert "No space left on device: '" in capsys.readouterr().err
+    assert json.loads((out / "run.json").read_text())["state"] == "failed"
+    assert not list(out.glob("*.tmp*"))
+
+
+def test_a_file_that_is_not_written_leaves_no_part(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_text("before")
+    with pytest.raises(OSError, match="No space left on device: '.*a'"):
+        with lines.replacing(path) as file:
+            file.write("a part")
+            full()
+    monkeypatch.setattr(lines.os, "replace", full)
+    with pytest.raises(OSError, match="'.*a'"):
+        lines.replace(str(path), "other")
+    assert os.listdir(tmp_path) == ["a"] and path.read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b"{}", b'{"train": "x"}'],
+)
+def test_a_damaged_record_of_a_run_is_named(whole, tmp_path, capsys, data):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run/run.json").write_bytes(data)
+    for words in (["fit", "--resume", "-o"], ["plot"]):
+        assert main([*words, str(tmp_path / "run")]) == 1
+        assert "run.json' is no record of a run: " in capsys.readouterr().err

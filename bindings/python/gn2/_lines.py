@@ -19,6 +19,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What goes wrong with a file names it: write() of an open one does not."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.filename is None and problem.errno is not None:
+            problem.filename = os.fspath(path)
+        raise
+
+
 class Lines:
     """A file to which lines are added; it is made if it is not there."""
 
@@ -31,7 +42,8 @@ class Lines:
         """Adds whole lines by one write()."""
         assert self._file is not None
         data = text.encode()
-        written = os.write(self._file, data)
+        with naming(self.path):
+            written = os.write(self._file, data)
         if written < len(data):
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
@@ -104,22 +116,28 @@ def put(path: str, text: str) -> None:
 
 def replace(path: str, text: str) -> None:
     """Writes a file, whole or not at all."""
-    temporary = path + ".tmp"
-    with open(temporary, "w", encoding="utf-8", newline="") as out:
+    with _becoming(path, path + ".tmp", "w") as out:
         out.write(text)
-    os.replace(temporary, path)
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], mode: str = "w") -> Iterator[Any]:
     """A file to write, of a name that no other process has; it becomes the file of this
     name when all went well, else it is removed."""
-    temporary = f"{os.fspath(path)}.tmp-{socket.gethostname()}-{os.getpid()}"
+    path = os.fspath(path)
+    temporary = f"{path}.tmp-{socket.gethostname()}-{os.getpid()}"
+    with _becoming(path, temporary, mode) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _becoming(path: str, temporary: str, mode: str) -> Iterator[Any]:
     how: Any = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
-        with open(temporary, mode, **how) as file:
-            yield file
-        os.replace(temporary, path)
+        with naming(path):
+            with open(temporary, mode, **how) as file:
+                yield file
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)

@@ -201,11 +201,20 @@ def say_selected(data: Dataset, what: str) -> None:
 
 
 def output(path: str, force: bool, *read: str) -> str:
-    """Refuses to overwrite unless asked to, and what is no file, or is read.
+    """Refuses, before the work, to overwrite unless asked to, what is no file, or is
+    read, and what lies in no folder.
 
     Args:
         read: files the command reads.
     """
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(folder):
+        raise Failure(f"'{path}': there is no folder '{folder}'")
+    return replaced(path, force, *read)
+
+
+def replaced(path: str, force: bool, *read: str) -> str:
+    """The same for what may lie in a folder that is yet to be made."""
     if not path:
         raise Failure("the name of the output is empty")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -238,6 +247,8 @@ def natural(word: str) -> int:
     """Type of an argument: a whole number from 0."""
     if not word.isdecimal():
         raise argparse.ArgumentTypeError(f"'{word}' is not a whole number from 0")
+    if len(word) > 18:
+        raise argparse.ArgumentTypeError(f"{len(word)} digits: 18 at most")
     return int(word)
 
 
@@ -305,7 +316,7 @@ def threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j",
         "--threads",
-        type=int,
+        type=natural,
         default=0,
         metavar="N",
         help="threads; 0 (default): the processors this process may use",

@@ -42,7 +42,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from .. import Config, Dataset, Error, Group, Model, Trainer, __version__, features
@@ -276,8 +276,27 @@ class Fit:
 
     def go(self) -> int:
         recorder = self._recorder()
-        prober = self._prober()
+        with self._noted(recorder):
+            self._train(recorder, self._prober())
+            if self.trainer.group is not None and self.trainer.history.stopped:
+                self._finish("stopped")
+                raise Failure("stopped: another rank was asked to")
+            self.trainer.snapshot().save(self.run["model.gn2"])
+        self._finish("done")
+        return 0
 
+    @contextlib.contextmanager
+    def _noted(self, recorder: Recorder) -> Iterator[None]:
+        """A run that failed, be it on a full disk, is not said to be running."""
+        try:
+            yield
+        except (Error, OSError):
+            if recorder.started or not self.args.resume:
+                with contextlib.suppress(OSError):  # the disk is still full
+                    self._finish("failed")
+            raise
+
+    def _train(self, recorder: Recorder, prober: probing.Prober | None) -> None:
         def keep_best(progress: Progress) -> None:
             found = progress.validation
             if progress.event == "early stop":
@@ -306,21 +325,11 @@ class Fit:
             # stopped between its last step and its model
             if not self.unfinished or recorder.started:
                 raise
-        except Error:
-            if recorder.started or not self.args.resume:
-                self._finish("failed")
-            raise
         finally:
             recorder.close()
             if prober:
                 prober.close()
             self._close_data()
-        if self.trainer.group is not None and self.trainer.history.stopped:
-            self._finish("stopped")
-            raise Failure("stopped: another rank was asked to")
-        self.trainer.snapshot().save(self.run["model.gn2"])
-        self._finish("done")
-        return 0
 
     def _goes_on(self) -> str:
         return f"`gn2 fit --resume -o {self.args.out}`"

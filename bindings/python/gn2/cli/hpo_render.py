@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from .._lines import replacing
 from ..hpo import reader, render
 from ..hpo.render.kinds import KINDS
 from . import common
@@ -37,7 +38,5 @@ def run(args: argparse.Namespace) -> None:
     if args.out is None:
         sys.stdout.write(text)
         return
-    with open(
-        common.output(args.out, args.force, args.space), "w", encoding="utf-8"
-    ) as file:
+    with replacing(common.output(args.out, args.force, args.space)) as file:
         file.write(text)

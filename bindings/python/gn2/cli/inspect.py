@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n",
         "--rows",
-        type=int,
+        type=common.natural,
         default=20000,
         metavar="N",
         help="rows of an HDF5 dataset the histograms are made of (20000)",

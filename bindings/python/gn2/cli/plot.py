@@ -83,13 +83,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n",
         "--max-jets",
-        type=int,
+        type=common.natural,
         default=MAX_JETS,
         metavar="N",
         help=f"use the first N jets; 0: all ({MAX_JETS})",
     )
     parser.add_argument(
-        "-j", "--threads", type=int, default=0, metavar="N", help="0 (default): all"
+        "-j",
+        "--threads",
+        type=common.natural,
+        default=0,
+        metavar="N",
+        help="0 (default): all",
     )
     common.label_arguments(parser)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..group import Group, launched, told
-from .common import Failure
+from .common import Failure, natural
 from .rundir import RunDirectory
 
 _MESSAGE = 1024  # bytes of a rank's problem
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--expect-ranks",
-        type=int,
+        type=natural,
         default=0,
         metavar="N",
         help="refuse to train with another number of ranks (mpirun -n N gn2 fit …)",

@@ -38,6 +38,7 @@ import numpy as np
 from .. import _lines as lines, tasks
 from .._figure_names import listed
 from .._lock import FolderLock
+from .._record import run_of
 from ..hpo.contract import line, name_of, value_of
 from ..model import Model
 from ..scores import rules_of
@@ -158,9 +159,7 @@ class RunDirectory:
 
     def read(self) -> dict[str, Any]:
         """run.json."""
-        with open(self["run.json"], encoding="utf-8") as file:
-            found: dict[str, Any] = json.load(file)
-        return found
+        return run_of(self.path)
 
     def write(self, facts: dict[str, Any]) -> None:
         """run.json, whole or not at all."""

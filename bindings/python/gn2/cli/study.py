@@ -32,7 +32,13 @@ class Command:
         add("-v", "--val", action="append", default=[], help="validation jets")
         add("-o", "--out", default="studies", help="folder of all studies (studies)")
         add("-s", "--small", action="store_true", help="a small form, for a sample")
-        add("-j", "--workers", type=int, default=2, help="one-thread processes (2)")
+        add(
+            "-j",
+            "--workers",
+            type=common.positive,
+            default=2,
+            help="one-thread processes (2)",
+        )
         add("--no-runs", action="store_true", help="conclude from the runs there are")
         common.label_arguments(parser)
         plans = plan.plans(self.study.DEFAULTS, self.study.SMALL)

@@ -118,7 +118,7 @@ def _plan(args: argparse.Namespace) -> list[tuple[str, str]]:
     plan = list(zip(paths, files_of_scores(paths, args.out)))
     read = common.there(*paths, args.model, *args.others)
     for _, out in plan:  # a part replaces none of them
-        common.output(out, args.force or args.part is not None, *read)
+        common.replaced(out, args.force or args.part is not None, *read)
     return plan
 
 

@@ -104,7 +104,7 @@ class Asked:
         self.config = self._checked()
         name = args.name or os.environ.get("KATIB_TRIAL_NAME")
         self.name: str = name or os.path.basename(os.path.abspath(args.out))
-        if os.path.basename(self.name) != self.name:
+        if os.path.basename(self.name) != self.name or self.name in ("", ".", ".."):
             raise Refused(f"--name {self.name}: the name of a folder, without /")
 
     def _checked(self) -> Config:

@@ -181,6 +181,11 @@ class TrialRecorder(Recorder):
 class Follower(Fit):
     """A trial as ranks other than 0 train it: as many steps, and nothing is told."""
 
+    def _reopen(self) -> None:
+        super()._reopen()
+        # a trial whose run is done and that was killed then has its end yet to tell
+        self.unfinished = True
+
     def _open_data(self) -> None:
         super()._open_data()
         # as many as the steps need; the schedule ends the run

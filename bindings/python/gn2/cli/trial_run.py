@@ -159,6 +159,8 @@ class TrialRun:
         self.asked, self.args = asked, asked.args
         self.orders = orders or Orders(None)
         self.folder: str = self.args.out
+        if self.args.keep:  # refused now, not when all is done
+            os.makedirs(self.args.keep, exist_ok=True)
         made = [(word, loggers.make(word, self.folder)) for word in self.args.log]
         self.directory = RunDirectory(self.folder)
         self.directory.begin(force=True)
@@ -210,9 +212,6 @@ class TrialRun:
     def _guarded(self) -> int:
         try:
             status = self._again() if self.state in ENDED else self._train()
-            if self.args.keep:
-                keep(self.book.trial, self.folder, self.args.keep)
-            return status
         except (KeyboardInterrupt, Terminated):
             self.book.end("stopped")
             raise
@@ -220,6 +219,9 @@ class TrialRun:
             with contextlib.suppress(OSError):  # the disk may be full
                 self.book.end("failed", str(problem))
             raise
+        if self.args.keep:  # whatever comes of it, the trial has ended
+            keep(self.book.trial, self.folder, self.args.keep)
+        return status
 
     def _again(self) -> int:
         """It has ended before; the metrics file may be a new one."""

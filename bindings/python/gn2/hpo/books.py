@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import _record
 from ..errors import FormatError
 
 NAME = "trial.json"
@@ -55,6 +56,13 @@ class Trial:
         os.replace(path + ".tmp", path)
 
 
+_KINDS: dict[str, type] = {
+    field.name: str if str(field.type) == "str" else Mapping
+    for field in dataclasses.fields(Trial)
+    if field.name != "curve"
+}
+
+
 def load(folder: str | os.PathLike[str]) -> Trial:
     """Reads ``trial.json`` of a folder.
 
@@ -63,14 +71,22 @@ def load(folder: str | os.PathLike[str]) -> Trial:
         OSError: there is none.
     """
     path = os.path.join(folder, NAME)
-    with open(path, encoding="utf-8") as file:
-        try:
-            facts: dict[str, Any] = json.load(file)
-            version = facts.pop("gn2_trial")
-        except (ValueError, KeyError, AttributeError):
-            raise FormatError(f"'{path}' is no trial of gn2") from None
+    facts = _record.load(path, "trial of gn2")
+    version = facts.pop("gn2_trial", None)
+    if version is None:
+        raise FormatError(f"'{path}' is no trial of gn2")
     if version != VERSION:
         raise FormatError(f"'{path}' is of form {version}, not {VERSION}: update gn2")
+    try:
+        return _trial(facts)
+    except (OverflowError, TypeError, ValueError) as problem:
+        raise FormatError(f"'{path}' is no trial of gn2: {problem}") from None
+
+
+def _trial(facts: dict[str, Any]) -> Trial:
     facts["curve"] = tuple((int(s), float(v)) for s, v in facts.get("curve", ()))
+    for name, kind in _KINDS.items():
+        if name in facts and not isinstance(facts[name], kind):
+            raise TypeError(f"{name} = {facts[name]!r}")
     names = {f.name for f in dataclasses.fields(Trial)}
     return Trial(**{name: value for name, value in facts.items() if name in names})

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from .._lines import Lines, whole
+from ..errors import InvalidArgument
 
 FORMATS = ("text", "json")
 
@@ -92,11 +93,29 @@ def is_no_room(problem: OSError) -> bool:
     return any(os.strerror(number) in str(problem) for number in _REASONS)
 
 
+#: how the first line of either form begins
+_FIRST = re.compile(rb'\d{4}-\d\d-\d\dT|\{"timestamp"')
+
+
+def _check_ours(path: str) -> None:
+    """Refuses a file that would lose what it holds: a model, data, the space."""
+    if not os.path.isfile(path) or os.path.getsize(path) == 0:
+        return
+    with open(path, "rb") as file:
+        if not _FIRST.match(file.read(16)):
+            raise InvalidArgument(f"'{path}' is no metrics file: it would be emptied")
+
+
 class MetricsFile:
-    """A metrics file that is written; it is there, empty, once this is made."""
+    """A metrics file that is written; it is there, empty, once this is made.
+
+    Raises:
+        InvalidArgument: there is a file that is none.
+    """
 
     def __init__(self, path: str, form: str = "text") -> None:
         self.form = form
+        _check_ours(path)
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         self._file = Lines(path)
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import FormatError
+from .. import _record
+from ..errors import Error, FormatError
 from . import books
 from .document import read_all
 from .parameter import LOG2
@@ -36,10 +36,19 @@ def load(path: str | os.PathLike[str], space: Space | None = None) -> list[books
         space: of the search; brings options, and logarithms back to values.
 
     Raises:
-        FormatError: there is no Trial in the file.
+        FormatError: there is no Trial in the file, or one is damaged.
         SpaceError: the file is no YAML.
     """
-    found = [_trial(item, space) for item in _items(path)]
+    try:
+        found = [_trial(item, space) for item in _items(path)]
+    except Error:  # which says what is wrong
+        raise
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
+        kind = type(problem).__name__
+        raise FormatError(
+            f"'{os.fspath(path)}' has a Trial that is not as Katib writes it ({kind}: "
+            f"{problem})"
+        ) from None
     if not found:
         raise FormatError(
             f"'{path}' has no Trial of Katib; kubectl get trials -o yaml > {path}"
@@ -49,8 +58,7 @@ def load(path: str | os.PathLike[str], space: Space | None = None) -> list[books
 
 def _items(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     if os.fspath(path).endswith(".json"):
-        with open(path, encoding="utf-8") as file:
-            values = [json.load(file)]
+        values = [_record.load(path, "export of kubectl")]
     else:
         values = [document.value for document in read_all(path)]
     for value in values:

@@ -86,7 +86,7 @@ def _number(text: Any) -> float:
 
 
 def _of_csv(path: str | os.PathLike[str]) -> Curves:
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
         # a run may be writing: a last line without an end is a part of one
         reader = csv.DictReader(line for line in file if line.endswith("\n"))
         rows: list[Mapping[str, float]] = [_row(row) for row in reader]

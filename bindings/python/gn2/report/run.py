@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._record import RUN, run_of
 from ..config import Config
 from ..errors import Error, InvalidArgument, Unsupported
 from ..metrics.chosen import Selection
@@ -46,7 +46,7 @@ def read(
     if not os.path.isdir(folder):
         raise InvalidArgument(f"no directory '{folder}'")
     name = os.path.basename(os.path.abspath(folder))
-    facts = json.loads(_text(folder, "run.json") or "{}")
+    facts = run_of(folder) if os.path.exists(os.path.join(folder, RUN)) else {}
     csv = os.path.join(folder, "metrics.csv")
     curves = history.read(csv) if os.path.exists(csv) else None
     data = data if data is not None else _validation(facts)
@@ -73,7 +73,7 @@ def _text(folder: str, name: str) -> str:
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         return ""
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..errors import FormatError, VersionError
 from ..model import Model
 from ..tagger import Tagger
 from .signatures import Batch, OneJet
@@ -116,7 +117,11 @@ class Served:
             # before it is read: what comes later is seen next time
             self.stamp = _stamp(os.fstat(file.fileno()))
             data = file.read()
-        return self._make(data)
+        try:
+            return self._make(data)
+        except (FormatError, VersionError) as problem:
+            text = str(problem).removeprefix("buffer: ")
+            raise type(problem)(f"'{self.path}': {text}") from None
 
     def renew(self) -> bool:
         """Takes up a file that was replaced. Did it?"""
