@@ -118,6 +118,12 @@ typedef struct gn2_dataset_info {
  * jets' dataset is read for it once, here; a bit a jet is kept. Rows that no writer has
  * filled are refused before anything is chosen from them, unless `data.max_jets` stops
  * before them or `data.unwritten` is keep.
+ *
+ * Files must be trusted. HDF5 reads the headers of objects: on some that are damaged
+ * (an enum of a wrong size) HDF5 1.10.8 ends the process. Headers of a file made with
+ * libver "earliest", which is usual, have no checksum: a changed byte in them that
+ * means something else gives other numbers, here as in every program. Those of libver
+ * "latest" have one, and are refused. doc/farm.md says what to do.
  * @param[in] paths  `count` file names
  * @param[in] config options; NULL for defaults
  * @param[out] out_dataset freed by gn2_dataset_free(); NULL on failure
