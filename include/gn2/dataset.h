@@ -118,6 +118,12 @@ typedef struct gn2_dataset_info {
  * jets' dataset is read for it once, here; a bit a jet is kept. Rows that no writer has
  * filled are refused before anything is chosen from them, unless `data.max_jets` stops
  * before them or `data.unwritten` is keep.
+ *
+ * Files must be trusted. HDF5 reads the headers of objects: on some that are damaged
+ * (an enum of a wrong size) HDF5 1.10.8 ends the process. Headers of a file made with
+ * libver "earliest", which is usual, have no checksum: a changed byte in them that
+ * means something else gives other numbers, here as in every program. Those of libver
+ * "latest" have one, and are refused. doc/farm.md says what to do.
  * @param[in] paths  `count` file names
  * @param[in] config options; NULL for defaults
  * @param[out] out_dataset freed by gn2_dataset_free(); NULL on failure
@@ -132,6 +138,39 @@ typedef struct gn2_dataset_info {
 GN2_API gn2_status gn2_dataset_open(const char *const *paths, size_t count,
                                     const gn2_config *config,
                                     gn2_dataset **out_dataset);
+
+/** How far an opening is; filled by the library. */
+typedef struct gn2_opening {
+    uint32_t struct_size; /**< sizeof(gn2_opening) of the library */
+    uint32_t flags;       /**< zero */
+    int64_t files;        /**< opened so far */
+    int64_t file_count;   /**< of so many */
+    int64_t jets;         /**< looked at for `data.selection` so far */
+    int64_t jet_count;    /**< of so many; 0 until all files are open, and without a
+                               selection */
+    uint64_t reserved[4]; /**< zero */
+} gn2_opening;
+
+/**
+ * Called on the thread that called gn2_dataset_open_watched(): before each file and
+ * after the last, and between pieces of some MiB that are read for `data.selection`. No
+ * lock is held, and it may take its time; it may not throw or longjmp().
+ * @param[in] opening borrowed until the callback returns
+ * @return 0 to go on, anything else to stop with GN2_ERR_CANCELLED.
+ */
+typedef int32_t (*gn2_opening_fn)(void *user, const gn2_opening *opening);
+
+/**
+ * gn2_dataset_open() that tells how far it is and can be stopped: thousands of files,
+ * or a selection from large ones, may take minutes. A file that is being opened is
+ * opened first: the stop waits for the storage it lies on.
+ * @param[in] fn NULL: nobody is told
+ * @return as gn2_dataset_open(); GN2_ERR_CANCELLED when `fn` asked for it: every file
+ * is closed again. @since 0.1
+ */
+GN2_API gn2_status gn2_dataset_open_watched(const char *const *paths, size_t count,
+                                            const gn2_config *config, gn2_opening_fn fn,
+                                            void *user, gn2_dataset **out_dataset);
 
 /**
  * A dataset over the caller's arrays.

@@ -203,9 +203,9 @@ GN2_API gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index
  * type, in the model's order and the inputs' units (1/MeV, …); jets.gradient and
  * tracks.gradient are those of the first. A jet's input enters with each of its
  * constituents, its gradient is their sum. That of a value that was replaced because it
- * is not finite is 0. They cost a pass in float32 forth and back for each discriminant
- * asked for, and the first call that asks makes a second packed network; both are not
- * in gn2_tagger_workspace_size().
+ * is not finite is 0. They cost a pass in float32 forth, and one back for each
+ * discriminant asked for; the first call that asks makes a second packed network, and
+ * scratch that gn2_tagger_memory() counts and gn2_tagger_workspace_size() does not.
  *
  * A regression called NAME gives its predictions in the units of the targets, a
  * `gaussian_regression` the means and, as NAME_stddev, the standard deviations, which

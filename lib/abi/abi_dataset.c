@@ -13,16 +13,33 @@
 /* Most scores of a call. */
 #define MAX_SCORES 64
 
+static gn2_status check_paths(const char *call, const char *const *paths, size_t count)
+{
+    GN2_CHECK(paths, "%s: paths is NULL", call);
+    GN2_CHECK(count > 0 && count <= MAX_FILES, "%s: count = %zu", call, count);
+    for (size_t i = 0; i < count; i++)
+        GN2_CHECK(paths[i], "%s: paths[%zu] is NULL", call, i);
+    return GN2_OK;
+}
+
 gn2_status gn2_dataset_open(const char *const *paths, size_t count,
                             const gn2_config *config, gn2_dataset **out_dataset)
 {
     GN2_REQUIRE(out_dataset);
     *out_dataset = NULL;
-    GN2_REQUIRE(paths);
-    GN2_CHECK(count > 0 && count <= MAX_FILES, "%s: count = %zu", __func__, count);
-    for (size_t i = 0; i < count; i++)
-        GN2_CHECK(paths[i], "%s: paths[%zu] is NULL", __func__, i);
+    GN2_TRY(check_paths(__func__, paths, count));
     return gn2_dataset_open_impl(paths, count, config, out_dataset);
+}
+
+gn2_status gn2_dataset_open_watched(const char *const *paths, size_t count,
+                                    const gn2_config *config, gn2_opening_fn fn,
+                                    void *user, gn2_dataset **out_dataset)
+{
+    gn2_opening_watch watch = {.fn = fn, .user = user};
+    GN2_REQUIRE(out_dataset);
+    *out_dataset = NULL;
+    GN2_TRY(check_paths(__func__, paths, count));
+    return gn2_dataset_watched_impl(paths, count, config, &watch, out_dataset);
 }
 
 gn2_status gn2_dataset_from_arrays(const gn2_jets *jets, const gn2_labels *labels,

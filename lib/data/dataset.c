@@ -49,13 +49,22 @@ static gn2_status finish(gn2_dataset *d, gn2_status status, gn2_dataset **out_da
     return status;
 }
 
-gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
-                                 const gn2_config *config, gn2_dataset **out_dataset)
+gn2_status gn2_dataset_watched_impl(const char *const *paths, size_t count,
+                                    const gn2_config *config, gn2_opening_watch *watch,
+                                    gn2_dataset **out_dataset)
 {
     gn2_dataset *d = NULL;
     GN2_TRY(begin(config, &d));
-    return finish(d, gn2_source_files(paths, count, &d->schema, &d->memory, &d->source),
+    const gn2_file_names files = {paths, count, watch};
+    return finish(d, gn2_source_files(&files, &d->schema, &d->memory, &d->source),
                   out_dataset);
+}
+
+gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
+                                 const gn2_config *config, gn2_dataset **out_dataset)
+{
+    gn2_opening_watch nobody = {0};
+    return gn2_dataset_watched_impl(paths, count, config, &nobody, out_dataset);
 }
 
 gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *labels,

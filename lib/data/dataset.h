@@ -6,6 +6,7 @@
 #include <gn2/dataset.h>
 
 #include "config/config.h"
+#include "data/opening.h"
 #include "util/str.h"
 #include "util/use.h"
 
@@ -14,6 +15,9 @@ struct gn2_schema;
 /* config NULL: defaults. See dataset.h of the public headers for each. */
 gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
                                  const gn2_config *config, gn2_dataset **out_dataset);
+gn2_status gn2_dataset_watched_impl(const char *const *paths, size_t count,
+                                    const gn2_config *config, gn2_opening_watch *watch,
+                                    gn2_dataset **out_dataset);
 gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *labels,
                                    const gn2_config *config, gn2_dataset **out_dataset);
 /* Taken by the functions of the interface for the length of a call. */

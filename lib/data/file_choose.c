@@ -52,30 +52,34 @@ static answer ask_all(const gn2_selection *selection, const gn2_column *columns,
     return any | all ? YES : NO;
 }
 
-static gn2_status choose(gn2_slabs *slabs, const gn2_selection *selection,
-                         gn2_row_set *set, int64_t *out_nan)
+static gn2_status choose(gn2_slabs *slabs, const gn2_choosing *choosing,
+                         gn2_row_set *set, int64_t *nan)
 {
+    const gn2_selection *selection = &choosing->schema->selection;
     for (;;) {
+        GN2_TRY(gn2_opening_tell(choosing->watch));
         GN2_TRY(gn2_slabs_next(slabs));
         if (slabs->count == 0) return GN2_OK;
         const char *record = slabs->buffer->data;
         for (int64_t row = slabs->first; row < slabs->next; row++) {
             const answer found = ask_all(selection, slabs->file->compared, record);
             if (found == YES) gn2_row_set_put(set, row);
-            *out_nan += found == IS_NAN;
+            *nan += found == IS_NAN;
             record += slabs->table->info->record;
         }
+        choosing->watch->seen.jets += slabs->count;
     }
 }
 
-gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_schema *schema,
-                                gn2_read_buffer *buffer, int64_t *out_nan)
+gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_choosing *choosing,
+                                int64_t *nan)
 {
+    gn2_read_buffer *buffer = choosing->buffer;
     gn2_row_set set = {0};
     gn2_slabs slabs = {.file = file, .buffer = buffer, .end = file->rows};
     slabs.table = &file->table[0];
     gn2_status status = gn2_row_set_init(&set, file->rows, buffer->memory);
-    if (status == GN2_OK) status = choose(&slabs, &schema->selection, &set, out_nan);
+    if (status == GN2_OK) status = choose(&slabs, choosing, &set, nan);
     if (status == GN2_OK)
         gn2_row_set_count(&set);
     else

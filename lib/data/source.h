@@ -8,6 +8,7 @@
 
 #include <gn2/dataset.h>
 
+#include "data/opening.h"
 #include "data/schema.h"
 #include "util/str.h"
 
@@ -43,9 +44,15 @@ struct gn2_source {
     void (*close)(gn2_source *source);
 };
 
-gn2_status gn2_source_files(const char *const *paths, size_t count,
-                            const gn2_schema *schema, _Atomic int64_t *memory,
-                            gn2_source **out_source);
+/* Files to be opened, and who watches it. */
+typedef struct gn2_file_names {
+    const char *const *paths;
+    size_t count;
+    gn2_opening_watch *watch;
+} gn2_file_names;
+
+gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schema,
+                            _Atomic int64_t *memory, gn2_source **out_source);
 gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,
                              const gn2_schema *schema, _Atomic int64_t *memory,
                              gn2_source **out_source);

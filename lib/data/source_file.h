@@ -5,6 +5,7 @@
 
 #include "data/field.h"
 #include "data/module.h"
+#include "data/opening.h"
 #include "data/row_set.h"
 #include "data/schema.h"
 
@@ -67,9 +68,16 @@ typedef struct gn2_slabs {
 /* count 0: no more. */
 gn2_status gn2_slabs_next(gn2_slabs *slabs);
 
-/* Finds out which jets the schema's selection chooses. */
-gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_schema *schema,
-                                gn2_read_buffer *buffer, int64_t *out_nan);
+/* What the schema's selection is made with. */
+typedef struct gn2_choosing {
+    const gn2_schema *schema;
+    gn2_read_buffer *buffer;
+    gn2_opening_watch *watch;
+} gn2_choosing;
+
+/* Finds out which jets it chooses; *nan += those with NaN in a field of it. */
+gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_choosing *choosing,
+                                int64_t *nan);
 /* Jets that are used of a file. */
 static inline int64_t gn2_data_file_jets(const gn2_data_file *file)
 {

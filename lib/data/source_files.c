@@ -176,15 +176,17 @@ static gn2_status tell_selected(const file_source *s, const char *files, int64_t
     return GN2_OK;
 }
 
-static gn2_status select_jets(file_source *s)
+static gn2_status select_jets(file_source *s, gn2_opening_watch *watch)
 {
+    const gn2_choosing choosing = {s->base.schema, &s->buffer, watch};
     gn2_text files = {0};
     int64_t nan = 0;
     if (s->base.schema->selection.count == 0) return GN2_OK;
+    watch->seen.jet_count = s->base.count;
     s->base.count = 0;
     for (size_t i = 0; i < s->count; i++) {
         gn2_data_file *file = &s->file[i];
-        GN2_TRY(gn2_data_file_choose(file, s->base.schema, &s->buffer, &nan));
+        GN2_TRY(gn2_data_file_choose(file, &choosing, &nan));
         s->base.count += file->selected.count;
     }
     print_files(s, &files);
@@ -347,9 +349,24 @@ static void add_file(file_source *s, const gn2_data_file *file)
             s->base.max_slots = file->table[p].info->slots;
 }
 
-gn2_status gn2_source_files(const char *const *paths, size_t count,
-                            const gn2_schema *schema, _Atomic int64_t *memory,
-                            gn2_source **out_source)
+static gn2_status open_files(file_source *s, const gn2_file_names *names)
+{
+    gn2_opening_watch *watch = names->watch;
+    watch->seen.file_count = (int64_t)names->count;
+    s->file = gn2_alloc(names->count, sizeof *s->file);
+    if (!s->file) return gn2_fail_memory();
+    for (size_t i = 0; i < names->count; i++) {
+        GN2_TRY(gn2_opening_tell(watch));
+        GN2_TRY(gn2_data_file_open(names->paths[i], s->base.schema, &s->file[i]));
+        s->count = i + 1;
+        watch->seen.files = (int64_t)s->count;
+        add_file(s, &s->file[i]);
+    }
+    return gn2_opening_tell(watch);
+}
+
+gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schema,
+                            _Atomic int64_t *memory, gn2_source **out_source)
 {
     *out_source = NULL;
     file_source *s = gn2_alloc(1, sizeof *s);
@@ -367,16 +384,8 @@ gn2_status gn2_source_files(const char *const *paths, size_t count,
                            .labels = labels,
                            .close = free_source};
     s->buffer.memory = memory;
-    gn2_status status = GN2_OK;
-    s->file = gn2_alloc(count, sizeof *s->file);
-    if (!s->file) status = gn2_fail_memory();
-    for (size_t i = 0; i < count && status == GN2_OK; i++) {
-        status = gn2_data_file_open(paths[i], schema, &s->file[i]);
-        if (status != GN2_OK) break;
-        s->count = i + 1;
-        add_file(s, &s->file[i]);
-    }
-    if (status == GN2_OK) status = select_jets(s);
+    gn2_status status = open_files(s, names);
+    if (status == GN2_OK) status = select_jets(s, names->watch);
     if (status != GN2_OK) {
         free_source(&s->base);
         return status;

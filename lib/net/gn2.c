@@ -24,6 +24,13 @@ gn2_tokens R(gn2_pass_tokens)(const R(gn2_pass) *pass)
     };
 }
 
+void R(gn2_pass_clear_gradients)(const R(gn2_pass) *pass)
+{
+    const size_t row = (size_t)pass->net->h->out_dim * sizeof(real);
+    memset(pass->space->d_z, 0, (size_t)pass->chunk.tokens * row);
+    memset(pass->space->d_pooled, 0, (size_t)pass->chunk.jets * row);
+}
+
 void R(gn2_pass_trunk)(R(gn2_pass) *pass)
 {
     const R(gn2_net) *net = pass->net;
@@ -37,9 +44,7 @@ void R(gn2_pass_trunk)(R(gn2_pass) *pass)
     R(gn2_readout_fwd)
     (ctx, &net->readout, &s->readout, s->layer[h->num_layers].x, t.rows);
     R(gn2_pool_fwd)(ctx, &net->pool, &s->pool, s->readout.z, &t);
-    if (!ctx->grads) return;
-    memset(s->d_z, 0, (size_t)(t.rows * h->out_dim) * sizeof(real));
-    memset(s->d_pooled, 0, (size_t)(t.jets * h->out_dim) * sizeof(real));
+    if (ctx->grads) R(gn2_pass_clear_gradients)(pass);
 }
 
 void R(gn2_pass_heads)(R(gn2_pass) *pass, unsigned tasks)

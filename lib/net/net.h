@@ -221,8 +221,11 @@ void R(gn2_pass_trunk)(R(gn2_pass) *pass);
 /* Heads forward; with labels the losses; with ctx.grads also their backward pass,
  * which sets d_z and d_pooled. tasks: bit set of task numbers. */
 void R(gn2_pass_heads)(R(gn2_pass) *pass, unsigned tasks);
-/* Backward from d_z and d_pooled to the inputs; gradients accumulate. */
+/* Backward from d_z and d_pooled to the inputs; gradients accumulate. What the pass
+ * forward made stays, so that it may go back again, after this: */
 void R(gn2_pass_trunk_backward)(R(gn2_pass) *pass);
+/* d_z = d_pooled = 0, as heads add to them; the trunk's pass forward has done so. */
+void R(gn2_pass_clear_gradients)(const R(gn2_pass) *pass);
 /* Output of every module of a finished pass in a space that keeps activations, in
  * order, the same for every chunk. Values that were fused away are made again in the
  * space, in place of what the next layer read. */

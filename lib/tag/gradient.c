@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dD/dx of a discriminant D by every input x of its jet.
- *   back from dD/dlogits (gn2_discriminant_gradient) to the first layer of the init
- *   nets, then d_x = d_pre W / σ, as x̂ = (x − μ) / σ
+ * dD/dx of discriminants D by every input x of their jet.
+ *   forward once; for each D back from dD/dlogits (gn2_discriminant_gradient) to the
+ *   first layer of the init nets, then d_x = d_pre W / σ, as x̂ = (x − μ) / σ
  * An input of the jet enters with every constituent: its gradient is their sum. One
  * that was replaced because it is not finite does not matter: 0. Always in float32.
  */
@@ -21,11 +21,10 @@
 void gn2_tag_gradients_clear(gn2_tag_gradients *g)
 {
     for (int32_t i = 0; i < g->workers; i++) {
-        if (g->space) gn2_space_free_f32(g->space[i]);
-        if (g->weights) gn2_free(g->weights[i]);
+        gn2_space_free_f32(g->room[i].space);
+        gn2_free(g->room[i].block);
     }
-    gn2_free(g->space);
-    gn2_free(g->weights);
+    gn2_free(g->room);
     gn2_net_free_f32(g->net);
     *g = (gn2_tag_gradients){0};
 }
@@ -33,7 +32,10 @@ void gn2_tag_gradients_clear(gn2_tag_gradients *g)
 size_t gn2_tag_gradients_memory(const gn2_tag_gradients *g)
 {
     size_t bytes = 0;
-    for (int32_t i = 0; i < g->workers; i++) bytes += g->space[i]->bytes;
+    for (int32_t i = 0; i < g->workers; i++) {
+        const gn2_space_f32 *space = g->room[i].space;
+        bytes += g->room[i].bytes + space->bytes + gn2_lane_bytes_f32(space->lane);
+    }
     return bytes;
 }
 
@@ -52,18 +54,38 @@ static gn2_status make_net(gn2_tag_gradients *g, const gn2_model *model,
     return GN2_OK;
 }
 
-static gn2_status make_spaces(gn2_tag_gradients *g, const gn2_model *model,
-                              const gn2_capacity *capacity, int32_t workers)
+/* Lays the room's arrays out in its block; NULL: only counts. */
+static size_t carve(gn2_gradient_room *room, const gn2_model *model,
+                    const gn2_capacity *capacity)
 {
-    g->space = gn2_alloc((size_t)workers, sizeof(gn2_space_f32 *));
-    g->weights = gn2_alloc((size_t)workers, sizeof(float *));
-    if (!g->space || !g->weights) return gn2_fail_memory();
+    const gn2_hparams *h = &model->h;
+    gn2_arena arena = {.base = room->block};
+    room->weights = gn2_arena_take(&arena, (size_t)model->params->total, sizeof(float));
+    for (int k = 0; k < h->sequence_count; k++)
+        room->d_x[k] = gn2_arena_take(&arena, (size_t)capacity->tokens,
+                                      (size_t)h->init[k].size[0] * sizeof(float));
+    return arena.used;
+}
+
+static gn2_status make_room(const gn2_tag_gradients *g, const gn2_model *model,
+                            const gn2_capacity *capacity, gn2_gradient_room *room)
+{
+    GN2_TRY(gn2_space_create_f32(g->net, capacity, &room->space));
+    room->bytes = carve(room, model, capacity);
+    room->block = gn2_alloc(room->bytes, 1);
+    if (!room->block) return gn2_fail_memory();
+    carve(room, model, capacity);
+    return GN2_OK;
+}
+
+static gn2_status make_rooms(gn2_tag_gradients *g, const gn2_model *model,
+                             const gn2_capacity *capacity, int32_t workers)
+{
+    g->room = gn2_alloc((size_t)workers, sizeof *g->room);
+    if (!g->room) return gn2_fail_memory();
     g->workers = workers;
-    for (int32_t i = 0; i < workers; i++) {
-        GN2_TRY(gn2_space_create_f32(g->net, capacity, &g->space[i]));
-        g->weights[i] = gn2_alloc((size_t)model->params->total, sizeof(float));
-        if (!g->weights[i]) return gn2_fail_memory();
-    }
+    for (int32_t i = 0; i < workers; i++)
+        GN2_TRY(make_room(g, model, capacity, &g->room[i]));
     g->capacity = *capacity;
     return GN2_OK;
 }
@@ -79,7 +101,7 @@ gn2_status gn2_tag_gradients_prepare(gn2_tag_gradients *g, const gn2_model *mode
     gn2_status status = GN2_OK;
     gn2_tag_gradients_clear(g);
     GN2_TRY_GOTO(make_net(g, model, product, capacity->tokens));
-    GN2_TRY_GOTO(make_spaces(g, model, capacity, workers));
+    GN2_TRY_GOTO(make_rooms(g, model, capacity, workers));
     return GN2_OK;
 fail:
     gn2_tag_gradients_clear(g);
@@ -114,32 +136,40 @@ static void logits_bwd(gn2_pass_f32 *pass, const gn2_discriminant_rule *rule)
     }
 }
 
-/* d_x̂ of sequence k, in place of its inputs, which are not needed any more. */
-static void inputs_bwd(gn2_pass_f32 *pass, int k)
+/* d_x̂ of every sequence. */
+static void inputs_bwd(const gn2_pass_f32 *pass, float *const *d_x)
 {
-    const gn2_linear_f32 *first = &pass->net->init[k].layer[0];
-    gn2_space_f32 *s = pass->space;
-    gn2_linear_bwd_input_f32(&pass->ctx, first, s->x_in[k], s->init[k].d_act[0], NULL,
-                             gn2_pass_rows_f32(pass, k));
+    for (int k = 0; k < pass->net->h->sequence_count; k++)
+        gn2_linear_bwd_input_f32(&pass->ctx, &pass->net->init[k].layer[0], d_x[k],
+                                 pass->space->init[k].d_act[0], NULL,
+                                 gn2_pass_rows_f32(pass, k));
+}
+
+/* From the activations of the pass forward, which stay. */
+static void go_back(gn2_pass_f32 *pass, const gn2_discriminant_rule *rule,
+                    float *const *d_x)
+{
+    gn2_pass_clear_gradients_f32(pass);
+    logits_bwd(pass, rule);
+    gn2_head_bwd_f32(pass, pass->net->h->flavour);
+    gn2_pass_trunk_backward_f32(pass);
+    inputs_bwd(pass, d_x);
 }
 
 void gn2_tag_run_gradients(const gn2_tag_gradients *g, const gn2_tag_call *call,
                            const gn2_pass_f32 *pass, int32_t worker)
 {
-    const int task = g->net->h->flavour;
+    const gn2_gradient_room *room = &g->room[worker];
     gn2_pass_f32 mine = *pass;
     mine.net = g->net;
-    mine.space = g->space[worker];
+    mine.space = room->space;
     mine.ctx.lane = mine.space->lane;
-    mine.ctx.grads = g->weights[worker];
+    mine.ctx.grads = room->weights;
+    gn2_pass_trunk_f32(&mine);
+    gn2_pass_heads_f32(&mine, 1u << g->net->h->flavour);
     for (int rule = 0; rule < (int)call->all->rules->count; rule++) {
         if (!asks_for(call, rule)) continue;
-        gn2_pass_trunk_f32(&mine);
-        gn2_pass_heads_f32(&mine, 1u << task);
-        logits_bwd(&mine, &call->all->rules->rule[rule]);
-        gn2_head_bwd_f32(&mine, task);
-        gn2_pass_trunk_backward_f32(&mine);
-        for (int k = 0; k < g->net->h->sequence_count; k++) inputs_bwd(&mine, k);
-        gn2_tag_write_gradients(call, &mine, rule);
+        go_back(&mine, &call->all->rules->rule[rule], room->d_x);
+        gn2_tag_write_gradients(call, &mine, room->d_x, rule);
     }
 }

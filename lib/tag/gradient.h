@@ -8,10 +8,18 @@
 
 #include "tag/outputs.h"
 
+/* What a worker goes back in, behind its space. */
+typedef struct gn2_gradient_room {
+    gn2_space_f32 *space;
+    char *block;
+    size_t bytes;                  /* of the block */
+    float *weights;                /* gradients of them, which nobody wants */
+    float *d_x[GN2_MAX_SEQUENCES]; /* (N, jet + own inputs), by the normalised ones */
+} gn2_gradient_room;
+
 typedef struct gn2_tag_gradients {
     gn2_net_f32 *net;
-    gn2_space_f32 **space; /* (workers) */
-    float **weights;       /* (workers) gradients of the weights, which nobody wants */
+    gn2_gradient_room *room; /* (workers) */
     int32_t workers;
     gn2_capacity capacity;
 } gn2_tag_gradients;

@@ -399,11 +399,12 @@ void gn2_tag_blank_outputs(const gn2_tag_call *call)
 }
 
 void gn2_tag_write_gradients(const gn2_tag_call *call, const gn2_pass_f32 *pass,
-                             int rule)
+                             float *const *d_x, int rule)
 {
     for (size_t i = 0; i < call->count; i++) {
         gn2_tag_writing w = writing_of(call, i);
         w.pass = pass;
+        w.d_x = d_x;
         if (w.output->write == gn2_write_gradient && w.output->item == rule)
             gn2_write_gradient(&w);
     }

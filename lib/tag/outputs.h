@@ -33,6 +33,7 @@ typedef struct gn2_tag_writing {
     const gn2_tag_call *call;
     const gn2_pass_f32 *pass;
     const gn2_tag_output *output;
+    float *const *d_x; /* of a gradient: by the normalised inputs of each sequence */
     void *data;
     int64_t stride; /* elements */
 } gn2_tag_writing;
@@ -84,9 +85,10 @@ gn2_status gn2_tag_check_outputs(gn2_tag_call *call);
 void gn2_tag_blank_outputs(const gn2_tag_call *call);
 /* Writes what a pass has found. */
 void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass);
-/* Writes the gradients of a discriminant, of a pass that went back. */
+/* Writes the gradients of a discriminant, of a pass that went back: d_x of each
+ * sequence (N, jet + own inputs). */
 void gn2_tag_write_gradients(const gn2_tag_call *call, const gn2_pass_f32 *pass,
-                             int rule);
+                             float *const *d_x, int rule);
 
 /* ---- writers ---- */
 

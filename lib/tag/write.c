@@ -124,7 +124,7 @@ static void write_jet_gradient(const gn2_tag_writing *w, int64_t b)
         for (int k = 0; k < h->sequence_count; k++) {
             const int64_t *offset = pass->space->row_offset[k];
             for (int64_t r = offset[b]; r < offset[b + 1]; r++)
-                sum += (double)pass->space->x_in[k][r * h->init[k].size[0] + i];
+                sum += (double)w->d_x[k][r * h->init[k].size[0] + i];
         }
         const float x = raw_input(&pass->batch->jet, pass->chunk.first + b, i);
         out[i] = isfinite(x) ? (float)(sum / (double)pass->net->std[0][i]) : 0;
@@ -135,7 +135,7 @@ static void write_own_gradient(const gn2_tag_writing *w, int k, int64_t r)
 {
     const gn2_pass_f32 *pass = w->pass;
     const int64_t first = pass->net->h->jet_inputs, columns = w->output->columns;
-    const float *d = pass->space->x_in[k] + r * (first + columns) + first;
+    const float *d = w->d_x[k] + r * (first + columns) + first;
     const float *std = pass->net->std[k] + first;
     const int64_t row = gn2_pass_row_f32(pass, k, r);
     float *out = row_at(w, r);

@@ -133,6 +133,80 @@ static void test_each_discriminant_has_its_own(void **state)
     gn2_model_free(model);
 }
 
+/* ---- several of one call ---- */
+
+/* Those of D_b, D_c and D_tau by the inputs of the jets and of the tracks. */
+#define ASKED 6
+
+static const char *const asked[ASKED] = {
+    "jets.D_b_gradient",   "tracks.D_b_gradient", "jets.D_c_gradient",
+    "tracks.D_c_gradient", "jets.D_tau_gradient", "tracks.D_tau_gradient",
+};
+
+typedef struct several {
+    float *data[ASKED];
+    size_t bytes[ASKED];
+    gn2_output out[ASKED];
+} several;
+
+static several room_for(gn2_tagger *tagger, const input *in)
+{
+    several s;
+    for (int i = 0; i < ASKED; i++) {
+        const int64_t rows = i % 2 ? rows_of(in, ORIGIN) : in->count;
+        s.bytes[i] =
+            (size_t)(rows * (i % 2 ? TRACK_INPUTS : JET_INPUTS)) * sizeof(float);
+        s.data[i] = malloc(s.bytes[i]);
+        memset(s.data[i], 0xa5, s.bytes[i]);
+        s.out[i] = output_named(tagger, asked[i], s.data[i], rows);
+    }
+    return s;
+}
+
+static void free_several(several s)
+{
+    for (int i = 0; i < ASKED; i++) free(s.data[i]);
+}
+
+/* All in one call are, to the bit, each in a call of its own. */
+static void check_together(const char *key, const char *value, int64_t threads)
+{
+    gn2_config *config = small_config();
+    must(gn2_config_set_text(config, key, value));
+    gn2_model *model = model_of(config);
+    gn2_tagger *tagger = tagger_with(model, threads);
+    sample *jets = sample_new(3 * JETS, NULL, 15); /* several chunks a worker */
+    input *in = input_new(jets, NULL, 3 * JETS, (layout){0});
+    const several alone = room_for(tagger, in), all = room_for(tagger, in);
+    for (int i = 0; i < ASKED; i++)
+        must(gn2_tagger_run(tagger, &in->jets, &alone.out[i], 1));
+    must(gn2_tagger_run(tagger, &in->jets, all.out, ASKED));
+    for (int i = 0; i < ASKED; i++) {
+        assert_memory_equal(alone.data[i], all.data[i], all.bytes[i]);
+        if (i >= 2) assert_memory_not_equal(all.data[i], all.data[i - 2], all.bytes[i]);
+    }
+    free_several(alone);
+    free_several(all);
+    input_free(in);
+    sample_free(jets);
+    gn2_tagger_free(tagger);
+    gn2_model_free(model);
+}
+
+/* Whatever layers have to keep for going back more than once. */
+static void test_together_they_are_what_they_are_alone(void **state)
+{
+    (void)state;
+    const char *const forms[][2] = {
+        {"model.final_norm_pos", "post"}, {"model.final_norm_pos", "pre"},
+        {"model.final_norm_pos", "none"}, {"model.encoder", "legacy"},
+        {"model.num_registers", "0"},     {"model.num_layers", "0"},
+        {"model.parametrization", "mup"}, {"model.init_hidden", ""},
+    };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        check_together(forms[i][0], forms[i][1], 1 + (int64_t)(i % 2));
+}
+
 /* ---- bits ---- */
 
 /* Jet `at` of one call and jet `alone` of another are one jet. */
@@ -209,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_they_say_how_the_discriminant_changes),
         cmocka_unit_test(test_each_discriminant_has_its_own),
+        cmocka_unit_test(test_together_they_are_what_they_are_alone),
         cmocka_unit_test(test_they_are_the_jets_own),
         cmocka_unit_test(test_a_replaced_input_does_not_matter),
     };

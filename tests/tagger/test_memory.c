@@ -6,6 +6,7 @@
  */
 #include "scene.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -173,6 +174,72 @@ static void test_the_plan_is_exact(void **state)
     gn2_model_free(model);
 }
 
+/* ---- gradients ---- */
+
+static const char *const gradient_names[] = {
+    "jets.D_b_gradient",
+    "tracks.D_b_gradient",
+    "jets.D_c_gradient",
+    "tracks.D_tau_gradient",
+};
+#define ASKED (sizeof gradient_names / sizeof *gradient_names)
+
+/* Blocks of the process in use, in bytes. */
+static size_t in_use(void)
+{
+    const struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+/* Bytes that the first call with gradients takes; *out_held: those it is said to hold.
+ * The same call again allocates nothing. */
+static size_t taken_by_gradients(gn2_model *model, int64_t threads, size_t *out_held)
+{
+    gn2_tagger *tagger = tagger_with(model, threads);
+    sample *jets = sample_new(200, NULL, 66);
+    input *in = input_new(jets, NULL, 200, (layout){0});
+    const int64_t rows = rows_of(in, ORIGIN);
+    float *data = malloc((size_t)rows * TRACK_INPUTS * sizeof *data);
+    gn2_output out[ASKED];
+    for (size_t i = 0; i < ASKED; i++)
+        out[i] = output_named(tagger, gradient_names[i], data, i % 2 ? rows : 200);
+    result_free(result_of(tagger, in));
+    const size_t held = gn2_tagger_memory(tagger), before = in_use();
+    must(gn2_tagger_run(tagger, &in->jets, out, ASKED));
+    const size_t taken = in_use() - before;
+    *out_held = gn2_tagger_memory(tagger) - held;
+    const long calls = allocations;
+    const gn2_status status = gn2_tagger_run(tagger, &in->jets, out, ASKED);
+    assert_int_equal(allocations - calls, 0);
+    must(status);
+    free(data);
+    input_free(in);
+    sample_free(jets);
+    gn2_tagger_free(tagger);
+    return taken;
+}
+
+/* Of two more workers: threads, lists of layers, what malloc() rounds up. Their
+ * gradients of the weights are three times as many bytes. */
+#define UNCOUNTED 65536
+
+/* The packed network is not scratch, and the same for any number of workers; what more
+ * workers take is. */
+static void test_scratch_of_gradients_is_counted(void **state)
+{
+    (void)state;
+    gn2_model *model = small_model();
+    size_t held_by_one, held_by_three;
+    const size_t one = taken_by_gradients(model, 1, &held_by_one);
+    const size_t three = taken_by_gradients(model, 3, &held_by_three);
+    print_message("two more workers take %zu bytes, hold %zu\n", three - one,
+                  held_by_three - held_by_one);
+    assert_int_equal(held_by_three, 3 * held_by_one);
+    assert_true(held_by_three - held_by_one <= three - one);
+    assert_true(three - one - (held_by_three - held_by_one) < UNCOUNTED);
+    gn2_model_free(model);
+}
+
 /* ---- a long run ---- */
 
 #define LONG_RUN 1000000
@@ -247,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_a_call_allocates_nothing),
         cmocka_unit_test(test_later_calls_allocate_nothing),
         cmocka_unit_test(test_the_plan_is_exact),
+        cmocka_unit_test(test_scratch_of_gradients_is_counted),
         cmocka_unit_test(test_a_million_jets_leave_no_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

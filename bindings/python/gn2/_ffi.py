@@ -29,6 +29,7 @@ from ._structs import (
     Metric,
     Metrics,
     Model,
+    Opening,
     Output,
     OutputInfo,
     ParamInfo,
@@ -54,11 +55,13 @@ LogFn = CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
 TaskFn = CFUNCTYPE(None, c_void_p, c_int64)
 ParallelFn = CFUNCTYPE(None, c_void_p, c_int64, TaskFn, c_void_p)
 ProgressFn = CFUNCTYPE(c_int32, c_void_p, POINTER(Progress))
+OpeningFn = CFUNCTYPE(c_int32, c_void_p, POINTER(Opening))
 ProbeFn = CFUNCTYPE(None, c_void_p, POINTER(ProbeStats))
 CALLBACKS = {
     "gn2_log_fn": LogFn,
     "gn2_parallel_fn": ParallelFn,
     "gn2_progress_fn": ProgressFn,
+    "gn2_opening_fn": OpeningFn,
     "gn2_probe_fn": ProbeFn,
     "gn2_exchange_fn": ExchangeFn,
     "gn2_abort_fn": AbortFn,
@@ -171,6 +174,11 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ),
     # dataset.h
     ("gn2_dataset_open", STATUS, (_names, c_size_t, Config, POINTER(Dataset))),
+    (
+        "gn2_dataset_open_watched",
+        STATUS,
+        (_names, c_size_t, Config, OpeningFn, c_void_p, POINTER(Dataset)),
+    ),
     (
         "gn2_dataset_from_arrays",
         STATUS,
@@ -317,6 +325,8 @@ __all__ = [
     "Metric",
     "Metrics",
     "Model",
+    "Opening",
+    "OpeningFn",
     "Output",
     "OutputInfo",
     "PROTOTYPES",

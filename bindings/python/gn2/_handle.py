@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ._ffi import text
+from ._ffi import HANDLES, lib, text
 from .errors import BusyError, InvalidArgument, StateError
 
 Self = TypeVar("Self", bound="Owner")
@@ -84,10 +84,18 @@ class Owner:
         raise TypeError(f"a gn2.{name} cannot be copied or pickled: {self.HAND_OVER}")
 
 
+_FREE = {kind: f"{name}_free" for name, kind in HANDLES.items()}
+
+
 def make(kind: type[Any], create: Callable[..., Any], *arguments: Any) -> Any:
     """Calls ``create(*arguments, byref(handle))`` and returns the handle."""
     handle = kind()
-    create(*arguments, ctypes.byref(handle))
+    try:
+        create(*arguments, ctypes.byref(handle))
+    except BaseException:
+        # a signal that came during the call is handled behind it: the object is there
+        getattr(lib, _FREE[kind])(handle)
+        raise
     return handle
 
 

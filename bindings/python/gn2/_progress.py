@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 
@@ -70,6 +71,10 @@ class Bar:
             self._bar.close()
 
 
+#: seconds of work that nobody wants to see a bar for
+SOON = 1.0
+
+
 class Count:
     """A bar over so many things, in a terminal or notebook; elsewhere nothing."""
 
@@ -99,3 +104,29 @@ class Count:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class Late:
+    """A :class:`Count` that shows only what takes more than a moment."""
+
+    def __init__(self, unit: str, title: str, quiet: bool = False) -> None:
+        self._words = unit, title, quiet
+        self._start = time.monotonic()
+        self._count: Count | None = None
+
+    def show(self, done: int, total: int) -> None:
+        """Notes that so many of so many are done; total 0: it has not begun."""
+        if self._count is None:
+            if total == 0:
+                self._start = time.monotonic()
+            if done >= total or time.monotonic() - self._start < SOON:
+                return
+            self._count = Count(total, *self._words)
+        self._count.add(done - self._count.done)
+
+    def __enter__(self) -> Late:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        if self._count is not None:
+            self._count.__exit__(*problem)

@@ -191,6 +191,18 @@ class DatasetInfo(Sized):
     )
 
 
+class Opening(Sized):
+    _fields_ = (
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("files", c_int64),
+        ("file_count", c_int64),
+        ("jets", c_int64),
+        ("jet_count", c_int64),
+        ("reserved", c_uint64 * 4),
+    )
+
+
 class Score(Sized):
     _fields_ = (
         ("struct_size", c_uint32),
@@ -317,6 +329,7 @@ STRUCTS = {
     "gn2_metric": Metric,
     "gn2_task_info": TaskInfo,
     "gn2_dataset_info": DatasetInfo,
+    "gn2_opening": Opening,
     "gn2_score": Score,
     "gn2_step_stats": StepStats,
     "gn2_metrics": Metrics,

@@ -18,6 +18,7 @@ from . import _ffi, tasks
 from ._arrays import Ragged, Rows, Table, array_at, numbers_of, offsets_of
 from ._ffi import lib
 from ._handle import Owner, make, path_bytes
+from ._progress import Late
 from ._views import JetsView, LabelsView
 from ._signals import Signals
 from .config import Config, ConfigLike, as_config
@@ -93,6 +94,45 @@ class Raw:
         return Rows(table, offsets, valid, sequence.slots)
 
 
+class _Opening:
+    """Opens files, hears signals between two of them and shows how far it is."""
+
+    def __init__(self, progress: bool) -> None:
+        self.stopped = False
+        self.failure: BaseException | None = None
+        self.files = Late("file", "opening", not progress)
+        self.jets = Late("jet", "selecting", not progress)
+        self.signals = Signals(self._stop)
+        self.c = _ffi.OpeningFn(self._tell)
+
+    def _stop(self) -> None:
+        self.stopped = True
+
+    def _tell(self, _user: Any, opening: Any) -> int:
+        # no exception may leave through C: it is kept, and raised by finish()
+        try:
+            seen = opening.contents
+            self.files.show(seen.files, seen.file_count)
+            self.jets.show(seen.jets, seen.jet_count)
+        except BaseException as problem:  # noqa: BLE001
+            self.failure = problem
+        return int(self.stopped or self.failure is not None)
+
+    def open(self, names: Any, count: int, config: Any, out: Any) -> None:
+        """gn2_dataset_open() in other clothes."""
+        with self.signals, self.files, self.jets:
+            try:
+                lib.gn2_dataset_open_watched(names, count, config, self.c, None, out)
+            except Cancelled as problem:
+                self.failure = self.failure or problem
+
+    def finish(self) -> None:
+        """Once nothing is held: whoever handles the signal is told."""
+        self.signals.deliver()
+        if self.failure is not None:
+            raise self.failure
+
+
 def _numbers(table: Table) -> Any:
     """A view of the numbers of a table, whose columns have names."""
     return numbers_of(table, len(table.names or ()))
@@ -108,7 +148,12 @@ class Dataset(Owner):
 
                 pt_btagJes > 20000 && abs(eta_btagJes) < 2.5 && eventNumber != 7
 
+        progress: a bar in terminal or notebook while many files are opened or a
+            selection is made, once it takes more than a second.
+
     Raises:
+        KeyboardInterrupt: after Ctrl-C, when the file under way is open; all are closed
+            again.
         NotFound, FormatError, FileError: file, dataset, field and row are named.
         Unsupported: built without HDF5.
 
@@ -118,12 +163,18 @@ class Dataset(Owner):
 
     HAND_OVER = "open it there, with the same paths and config"
 
-    def __init__(self, paths: Paths, config: ConfigLike = None) -> None:
+    def __init__(
+        self, paths: Paths, config: ConfigLike = None, *, progress: bool = False
+    ) -> None:
         one = isinstance(paths, (str, bytes, os.PathLike))
         files = [paths] if one else list(paths)  # type: ignore[arg-type]
         encoded = [path_bytes(path) for path in files]
         names = (ctypes.c_char_p * max(1, len(encoded)))(*encoded)
-        self._own(as_config(config).copy(), lib.gn2_dataset_open, names, len(encoded))
+        opening = _Opening(progress)
+        try:
+            self._own(as_config(config).copy(), opening.open, names, len(encoded))
+        finally:
+            opening.finish()
         self.paths = tuple(os.fsdecode(path) for path in encoded)
 
     def _own(self, config: Config, create: Any, *arguments: Any) -> None:

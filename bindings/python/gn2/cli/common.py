@@ -217,12 +217,14 @@ def replaced(path: str, force: bool, *read: str) -> str:
     """The same for what may lie in a folder that is yet to be made."""
     if not path:
         raise Failure("the name of the output is empty")
-    if os.path.exists(path) and not os.path.isfile(path):
+    if not os.path.exists(path):
+        return path
+    if not os.path.isfile(path):
         raise Failure(f"'{path}' is no regular file: it would be replaced")
     for other in read:
-        if os.path.exists(path) and os.path.samefile(path, other):
+        if os.path.samefile(path, other):
             raise Failure(f"'{path}' is the input itself")
-    if os.path.exists(path) and not force:
+    if not force:
         raise Failure(f"'{path}' exists; --force overwrites it")
     return path
 

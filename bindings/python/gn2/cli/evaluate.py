@@ -45,9 +45,10 @@ def evaluate(path: str, args: argparse.Namespace) -> Metrics:
     """Metrics of a model on the jets asked for."""
     model, config = common.model_for(path, args, TAKEN, "train.threads")
     files = common.files_of(args.data)
-    with Trainer(model, config) as trainer, Dataset(files, config) as data:
-        common.say_selected(data, "labelled")
-        found = trainer.evaluate(data)
+    with Trainer(model, config) as trainer:
+        with Dataset(files, config, progress=True) as data:
+            common.say_selected(data, "labelled")
+            found = trainer.evaluate(data)
     _say_what_lacks(path, model, found)
     return found
 

@@ -248,7 +248,8 @@ class Fit:
         return prober
 
     def _open_data(self) -> None:
-        self.train = Dataset(self.facts["train"], self.config)
+        shown = self.leads and not self.args.quiet
+        self.train = Dataset(self.facts["train"], self.config, progress=shown)
         common.say_selected(self.train, "training")
         self.val = None
         if self.facts["val"]:
@@ -256,7 +257,7 @@ class Fit:
             # every validation jet, in the order of the file
             options["data.sampling"] = "sequential"
             options["data.max_jets"] = -1
-            self.val = Dataset(self.facts["val"], options)
+            self.val = Dataset(self.facts["val"], options, progress=shown)
             common.say_selected(self.val, "validation")
 
     def _recorder(self) -> Recorder:

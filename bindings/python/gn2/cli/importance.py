@@ -131,17 +131,18 @@ def run(args: argparse.Namespace) -> int:
         common.need("matplotlib", "matplotlib", "--out")
     model, config = common.model_for(args.model, args, TAKEN, "train.threads")
     total = sum(len(names) for names in model.inputs.values())
-    with Dataset(args.data, config) as data, Count(total, "input", "dealt") as bar:
+    with Dataset(args.data, config, progress=True) as data:
         common.say_selected(data, "labelled")
-        found = importance(
-            model,
-            data,
-            jets=args.jets,
-            repeats=args.repeats,
-            seed=args.seed,
-            threads=args.threads,
-            progress=lambda _done, _total: bar.add(1),
-        )
+        with Count(total, "input", "dealt") as bar:
+            found = importance(
+                model,
+                data,
+                jets=args.jets,
+                repeats=args.repeats,
+                seed=args.seed,
+                threads=args.threads,
+                progress=lambda _done, _total: bar.add(1),
+            )
     if found.unlabelled:
         common.say_unlabelled(
             args.model, found.unlabelled, "loss is that of the others"

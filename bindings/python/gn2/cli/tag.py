@@ -27,6 +27,7 @@ one run writes. See doc/farm.md.
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import os
 import sys
@@ -106,9 +107,9 @@ def files_of_scores(paths: list[str], out: str | None) -> list[str]:
     if len(paths) == 1 and not folder:
         return ["scores.h5" if out is None else out]
     names = [os.path.basename(path) for path in paths]
-    for name in names:
-        if names.count(name) > 1:
-            raise Failure(f"{names.count(name)} inputs are called '{name}'")
+    for name, count in collections.Counter(names).items():
+        if count > 1:
+            raise Failure(f"{count} inputs are called '{name}'")
     return [os.path.join("scores" if out is None else out, name) for name in names]
 
 
@@ -298,7 +299,7 @@ def _run(
 ) -> tag_parts.Run:
     out = plan[0][1] if len(plan) == 1 else os.path.dirname(plan[0][1])
     models, inputs = [args.model, *args.others], [path for path, _ in plan]
-    return tag_parts.describe(models, inputs, work.configs, out)
+    return tag_parts.describe(models, inputs, work.configs, out, quiet=args.quiet)
 
 
 def _write_part(

@@ -30,6 +30,7 @@ from numpy.lib import format as npy
 
 from .. import Config, Dataset, Ragged, __version__, features
 from .._lines import replacing
+from .._progress import Late
 from .common import Failure
 
 FORM = 1  #: of the files
@@ -123,7 +124,12 @@ def numbers(word: str) -> tuple[int, int]:
 
 
 def describe(
-    models: Sequence[str], inputs: list[str], configs: list[Config], out: str
+    models: Sequence[str],
+    inputs: list[str],
+    configs: list[Config],
+    out: str,
+    *,
+    quiet: bool = True,
 ) -> Run:
     """The tagging of inputs by models, as its parts and who joins them know it."""
     facts = {"version of gn2": __version__}
@@ -136,11 +142,14 @@ def describe(
             words = value if isinstance(value, list) else [value]
             facts[key] = ",".join(map(str, words))
     counts = []
-    for number, path in enumerate(inputs):
-        with Dataset(path, configs[0]) as data:
-            counts.append(data.info.jet_count)
-        name = os.path.basename(path)
-        facts[f"input {number}"] = f"{name}, {counts[-1]} jets"
+    with Late("file", "opening", quiet) as bar:
+        for number, path in enumerate(inputs):
+            bar.show(number, len(inputs))
+            with Dataset(path, configs[0]) as data:
+                counts.append(data.info.jet_count)
+            name = os.path.basename(path)
+            facts[f"input {number}"] = f"{name}, {counts[-1]} jets"
+        bar.show(len(inputs), len(inputs))
     return Run(inputs, out, configs, facts, counts)
 
 
