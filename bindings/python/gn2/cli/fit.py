@@ -378,7 +378,7 @@ def begin(make: Callable[[], Made], group: Group | None) -> Made:
 
 
 def run(args: argparse.Namespace) -> int:
-    group = ranks.group(args.expect_ranks)
+    group = ranks.group(args.expect_ranks, args.expect_hosts)
 
     def make() -> Fit:
         return Fit(args, ranks.directory(args.out, group))
