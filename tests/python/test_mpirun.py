@@ -14,6 +14,7 @@ import pytest
 from gn2.cli import mpirun
 from gn2.cli.common import NotAsked
 
+HERE = socket.gethostname()
 OPENMPI = "mpirun (Open MPI) 4.1.4"
 MPICH = "HYDRA build details:"
 TELL = """\
@@ -78,7 +79,7 @@ def test_open_mpi_of_either_age_is_told_of_hosts(start, tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_OF_MINE", "1")
     for version in (OPENMPI, "prterun (PRRTE) 3", "mpirun.openmpi (OpenRTE) 4.1.4"):
         words, env, lists = start(version, "-x", "SECRET_*", "gn2", "fit", "a=b", "-n")
-        assert words[0] == "--hostfile" and lists == ["localhost slots=2\n"]
+        assert words[0] == "--hostfile" and lists == [f"{HERE} slots=2\n"]
         assert words[2:6] == ["-n", "2", "--bind-to", "none"]
         assert words[-4:] == ["gn2", "fit", "a=b", "-n"]
         carried = words[6:-4]
@@ -100,7 +101,7 @@ def test_mpich_is_told_of_hosts(start, tmp_path, monkeypatch):
     monkeypatch.setenv("HYDRA_HOST_FILE", str(path))
     words, env, lists = start(MPICH, "-n", "3", "--", "gn2", "fit")
     assert words == ["-f", env["HYDRA_HOST_FILE"], "-n", "3", "gn2", "fit"]
-    assert lists == ["localhost:4\n"]
+    assert lists == [f"{HERE}:4\n"]
 
 
 def test_without_a_list_ranks_are_here(start):
@@ -138,7 +139,10 @@ def test_this_host_is_first(monkeypatch):
     assert not mpirun.is_here("a")
     hosts = {"a": ["203.0.113.1"], "me": ["127.0.0.1"], "b": ["203.0.113.2"]}
     monkeypatch.setattr(mpirun, "addresses", hosts.get)
-    assert list(mpirun.here_first(dict.fromkeys(hosts, 1))) == ["me", "a", "b"]
+    # by the name that MPICH knows it by
+    found = mpirun.here_first(dict.fromkeys(hosts, 1))
+    assert list(found) == [HERE, "a", "b"]
+    assert list(mpirun.here_first({"b": 1, "a": 2})) == ["b", "a"]
 
 
 class Host:

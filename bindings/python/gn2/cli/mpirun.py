@@ -33,8 +33,10 @@ from .ranks import HOSTS, RANKS
 USUAL = "/etc/mpi/hostfile"
 NAMED = ("HYDRA_HOST_FILE", "OMPI_MCA_orte_default_hostfile")
 #: what sshd does not bring to the other hosts
-CARRIED = ("PATH", "LD_LIBRARY_PATH", "PYTHON*", "GN2_*", "OMP_*", "HDF5_*", "MPL*")
-CARRIED += ("MLFLOW_*", "KUBEFLOW_TRAINER_*")
+CARRIED = (
+    *("PATH", "LD_LIBRARY_PATH", "PYTHON*", "GN2_*", "OMP_*", "HDF5_*", "MPL*"),
+    *("MLFLOW_*", "KUBEFLOW_TRAINER_*"),
+)
 _SSH = "-o ConnectionAttempts=10"
 #: of Open MPI 4 and 5: how to reach hosts, by their whole names; copies between
 #: processes are refused in pods
@@ -144,8 +146,14 @@ def kind_of(program: str) -> str:
 
 
 def here_first(hosts: Mapping[str, int]) -> dict[str, int]:
-    """Hosts in the order of ranks; operators list the launcher last, or first."""
-    return dict(sorted(hosts.items(), key=lambda item: not is_here(item[0])))
+    """Hosts in the order of ranks; operators list the launcher last, or first.
+
+    This one by its own name: MPICH takes another for a host to reach by ssh, where
+    the launcher's pod has no sshd, and waits for ever.
+    """
+    here = sum(slots for host, slots in hosts.items() if is_here(host))
+    found = {socket.gethostname(): here} if here else {}
+    return {**found, **{h: slots for h, slots in hosts.items() if not is_here(h)}}
 
 
 def written(hosts: Mapping[str, int], kind: str) -> str:
@@ -192,7 +200,8 @@ def words_of(args: argparse.Namespace, kind: str, path: str) -> list[str]:
 def _listed(args: argparse.Namespace) -> str:
     named = [os.environ[name] for name in NAMED if os.environ.get(name)]
     usual = [USUAL] if os.path.exists(USUAL) else []
-    return args.hostfile or next(iter([*named, *usual]), "")
+    given = [args.hostfile] if args.hostfile else []
+    return next(iter([*given, *named, *usual]), "")
 
 
 def start(args: argparse.Namespace) -> None:
