@@ -225,3 +225,47 @@ def test_port_is_that_of_ssh(tmp_path, monkeypatch):
 def test_the_command_is_installed():
     text = pathlib.Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
     assert 'gn2-mpirun = "gn2.cli.mpirun:main"' in text
+
+
+SLURM = {"JOB_ID": "7", "NTASKS": "4", "PROCID": "3", "JOB_NUM_NODES": "2"}
+SLURM.update(CPUS_PER_TASK="2", JOB_NODELIST="n[1-2]")
+
+
+@pytest.mark.parametrize("start", ["srun", "mpirun", "torch"])
+def test_the_job_for_slurm(start, tmp_path):
+    """examples/batch/fit.slurm with programs in place of Slurm's."""
+    programs = {
+        "scontrol": "echo n1; echo n2",
+        "mpirun": 'echo mpirun "$@"',
+        # runs what it is given, as one rank of it
+        "srun": 'echo srun "$1"; shift; "$@"',
+        "gn2": 'echo gn2 "$@"; echo $RANK $WORLD_SIZE $MASTER_ADDR $MASTER_PORT',
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    out = tmp_path / "run"
+    env = {f"SLURM_{key}": value for key, value in SLURM.items()}
+    env.update(PATH=f"{tmp_path}:{os.environ['PATH']}", GN2_OUT=str(out))
+    script = pathlib.Path(__file__).parents[2] / "examples/batch/fit.slurm"
+
+    def said():
+        words = ["sh", script, "a.h5", "-v", "b.h5", "train.epochs=2"]
+        done = subprocess.run(
+            words, env={**env, "GN2_START": start}, stdout=subprocess.PIPE, text=True
+        )
+        assert done.returncode == 0
+        return done.stdout
+
+    text = said()
+    expected = "--expect-ranks 4 --expect-hosts 2"
+    if start == "torch":
+        assert f"gn2 fit --group torch {expected} a.h5 -v b.h5 train.epochs=2" in text
+        assert "3 4 n1 20007" in text
+    else:
+        assert f"gn2 fit {expected} a.h5 -v b.h5 train.epochs=2 -o {out}" in text
+    begin = "mpirun -n 4 --bind-to none gn2" if start == "mpirun" else "srun --kill-on"
+    assert text.startswith(begin)
+    out.mkdir()
+    (out / "checkpoint.gn2").write_text("")
+    assert f"{expected} --resume -o {out}\n" in said()
