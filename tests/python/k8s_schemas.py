@@ -17,6 +17,7 @@ yaml = pytest.importorskip("yaml")
 #: kind -> file of its CRD
 CRDS = {
     "TrainJob": "trainer-v2.3.0-trainjobs.yaml",
+    "ClusterTrainingRuntime": "trainer-v2.3.0-clustertrainingruntimes.yaml",
     "TrainingRuntime": "trainer-v2.3.0-trainingruntimes.yaml",
     "OptimizationJob": "trainer-20260821-optimizationjobs.yaml",
     "MPIJob": "mpi-operator-v0.8.2-mpijobs.yaml",

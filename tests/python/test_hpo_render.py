@@ -12,7 +12,8 @@ yaml = pytest.importorskip("yaml")
 from gn2 import InvalidArgument, cli  # noqa: E402
 from gn2.hpo import algorithms, experiment, reader, render  # noqa: E402
 from gn2.hpo.document import SpaceError, read_all  # noqa: E402
-from gn2.hpo.render import pod  # noqa: E402
+from gn2.cli import mpirun  # noqa: E402
+from gn2.hpo.render import kinds, pod  # noqa: E402
 from gn2.hpo.render.kinds import KINDS  # noqa: E402
 
 from k8s_schemas import jsonschema, schemas  # noqa: E402, F401
@@ -203,7 +204,7 @@ def test_words_survive_the_shell():
     start = spec["mpiReplicaSpecs"]["Launcher"]["template"]["spec"]["containers"][0]
     text = " ".join(start["command"]).replace("${trialParameters.order}", "pt, eta")
     words = shlex.split(text)
-    assert words[words.index("--launch") + 1].startswith("mpirun --hostfile")
+    assert words[words.index("--launch") + 1].startswith("gn2-mpirun --hostfile")
     assert "order=pt, eta" in words
 
 
@@ -357,7 +358,18 @@ def test_ranks_have_hosts_memory_and_open_mpi_5(kind):
     # these are the operators': Trainer refuses a TrainJob that has them
     assert not [word for word in words if "orte" in word or "plm_rsh" in word]
     text = json.dumps(found)
-    assert "mpirun --hostfile /etc/mpi/hostfile -n 4 --bind-to none" in text
+    words = "gn2-mpirun --hostfile /etc/mpi/hostfile -n 4 --expect-hosts 2"
+    assert words in text
+
+
+def test_launchers_are_words_that_gn2_mpirun_takes():
+    for kind in ("mpijob", "trainjob"):
+        text = kinds.launcher(KINDS[kind], space("random", nodes=2))
+        program, *words = shlex.split(text)
+        args = mpirun.parser().parse_args([*words, "python3", "-m", "gn2", "-n"])
+        assert (program, args.hostfile) == ("gn2-mpirun", kinds.HOSTS)
+        assert (args.n, args.expect_hosts) == (4, 2)
+        assert args.command == ["python3", "-m", "gn2", "-n"]
 
 
 def test_launcher_of_one_node():
@@ -372,7 +384,7 @@ def test_launcher_of_one_node():
     found = objects(render.objects(given, "katib", "trainjob"))
     # Trainer would start a second pod for a policy of MPI
     assert "mpi" not in of_kind(found, "TrainingRuntime")["spec"]["mlPolicy"]
-    assert "mpirun -n 3 --bind-to none" in json.dumps(found)
+    assert "gn2-mpirun -n 3 --expect-hosts 1" in json.dumps(found)
 
 
 def test_trials_of_an_optimizationjob_keep_their_folder_and_tell():

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -105,9 +106,69 @@ def test_ranks_that_cannot_meet_do_not_train(name, tmp_path, monkeypatch, capsys
     assert not out.exists()
 
 
-def test_the_number_of_ranks_is_held_to(tmp_path, capsys):
-    assert main(fit(tmp_path / "run", "--expect-ranks", "2")) == 1
+def test_the_number_of_ranks_is_held_to(tmp_path, capsys, monkeypatch):
+    assert main(fit(tmp_path / "run", "--expect-ranks", "2")) == 2
     assert "--expect-ranks 2, but there are 1" in capsys.readouterr().err
+    monkeypatch.setenv("GN2_EXPECT_RANKS", "4")
+    assert main(fit(tmp_path / "run")) == 2
+    assert "--expect-ranks 4, but there are 1" in capsys.readouterr().err
+    monkeypatch.setenv("GN2_EXPECT_RANKS", "four")
+    assert main(fit(tmp_path / "run")) == 1
+    assert "GN2_EXPECT_RANKS = 'four' is no number" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_number_of_hosts_is_held_to(tmp_path, capsys):
+    """All ranks on one host, as Open MPI 5 starts them without a list it reads."""
+    here = socket.gethostname()
+    assert main(fit(tmp_path / "run", "--expect-hosts", "2")) == 2
+    assert f"  {here}: rank 0\n" in capsys.readouterr().err
+    status, said = mpirun(2, fit(tmp_path / "run", *OPTIONS, "--expect-hosts", "2"))
+    assert status == 2
+    assert said.count("--expect-hosts 2, but ranks are on 1:") == 1
+    assert f"  {here}: rank 0, 1\n" in said and "PRTE_MCA_prte_default" in said
+    assert not (tmp_path / "run").exists()
+    status, said = mpirun(2, fit(tmp_path / "run", *OPTIONS, "--expect-hosts", "1"))
+    assert status == 0, said
+
+
+def on_hosts(names, words):
+    """The command with a rank on each host; a host is a namespace that has its name."""
+    if subprocess.run(["unshare", "--uts", "true"], check=False).returncode:
+        pytest.skip("no namespaces: not root")
+    start, env = command(1, words)
+    found = start[:1]
+    for name in names:
+        script = f'hostname {name} && exec "$@"'
+        found += ["-n", "1", "unshare", "--uts", "sh", "-c", script, "sh", *start[3:]]
+        found.append(":")
+    return subprocess.run(
+        found[:-1], env=env, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_hosts_are_told_from_each_other(alone, tmp_path):
+    words = fit(tmp_path / "run", *OPTIONS, "--expect-hosts")
+    done = on_hosts(["one", "two", "one", "two"], [*words, "3"])
+    assert done.returncode == 2
+    for line in ("3, but ranks are on 2:", "  one: rank 0, 2\n", "  two: rank 1, 3\n"):
+        assert line in done.stderr
+    done = on_hosts(["one", "two", "one", "two"], [*words, "2"])
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path / "run") == digests(alone)
+
+
+def test_a_group_knows_its_hosts():
+    words, env = command(2, [])
+    lines = (
+        "import gn2; group = gn2.Group.mpi()",
+        "print(group.rank, group.hosts(), group.texts('é', 1))",
+    )
+    words = [*words[:-2], "-c", "\n".join(lines)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
+    here = socket.gethostname()
+    said = f"{[here, here]} {[chr(0xFFFD)] * 2}"
+    assert sorted(done.stdout.splitlines()) == [f"0 {said}", f"1 {said}"], done.stderr
 
 
 TRIAL = f"""\

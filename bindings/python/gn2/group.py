@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import ctypes
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from .errors import Error, InvalidArgument, Unsupported, error
 
 _WORLD = -1  # GN2_MPI_WORLD
 _NAME = "libgn2_mpi.so"
+_HOST = 256  # bytes of a host's name
 
 #: what launchers of MPI tell a process of the number of ranks
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
@@ -162,6 +164,21 @@ class Group(Owner):
             if self._link is None:
                 raise
             raise self._link.explain(problem) from None
+
+    def texts(self, mine: str, most: int) -> list[str]:
+        """What every rank says, by rank; a call of every rank.
+
+        Args:
+            mine: of this rank; what does not fit is cut off.
+            most: bytes of each, the same on all.
+        """
+        data = mine.encode()[:most].ljust(most, b"\0")
+        found = [self.broadcast(data, rank) for rank in range(self.size)]
+        return [text.rstrip(b"\0").decode(errors="replace") for text in found]
+
+    def hosts(self) -> list[str]:
+        """Names of the hosts that the ranks are on, by rank; a call of every rank."""
+        return self.texts(socket.gethostname(), _HOST)
 
     def __repr__(self) -> str:
         if self.closed:

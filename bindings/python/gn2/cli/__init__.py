@@ -67,8 +67,8 @@ GROUPS = {
 }
 EPILOG = """\
 KEY=VALUE sets an option of the library, e.g. model.embed_dim=64; `gn2 config` lists
-them. Exit status: 0 done, 1 failed (message on stderr), 2 wrong command line,
-130 interrupted, 143 terminated.
+them. Exit status: 0 done, 1 failed (message on stderr), 2 wrong command line or
+ranks (--expect-ranks, --expect-hosts), 130 interrupted, 143 terminated.
 """
 
 
@@ -171,7 +171,10 @@ def _checked(args: argparse.Namespace) -> int:
         # whoever reads has enough; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (Error, Failure, OSError) as problem:
+    except Failure as problem:
+        _say(problem)
+        return problem.status
+    except (Error, OSError) as problem:
         _say(problem)
         return 1
 

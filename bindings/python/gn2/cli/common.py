@@ -30,6 +30,14 @@ class Terminated(BaseException):
 class Failure(Exception):
     """The command cannot do what it is asked; the message says why."""
 
+    status = 1  # of the command
+
+
+class NotAsked(Failure):
+    """It was started otherwise than it was asked to be: trying again is of no use."""
+
+    status = 2
+
 
 _SETTING = re.compile(r"([A-Za-z_]\w*(?:\.\w+)+)=(.*)", re.S)
 

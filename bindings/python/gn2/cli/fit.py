@@ -388,7 +388,7 @@ def begin(make: Callable[[], Made], group: Group | None) -> Made:
 
 
 def run(args: argparse.Namespace) -> int:
-    group = ranks.group(args.expect_ranks, args.group)
+    group = ranks.group(args.expect_ranks, args.expect_hosts, args.group)
 
     def make() -> Fit:
         return Fit(args, ranks.directory(args.out, group))

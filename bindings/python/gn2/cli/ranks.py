@@ -11,14 +11,17 @@ import argparse
 import contextlib
 import io
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 from ..group import Group, launched, told
-from .common import Failure, natural
+from .common import Failure, NotAsked, natural
 from .rundir import RunDirectory
 
 _MESSAGE = 1024  # bytes of a rank's problem
+#: what stands for the options where they are not given: gn2-mpirun sets it
+RANKS, HOSTS = "GN2_EXPECT_RANKS", "GN2_EXPECT_HOSTS"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,30 +31,38 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="train with the processes of torch.distributed (gloo), named by RANK, "
         "WORLD_SIZE, MASTER_ADDR and MASTER_PORT; needs no MPI",
     )
-    parser.add_argument(
-        "--expect-ranks",
-        type=natural,
-        default=0,
-        metavar="N",
-        help="refuse to train with another number of ranks (mpirun -n N gn2 fit …)",
-    )
+    for option, letter, text in (
+        ("--expect-ranks", "N", "number of ranks (mpirun -n N gn2 fit …)"),
+        ("--expect-hosts", "M", "number of hosts that the ranks are on"),
+    ):
+        parser.add_argument(
+            option,
+            type=natural,
+            default=0,
+            metavar=letter,
+            help=f"refuse to train with another {text}",
+        )
 
 
-def group(expected: int = 0, kind: str | None = None) -> Group | None:
+def group(ranks: int = 0, hosts: int = 0, kind: str | None = None) -> Group | None:
     """The ranks that were started; None: there is no launcher, or one rank.
 
     Args:
-        expected: how many there must be; 0: any number.
+        ranks: how many there must be; 0: what the environment says, else any number.
+        hosts: on how many hosts, likewise.
         kind: ``"torch"``: those of torch.distributed; None: those of MPI.
 
     Raises:
-        Failure: they are not those that are expected, or cannot be reached: several
-            trainings would write over one another.
+        Failure: they cannot be reached: several trainings would write over one another.
+        NotAsked: they are not those that are expected.
+        SystemExit: the same, on ranks other than 0.
     """
     found = Group.torch() if kind == "torch" else _by_mpi()
-    size = found.size if found else 1
-    if expected and expected != size:
-        raise Failure(f"--expect-ranks {expected}, but there are {size}")
+    problem = _unexpected(found, ranks or _asked(RANKS), hosts or _asked(HOSTS))
+    if problem and not leads(found):
+        raise SystemExit(NotAsked.status)
+    if problem:
+        raise NotAsked(problem)
     return found
 
 
@@ -80,6 +91,39 @@ def _refuse_others() -> None:
         )
 
 
+def _asked(name: str) -> int:
+    text = os.environ.get(name) or "0"
+    if not text.isdecimal():
+        raise Failure(f"{name} = '{text}' is no number")
+    return int(text)
+
+
+def _unexpected(group: Group | None, ranks: int, hosts: int) -> str:
+    """What is not as expected; the same on every rank."""
+    size = group.size if group else 1
+    if ranks and ranks != size:
+        return f"--expect-ranks {ranks}, but there are {size}"
+    if not hosts:
+        return ""
+    found = group.hosts() if group else [socket.gethostname()]
+    names = list(dict.fromkeys(found))
+    if hosts == len(names):
+        return ""
+    lines = [f"--expect-hosts {hosts}, but ranks are on {len(names)}:"]
+    for name in names:
+        of = ", ".join(str(rank) for rank, host in enumerate(found) if host == name)
+        lines.append(f"  {name}: rank {of}")
+    return "\n".join([*lines, _REMEDY])
+
+
+_REMEDY = (
+    "Launchers read their list of hosts each by another variable, and Open MPI 5 none "
+    "of version 4's: set OMPI_MCA_orte_default_hostfile (Open MPI 4), "
+    "PRTE_MCA_prte_default_hostfile (5) or HYDRA_HOST_FILE (MPICH) and give mpirun "
+    "--hostfile and -n, or start by gn2-mpirun, which does"
+)
+
+
 def leads(group: Group | None) -> bool:
     """Is this the rank that writes and speaks?"""
     return group is None or group.rank == 0
@@ -106,14 +150,12 @@ def agree(group: Group | None, problem: Exception | None) -> None:
         if problem is not None:
             raise problem
         return
-    mine = str(problem).encode()[:_MESSAGE] if problem else b""
-    found = [group.broadcast(mine.ljust(_MESSAGE, b"\0"), r) for r in range(group.size)]
-    told = [text.rstrip(b"\0").decode(errors="replace") for text in found]
-    first = next((r for r, text in enumerate(told) if text), None)
+    said = group.texts(str(problem) if problem else "", _MESSAGE)
+    first = next((r for r, text in enumerate(said) if text), None)
     if first is None:
         return
     if leads(group):
-        raise problem or Failure(f"rank {first}: {told[first]}")
+        raise problem or Failure(f"rank {first}: {said[first]}")
     raise SystemExit(1)
 
 

@@ -56,14 +56,15 @@ def ranks(space: Space) -> int:
 def launcher(kind: Kind, space: Space) -> str:
     """How ranks are started; empty: the trial is one process.
 
-    Hosts are named, for Open MPI 5 knows no other way. Without --bind-to the ranks of
-    all trials on a machine would share its first cores.
+    By gn2-mpirun: it waits for the hosts, names them as each MPI wants it, and ranks on
+    fewer of them do not train.
     """
     alone = kind is TRAINJOB and space.kubernetes.nodes == 1  # no operator's hosts
     if kind is JOB or (alone and ranks(space) == 1):
         return ""
     hosts = "" if alone else f"--hostfile {HOSTS} "
-    return f"mpirun {hosts}-n {ranks(space)} --bind-to none"
+    expected = f"--expect-hosts {space.kubernetes.nodes}"
+    return f"gn2-mpirun {hosts}-n {ranks(space)} {expected}"
 
 
 def _with_mpi(template: Object) -> Object:
