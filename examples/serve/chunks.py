@@ -5,7 +5,7 @@ chunks.py best.gn2 jets.h5                    in this process
 chunks.py http://127.0.0.1:8000 jets.h5       by `gn2 serve best.gn2`
 chunks.py grpc://127.0.0.1:8001 jets.h5       the same by `--grpc 8001`
 
-pip install gn2 awkward h5py. Chunks are awkward arrays, events × jets × tracks, as
+pip install awkward h5py. Chunks are awkward arrays, events × jets × tracks, as
 coffea's processors get them; the body of `process` is that of a processor. Here two
 jets of the file make an event.
 """

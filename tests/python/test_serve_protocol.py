@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service without a transport: calls, their answers, and what is no call."""
 
+import ast
 import json
 import os
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -305,3 +308,26 @@ def test_limits_of_the_command():
         assert found == usual._replace(**{name: 7 * size})
     assert f"| `--timeout` | {usual.seconds:g} s |" in text
     assert set(Limits._fields) == {name for name, *_ in serve._LIMITS} | {"seconds"}
+
+
+def test_packages_that_are_imported_are_asked_for():
+    """By gn2[serve], each by its own name: others may not ask for it."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^serve = \[(.*?)^\]", text, flags=re.M | re.S)
+    asked = set(re.findall(r'"([-\w]+)>=', block))
+    names = {
+        "google": "protobuf",
+        "grpc": "grpcio",
+        "open_inference": "open-inference-grpc",
+        "prometheus_client": "prometheus-client",
+    }
+    files = (ROOT / "bindings/python/gn2/serve").glob("*.py")
+    found = set()
+    for tree in (ast.parse(path.read_text(encoding="utf-8")) for path in files):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+    found -= {"numpy", *sys.stdlib_module_names}
+    assert {names.get(name, name) for name in found} == asked
