@@ -48,7 +48,6 @@ def with_files():
         (["hpo", "run", "s.yaml", "--program", " "], 2, "names no program"),
         (["hpo", "trial", "s.yaml", "-o", "r", "--launch", "'x"], 2, "quotation"),
         (["importance", "m", "-d", VAL, "-o", "no/x"], 1, "there is no folder 'no'"),
-        (["hpo", "import", "t.yaml", "-o", "no/x"], 1, "t.yaml"),
         (["tag", "m", VAL, "-j", 20 * "9"], 2, "20 digits: 18 at most"),
         (["plot", "r", "-n", "-5"], 2, "-5' is not a whole number"),
         (["serve", "m", "-j", "-4"], 2, "-4' is not a whole number"),

@@ -145,6 +145,35 @@ def test_too_many_failures_end_the_search_with_the_causes(tmp_path, monkeypatch)
     assert len(rows) == 6
 
 
+def test_a_search_without_a_trial_that_ended_well_fails(tmp_path, capsys):
+    """Two that failed are no more than are allowed, and nothing was found."""
+    space, out = space_in(tmp_path, trials=1), tmp_path / "out"
+    command = ["hpo", "run", space.path, "-o", str(out), "-q", "--program"]
+    assert main([*command, "false"]) == 1
+    assert "every trial failed: exit status 1" in capsys.readouterr().err
+    command[4] = str(tmp_path / "other")
+    assert main([*command, str(tmp_path / "none")]) == 1
+    assert "none' cannot be started: No such file" in capsys.readouterr().err
+
+
+def test_what_is_no_journal_stays_as_it_is(tmp_path, capsys):
+    """Lines were added to it, behind its last end of line; the rest was lost."""
+    space, path = space_in(tmp_path, trials=1), tmp_path / "jets.h5"
+    for data in (b"text\nmore", b"\xff\n\0"):
+        path.write_bytes(data)
+        for word in ("run", "show"):
+            command = ["hpo", word, space.path, "-o", str(tmp_path / word)]
+            assert main([*command, "--store", f"journal:{path}"]) == 1
+            assert "jets.h5: the file is no journal" in capsys.readouterr().err
+            assert path.read_bytes() == data
+    url, path = journal(tmp_path / "out"), tmp_path / "out/journal.log"
+    run(space, tmp_path / "out", store=url)
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:3], b"more", *lines[4:]]))
+    assert main([*command, "--store", url]) == 1
+    assert "is damaged" in capsys.readouterr().err
+
+
 def test_limits_of_time(tmp_path):
     space = reader.load(kill_study.space_in(tmp_path, "grid", 6, CHOICES))
     rows, search = run(space, tmp_path / "out", core_hours=1.5)  # a trial says 1

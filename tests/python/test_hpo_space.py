@@ -252,3 +252,73 @@ def test_every_row_of_the_table_is_complete():
         assert name == row.name and row.optuna
         assert row.why or all(row.named(engine) for engine in ENGINES)
     assert not set(REFUSED) & set(ALGORITHMS)
+
+
+def places(value, path=()):
+    yield path
+    pairs = value.items() if isinstance(value, dict) else ()
+    pairs = enumerate(value) if isinstance(value, list) else pairs
+    for key, inner in pairs:
+        yield from places(inner, (*path, key))
+
+
+ODD = [None, True, -1, 10**400, "", "nan", "1e400", [], {}, [[]], [None], {1: 2}]
+ODD += [{"name": ["tpe"]}, float("inf"), "2026-13-45", "a\nb", 2**63, [{}]]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:12])
+def test_any_value_at_any_place_is_taken_or_refused(odd):
+    """And never raises something else: each of these did, somewhere."""
+    whole = {**GOOD, "pruning": {"name": "asha", "rungs": [0.5]}}
+    whole["algorithm"] = {"name": "random", "seed": 1}
+    whole["kubernetes"] = {"image": "r/g:1", "volumes": [{"name": "d", "mount": "/d"}]}
+    for path in list(places(whole)):
+        document = json.loads(json.dumps(whole))
+        inner = document
+        for key in path[:-1]:
+            inner = inner[key]
+        if path:
+            inner[path[-1]] = odd
+        text = yaml.safe_dump(document if path else odd)
+        try:
+            space = reader.load("space.yaml", text)
+        except SpaceError:
+            continue
+        for engine in ENGINES:
+            engines.problems(space, engine)
+
+
+@pytest.mark.parametrize(
+    "data, said",
+    [
+        (b"\xff\xfe", "no text in UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"a: " + b"9" * 6000, "no 'parameters'"),
+        (b"a: 2026-13-45", "no 'parameters'"),
+        (b"- a", "is no mapping"),
+    ],
+)
+def test_what_is_no_space_is_refused(tmp_path, data, said):
+    path = tmp_path / "s.yaml"
+    path.write_bytes(data)
+    with pytest.raises(SpaceError, match=said):
+        reader.load(path)
+
+
+@pytest.mark.parametrize(
+    "row, said",
+    [
+        (
+            {"key": "schedule.max", "type": "real", "min": 0, "max": 1, "step": 1e-12},
+            "",
+        ),
+        ({"key": "data.max_jets", "type": "integer", "min": 1, "max": 10**12}, ""),
+        ({"key": "data.max_jets", "type": "integer", "min": 1, "max": 90_000}, "cells"),
+    ],
+)
+def test_a_grid_has_an_end(row, said):
+    """It was written out, and took all memory before it was refused."""
+    places = [("algorithm", {"name": "grid"}), ("parameters", {"many": row})]
+    places.append(("trials", 10**9))
+    found = "\n".join(map(str, engines.problems(load(changed(*places)), "optuna")))
+    assert (said or "values, a grid takes 100000") in found

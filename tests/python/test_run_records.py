@@ -328,3 +328,21 @@ def test_a_damaged_record_of_a_run_is_named(whole, tmp_path, capsys, data):
     for words in (["fit", "--resume", "-o"], ["plot"]):
         assert main([*words, str(tmp_path / "run")]) == 1
         assert "run.json' is no record of a run: " in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_the_jets_it_began_with(tmp_path, monkeypatch, capsys):
+    """A path that is not absolute leads to others from another folder."""
+    for place, source in (("a", TRAIN), ("b", VAL)):
+        (tmp_path / place).mkdir()
+        shutil.copy(source, tmp_path / place / "jets.h5")
+    words = ["fit", "jets.h5", "-v", VAL, "-o", "../run", *QUIET, *OPTIONS]
+    words.append("train.epochs=1")
+    monkeypatch.chdir(tmp_path / "a")
+    assert main(words) == 0
+    monkeypatch.chdir(tmp_path / "b")
+    again = ["fit", "--resume", "-o", "../run", *QUIET, "train.epochs=2"]
+    capsys.readouterr()
+    assert main(again) == 1
+    assert "files of other content: " in capsys.readouterr().err
+    shutil.copy(tmp_path / "a/jets.h5", tmp_path / "b/jets.h5")  # moved: the same
+    assert main(again) == 0

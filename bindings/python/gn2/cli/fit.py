@@ -47,6 +47,7 @@ from typing import Any, TypeVar
 
 from .. import Config, Dataset, Error, Group, Model, Trainer, __version__, features
 from ..errors import StateError
+from ..hpo.identity import data_digest
 from ..training_stats import Progress
 from . import common, probing, ranks, resume
 from .common import Failure, Terminated
@@ -147,6 +148,7 @@ class Fit:
                 resume.check_start(start.config, self.config)
         self.run.begin(self.args.force)
         self._open_data()
+        self.facts["data"] = self._digests()
         self._check_probes(0)
         model = self._start(start)
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
@@ -216,6 +218,8 @@ class Fit:
         resume.check_resume(before, self.config, self.args.out)
         self.config["train.checkpoint"] = checkpoint
         self._open_data()
+        self.facts["data"] = self._digests()
+        resume.check_content(old, self.facts, self.args.out)
         self._check_probes(resume.done_steps(checkpoint))
         self.trainer = Trainer(self._start_again(), self.config)
         self.trainer.load_checkpoint(checkpoint)
@@ -246,6 +250,10 @@ class Fit:
         if not self.args.resume:
             prober.start()
         return prober
+
+    def _digests(self) -> list[str]:
+        """Of what the files hold: a path may lead to others from another folder."""
+        return [data_digest(p) for p in (*self.facts["train"], *self.facts["val"])]
 
     def _open_data(self) -> None:
         shown = self.leads and not self.args.quiet

@@ -89,5 +89,9 @@ def run(args: argparse.Namespace) -> int:
         raise
     if search.limit:
         print(f"{search.limit}: the same command goes on in '{plan.folder}'")
-    print(rows.summary(space, rows.trials(space, plan.store, plan.folder)))
+    found = rows.trials(space, plan.store, plan.folder)
+    print(rows.summary(space, found))
+    if found and all(row.state == "failed" for row in found):
+        causes = "; ".join(sorted({row.message for row in found})[:3])
+        raise common.Failure(f"every trial failed: {causes}")
     return 0

@@ -171,6 +171,21 @@ def check_files(old: dict[str, Any], new: dict[str, Any], folder: str) -> None:
             )
 
 
+def check_content(old: dict[str, Any], new: dict[str, Any], folder: str) -> None:
+    """Refuses files of the same names with other jets."""
+    before = old.get("data")
+    if before is None:  # of a run of an earlier version
+        return
+    files = (*new["train"], *new["val"])
+    wrong = [f for f, a, b in zip(files, before, new["data"]) if a != b]
+    if wrong:
+        names = ", ".join(map(os.path.abspath, wrong))
+        raise Failure(
+            f"the run in '{folder}' began with files of other content: {names}; give "
+            "those, by their paths, or begin a new run with -m"
+        )
+
+
 def take_over(old: Model, new: Model) -> str:
     """Copies the tensors of the same name and shape; says which do not fit."""
     fit = [n for n, p in new.params.items() if n in old.params]

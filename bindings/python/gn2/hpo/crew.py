@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 from .._lock import FolderLock
 from ..errors import FormatError, StateError
@@ -196,15 +197,25 @@ class Work:
         log = self._log()
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as file:
-            self._child = subprocess.Popen(
-                [*command, *self.crew.arguments],
+            self._child = self._started([*command, *self.crew.arguments], file)
+        return None
+
+    @staticmethod
+    def _started(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                command,
                 stdin=subprocess.DEVNULL,
-                stdout=file,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),
             )
-        return None
+        except OSError as problem:
+            raise StateError(
+                f"the trial program '{command[0]}' cannot be started: "
+                f"{problem.strerror}; look at --program"
+            ) from None
 
     def _log(self) -> pathlib.Path:
         return self.crew.folder.parent / "logs" / f"{self.job.name}.log"

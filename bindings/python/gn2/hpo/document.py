@@ -98,11 +98,16 @@ def read(path: str | os.PathLike[str], text: str | None = None) -> Document:
 def read_all(path: str | os.PathLike[str], text: str | None = None) -> list[Document]:
     """All documents of a YAML file, separated by ``---``."""
     yaml, name = _yaml(), os.fspath(path)
-    if text is None:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
     try:
+        if text is None:
+            with open(path, encoding="utf-8-sig") as file:
+                text = file.read()
         roots = [root for root in yaml.compose_all(text, yaml.SafeLoader) if root]
+    except UnicodeDecodeError as problem:
+        what = f"no text in UTF-8 ({problem})"
+        raise SpaceError([Problem(name, what, "iconv -t UTF-8")]) from None
+    except RecursionError:
+        raise SpaceError([Problem(name, "nested too deeply")]) from None
     except yaml.YAMLError as problem:
         raise SpaceError([_not_yaml(name, problem)]) from None
     return [_document(yaml, name, root) for root in roots]
@@ -152,6 +157,8 @@ def _scalar(yaml: Any, document: Document, node: Any, path: Path) -> Any:
     except yaml.YAMLError as problem:
         document.problems.append(_not_yaml(document.name, problem))
         return None
+    except (ValueError, OverflowError):  # 2026-13-01, or a number of 5,000 digits
+        return str(node.value)
     finally:
         loader.dispose()
     if found is None or isinstance(found, (str, bool, int, float)):

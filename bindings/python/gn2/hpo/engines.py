@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from .algorithms import ALGORITHMS, ENGINES
 from .document import Path, Problem
-from .parameter import Parameter
+from .parameter import MOST_CELLS, Parameter
 from .space import Space
 
 #: most trials of an OptimizationJob, most choices of its grid
@@ -94,13 +94,20 @@ def _grid(space: Space, engine: str) -> Iterator[Finding]:
     if not space.algorithm.grid:
         return
     for parameter in space.parameters:
-        if parameter.cells() is None:
+        count = parameter.count()
+        if count is not None and count > MOST_CELLS:
+            what = f"it has {count} values, a grid takes {MOST_CELLS}"
+            yield _at(parameter), what, "a longer `step`, or type: choice", False
+        elif count is None:
             what = "a grid needs parameters with an end"
             yield _at(parameter), what, "give `step`, or type: choice", False
         elif engine == "optimizationjob" and parameter.kind != "choice":
             yield _at(parameter), "its grid takes choices only", "type: choice", False
     cells = space.cells()
-    if cells is not None and cells != space.trials:
+    if cells is not None and min(cells, space.trials) > MOST_CELLS:
+        what = f"the grid has {cells} cells, {MOST_CELLS} can be run"
+        yield ("trials",), what, f"trials: {MOST_CELLS}, or longer steps", False
+    elif cells is not None and cells != space.trials:
         what = f"the grid has {cells} cells, trials is {space.trials}"
         few = space.trials < cells
         remedy = "raise it, to see all" if few else "each is run once"

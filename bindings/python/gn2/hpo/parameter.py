@@ -15,6 +15,8 @@ KINDS = ("real", "integer", "choice")
 SCALES = ("linear", "log")
 #: names that every engine, shell and environment takes
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+#: of a grid, in all and of a parameter: they are stored before the first is begun
+MOST_CELLS = 100_000
 #: a parameter `x` on a log scale may also be given as `log2_x`
 LOG2 = "log2_"
 # How far beyond a bound a value may be that went through a logarithm and text.
@@ -38,19 +40,29 @@ class Parameter:
     def log(self) -> bool:
         return self.scale == "log"
 
+    def count(self) -> int | None:
+        """How many values it can have; None where there is no end of them."""
+        if self.kind == "choice":
+            return len(self.values)
+        if self.kind == "integer":
+            return len(self._integers())
+        if self.step is None:
+            return None
+        return math.floor((self.high - self.low) / self.step + _ROUNDING) + 1
+
     def cells(self) -> tuple[Value, ...] | None:
-        """All values it can have; None where there is no end of them."""
+        """All values it can have; None where they are more than a grid takes."""
+        count = self.count()
+        if count is None or count > MOST_CELLS:
+            return None
         if self.kind == "choice":
             return self.values
-        if self.step is None and (self.kind == "real" or self.log):
-            return None if self.kind == "real" else tuple(self._integers(1))
         if self.kind == "integer":
-            return tuple(self._integers(int(self.step or 1)))
-        count = math.floor((self.high - self.low) / (self.step or 1) + _ROUNDING) + 1
+            return tuple(self._integers())
         return tuple(self.low + i * (self.step or 1) for i in range(count))
 
-    def _integers(self, step: int) -> range:
-        return range(int(self.low), int(self.high) + 1, step)
+    def _integers(self) -> range:
+        return range(int(self.low), int(self.high) + 1, int(self.step or 1))
 
     def parse(self, text: str) -> Value:
         """A value of text.

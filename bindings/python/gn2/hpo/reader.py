@@ -20,6 +20,8 @@ from .parameter import KINDS, LOG2, NAME, SCALES, Parameter
 from .space import SETTLED, Kubernetes, Objective, Pruning, Space, cells
 
 VERSION = 1
+#: whole numbers are below
+MOST = 1 << 53
 #: names that Katib takes for an Experiment
 STUDY_NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 #: names of metrics that Katib's collector reads
@@ -53,6 +55,11 @@ _EXAMPLES = {
 }
 
 
+def _word(value: Any) -> str:
+    """A word, if it is one, for tables of words."""
+    return value if isinstance(value, str) else shown(value)
+
+
 def _example(path: Path) -> str:
     return _EXAMPLES.get(str(path[0]) if path else "", "")
 
@@ -73,6 +80,12 @@ def load(path: str | os.PathLike[str], text: str | None = None) -> Space:
     document.check()
     assert space is not None
     return space
+
+
+def shown(value: Any) -> str:
+    """A value as a message has it."""
+    text = repr(value) if not isinstance(value, int) or value < MOST else "it"
+    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 class _Reader:
@@ -105,10 +118,10 @@ class _Reader:
             return default
         try:
             found = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             found = math.nan
         if not math.isfinite(found):
-            self.refuse(path, f"{value!r} is no finite number")
+            self.refuse(path, f"{shown(value)} is no finite number")
             return default or 1.0
         return found
 
@@ -118,8 +131,11 @@ class _Reader:
             self.refuse(path, "is not given", f"a whole number from {least}")
             return least
         number = self.number(path, value, default)
-        if number != int(number) or number < least:
-            self.refuse(path, f"{value!r} is not a whole number from {least}")
+        if number != int(number) or not least <= number < MOST:
+            most = "" if number < MOST else " to 2^53"
+            self.refuse(
+                path, f"{shown(value)} is not a whole number from {least}{most}"
+            )
             return default if default is not None else least
         return int(number)
 
@@ -134,7 +150,8 @@ class _Reader:
 
     def files(self, path: Path, value: Any) -> tuple[str, ...]:
         items = value if isinstance(value, list) else [value]
-        if not self.document.value.get("data"):
+        top = self.document.value
+        if not (isinstance(top, dict) and top.get("data")):
             return ()  # which is told as such
         if not items or not all(isinstance(item, str) and item for item in items):
             self.refuse(path, f"{value!r} is no list of files", "data: {train: [A.h5]}")
@@ -225,7 +242,7 @@ class _Reader:
     def algorithm(self, value: Any) -> tuple[algorithms.Algorithm, int]:
         row = self.mapping(("algorithm",), value, ("name", "seed"))
         samplers = [a.name for a in algorithms.ALGORITHMS.values() if not a.prunes]
-        name = row.get("name", "tpe")
+        name = _word(row.get("name", "tpe"))
         seed = self.whole(("algorithm", "seed"), row.get("seed"), 0, 1)
         if name in algorithms.REFUSED:
             self.refuse(
@@ -240,13 +257,17 @@ class _Reader:
             return None
         row = self.mapping(("pruning",), value, ("name", "from", "startup", "rungs"))
         pruners = [a.name for a in algorithms.ALGORITHMS.values() if a.prunes]
-        if row.get("name") in algorithms.REFUSED:
-            why = algorithms.REFUSED[row["name"]]
-            self.refuse(("pruning", "name"), f"{row['name']}: {why}")
+        given = _word(row.get("name"))
+        if given in algorithms.REFUSED:
+            why = algorithms.REFUSED[given]
+            self.refuse(("pruning", "name"), f"{given}: {why}")
             return None
         name = self.word(("pruning", "name"), row.get("name"), pruners, "")
         begin = self.number(("pruning", "from"), row.get("from"), 0.5)
         rungs = row.get("rungs", [0.5, 0.75])
+        if not isinstance(rungs, list) or not rungs:
+            self.refuse(("pruning", "rungs"), f"{shown(rungs)} is no list of shares")
+            rungs = [0.5, 0.75]
         shares = [
             self.number(("pruning", "rungs", i), share) for i, share in enumerate(rungs)
         ]
@@ -336,7 +357,7 @@ class _Reader:
             return ()
         given = row.get("keys", row.get("key"))
         items = given if isinstance(given, list) else [given]
-        for key in items:
+        for key in map(str, items):
             if key in SETTLED:
                 self.refuse(path, f"{key} is set by {SETTLED[key]} in every trial")
         if not items or len({str(i) for i in items}) < len(items):
@@ -397,7 +418,7 @@ class _Reader:
         usual = Kubernetes()
         found: dict[str, Any] = {}
         for name, given in row.items():
-            path, kind = ("kubernetes", name), type(getattr(usual, name, None))
+            path, kind = ("kubernetes", name), type(getattr(usual, str(name), None))
             if kind is int:
                 found[name] = self.whole(path, given, 1, getattr(usual, name))
             elif kind is str:

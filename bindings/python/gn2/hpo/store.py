@@ -25,6 +25,7 @@ from .identity import FREE, data_digest
 from .space import Space
 
 JOURNAL = "journal:"
+_OP_CODE = b'{"op_code":'  # begins every line of one
 #: seconds that a store may be locked by others
 PATIENCE = 20.0
 #: beginnings of types of file systems that hosts share, where sqlite's locks fail
@@ -95,6 +96,8 @@ def guard(url: str) -> Iterator[None]:
         raise
     except (found.exceptions.StorageInternalError, OSError) as problem:
         raise StateError(_trouble(url, problem)) from problem
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise StateError(f"the store '{url}' is damaged ({problem})") from None
     except Exception as problem:
         if type(problem).__module__.partition(".")[0] != "sqlalchemy":
             raise
@@ -146,6 +149,7 @@ def _check_disk(url: str) -> None:
 def _journal(path: str) -> Any:
     """A journal without a torn line: a writer that was killed, or found the disk full,
     would leave one in the middle, and nobody could read on."""
+    _check_journal(path)
     journal = sampling.optuna().storages.journal
     # how long a lock may be silent before it is taken for that of a dead process
     grace = 30 if is_network(kind_of_mount(path)) else 5
@@ -166,6 +170,19 @@ def _journal(path: str) -> Any:
                     self.lock.release()
 
     return Journal()
+
+
+def _check_journal(path: str) -> None:
+    """Refuses a file that is something else: lines would be added to it, and what is
+    behind its last end of line be cut off."""
+    if not os.path.exists(path):
+        return
+    if not os.path.isfile(path):
+        raise Error(f"--store {JOURNAL}{path}: it is no regular file")
+    with open(path, "rb") as file:
+        start = file.read(len(_OP_CODE))
+    if start and not start.startswith(_OP_CODE):
+        raise Error(f"--store {JOURNAL}{path}: the file is no journal of Optuna")
 
 
 def _append(path: str, lines: bytes) -> None:
