@@ -30,6 +30,9 @@ void gn2_processor_detect(gn2_processor *out);
 /* Its row, or NULL where nobody has measured. */
 const gn2_processor_row *gn2_processor_find(const gn2_processor *processor);
 
+/* Whether bf16 outruns f32 in a network of this width; 0 where nobody has measured. */
+int gn2_processor_pays(const gn2_processor *processor, int training, int64_t width);
+
 /* Whether own products in bf16 should take dot products here; their bits are those of
  * multiply-adds, so that where nothing was measured the vendor may decide. */
 int gn2_processor_dots(void);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernels/processors.h"
 #include "kernels/product_onednn.h"
 #include "net/tasks.h"
 #include "util/alloc.h"
@@ -97,18 +98,26 @@ static gn2_status usable_bf16(const gn2_product_options *options, int *out_usabl
     return GN2_OK;
 }
 
-/* auto: AVX-512 alone multiplies bf16 at half the speed of f32 (doc/performance.md). */
-static gn2_status read_arithmetic(const gn2_config *config, const char *key,
-                                  gn2_product_options *out)
+/* auto: by the table of processors, which no timing at run time can change. */
+static int is_wanted(const char *text, int training, int64_t width)
 {
-    const char *wanted = gn2_config_str(config, key);
+    gn2_processor here;
+    if (strcmp(text, "auto") != 0) return strcmp(text, "bf16") == 0;
+    gn2_processor_detect(&here);
+    return gn2_processor_pays(&here, training, width);
+}
+
+gn2_status gn2_compute_read_arithmetic(const gn2_config *config, const char *key,
+                                       const char *text, int64_t width,
+                                       gn2_product_options *out)
+{
     int usable;
-    if (strcmp(wanted, "f32") == 0) return GN2_OK;
-    if (strcmp(wanted, "auto") == 0 && gn2_bf16_detect() != GN2_BF16_AMX) return GN2_OK;
+    out->arithmetic = GN2_ARITHMETIC_F32;
+    if (!is_wanted(text, strncmp(key, "train.", 6) == 0, width)) return GN2_OK;
     GN2_TRY(usable_bf16(out, &usable));
     if (usable)
         out->arithmetic = GN2_ARITHMETIC_BF16;
-    else if (strcmp(wanted, "bf16") == 0)
+    else if (strcmp(text, "bf16") == 0)
         return gn2_fail(
             GN2_ERR_UNSUPPORTED,
             "%s = bf16 needs a processor with AVX-512 BF16; here: processor %s, "
@@ -119,19 +128,30 @@ static gn2_status read_arithmetic(const gn2_config *config, const char *key,
     return GN2_OK;
 }
 
-gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out)
+const char *gn2_compute_arithmetic_name(const gn2_product_options *options)
 {
+    return options->arithmetic == GN2_ARITHMETIC_BF16 ? "bf16" : "f32";
+}
+
+gn2_status gn2_compute_read_tagger(const gn2_config *config, int64_t width,
+                                   gn2_product_options *out)
+{
+    static const char key[] = "tagger.precision";
     const char *weights = gn2_config_str(config, "tagger.weights");
     GN2_TRY(gn2_compute_read(config, out));
     out->storage =
         (gn2_storage)find_word(storages, sizeof storages / sizeof *storages, weights);
-    return read_arithmetic(config, "tagger.precision", out);
+    return gn2_compute_read_arithmetic(config, key, gn2_config_str(config, key), width,
+                                       out);
 }
 
-gn2_status gn2_compute_read_trainer(const gn2_config *config, gn2_product_options *out)
+gn2_status gn2_compute_read_trainer(const gn2_config *config, int64_t width,
+                                    gn2_product_options *out)
 {
+    static const char key[] = "train.precision";
     GN2_TRY(gn2_compute_read(config, out));
-    return read_arithmetic(config, "train.precision", out);
+    return gn2_compute_read_arithmetic(config, key, gn2_config_str(config, key), width,
+                                       out);
 }
 
 static gn2_status set_weights(const gn2_model *model, gn2_net_f32 *net, int task)

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "kernels/product_onednn.h"
+#include "kernels/processors.h"
 #include "net/backend.h"
 #include "tag/tagger.h"
 #include "toy.h"
@@ -198,7 +198,7 @@ static void a_jet_does_not_see_the_others(void **state)
 static gn2_status ask(const char *option, gn2_product_options *out)
 {
     gn2_config *config = toy_config(OPTIONS(option));
-    const gn2_status status = gn2_compute_read_trainer(config, out);
+    const gn2_status status = gn2_compute_read_trainer(config, 256, out);
     gn2_config_delete(config);
     return status;
 }
@@ -216,16 +216,50 @@ static void bf16_is_offered_where_the_processor_has_it(void **state)
     assert_int_equal(o.arithmetic, GN2_ARITHMETIC_BF16);
 }
 
-static void auto_takes_bf16_with_amx_only(void **state)
+static void auto_is_what_the_table_says(void **state)
 {
     gn2_product_options o;
-    gn2_bf16 have;
+    gn2_processor here;
     (void)state;
+    gn2_processor_detect(&here);
     assert_ok(ask("train.precision=auto", &o));
-    assert_ok(gn2_onednn_bf16(&have));
-    assert_int_equal(o.arithmetic == GN2_ARITHMETIC_BF16, have == GN2_BF16_AMX);
+    assert_string_equal(gn2_compute_arithmetic_name(&o),
+                        gn2_processor_pays(&here, 1, 256) ? "bf16" : "f32");
     assert_ok(ask("train.precision=f32", &o));
     assert_int_equal(o.arithmetic, GN2_ARITHMETIC_F32);
+}
+
+/* A run goes on with what it began with, whatever auto or the default mean where it
+ * does so; what was asked for otherwise is refused. */
+static void a_checkpoint_keeps_the_precision(void **state)
+{
+    static const char path[] = "bf16_checkpoint.gn2";
+    gn2_step_stats stats[STEPS];
+    (void)state;
+    if (gn2_bf16_detect() == GN2_BF16_NONE) skip();
+    toy *data = toy_create(60, 9);
+    gn2_trainer *first = toy_trainer_of(OPTIONS("train.precision=bf16"));
+    assert_string_equal(gn2_train_precision(first), "bf16");
+    run(first, data, stats);
+    assert_ok(gn2_train_save(first, path));
+    gn2_trainer *others[] = {toy_trainer_of(OPTIONS("train.precision=auto")),
+                             toy_trainer_of(NULL)};
+    run(first, data, stats);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(gn2_train_load(others[i], path));
+        assert_string_equal(gn2_train_precision(others[i]), "bf16");
+        run(others[i], data, stats);
+        assert_same_weights(first, others[i]);
+        gn2_train_delete(others[i]);
+    }
+    gn2_trainer *plain = toy_trainer_of(NULL);
+    assert_ok(gn2_train_save(plain, path));
+    assert_status(GN2_ERR_INVALID_ARG, gn2_train_load(first, path));
+    assert_message("train.precision = f32, the trainer was made with bf16");
+    gn2_train_delete(plain);
+    gn2_train_delete(first);
+    remove(path);
+    toy_free(data);
 }
 
 static void fewer_instructions_rule_bf16_out(void **state)
@@ -235,10 +269,10 @@ static void fewer_instructions_rule_bf16_out(void **state)
     for (int i = gn2_isa_detect() < GN2_ISA_AVX2; i < 2; i++) {
         gn2_product_options o;
         gn2_config *config = toy_config(OPTIONS(others[i], "tagger.precision=bf16"));
-        assert_status(GN2_ERR_UNSUPPORTED, gn2_compute_read_tagger(config, &o));
+        assert_status(GN2_ERR_UNSUPPORTED, gn2_compute_read_tagger(config, 256, &o));
         assert_message("tagger.precision = bf16");
         assert_ok(gn2_config_put_text(config, "tagger.precision", "auto"));
-        assert_ok(gn2_compute_read_tagger(config, &o));
+        assert_ok(gn2_compute_read_tagger(config, 256, &o));
         assert_int_equal(o.arithmetic, GN2_ARITHMETIC_F32);
         gn2_config_delete(config);
     }
@@ -252,7 +286,8 @@ int main(void)
         cmocka_unit_test(probabilities_stay_close_to_float),
         cmocka_unit_test(a_jet_does_not_see_the_others),
         cmocka_unit_test(bf16_is_offered_where_the_processor_has_it),
-        cmocka_unit_test(auto_takes_bf16_with_amx_only),
+        cmocka_unit_test(auto_is_what_the_table_says),
+        cmocka_unit_test(a_checkpoint_keeps_the_precision),
         cmocka_unit_test(fewer_instructions_rule_bf16_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
