@@ -231,8 +231,9 @@ GN2_API gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer,
  * trainer is unchanged. What it holds is checked: finite numbers, second moments of 0
  * or more, a position that a run can reach.
  * @return as gn2_model_load(); GN2_ERR_INVALID_ARG (another optimiser, or another
- *   `train.shards`, `train.chunk_tokens`, `train.seed` asked for than it was made
- * with); GN2_ERR_BUSY. @since 0.1
+ *   `train.shards`, `train.chunk_tokens`, `train.seed`, `train.precision` asked for
+ * than it was made with); GN2_ERR_UNSUPPORTED (it was made in bf16, which is not
+ * available here); GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path);
 
