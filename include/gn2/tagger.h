@@ -113,8 +113,8 @@ typedef void (*gn2_parallel_fn)(void *user, int64_t count,
  * nearest even, and computes in f32: the result is exactly that of the rounded
  * weights. It makes calls of few jets faster, where reading the weights is the
  * limit; probabilities move by about 1e-3 (doc/numerics.md).
- * `tagger.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32, for
- * large calls on processors with AMX; `auto` does so where AMX is present, and is
+ * `tagger.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32; `auto`
+ * does so where the model of processor was measured to gain by it at this width, and is
  * `f32` elsewhere.
  * @param[in] model      kept alive by the tagger and immutable from now on
  * @param[in] config     options; NULL for defaults, whatever config the model was made
@@ -148,6 +148,9 @@ GN2_API gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn f
  */
 GN2_API gn2_status gn2_tagger_workspace_size(const gn2_tagger *tagger, int64_t max_jets,
                                              int64_t max_tracks, size_t *out_bytes);
+
+/** What `tagger.precision` came to, "f32" or "bf16"; "" for NULL. @since 0.1 */
+GN2_API const char *gn2_tagger_precision(const gn2_tagger *tagger);
 
 /** Bytes of scratch the tagger holds now; 0 for NULL. @since 0.1 */
 GN2_API size_t gn2_tagger_memory(const gn2_tagger *tagger);

@@ -137,8 +137,9 @@ typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
 /**
  * Makes a trainer.
  * Reads `optim.*`, `schedule.*`, `train.*` and `model.dropout_*`.
- * `train.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32, which
- * pays on processors with AMX; `auto` does so there and is `f32` elsewhere.
+ * `train.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32; `auto`
+ * does so where the model of processor was measured to gain by it at this width, and is
+ * `f32` elsewhere. What it came to is kept in checkpoints, and a run goes on with it.
  * @param[in] model  start of the weights; kept alive, never changed
  * @param[in] config options; NULL for what a file of the model keeps (`model.*`,
  *   `optim.name`, …; doc/format.md) and defaults for the rest, whatever config the
@@ -230,8 +231,9 @@ GN2_API gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer,
  * trainer is unchanged. What it holds is checked: finite numbers, second moments of 0
  * or more, a position that a run can reach.
  * @return as gn2_model_load(); GN2_ERR_INVALID_ARG (another optimiser, or another
- *   `train.shards`, `train.chunk_tokens`, `train.seed` asked for than it was made
- * with); GN2_ERR_BUSY. @since 0.1
+ *   `train.shards`, `train.chunk_tokens`, `train.seed`, `train.precision` asked for
+ * than it was made with); GN2_ERR_UNSUPPORTED (it was made in bf16, which is not
+ * available here); GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path);
 
@@ -244,6 +246,11 @@ GN2_API gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer,
  * way, and gn2_trainer_evaluate() after the batch.
  * @thread Any thread, and signal handlers. @since 0.1 */
 GN2_API void gn2_trainer_request_stop(gn2_trainer *trainer);
+
+/** What `train.precision` came to, "f32" or "bf16": `auto` is settled when the trainer
+ * is made, and gn2_trainer_checkpoint_load() takes the file's; "" for NULL. @since 0.1
+ */
+GN2_API const char *gn2_trainer_precision(const gn2_trainer *trainer);
 
 /** Bytes of working memory held, as planned; 0 for NULL. @since 0.1 */
 GN2_API size_t gn2_trainer_memory(const gn2_trainer *trainer);

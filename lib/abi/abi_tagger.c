@@ -5,6 +5,7 @@
 
 #include "abi/jets.h"
 #include "io/model_file.h"
+#include "net/backend.h"
 #include "tag/tagger.h"
 
 /* Outputs of one call; a model has fewer than this. */
@@ -58,6 +59,11 @@ gn2_status gn2_tagger_workspace_size(const gn2_tagger *tagger, int64_t max_jets,
 size_t gn2_tagger_memory(const gn2_tagger *tagger)
 {
     return tagger ? gn2_tag_memory(tagger) : 0;
+}
+
+const char *gn2_tagger_precision(const gn2_tagger *tagger)
+{
+    return tagger ? gn2_compute_arithmetic_name(&tagger->product) : "";
 }
 
 gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,

@@ -235,6 +235,11 @@ size_t gn2_trainer_memory(const gn2_trainer *trainer)
     return trainer ? gn2_train_memory(trainer) : 0;
 }
 
+const char *gn2_trainer_precision(const gn2_trainer *trainer)
+{
+    return trainer ? gn2_train_precision(trainer) : "";
+}
+
 gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,
                              gn2_probe_fn fn, void *user)
 {

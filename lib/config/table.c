@@ -287,7 +287,8 @@ const gn2_config_key gn2_config_table[] = {
      "read, arithmetic in f32"},
     {"tagger.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),
      "arithmetic of matrix products: bf16 = factors rounded to 8 significant bits, "
-     "sums in f32, by oneDNN; auto = bf16 where the processor has AMX, else f32"},
+     "sums in f32; auto = bf16 on a model of processor that was measured to gain by it "
+     "at this width, else f32"},
     {"tagger.chunk_tokens", GN2_TYPE_I64, "128", RANGE(16, 1048576),
      "tokens worked on at a time"},
     {"scores.jet_fields", GN2_TYPE_STR_LIST, "*", ANY,

@@ -4,9 +4,11 @@
  * not choose kernels: tables.c does.
  */
 #include "kernels/kernels.h"
+#include "kernels/processors.h"
 
 #ifdef GN2_X86
 #include <cpuid.h>
+#include <string.h>
 
 /* Intel SDM vol. 1, 13.2 and 14.3: state bits of XCR0, feature bits of CPUID. */
 #define XCR0_AVX 0x06u    /* xmm, ymm */
@@ -56,7 +58,31 @@ gn2_bf16 gn2_bf16_detect(void)
     return GN2_BF16_AMX;
 }
 
+/* Intel SDM vol. 2A, CPUID leaf 1: the extended family counts from family 15 on, the
+ * extended model in families 6 and 15. */
+static void read_signature(unsigned signature, gn2_processor *out)
+{
+    const unsigned family = signature >> 8 & 15, model = signature >> 4 & 15;
+    out->family = (int)(family + (family == 15 ? signature >> 20 & 255 : 0));
+    out->model = (int)model;
+    if (family == 6 || family == 15) out->model |= (int)(signature >> 16 & 15) << 4;
+}
+
+void gn2_processor_detect(gn2_processor *out)
+{
+    unsigned eax, vendor[3], other[3];
+    *out = (gn2_processor){.bf16 = gn2_bf16_detect()};
+    if (!__get_cpuid(0, &eax, &vendor[0], &vendor[2], &vendor[1])) return;
+    memcpy(out->vendor, vendor, sizeof vendor);
+    if (__get_cpuid(1, &eax, &other[0], &other[1], &other[2])) read_signature(eax, out);
+}
+
 #else
+
+void gn2_processor_detect(gn2_processor *out)
+{
+    *out = (gn2_processor){.bf16 = GN2_BF16_NONE};
+}
 
 gn2_isa gn2_isa_detect(void)
 {

@@ -155,8 +155,8 @@ static inline int64_t gn2_attention_scratch(int64_t n, int64_t head_dim)
 /* Highest instruction set of this processor (and operating system). */
 gn2_isa gn2_isa_detect(void);
 
-/* Arithmetic in bfloat16 that processor and operating system offer together. AVX-512
- * has half the speed of float, AMX a multiple of it. */
+/* Arithmetic in bfloat16 that processor and operating system offer together; whether it
+ * outruns float is a matter of the model (processors.h). */
 typedef enum gn2_bf16 {
     GN2_BF16_NONE = 0,
     GN2_BF16_AVX512 = 1,

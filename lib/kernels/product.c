@@ -48,8 +48,7 @@ static gn2_status fail_arithmetic(void)
 {
     return gn2_fail(
         GN2_ERR_UNSUPPORTED,
-        "products in bf16 need oneDNN and AVX-512, and neither compute.gemm "
-        "= own nor a lower compute.isa");
+        "products in bf16 need a processor with AVX-512 and no lower compute.isa");
 }
 
 static void destroy_backend(R(gn2_product) *p)
@@ -127,6 +126,23 @@ static int is_narrow(const gn2_product_f32 *p)
     return p->k <= NARROW || p->n <= NARROW;
 }
 
+/* Whoever multiplies bf16 does so for every number of rows. Tiles of AMX are oneDNN's
+ * alone. */
+static gn2_status take_bf16(gn2_product_f32 *p, const gn2_product_options *options,
+                            int *out_onednn)
+{
+    gn2_bf16 have = GN2_BF16_NONE;
+    if (options->backend == GN2_BACKEND_AUTO && gn2_bf16_detect() == GN2_BF16_AMX)
+        GN2_TRY(gn2_onednn_bf16(&have));
+    p->arithmetic = GN2_ARITHMETIC_BF16;
+    *out_onednn = options->backend == GN2_BACKEND_ONEDNN || have == GN2_BF16_AMX;
+#ifdef GN2_X86
+    if (!*out_onednn) p->ops = &gn2_product_own_bf16;
+#endif
+    p->loop = options->loop;
+    return GN2_OK;
+}
+
 /*
  * AUTO is the own kernels. Measured with bench_product (AVX-512, one busy core, best of
  * three runs, oneDNN 2.6.3, K 64 … 512, N 32 … 768): part of the FMA peak, and speed
@@ -145,7 +161,7 @@ static int is_narrow(const gn2_product_f32 *p)
 static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *options)
 {
     const gn2_isa have = gn2_isa_detect();
-    const int onednn = options->backend == GN2_BACKEND_ONEDNN;
+    int onednn = options->backend == GN2_BACKEND_ONEDNN;
     p->isa = options->cap < have ? options->cap : have;
     p->storage = options->storage;
     p->ops = own_ops(p);
@@ -153,11 +169,10 @@ static gn2_status create_backend(gn2_product_f32 *p, const gn2_product_options *
         (onednn || p->ops == &gn2_product_reference_f32))
         return fail_storage();
     if (options->arithmetic == GN2_ARITHMETIC_BF16) {
-        if (p->isa < GN2_ISA_AVX512 || options->backend == GN2_BACKEND_OWN)
-            return fail_arithmetic();
-        if (!is_narrow(p)) p->arithmetic = GN2_ARITHMETIC_BF16;
+        if (p->isa < GN2_ISA_AVX512) return fail_arithmetic();
+        if (!is_narrow(p)) GN2_TRY(take_bf16(p, options, &onednn));
     }
-    return onednn || p->arithmetic ? create_onednn(p) : p->ops->create(p);
+    return onednn ? create_onednn(p) : p->ops->create(p);
 }
 
 #endif

@@ -51,6 +51,7 @@ struct R(gn2_product) {
     gn2_isa isa; /* instruction set to use, already capped */
     gn2_storage storage;
     gn2_arithmetic arithmetic; /* what is done, not what was asked for */
+    gn2_loop loop;             /* of own products in bf16; settled, never AUTO */
     int is_gradient;           /* made by create_tn */
     real *packed;
     size_t bytes;
@@ -61,8 +62,9 @@ struct R(gn2_product) {
 extern const R(gn2_product_ops) R(gn2_product_reference);
 
 #ifndef GN2_REAL_DOUBLE
-/* Own kernels, AVX2 and AVX-512. */
+/* Own kernels, AVX2 and AVX-512; for arithmetic in bf16, AVX-512. */
 extern const gn2_product_ops_f32 gn2_product_own;
+extern const gn2_product_ops_f32 gn2_product_own_bf16;
 #endif
 
 #endif

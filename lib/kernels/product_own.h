@@ -34,5 +34,8 @@ typedef struct gn2_own_kernels {
 
 extern const gn2_own_kernels gn2_own_avx2;
 extern const gn2_own_kernels gn2_own_avx512;
+/* The same with words of two bf16 in place of floats in a, b and B; k counts words.
+ * Needs AVX512_BF16. */
+extern const gn2_own_kernels gn2_own_avx512_dot;
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Own matrix products, compiled once for AVX2 + FMA and once for AVX-512.
+ * Own matrix products, compiled once for AVX2 + FMA, once for AVX-512, and once for
+ * its dot products of bf16. For these an element of `a` and B is a word of two bf16,
+ * of k even and the next one, and k counts words; bias, residual and c stay float.
  *
  * A tile of c, up to MAX_ROWS rows by two vectors, is summed in registers over the
  * whole of k, rising, one fused multiply-add an element; a row's bits therefore
@@ -20,12 +22,20 @@
 #ifdef GN2_SIMD_AVX512
 #define VL 16
 #define MAX_ROWS 14 /* 14·2 sums, 2 of b, 1 of a: 31 of 32 registers */
-#define OWN_TABLE gn2_own_avx512
 typedef __m512 vec;
 typedef __mmask16 mask;
 #define vec_zero() _mm512_setzero_ps()
 #define vec_set(x) _mm512_set1_ps(x)
+#ifdef GN2_SIMD_DOT
+#define OWN_TABLE gn2_own_avx512_dot
+#define EXPANDED(tiles)
+/* c + a₁·b₁ of the upper halves first, then + a₀·b₀, both fused */
+#define vec_fma(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(b), (__m512bh)(a))
+#else
+#define OWN_TABLE gn2_own_avx512
+#define EXPANDED(tiles) tiles
 #define vec_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#endif
 #define vec_add(a, b) _mm512_add_ps(a, b)
 /* max(0, x), NaN and −0 kept: the second operand wins ties. */
 #define vec_relu(x) _mm512_max_ps(_mm512_setzero_ps(), x)
@@ -49,6 +59,7 @@ static inline mask mask_of(int64_t count)
 #define VL 8
 #define MAX_ROWS 6 /* 6·2 sums, 2 of b, 1 of a: 15 of 16 registers */
 #define OWN_TABLE gn2_own_avx2
+#define EXPANDED(tiles) tiles
 typedef __m256 vec;
 typedef __m256i mask;
 #define vec_zero() _mm256_setzero_ps()
@@ -285,7 +296,8 @@ INLINE void tile(const tile_args *t, const int rows, const int panels, const int
 }
 
 /* The tiles that exist, X(rows, panels, vecs, half): MAX_ROWS by one panel, and wider
- * ones where few rows leave registers free; all of them for B in bf16 (half = 1). */
+ * ones where few rows leave registers free; all of them for B in bf16 that is expanded
+ * (half = 1). */
 /* clang-format off */
 #if VL == 16
 #define WIDE_TILES(X, h) \
@@ -306,7 +318,7 @@ INLINE void tile(const tile_args *t, const int rows, const int panels, const int
     SINGLE_TILES(X, 1, 1, h) SINGLE_TILES(X, 1, 2, h) WIDE_TILES(X, h)
 #define ALL_TILES(X) \
     SINGLE_TILES(X, 0, 1, 0) SINGLE_TILES(X, 0, 2, 0) \
-    FORWARD_TILES(X, 0) FORWARD_TILES(X, 1)
+    FORWARD_TILES(X, 0) EXPANDED(FORWARD_TILES(X, 1))
 /* clang-format on */
 
 #define TILE_BODY(rows, panels, vecs, half)                                  \
@@ -415,7 +427,6 @@ static void mul(const gn2_own_problem *p, const gn2_mul_args_f32 *args)
         x.m = min_of(left, block);
         tile_args t = {.a = x.a,
                        .lda = x.lda,
-
                        .k = p->k,
                        .panel_stride = PANEL * p->k >> p->half,
                        .ldc = x.ldc,
@@ -460,7 +471,6 @@ static void mul_tn(const gn2_own_problem *p, const gn2_tn_args_f32 *x)
             const int vecs = width > VL ? 2 : 1;
             pack_b(p->scratch, x->b + first * x->ldb + j, x->ldb, rows, width);
             const tile_args t = {.a = x->a + first * x->lda,
-
                                  .lda = x->lda,
                                  .b = p->scratch,
                                  .k = rows,

@@ -27,14 +27,25 @@ typedef enum gn2_arithmetic {
     GN2_ARITHMETIC_BF16 = 1
 } gn2_arithmetic;
 
+/* How own kernels multiply bf16: by fused multiply-adds of expanded factors, or by the
+ * processor's dot products (AVX512_BF16), which are two of them; same bits, other
+ * speed. AUTO: by the table of processors (processors.h). */
+typedef enum gn2_loop {
+    GN2_LOOP_AUTO = 0,
+    GN2_LOOP_FMA = 1,
+    GN2_LOOP_DOT = 2
+} gn2_loop;
+
 typedef struct gn2_product_options {
     gn2_isa cap;
     gn2_backend backend;
     int64_t max_rows;    /* largest m that will be run, a hint for primitives */
     gn2_storage storage; /* bf16: own kernels only, else GN2_ERR_UNSUPPORTED */
-    /* bf16: by oneDNN with AVX-512, else GN2_ERR_UNSUPPORTED; products with a side of
-     * 8 or less stay f32, and those whose rows would not keep their bits */
+    /* bf16: needs AVX-512, else GN2_ERR_UNSUPPORTED; by oneDNN where that was asked for
+     * or uses AMX, else by own kernels. Products with a side of 16 or less stay f32,
+     * and those of oneDNN whose rows would not keep their bits */
     gn2_arithmetic arithmetic;
+    gn2_loop loop;
 } gn2_product_options;
 
 /* Arguments of one packed product; see kernels.h `mul` for the epilogue. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernels/processors.h"
 #include "kernels/product_onednn.h"
 #include "net/tasks.h"
 #include "util/alloc.h"
@@ -84,53 +85,73 @@ const char *gn2_compute_auto_name(void)
     return gn2_onednn_usable() ? "onednn" : "reference";
 }
 
-/* bf16 by what is asked for already: own kernels or fewer instructions rule it out.
- * oneDNN is loaded, and asked, only where the processor has at least `least`. */
-static gn2_status usable_bf16(const gn2_product_options *options, gn2_bf16 least,
-                              gn2_bf16 *out_have)
+/* Whether bf16 can be had, by what is asked for already and what the processor has. */
+static gn2_status usable_bf16(const gn2_product_options *options, int *out_usable)
 {
-    const int possible = options->cap == GN2_ISA_AVX512 &&
-                         options->backend != GN2_BACKEND_OWN &&
-                         gn2_bf16_detect() >= least;
-    *out_have = GN2_BF16_NONE;
-    return possible ? gn2_onednn_bf16(out_have) : GN2_OK;
-}
-
-/* auto: AVX-512 alone multiplies bf16 at half the speed of f32 (doc/performance.md). */
-static gn2_status read_arithmetic(const gn2_config *config, const char *key,
-                                  gn2_product_options *out)
-{
-    const char *wanted = gn2_config_str(config, key);
-    if (strcmp(wanted, "f32") == 0) return GN2_OK;
-    const gn2_bf16 least = strcmp(wanted, "bf16") ? GN2_BF16_AMX : GN2_BF16_AVX512;
-    gn2_bf16 have;
-    GN2_TRY(usable_bf16(out, least, &have));
-    if (have >= least)
-        out->arithmetic = GN2_ARITHMETIC_BF16;
-    else if (least == GN2_BF16_AVX512)
-        return gn2_fail(
-            GN2_ERR_UNSUPPORTED,
-            "%s = bf16 needs a processor with AVX-512 BF16 and oneDNN; here: "
-            "processor %s, oneDNN %s, compute.isa = %s, compute.gemm = %s",
-            key, gn2_bf16_detect() ? "has it" : "without", gn2_onednn_version(),
-            gn2_config_str(config, "compute.isa"),
-            gn2_config_str(config, "compute.gemm"));
+    gn2_bf16 have = GN2_BF16_NONE;
+    if (options->cap == GN2_ISA_AVX512) {
+        have = gn2_bf16_detect();
+        if (options->backend == GN2_BACKEND_ONEDNN && have)
+            GN2_TRY(gn2_onednn_bf16(&have));
+    }
+    *out_usable = have != GN2_BF16_NONE;
     return GN2_OK;
 }
 
-gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out)
+/* auto: by the table of processors, which no timing at run time can change. */
+static int is_wanted(const char *text, int training, int64_t width)
 {
+    gn2_processor here;
+    if (strcmp(text, "auto") != 0) return strcmp(text, "bf16") == 0;
+    gn2_processor_detect(&here);
+    return gn2_processor_pays(&here, training, width);
+}
+
+gn2_status gn2_compute_read_arithmetic(const gn2_config *config, const char *key,
+                                       const char *text, int64_t width,
+                                       gn2_product_options *out)
+{
+    int usable;
+    out->arithmetic = GN2_ARITHMETIC_F32;
+    if (!is_wanted(text, strncmp(key, "train.", 6) == 0, width)) return GN2_OK;
+    GN2_TRY(usable_bf16(out, &usable));
+    if (usable)
+        out->arithmetic = GN2_ARITHMETIC_BF16;
+    else if (strcmp(text, "bf16") == 0)
+        return gn2_fail(
+            GN2_ERR_UNSUPPORTED,
+            "%s = bf16 needs a processor with AVX-512 BF16; here: processor %s, "
+            "compute.isa = %s, compute.gemm = %s (oneDNN %s)",
+            key, gn2_bf16_detect() ? "has it" : "without",
+            gn2_config_str(config, "compute.isa"),
+            gn2_config_str(config, "compute.gemm"), gn2_onednn_version());
+    return GN2_OK;
+}
+
+const char *gn2_compute_arithmetic_name(const gn2_product_options *options)
+{
+    return options->arithmetic == GN2_ARITHMETIC_BF16 ? "bf16" : "f32";
+}
+
+gn2_status gn2_compute_read_tagger(const gn2_config *config, int64_t width,
+                                   gn2_product_options *out)
+{
+    static const char key[] = "tagger.precision";
     const char *weights = gn2_config_str(config, "tagger.weights");
     GN2_TRY(gn2_compute_read(config, out));
     out->storage =
         (gn2_storage)find_word(storages, sizeof storages / sizeof *storages, weights);
-    return read_arithmetic(config, "tagger.precision", out);
+    return gn2_compute_read_arithmetic(config, key, gn2_config_str(config, key), width,
+                                       out);
 }
 
-gn2_status gn2_compute_read_trainer(const gn2_config *config, gn2_product_options *out)
+gn2_status gn2_compute_read_trainer(const gn2_config *config, int64_t width,
+                                    gn2_product_options *out)
 {
+    static const char key[] = "train.precision";
     GN2_TRY(gn2_compute_read(config, out));
-    return read_arithmetic(config, "train.precision", out);
+    return gn2_compute_read_arithmetic(config, key, gn2_config_str(config, key), width,
+                                       out);
 }
 
 static gn2_status set_weights(const gn2_model *model, gn2_net_f32 *net, int task)

@@ -17,12 +17,23 @@ gn2_status gn2_compute_read_on(gn2_isa found, const gn2_config *config,
 const char *gn2_compute_auto_name(void);
 
 /* The same with the storage of `tagger.weights` and the arithmetic of
- * `tagger.precision`. Whether a back end has the storage shows when products are
- * made; arithmetic that does not exist here is refused at once. */
-gn2_status gn2_compute_read_tagger(const gn2_config *config, gn2_product_options *out);
+ * `tagger.precision` for a network of this width. Whether a back end has the storage
+ * shows when products are made; arithmetic that does not exist here is refused at
+ * once. */
+gn2_status gn2_compute_read_tagger(const gn2_config *config, int64_t width,
+                                   gn2_product_options *out);
 
 /* The same with the arithmetic of `train.precision`. */
-gn2_status gn2_compute_read_trainer(const gn2_config *config, gn2_product_options *out);
+gn2_status gn2_compute_read_trainer(const gn2_config *config, int64_t width,
+                                    gn2_product_options *out);
+
+/* Settles the arithmetic of options that have been read: `text` (f32, bf16, auto) is
+ * the value of `key`, one of the two above. */
+gn2_status gn2_compute_read_arithmetic(const gn2_config *config, const char *key,
+                                       const char *text, int64_t width,
+                                       gn2_product_options *out);
+/* What was settled: f32 or bf16. */
+const char *gn2_compute_arithmetic_name(const gn2_product_options *options);
 
 /* The model's packed weights for inference with these options: made once, under
  * its lock, and kept until the model goes. Marks the model as shared. */

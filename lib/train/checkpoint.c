@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "io/model_file.h"
+#include "net/backend.h"
 #include "train/together.h"
 
 #define PREFIX "trainer."
@@ -18,6 +19,7 @@
 #define OLD_OPTIMIZER_KEY PREFIX "sgd"
 #define BEST_KEY PREFIX "best_loss" /* not there: no validation yet */
 #define OPTION_PREFIX PREFIX "option."
+#define PRECISION "train.precision"
 #define NAME_SIZE 160 /* prefix and a tensor's name */
 
 /* ---- numbers of a checkpoint ---- */
@@ -109,8 +111,8 @@ static gn2_status put_best(const gn2_trainer *t, gn2_container_writer *writer)
 }
 
 /* Options of the run that its weights depend on, for whoever goes on with it to
- * compare; they are not read back. The others, threads and intervals, change no bit:
- * that of validations does where they end the run. */
+ * compare; only train.precision is read back. The others, threads and intervals, change
+ * no bit: that of validations does where they end the run. */
 int gn2_train_shapes_run(const gn2_config *config, const char *key)
 {
     static const char *const prefixes[] = {"optim.", "schedule.", "train.",
@@ -134,6 +136,7 @@ static gn2_status put_options(const gn2_trainer *t, gn2_container_writer *writer
         char name[NAME_SIZE];
         gn2_config_slot_at(t->config, i, &key, &text);
         if (strchr(key, '*') || !gn2_train_shapes_run(t->config, key)) continue;
+        if (strcmp(key, PRECISION) == 0) text = gn2_train_precision(t);
         snprintf(name, sizeof name, OPTION_PREFIX "%s", key);
         GN2_TRY(gn2_container_add_header(writer, name, text));
     }
@@ -371,6 +374,31 @@ static gn2_status read_moments(const loader *l)
     return GN2_OK;
 }
 
+static gn2_status fail_bits(const loader *l, const char *key, const char *theirs,
+                            const char *ours)
+{
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "%s: %s = %s, the trainer was made with %s: a run goes on with "
+                    "what it began with",
+                    gn2_container_origin(l->file), key, theirs, ours);
+}
+
+/* The file's, which was settled where the run began; a processor that lacks it is
+ * refused. Older files say nothing, or auto. */
+static gn2_status read_precision(const loader *l, gn2_product_options *out)
+{
+    const gn2_trainer *t = l->trainer;
+    const char *ours = gn2_config_str(t->config, PRECISION);
+    const char *theirs = gn2_container_header(l->file, OPTION_PREFIX PRECISION);
+    if (!theirs || strcmp(theirs, "auto") == 0) return GN2_OK;
+    if (strcmp(theirs, "f32") != 0 && strcmp(theirs, "bf16") != 0)
+        return fail_value(l, OPTION_PREFIX PRECISION, theirs);
+    if (strcmp(ours, "bf16") == 0 && strcmp(theirs, ours) != 0)
+        return fail_bits(l, PRECISION, theirs, ours);
+    return gn2_compute_read_arithmetic(t->config, PRECISION, theirs, t->h.embed_dim,
+                                       out);
+}
+
 static gn2_status build_core(loader *l)
 {
     gn2_engine_options options;
@@ -378,6 +406,7 @@ static gn2_status build_core(loader *l)
     options.shards = (int32_t)l->state[STATE_SHARDS];
     options.chunk_tokens = l->state[STATE_CHUNK];
     options.seed = (uint64_t)l->state[STATE_SEED];
+    GN2_TRY(read_precision(l, &options.product));
     GN2_TRY(gn2_train_engine_new(l->trainer, &options, &l->engine));
     GN2_TRY(read_moments(l));
     l->engine->optimizer.steps = l->state[STATE_STEP];
@@ -401,11 +430,10 @@ static gn2_status check_bits(const loader *l)
         int usual;
         GN2_TRY(gn2_config_is_default(config, rows[i].key, &usual));
         if (ours == theirs || usual) continue;
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "%s: %s = %lld, the trainer was made with %lld: a run goes on "
-                        "with what it began with",
-                        gn2_container_origin(l->file), rows[i].key, (long long)theirs,
-                        (long long)ours);
+        char texts[2][32];
+        snprintf(texts[0], sizeof texts[0], "%lld", (long long)theirs);
+        snprintf(texts[1], sizeof texts[1], "%lld", (long long)ours);
+        return fail_bits(l, rows[i].key, texts[0], texts[1]);
     }
     return GN2_OK;
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "kernels/product_onednn.h"
+#include "kernels/product_sample.h"
+#include "net/backend.h"
 #include "util/alloc.h"
 #include "util/digest.h"
 
@@ -204,28 +206,39 @@ static void add_options(gn2_text *text, const gn2_config *config,
 /* The line of the instruction set: processors have others in common. */
 #define ISA_LINE 1
 
+/* Processors may differ in what they make of bf16, and oneDNN in what it makes of
+ * processors: the bits are compared. */
+static gn2_status describe_bf16(const gn2_product_options *options, gn2_text *text)
+{
+    uint64_t digest;
+    GN2_TRY(gn2_product_sample(options, &digest));
+    gn2_text_format(text, "digest of a product in bf16 = %016llx\n",
+                    (unsigned long long)digest);
+    return GN2_OK;
+}
+
 /* What computes. Of the back ends only what was asked for counts: own kernels do all
  * the rest, or the reference. */
-static void describe_compute(const gn2_engine_f32 *e, gn2_text *text)
+static gn2_status describe_compute(const gn2_engine_f32 *e, gn2_text *text)
 {
     static const char *const backends[] = {"own or reference", "own", "onednn"};
-    static const char *const bf16s[] = {"none", "AVX-512", "AMX"};
     const gn2_product_options *p = &e->options.product;
     const int bf16 = p->arithmetic == GN2_ARITHMETIC_BF16;
     const gn2_isa isa = e->net->kernels->isa;
     add_line(text, "version of libgn2", GN2_VERSION_STRING);
     add_line(text, "instruction set (compute.isa)", gn2_isa_name(isa));
     add_line(text, "products (compute.gemm)", backends[p->backend]);
-    add_line(text, "arithmetic (train.precision)", bf16 ? "bf16" : "f32");
-    if (bf16) add_line(text, "bf16 of the processor", bf16s[gn2_bf16_detect()]);
-    if (bf16 || p->backend == GN2_BACKEND_ONEDNN || isa == GN2_ISA_REFERENCE)
+    add_line(text, "arithmetic (train.precision)", gn2_compute_arithmetic_name(p));
+    if (p->backend == GN2_BACKEND_ONEDNN || isa == GN2_ISA_REFERENCE)
         add_line(text, "version of oneDNN", gn2_onednn_version());
+    return bf16 ? describe_bf16(p, text) : GN2_OK;
 }
 
-static void describe(const gn2_trainer *t, const gn2_engine_f32 *e, gn2_text *text)
+static gn2_status describe(const gn2_trainer *t, const gn2_engine_f32 *e,
+                           gn2_text *text)
 {
     const gn2_optimizer_f32 *o = &e->optimizer;
-    describe_compute(e, text);
+    GN2_TRY(describe_compute(e, text));
     gn2_text_format(text, "train.shards = %d\ntrain.chunk_tokens = %lld\n",
                     (int)e->options.shards, (long long)e->options.chunk_tokens);
     gn2_text_format(text, "train.seed = %llu\n", (unsigned long long)e->options.seed);
@@ -235,6 +248,7 @@ static void describe(const gn2_trainer *t, const gn2_engine_f32 *e, gn2_text *te
     add_digest(text, "weights", e->weights, e->params->total);
     for (int k = 0; o->kind->moment[k]; k++)
         add_digest(text, o->kind->moment[k], o->moment[k], e->params->total);
+    return GN2_OK;
 }
 
 /* ---- comparing ---- */
@@ -305,7 +319,7 @@ gn2_status gn2_train_agree_engine(gn2_trainer *t, gn2_status status,
     gn2_text text = {0};
     if (!t->group) return status;
     if (status == GN2_OK) status = make_share(t->group, engine);
-    if (status == GN2_OK) describe(t, engine, &text);
+    if (status == GN2_OK) status = describe(t, engine, &text);
     status = compare(t, status, &text, &c);
     gn2_free(text.data);
     if (status != GN2_ERR_INVALID_ARG || c.line != ISA_LINE) return status;

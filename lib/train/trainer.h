@@ -81,6 +81,9 @@ gn2_status gn2_train_check_whole(const gn2_trainer *trainer);
 /* Do the weights of a run with this config depend on the option? */
 int gn2_train_shapes_run(const gn2_config *config, const char *key);
 
+/* What `train.precision` was settled to, or taken from a checkpoint: f32 or bf16. */
+const char *gn2_train_precision(const gn2_trainer *trainer);
+
 /* Options of a engine as the trainer's config has them. */
 gn2_status gn2_train_engine_options(const gn2_trainer *trainer,
                                     gn2_engine_options *out);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Speed of the matrix products at GN2's shapes: own kernels and oneDNN against the
- * peak of the multiply-add units, one thread, in the same run. Each figure is the
- * median of rounds in which the back ends take turns, so that a drift of the
- * machine meets all alike.
+ * Speed of the matrix products at GN2's shapes: own kernels and oneDNN, in f32 and in
+ * bf16 where the processor multiplies it, against the peak of the multiply-add units,
+ * one thread, in the same run. Each figure is the median of rounds in which the back
+ * ends take turns, so that a drift of the machine meets all alike.
  *
  *   bench_product [forward|gradient|cold|all] [avx2]
  *
@@ -30,14 +30,35 @@ static const int64_t rows[] = {1, 8, 10, 16, 121, 128, 487, 512};
 
 #define SHAPES (sizeof shapes / sizeof *shapes)
 #define ROWS (sizeof rows / sizeof *rows)
-#define BACKENDS 3
 
-static const char *const backend_names[BACKENDS] = {"own", "bf16", "onednn"};
-static const gn2_backend backend_ids[BACKENDS] = {GN2_BACKEND_OWN, GN2_BACKEND_OWN,
-                                                  GN2_BACKEND_ONEDNN};
-/* Own kernels with B kept in bf16; gradients have nothing to keep. */
-static const gn2_storage storages[BACKENDS] = {GN2_STORAGE_F32, GN2_STORAGE_BF16,
-                                               GN2_STORAGE_F32};
+/* kept: B in bf16, of which gradients have none. The others multiply bf16. */
+static const struct {
+    const char *name;
+    gn2_product_options options;
+} contestants[] = {
+    {"own", {.backend = GN2_BACKEND_OWN}},
+    {"kept bf16", {.backend = GN2_BACKEND_OWN, .storage = GN2_STORAGE_BF16}},
+    {"bf16",
+     {.backend = GN2_BACKEND_OWN,
+      .arithmetic = GN2_ARITHMETIC_BF16,
+      .loop = GN2_LOOP_FMA}},
+    {"bf16 dots",
+     {.backend = GN2_BACKEND_OWN,
+      .arithmetic = GN2_ARITHMETIC_BF16,
+      .loop = GN2_LOOP_DOT}},
+    {"onednn", {.backend = GN2_BACKEND_ONEDNN}},
+    {"onednn bf16", {.backend = GN2_BACKEND_ONEDNN, .arithmetic = GN2_ARITHMETIC_BF16}},
+};
+#define BACKENDS (sizeof contestants / sizeof *contestants)
+
+/* Can it run here, with a lower instruction set perhaps? */
+static int is_here(size_t b, gn2_isa cap)
+{
+    const gn2_product_options *o = &contestants[b].options;
+    if (o->backend == GN2_BACKEND_ONEDNN && !gn2_onednn_usable()) return 0;
+    if (o->arithmetic == GN2_ARITHMETIC_F32) return 1;
+    return cap == GN2_ISA_BEST && gn2_bf16_detect() != GN2_BF16_NONE;
+}
 
 /* One shape with its matrices and the products of one back end. */
 typedef struct subject {
@@ -71,10 +92,11 @@ static int make_product(subject *s, int i, const gn2_product_options *o)
     return b != NULL;
 }
 
-static int make_subject(subject *s, int b, gn2_isa cap)
+static int make_subject(subject *s, size_t b, gn2_isa cap)
 {
-    const gn2_product_options o = {cap, backend_ids[b], s->m, storages[b],
-                                   GN2_ARITHMETIC_F32};
+    gn2_product_options o = contestants[b].options;
+    o.cap = cap;
+    o.max_rows = s->m;
     for (int i = 0; i < s->sets; i++)
         if (!make_product(s, i, &o)) return 0;
     return gn2_lane_create_f32(s->products, (size_t)s->sets, &s->lane) == GN2_OK;
@@ -109,18 +131,21 @@ static double measure(const subject *s, const matrices *x, int64_t count)
 /* Takes turns, prints one line; returns 0 when something could not be made. */
 static int compare(const subject *form, gn2_isa cap)
 {
-    const int backends = gn2_onednn_usable() ? BACKENDS : BACKENDS - 1;
-    subject s[BACKENDS] = {*form, *form, *form};
+    subject s[BACKENDS];
     const int64_t k = form->k, n = form->n, m = form->m;
     matrices x = {random_floats(m * k, 1), random_floats(m * n, 3),
                   random_floats((form->is_gradient ? k : m) * n, 4)};
     int ok = x.a && x.b && x.c;
-    for (int b = 0; b < backends; b++) ok = make_subject(&s[b], b, cap) && ok;
+    for (size_t b = 0; b < BACKENDS; b++) {
+        s[b] = *form;
+        if (is_here(b, cap)) ok = make_subject(&s[b], b, cap) && ok;
+    }
     double rate[BACKENDS][ROUNDS], peak[ROUNDS];
     const int64_t count = 1 + (int64_t)(1e7 / (double)(m * k * n)) + form->sets;
     for (int r = 0; ok && r < ROUNDS; r++) {
         peak[r] = gn2_bench_peak_quick();
-        for (int b = 0; b < backends; b++) rate[b][r] = measure(&s[b], &x, count);
+        for (size_t b = 0; b < BACKENDS; b++)
+            if (s[b].lane) rate[b][r] = measure(&s[b], &x, count);
     }
     if (ok) {
         const double top = gn2_bench_median(peak, ROUNDS);
@@ -129,13 +154,15 @@ static int compare(const subject *form, gn2_isa cap)
                : form->sets > 1  ? "cold"
                                  : "forward",
                (long long)k, (long long)n, (long long)m);
-        for (int b = 0; b < backends; b++) {
+        for (size_t b = 0; b < BACKENDS; b++) {
+            if (!s[b].lane) continue;
             const double v = gn2_bench_median(rate[b], ROUNDS);
-            printf("  %s %6.1f GFLOP/s %5.1f %%", backend_names[b], v, 100 * v / top);
+            printf("  %s %6.1f GFLOP/s %5.1f %%", contestants[b].name, v,
+                   100 * v / top);
         }
         printf("  peak %.0f\n", top);
     }
-    for (int b = 0; b < backends; b++) free_subject(&s[b]);
+    for (size_t b = 0; b < BACKENDS; b++) free_subject(&s[b]);
     gn2_free(x.a), gn2_free(x.b), gn2_free(x.c);
     return ok;
 }

@@ -16,37 +16,53 @@
 /* ---- back ends ---- */
 
 static const backend own[] = {
-    {"own avx2", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_F32, GN2_ARITHMETIC_F32},
+    {"own avx2", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_F32, GN2_ARITHMETIC_F32,
+     GN2_LOOP_AUTO},
     {"own avx2 bf16", GN2_BACKEND_OWN, GN2_ISA_AVX2, GN2_STORAGE_BF16,
-     GN2_ARITHMETIC_F32},
-    {"own avx512", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_F32,
-     GN2_ARITHMETIC_F32},
+     GN2_ARITHMETIC_F32, GN2_LOOP_AUTO},
+    {"own avx512", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_F32, GN2_ARITHMETIC_F32,
+     GN2_LOOP_AUTO},
     {"own avx512 bf16", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_BF16,
-     GN2_ARITHMETIC_F32},
+     GN2_ARITHMETIC_F32, GN2_LOOP_AUTO},
+    {"own in bf16", GN2_BACKEND_OWN, GN2_ISA_AVX512, GN2_STORAGE_F32,
+     GN2_ARITHMETIC_BF16, GN2_LOOP_FMA},
 };
 
 int has_bf16(void)
 {
-    return gn2_onednn_usable() && gn2_isa_detect() >= GN2_ISA_AVX512;
+    return gn2_isa_detect() >= GN2_ISA_AVX512;
+}
+
+int has_dots(void)
+{
+    return gn2_bf16_detect() != GN2_BF16_NONE;
 }
 
 const backend *backends(void)
 {
-    static backend list[9];
+    static backend list[11];
     size_t count = 0;
     const gn2_isa have = gn2_isa_detect();
-    list[count++] = (backend){"reference", GN2_BACKEND_OWN, GN2_ISA_REFERENCE,
-                              GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
+    list[count++] = (backend){
+        .name = "reference", .backend = GN2_BACKEND_OWN, .cap = GN2_ISA_REFERENCE};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (have >= own[i].cap) list[count++] = own[i];
+    if (has_dots())
+        list[count++] = (backend){.name = "own in bf16 by dot products",
+                                  .backend = GN2_BACKEND_OWN,
+                                  .cap = GN2_ISA_BEST,
+                                  .arithmetic = GN2_ARITHMETIC_BF16,
+                                  .loop = GN2_LOOP_DOT};
     for (int best = 0; best < 2 && gn2_onednn_usable(); best++)
-        list[count++] =
-            (backend){best ? "onednn" : "onednn without own kernels",
-                      GN2_BACKEND_ONEDNN, best ? GN2_ISA_BEST : GN2_ISA_REFERENCE,
-                      GN2_STORAGE_F32, GN2_ARITHMETIC_F32};
-    if (has_bf16())
-        list[count++] = (backend){"onednn in bf16", GN2_BACKEND_AUTO, GN2_ISA_BEST,
-                                  GN2_STORAGE_F32, GN2_ARITHMETIC_BF16};
+        list[count++] = (backend){best ? "onednn" : "onednn without own kernels",
+                                  GN2_BACKEND_ONEDNN,
+                                  best ? GN2_ISA_BEST : GN2_ISA_REFERENCE,
+                                  GN2_STORAGE_F32,
+                                  GN2_ARITHMETIC_F32,
+                                  GN2_LOOP_AUTO};
+    if (has_bf16() && gn2_onednn_usable())
+        list[count++] = (backend){"onednn in bf16", GN2_BACKEND_ONEDNN,  GN2_ISA_BEST,
+                                  GN2_STORAGE_F32,  GN2_ARITHMETIC_BF16, GN2_LOOP_AUTO};
     list[count] = (backend){0};
     return list;
 }
@@ -110,8 +126,8 @@ float *filled(size_t count, uint64_t key)
 
 static gn2_product_options options_of(const backend *be, int64_t max_rows)
 {
-    return (gn2_product_options){be->cap, be->backend, max_rows, be->storage,
-                                 be->arithmetic};
+    return (gn2_product_options){be->cap,     be->backend,    max_rows,
+                                 be->storage, be->arithmetic, be->loop};
 }
 
 static void make_lane(setup *u)

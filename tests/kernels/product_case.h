@@ -25,14 +25,17 @@ typedef struct backend {
     gn2_isa cap;
     gn2_storage storage;       /* bf16: B is rounded, and judged as rounded */
     gn2_arithmetic arithmetic; /* bf16: both factors are, where the product is */
+    gn2_loop loop;
 } backend;
 
 /* Those this processor and this build have. */
 const backend *backends(void);
 
-/* oneDNN multiplies bf16 with AVX-512 alone too: by its BF16 extension or without,
- * more slowly. Users are offered the former (net/backend.c), tests run both. */
+/* AVX-512 multiplies bf16 without its BF16 extension too. Users are offered it where
+ * that is (net/backend.c), tests run it everywhere. */
 int has_bf16(void);
+/* The extension itself. */
+int has_dots(void);
 
 /* What an epilogue adds, and where the residual lies. */
 enum { WITH_BIAS = 1, WITH_RELU = 2, WITH_RESIDUAL = 4, RESIDUAL_IS_C = 8 };

@@ -4,11 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "config/config.h"
+#include "kernels/processors.h"
 #include "kernels/product_onednn.h"
 #include "net/backend.h"
 #include "util/error.h"
@@ -90,6 +92,53 @@ static void onednn_asked_for_is_there_or_refused(void **state)
     assert_null(p);
 }
 
+/* Only what was measured, with just what it offered, counts. */
+static void bf16_pays_where_that_was_measured(void **state)
+{
+    static const gn2_processor genoa = {"AuthenticAMD", 25, 17, GN2_BF16_AVX512};
+    (void)state;
+    assert_true(gn2_processor_pays(&genoa, 0, 64) &&
+                gn2_processor_pays(&genoa, 1, 256));
+    assert_false(gn2_processor_pays(&genoa, 0, 32) ||
+                 gn2_processor_pays(&genoa, 1, 63));
+    gn2_processor other[4] = {genoa, genoa, genoa, genoa};
+    other[0].model = 97;
+    other[1].family = 26;
+    other[2].bf16 = GN2_BF16_AMX;
+    memcpy(other[3].vendor, "GenuineIntel", 12);
+    for (int i = 0; i < 4; i++) {
+        assert_null(gn2_processor_find(&other[i]));
+        assert_false(gn2_processor_pays(&other[i], 0, 256));
+        assert_false(gn2_processor_pays(&other[i], 1, 256));
+    }
+    const gn2_processor xeon = {"GenuineIntel", 6, 207, GN2_BF16_AVX512};
+    assert_non_null(gn2_processor_find(&xeon));
+    assert_false(gn2_processor_pays(&xeon, 0, 256));
+}
+
+#ifdef __x86_64__
+/* As the operating system tells it. */
+static void this_processor_is_named(void **state)
+{
+    gn2_processor here;
+    char line[256], vendor[13] = "";
+    int family = -1, model = -1;
+    (void)state;
+    gn2_processor_detect(&here);
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    if (!file) skip();
+    while (fgets(line, sizeof line, file) && strcmp(line, "\n") != 0) {
+        sscanf(line, "vendor_id : %12s", vendor);
+        sscanf(line, "cpu family : %d", &family);
+        sscanf(line, "model : %d", &model);
+    }
+    fclose(file);
+    assert_string_equal(here.vendor, vendor);
+    assert_int_equal(here.family, family);
+    assert_int_equal(here.model, model);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -97,6 +146,10 @@ int main(void)
         cmocka_unit_test(onednn_is_taken_where_there_are_none),
         cmocka_unit_test(the_reference_is_the_reference_everywhere),
         cmocka_unit_test(onednn_asked_for_is_there_or_refused),
+        cmocka_unit_test(bf16_pays_where_that_was_measured),
+#ifdef __x86_64__
+        cmocka_unit_test(this_processor_is_named),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,11 +7,13 @@
  */
 #include "product_case.h"
 
+#include <fenv.h>
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "kernels/product_bf16.h"
+#include "util/rng.h"
 
 /* GN2's shapes at widths 64 and 256 (inputs 21, heads, width 64's MLPs) and odd
  * ones around the tiles' edges. */
@@ -236,8 +238,8 @@ static void two_threads_with_a_lane_each_agree(void **state)
 static void impossible_shapes_are_refused(void **state)
 {
     (void)state;
-    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 8, GN2_STORAGE_F32,
-                                   GN2_ARITHMETIC_F32};
+    const gn2_product_options o = {GN2_ISA_BEST,    GN2_BACKEND_AUTO,   8,
+                                   GN2_STORAGE_F32, GN2_ARITHMETIC_F32, GN2_LOOP_AUTO};
     const shape bad[] = {{0, 4}, {4, 0}, {-1, 4}, {4, INT64_C(1) << 40}};
     for (size_t i = 0; i < 4; i++) {
         gn2_product_f32 *p = (gn2_product_f32 *)1;
@@ -253,13 +255,14 @@ static void bf16_storage_is_refused_where_it_does_not_exist(void **state)
 {
     (void)state;
     const gn2_product_options bad[] = {
-        {GN2_ISA_REFERENCE, GN2_BACKEND_AUTO, 8, GN2_STORAGE_BF16, GN2_ARITHMETIC_F32},
-        {GN2_ISA_REFERENCE, GN2_BACKEND_OWN, 8, GN2_STORAGE_BF16, GN2_ARITHMETIC_F32},
-        {GN2_ISA_BEST, GN2_BACKEND_ONEDNN, 8, GN2_STORAGE_BF16, GN2_ARITHMETIC_F32}};
+        {.cap = GN2_ISA_REFERENCE},
+        {.cap = GN2_ISA_REFERENCE, .backend = GN2_BACKEND_OWN},
+        {.cap = GN2_ISA_BEST, .backend = GN2_BACKEND_ONEDNN}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        gn2_product_options o = bad[i];
+        o.storage = GN2_STORAGE_BF16;
         gn2_product_f32 *p = (gn2_product_f32 *)1;
-        assert_int_equal(gn2_product_create_f32(8, 8, &bad[i], &p),
-                         GN2_ERR_UNSUPPORTED);
+        assert_int_equal(gn2_product_create_f32(8, 8, &o, &p), GN2_ERR_UNSUPPORTED);
         assert_null(p);
     }
 }
@@ -275,8 +278,8 @@ static void bf16_storage_rounds_to_nearest_even(void **state)
                           0x1.02p0f, 0x1.00p1f, 0x1.0p-130f, 0.0f,      0x1.c4p127f};
     enum { COUNT = sizeof given / sizeof *given };
     if (gn2_isa_detect() < GN2_ISA_AVX2) skip();
-    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 1, GN2_STORAGE_BF16,
-                                   GN2_ARITHMETIC_F32};
+    const gn2_product_options o = {GN2_ISA_BEST,     GN2_BACKEND_AUTO,   1,
+                                   GN2_STORAGE_BF16, GN2_ARITHMETIC_F32, GN2_LOOP_AUTO};
     gn2_product_f32 *p;
     gn2_lane_f32 *lane;
     float c[COUNT], one = 1;
@@ -296,7 +299,7 @@ static void bf16_arithmetic_is_refused_where_it_does_not_exist(void **state)
     const gn2_product_options bad[] = {
         {.cap = GN2_ISA_REFERENCE},
         {.cap = GN2_ISA_AVX2},
-        {.cap = GN2_ISA_BEST, .backend = GN2_BACKEND_OWN}};
+        {.cap = GN2_ISA_AVX2, .backend = GN2_BACKEND_OWN}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         gn2_product_options o = bad[i];
         o.arithmetic = GN2_ARITHMETIC_BF16;
@@ -306,11 +309,11 @@ static void bf16_arithmetic_is_refused_where_it_does_not_exist(void **state)
     }
 }
 
-/* Sides of 8 and less stay float whatever the rows; wider products do not. */
+/* Sides of 16 and less stay float whatever the rows; wider products do not. */
 static void bf16_arithmetic_is_a_matter_of_shape_alone(void **state)
 {
     (void)state;
-    if (!has_bf16()) skip(); /* no AVX-512, or no oneDNN module */
+    if (!has_bf16()) skip();
     const gn2_product_options o = {
         .cap = GN2_ISA_BEST, .max_rows = 100, .arithmetic = GN2_ARITHMETIC_BF16};
     const shape some[] = {{16, 64}, {64, 16},  {17, 64},
@@ -326,6 +329,96 @@ static void bf16_arithmetic_is_a_matter_of_shape_alone(void **state)
             gn2_product_free_f32(p[j]);
         }
     }
+}
+
+/* ---- the two loops of own products in bf16 ---- */
+
+/* Rounding everywhere, the ends of the range, and sums that leave the normal numbers on
+ * the way. */
+static float *extremes(size_t count, uint64_t key)
+{
+    static const int power[] = {0, 0, -140, -126, -125, -64, -63, -62, 60, 3};
+    float *data = filled(count, key);
+    for (size_t i = 0; i < count; i++)
+        data[i] = ldexpf(data[i], power[gn2_rng_bits(key + 1, i) % 10]);
+    return data;
+}
+
+typedef struct both {
+    shape s;
+    int64_t m;
+    const float *a, *b, *start;
+} both;
+
+static float *run_loop(const both *x, gn2_loop loop, int is_gradient)
+{
+    const gn2_product_options o = {.cap = GN2_ISA_BEST,
+                                   .backend = GN2_BACKEND_OWN,
+                                   .max_rows = x->m,
+                                   .arithmetic = GN2_ARITHMETIC_BF16,
+                                   .loop = loop};
+    setup u = {.s = x->s};
+    const int64_t k = x->s.k, n = x->s.n, rows = is_gradient ? k : x->m;
+    float *c = fresh((size_t)(rows * n));
+    memcpy(c, x->start, (size_t)(rows * n) * sizeof *c);
+    assert_int_equal((is_gradient ? gn2_product_create_tn_f32
+                                  : gn2_product_create_f32)(k, n, &o, &u.product),
+                     GN2_OK);
+    if (!is_gradient) gn2_product_pack_f32(u.product, x->b, n, 0);
+    assert_int_equal(gn2_lane_create_f32(&u.product, 1, &u.lane), GN2_OK);
+    const gn2_mul_args_f32 args = {
+        .c = c, .ldc = n, .a = x->a, .lda = k, .bias = x->b, .residual = c, .m = x->m};
+    if (is_gradient)
+        gn2_product_run_tn_f32(u.product, u.lane, c, n, x->a, k, x->b, n, x->m);
+    else
+        gn2_product_run_f32(u.product, u.lane, &args);
+    setup_free(&u);
+    return c;
+}
+
+/* What multiplies does not matter; nor do the modes of the thread, which stay. */
+static void compare_loops(const both *x, int is_gradient, gn2_loop other)
+{
+    const int64_t rows = is_gradient ? x->s.k : x->m;
+    float *c = run_loop(x, GN2_LOOP_FMA, is_gradient);
+    assert_int_equal(fesetround(FE_UPWARD), 0);
+    float *d = run_loop(x, other, is_gradient);
+    assert_int_equal(fegetround(), FE_UPWARD);
+    assert_int_equal(fesetround(FE_TONEAREST), 0);
+    assert_memory_equal(c, d, (size_t)(rows * x->s.n) * sizeof *c);
+    gn2_free(c), gn2_free(d);
+}
+
+static void check_loops(gn2_loop other)
+{
+    const shape some[] = {{17, 17}, {21, 256}, {64, 64}, {77, 45}, {256, 97}};
+    const int64_t counts[] = {1, 2, 9, 31, 300};
+    float *(*const numbers[])(size_t, uint64_t) = {filled, extremes};
+    for (size_t i = 0; i < 50; i++) {
+        both x = {.s = some[i / 2 % 5], .m = counts[i / 10]};
+        float *(*make)(size_t, uint64_t) = numbers[i % 2];
+        float *a = make((size_t)(x.m * x.s.k), 3);
+        float *b = make((size_t)((x.s.k + x.m) * x.s.n), 5);
+        float *start = make((size_t)((x.s.k + x.m) * x.s.n), 7);
+        x.a = a, x.b = b, x.start = start;
+        for (int gradient = 0; gradient < 2; gradient++)
+            compare_loops(&x, gradient, other);
+        gn2_free(a), gn2_free(b), gn2_free(start);
+    }
+}
+
+static void dot_products_have_the_bits_of_multiply_adds(void **state)
+{
+    (void)state;
+    if (!has_dots()) skip();
+    check_loops(GN2_LOOP_DOT);
+}
+
+static void bf16_does_not_see_the_modes_of_the_thread(void **state)
+{
+    (void)state;
+    if (!has_bf16()) skip();
+    check_loops(GN2_LOOP_FMA);
 }
 
 /* Numbers around ties, the ends of the range, and what is not finite. */
@@ -356,8 +449,8 @@ static void a_lane_serves_many_products(void **state)
 {
     (void)state;
     enum { COUNT = 40 };
-    const gn2_product_options o = {GN2_ISA_BEST, GN2_BACKEND_AUTO, 4, GN2_STORAGE_F32,
-                                   GN2_ARITHMETIC_F32};
+    const gn2_product_options o = {GN2_ISA_BEST,    GN2_BACKEND_AUTO,   4,
+                                   GN2_STORAGE_F32, GN2_ARITHMETIC_F32, GN2_LOOP_AUTO};
     gn2_product_f32 *p[COUNT];
     for (int i = 0; i < COUNT; i++) {
         assert_int_equal(gn2_product_create_f32(1, 1, &o, &p[i]), GN2_OK);
@@ -393,6 +486,8 @@ int main(void)
         cmocka_unit_test(bf16_storage_rounds_to_nearest_even),
         cmocka_unit_test(bf16_arithmetic_is_refused_where_it_does_not_exist),
         cmocka_unit_test(bf16_arithmetic_is_a_matter_of_shape_alone),
+        cmocka_unit_test(dot_products_have_the_bits_of_multiply_adds),
+        cmocka_unit_test(bf16_does_not_see_the_modes_of_the_thread),
         cmocka_unit_test(conversion_rounds_to_nearest_even),
         cmocka_unit_test(a_lane_serves_many_products),
     };

@@ -20,6 +20,7 @@ from runs import QUIET, SMALL, TRAIN, VAL, done, fit, resume, with_files  # noqa
 import gn2
 from gn2._lock import FolderLock
 from gn2.cli import main
+from gn2.cli.container import contents
 
 
 def state(out):
@@ -91,6 +92,18 @@ def test_a_run_with_steps_of_its_own_can_be_made_longer(tmp_path):
     assert main(resume(short, "train.epochs=2", "train.threads=1")) == 0
     assert same(weights(long / "model.gn2"), weights(short / "model.gn2"))
     assert gn2.Config(short / "config.txt")["train.epochs"] == 2
+
+
+def test_auto_is_settled_when_a_run_begins(tmp_path):
+    out = tmp_path / "run"
+    words = ["train.precision=auto", "schedule.steps=10"]
+    assert main(fit(out, *words, "train.epochs=1")) == 0
+    settled = gn2.Config(out / "config.txt")["train.precision"]
+    assert settled in ("f32", "bf16")
+    kept = contents(str(out / "checkpoint.gn2")).keys
+    assert kept["trainer.option.train.precision"] == settled
+    assert main(resume(out, words[0], "train.epochs=2")) == 0
+    assert gn2.Config(out / "config.txt")["train.precision"] == settled
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,8 @@ static void bits_do_not_depend_on_the_number_of_ranks(void **state)
     compare_with_alone(RUN("train.shards=5"), SIZES(5));
     compare_with_alone(RUN("train.shards=8", "train.threads=2"), SIZES(2));
     compare_with_alone(RUN("train.shards=12", "train.threads=2"), SIZES(3));
+    if (gn2_bf16_detect() != GN2_BF16_NONE)
+        compare_with_alone(RUN("train.shards=8", "train.precision=bf16"), SIZES(2, 4));
 }
 
 /* ---- figures ---- */

@@ -61,6 +61,17 @@ static void another_option_is_refused_by_name(void **state)
     }
 }
 
+static void another_arithmetic_is_refused_by_name(void **state)
+{
+    rank ranks[2];
+    (void)state;
+    if (gn2_bf16_detect() == GN2_BF16_NONE) skip();
+    make_ranks(ranks, 2, RUN("train.shards=8"));
+    change_rank(ranks, 1, RUN("train.precision=bf16"));
+    refuse(ranks, 2, "(train.precision) = bf16, where rank 0 has ");
+    free_ranks(ranks, 2);
+}
+
 static void all_ranks_that_differ_are_named(void **state)
 {
     rank ranks[8];
@@ -231,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(other_numbers_of_ranks_are_refused),
         cmocka_unit_test(another_option_is_refused_by_name),
+        cmocka_unit_test(another_arithmetic_is_refused_by_name),
         cmocka_unit_test(all_ranks_that_differ_are_named),
         cmocka_unit_test(another_data_file_is_refused_by_name),
         cmocka_unit_test(much_that_lies_elsewhere_is_the_same),

@@ -146,6 +146,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
         (Tagger, c_int64, c_int64, POINTER(c_size_t)),
     ),
     ("gn2_tagger_memory", c_size_t, (Tagger,)),
+    ("gn2_tagger_precision", c_char_p, (Tagger,)),
     ("gn2_tagger_bind", STATUS, (Tagger, c_char_p, _names, c_size_t)),
     ("gn2_tagger_output_count", c_size_t, (Tagger,)),
     ("gn2_tagger_output_info", STATUS, (Tagger, c_size_t, POINTER(OutputInfo))),
@@ -224,6 +225,7 @@ PROTOTYPES: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
     ("gn2_trainer_snapshot", STATUS, (Trainer, POINTER(Model))),
     ("gn2_trainer_request_stop", None, (Trainer,)),
     ("gn2_trainer_memory", c_size_t, (Trainer,)),
+    ("gn2_trainer_precision", c_char_p, (Trainer,)),
     (
         "gn2_metrics_find",
         STATUS,

@@ -363,6 +363,12 @@ class Tagger(Owner):
         with self._guard as handle:
             return int(lib.gn2_tagger_memory(handle))
 
+    @property
+    def precision(self) -> str:
+        """``f32`` or ``bf16``: what ``tagger.precision`` came to."""
+        with self._guard as handle:
+            return str(lib.gn2_tagger_precision(handle).decode())
+
     def workspace_size(self, max_jets: int, max_tracks: int) -> int:
         """Bytes of scratch after calls of so many jets and constituents a jet."""
         size = ctypes.c_size_t()

@@ -401,6 +401,12 @@ class Trainer(Owner):
         with self._guard as handle:
             return int(lib.gn2_trainer_memory(handle))
 
+    @property
+    def precision(self) -> str:
+        """``f32`` or ``bf16``: what ``train.precision`` came to."""
+        with self._guard as handle:
+            return str(lib.gn2_trainer_precision(handle).decode())
+
     def __repr__(self) -> str:
         return "gn2.Trainer(closed)" if self.closed else f"gn2.Trainer({self.history})"
 

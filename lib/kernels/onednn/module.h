@@ -11,7 +11,7 @@
 
 /* Changes with anything below and in product_backend.h; a module of another number is
  * refused. */
-#define GN2_ONEDNN_MODULE_VERSION 1
+#define GN2_ONEDNN_MODULE_VERSION 2
 
 /* What the library lends: gn2_alloc, gn2_free, and gn2_fail of a finished text. */
 typedef struct gn2_onednn_host {

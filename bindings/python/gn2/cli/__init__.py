@@ -55,11 +55,17 @@ COMMANDS = (
     ("hpo transfer", "train the target with the result", "gn2.cli.hpo_transfer"),
     ("params", "table of the tensors and their parametrisation", "gn2.cli.params"),
     ("config", "all options with type, default and meaning", "gn2.cli.config"),
+    (
+        "bench precision",
+        "whether bf16 outruns f32 on this processor",
+        "gn2.cli.bench_precision",
+    ),
     ("export onnx", "write the ONNX file Athena loads", "gn2.cli.export_onnx"),
     ("import salt", "make a model of salt's checkpoint", "gn2.cli.import_salt"),
     ("import onnx", "make a model of an ONNX file", "gn2.cli.import_onnx"),
 )
 GROUPS = {
+    "bench": "measure the machine",
     "export": "write a model in another format",
     "import": "read a model of another program",
     "hpo": "search for hyper-parameters, here or on Kubeflow",

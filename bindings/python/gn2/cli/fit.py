@@ -153,6 +153,7 @@ class Fit:
         model = self._start(start)
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
         self.trainer = Trainer(model, self.config)
+        self.config["train.precision"] = self.trainer.precision
         columns_of(model)  # refuses names that would be lost
         self.run.empty()
         self._note()
@@ -215,6 +216,8 @@ class Fit:
         self._ask()
         self.config["train.checkpoint"] = before["train.checkpoint"]
         resume.keep_provenance(before, self.config)
+        if self.config["train.precision"] == "auto":  # settled when the run began
+            self.config["train.precision"] = before["train.precision"]
         resume.check_resume(before, self.config, self.args.out)
         self.config["train.checkpoint"] = checkpoint
         self._open_data()
