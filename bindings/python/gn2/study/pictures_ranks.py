@@ -30,11 +30,9 @@ def efficiencies(study: Study) -> Any:
                     label=f"batch {batch}",
                 )  # fmt: skip
             axes.axhline(GOAL, color=BLACK, lw=0.6)
-            axes.set_title(f"width {width}, {name}", loc="right", fontsize=10)
+            axes.set_xlabel(f"ranks (width {width}, {name})")
             log2_ticks(axes.xaxis, study.ranks)
             axes.set_ylim(0, 1.05)
         line[0].set_ylabel("efficiency")
-    for axes in grid[-1]:
-        axes.set_xlabel("ranks")
     style.legend_above(grid[0][0], 2)
     return figure
