@@ -146,7 +146,7 @@ def start(ranks, words, tmp_path):
     ]
 
 
-def end(jobs, within=120):
+def end(jobs, within=240):
     """(status, output) of each; whoever is left then is killed, and its status -9."""
     until = time.monotonic() + within
     for job in jobs:
@@ -203,7 +203,7 @@ def test_a_lost_rank_ends_all(kind, number, within, says, tmp_path):
     out = tmp_path / "run"
     words = by_torch(fit(out, *LONG, "group.timeout=8"))
     jobs = start(4, words, tmp_path)
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240  # torch takes its time on a busy machine
     while not (out / "checkpoint.gn2").exists() and time.monotonic() < until:
         assert [job.poll() for job in jobs] == [None] * 4, end(jobs, 1)
         time.sleep(0.02)

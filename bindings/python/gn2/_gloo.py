@@ -160,8 +160,12 @@ class Link:
     ) -> int:
         try:
             return self._both(peer, (out, out_size), (into, in_size))
+        except TimeoutError as problem:
+            self.why = f"rank {peer} {problem}"
         except Exception as problem:  # noqa: BLE001
-            self.why = f"rank {peer} {_line(problem)}"
+            # told by the wait, or where the next message is begun
+            told = _line(problem)
+            self.why = f"rank {peer} has gone: its own output says why ({told})"
         except BaseException as problem:  # noqa: BLE001
             self.raised, self.why = problem, type(problem).__name__
         return _IO
@@ -201,13 +205,11 @@ class Link:
         left = max(self.timeout - (time.monotonic() - start), 0.001)
         try:
             work.wait(datetime.timedelta(seconds=left))
-        except Exception as problem:  # noqa: BLE001
-            if time.monotonic() - start >= self.timeout:
-                raise TimeoutError(
-                    f"said nothing for {self.timeout:g} s (group.timeout)"
-                ) from None
-            raise ConnectionError(
-                f"has gone: its own output says why ({_line(problem)})"
+        except Exception:  # noqa: BLE001
+            if time.monotonic() - start < self.timeout:
+                raise
+            raise TimeoutError(
+                f"said nothing for {self.timeout:g} s (group.timeout)"
             ) from None
 
     # ---- the rest of a transport ----

@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import _ffi, _gloo
@@ -126,15 +126,24 @@ class Group(Owner):
             raise InvalidArgument(f"timeout = {timeout}: seconds above 0")
         link = _gloo.meet(timeout)
 
-        def free(handle: Any) -> None:
-            lib.gn2_group_free(handle)  # calls back: the link must be there still
-            link.close()
-
-        handle = make(_ffi.Group, lib.gn2_group_create, ctypes.byref(link.transport))
-        group = cls(handle, free)
+        group = cls._over(link.transport, link.close)
         group._link = link
         atexit.register(group.close)  # torch wants its threads to end
         return group
+
+    @classmethod
+    def _over(
+        cls, transport: _ffi.Transport, close: Callable[[], None] | None = None
+    ) -> Group:
+        """A group of a transport, whose callbacks live as long as it."""
+
+        def free(handle: Any, _kept: Any = transport) -> None:
+            lib.gn2_group_free(handle)
+            if close is not None:
+                close()
+
+        handle = make(_ffi.Group, lib.gn2_group_create, ctypes.byref(transport))
+        return cls(handle, free)
 
     @property
     def rank(self) -> int:

@@ -36,6 +36,7 @@ COMMANDS = (
         "gn2.cli.study:coordcheck",
     ),
     ("study lr", "best learning rate over widths", "gn2.cli.study:lr"),
+    ("study ranks", "what several machines would give", "gn2.cli.study_ranks"),
     ("study schedule", "initial × maximum learning rate", "gn2.cli.study:schedule"),
     (
         "study transfer",

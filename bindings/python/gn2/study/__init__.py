@@ -8,6 +8,7 @@
 - :mod:`schedule`: initial × maximum learning rate of OneCycle.
 - :mod:`transfer`: what does a setting tuned on a narrow network cost on a wide one?
 - :mod:`width`: is wider always better?
+- :mod:`ranks`: what would several machines give? By ``exchanges``, not by trainings.
 
 ``task`` says what a run is, ``worker`` does it in a process that ``pool`` starts,
 ``store`` keeps what is finished, ``plan`` has defaults and arguments, ``bench`` brings
