@@ -184,6 +184,15 @@ AT(gn2_progress, stats, 48);
 AT(gn2_progress, validation, 56);
 AT(gn2_progress, reserved, 64);
 
+SIZE(gn2_opening, 72);
+AT(gn2_opening, struct_size, 0);
+AT(gn2_opening, flags, 4);
+AT(gn2_opening, files, 8);
+AT(gn2_opening, file_count, 16);
+AT(gn2_opening, jets, 24);
+AT(gn2_opening, jet_count, 32);
+AT(gn2_opening, reserved, 40);
+
 SIZE(gn2_probe_stats, 120);
 AT(gn2_probe_stats, struct_size, 0);
 AT(gn2_probe_stats, kind, 4);
