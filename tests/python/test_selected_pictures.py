@@ -42,7 +42,7 @@ def made(folder, **options):
     model = gn2.Model(SMALL)
     model.save(folder / "best.gn2")
     gn2.Config({**model.config, **options}).save(folder / "config.txt")
-    (folder / "run.json").write_text(json.dumps({"val": [VAL]}))
+    (folder / "run.json").write_text(json.dumps({"train": [VAL], "val": [VAL]}))
     return str(folder)
 
 
@@ -226,7 +226,7 @@ def test_data_without_a_field_of_the_selection_of_a_run(tmp_path, capsys):
 def test_a_selection_of_no_jets_is_refused(tmp_path, capsys):
     folder = tmp_path / "run"
     made(folder)
-    (folder / "run.json").write_text("{}")  # a run without validation
+    (folder / "run.json").write_text(json.dumps({"train": [VAL], "val": []}))
     assert main(["plot", str(folder), f"data.selection={TEXT}"]) == 1
     assert "data.selection has no effect" in capsys.readouterr().err
 
