@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 import gn2
-from gn2.cli import main
+from gn2.cli import COMMANDS, main
 from gn2.cli.container import contents
 from gn2.cli.rundir import Recorder, RunDirectory
 from gn2.config import keys

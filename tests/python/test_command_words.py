@@ -51,9 +51,7 @@ def with_files():
         (["tag", "m", VAL, "-j", 20 * "9"], 2, "20 digits: 18 at most"),
         (["plot", "r", "-n", "-5"], 2, "-5' is not a whole number"),
         (["serve", "m", "-j", "-4"], 2, "-4' is not a whole number"),
-        (["serve", VAL], 1, "jets_val.h5': not a .gn2 file"),
         (["monitor", "r", "--textfile", ""], 2, "--textfile: an empty word"),
-        (["monitor", "r", "--textfile", "m.csv"], 1, "files that end in .prom"),
     ],
 )
 def test_wrong_use(words, status, said, capsys, tmp_path, monkeypatch):

@@ -287,3 +287,12 @@ def test_doc_has_the_table():
     for metric in METRICS.values():
         row = f"| `{metric.name}{{{','.join(metric.labels)}}}` | {metric.text} |"
         assert row in text, row
+
+
+def test_a_textfile_is_one_of_ours(tmp_path, capsys):
+    """Not the table of a run, which would be replaced."""
+    table = tmp_path / "m.csv"
+    table.write_text("step\n")
+    assert main(["monitor", str(tmp_path), "--textfile", str(table)]) == 1
+    assert "files that end in .prom" in capsys.readouterr().err
+    assert table.read_text() == "step\n"

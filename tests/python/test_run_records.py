@@ -137,7 +137,7 @@ def test_places_may_change_where_nothing_counts_them(whole, tmp_path, capsys):
 def test_there_is_a_log_before_the_data_are_opened(tmp_path, monkeypatch, capsys):
     seen, out = [], tmp_path / "deep" / "run"
 
-    def slow(*_):
+    def slow(*_, **__):
         seen.append((out / "metrics.log").read_text())
         raise Failure("no such data")
 

@@ -327,12 +327,11 @@ def test_what_a_command_reads_is_not_its_output(tmp_path, capsys):
     for words in (
         ["tag", model, VAL, "-o", model, "-f", "-q"],
         ["tag", model, VAL, "-o", str(pipe), "-f", "-q"],
-        ["tag", model, VAL, "-o", "", "-q"],
         ["export", "onnx", model, "-o", model, "-f"],
     ):
         assert main(words) == 1
         said = capsys.readouterr().err
-        assert "input itself" in said or "no regular file" in said or "empty" in said
+        assert "input itself" in said or "no regular file" in said
     assert pathlib.Path(model).read_bytes() == before
     assert pipe.is_fifo()
 

@@ -343,3 +343,13 @@ def test_a_port_that_is_taken(path, server):
     command = [sys.executable, "-m", "gn2", "serve", path, "--http", str(server.http)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1 and "in use" in done.stderr
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path, capsys):
+    from gn2.cli import main
+
+    need_packages()
+    path = tmp_path / "jets.h5"
+    path.write_bytes(b"no model")
+    assert main(["serve", str(path)]) == 1
+    assert f"{path}': not a .gn2 file" in capsys.readouterr().err
