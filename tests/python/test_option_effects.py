@@ -53,6 +53,11 @@ TURNED = "cjets,bjets,ujets,taujets"
 
 #: key: (value, options beside which it shows). A wildcard row gets a name.
 VALUES = {
+    # products with a side of 16 or less stay f32: all of the small network's
+    "train.precision": (
+        "bf16",
+        {"model.embed_dim": "32", "model.init_hidden": "32", "model.out_dim": "32"},
+    ),
     "model.classes": (TURNED, {}),
     "model.constituents": ("", ONE),
     "inputs.*": ("d0,deta", {"_name": "tracks"}),
