@@ -23,8 +23,12 @@ class GN2(torch.nn.Module):
     def at(self, name):
         return getattr(self, name.replace(".", "_"))
 
+    def product(self, x, weight, bias):
+        """x W^T + b, the tensors by name; int8_gate.py puts its own in here."""
+        return F.linear(x, self.at(weight), self.at(bias))
+
     def linear(self, x, name):
-        return F.linear(x, self.at(name + ".weight"), self.at(name + ".bias"))
+        return self.product(x, name + ".weight", name + ".bias")
 
     def tail(self, x, name, places):
         """The layers after the first; x is the first one's result without ReLU."""
@@ -36,9 +40,7 @@ class GN2(torch.nn.Module):
         return (x - self.at(f"norm.{kind}_means")) / self.at(f"norm.{kind}_stds")
 
     def attend(self, y, name, mask):
-        qkv = F.linear(
-            y, self.at(name + ".in_proj_weight"), self.at(name + ".in_proj_bias")
-        )
+        qkv = self.product(y, name + ".in_proj_weight", name + ".in_proj_bias")
         (b, t, _), w = y.shape, self.width
         q, k, v = (
             x.reshape(b, t, HEADS, w // HEADS).transpose(1, 2) for x in qkv.split(w, -1)
