@@ -139,6 +139,9 @@ typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
  * Reads `optim.*`, `schedule.*`, `train.*` and `model.dropout_*`.
  * `train.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32, which
  * pays on processors with AMX; `auto` does so there and is `f32` elsewhere.
+ * `train.shards` = 0 stands for a number that `data.batch_size` gives, with 10
+ * constituents a jet; gn2_dataset_setup() replaces it by one that the data gives. A
+ * warning to the log tells of threads that have nothing to do for lack of shards.
  * @param[in] model  start of the weights; kept alive, never changed
  * @param[in] config options; NULL for what a file of the model keeps (`model.*`,
  *   `optim.name`, …; doc/format.md) and defaults for the rest, whatever config the
@@ -230,7 +233,7 @@ GN2_API gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer,
  * trainer is unchanged. What it holds is checked: finite numbers, second moments of 0
  * or more, a position that a run can reach.
  * @return as gn2_model_load(); GN2_ERR_INVALID_ARG (another optimiser, or another
- *   `train.shards`, `train.chunk_tokens`, `train.seed` asked for than it was made
+ *   `train.shards` but 0, `train.chunk_tokens`, `train.seed` asked for than it was made
  * with); GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `train.shards` = 0: a number made of the batch, never of the threads, that a
+ * checkpoint keeps; and the word about threads that have nothing to do. */
+#include <string.h>
+
+#include "data/shards.h"
+#include "session.h"
+
+static void the_number_is_the_largest_that_leaves_64_tokens(void **state)
+{
+    static const struct {
+        int64_t batch;
+        double constituents;
+        int32_t shards;
+    } rows[] = {{1, 0, 1},        {10, 10, 1},      {500, 8.6, 64},
+                {500, 15.4, 128}, {12, 9.7, 2},     {11, 10, 1},
+                {1000, 0, 8},     {4000, 8.6, 128}, {1e8, 40, 128}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(gn2_shards_of(rows[i].batch, rows[i].constituents),
+                         rows[i].shards);
+}
+
+/* A run of 100 jets a step: 16 shards of 11 tokens a jet. */
+static session open_run(const char *threads, const char *shards)
+{
+    session s = {.config = toy_config(OPTIONS(
+                     "model.dropout_ffn=0.1", "train.epochs=3", "data.batch_size=100",
+                     "schedule.steps=0", "data.prefetch=0", "data.class_weights=no")),
+                 .data = toy_create(300, 21)};
+    assert_ok(gn2_config_put_text(s.config, "train.threads", threads));
+    assert_ok(gn2_config_put_text(s.config, "train.shards", shards));
+    s.trainer = toy_trainer(s.config);
+    assert_ok(
+        gn2_dataset_arrays_impl(&s.data->jets, &s.data->labels, s.config, &s.dataset));
+    return s;
+}
+
+static void bits_are_those_of_the_number_whatever_the_threads(void **state)
+{
+    static const struct {
+        const char *threads, *shards;
+    } rows[] = {{"2", "0"}, {"5", "0"}, {"1", "16"}};
+    session one = open_run("1", "0");
+    (void)state;
+    assert_int_equal(one.trainer->engine->options.shards, 16);
+    assert_ok(fit(&one, NULL, NULL));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        session s = open_run(rows[i].threads, rows[i].shards);
+        assert_ok(fit(&s, NULL, NULL));
+        assert_same_state(one.trainer, s.trainer);
+        close_session(&s);
+    }
+    session eight = open_run("1", "8");
+    assert_ok(fit(&eight, NULL, NULL));
+    assert_memory_not_equal(one.trainer->engine->weights,
+                            eight.trainer->engine->weights,
+                            (size_t)one.trainer->params->total * sizeof(float));
+    close_session(&eight);
+    close_session(&one);
+}
+
+static int32_t stop_at_5(void *user, const gn2_progress *progress)
+{
+    (void)user;
+    return progress->step == 5;
+}
+
+/* The trainer that goes on would choose another number by itself. */
+static void a_run_goes_on_with_the_number_it_began_with(void **state)
+{
+    session whole = open_run("1", "32"), first = open_run("1", "32");
+    session second = open_run("2", "0");
+    (void)state;
+    assert_ok(fit(&whole, NULL, NULL));
+    assert_status(GN2_ERR_CANCELLED, fit(&first, stop_at_5, NULL));
+    assert_ok(gn2_train_save(first.trainer, path));
+    assert_int_equal(second.trainer->engine->options.shards, 16);
+    assert_ok(gn2_train_load(second.trainer, path));
+    assert_int_equal(second.trainer->engine->options.shards, 32);
+    assert_ok(fit(&second, NULL, NULL));
+    assert_same_state(whole.trainer, second.trainer);
+    session four = open_run("1", "4");
+    assert_status(GN2_ERR_INVALID_ARG, gn2_train_load(four.trainer, path));
+    assert_message("train.shards = 32");
+    close_session(&four);
+    close_session(&second);
+    close_session(&first);
+    close_session(&whole);
+}
+
+/* 300 jets of the toy have 0 to 12 tracks, 4.8 on the average. */
+static void data_replaces_the_0_in_a_config(void **state)
+{
+    session s = open_run("1", "0");
+    (void)state;
+    const int64_t *offsets = s.data->offsets;
+    const double mean = (double)offsets[300] / 300;
+    assert_true(gn2_shards_of(100, mean) != 16);
+    assert_ok(gn2_dataset_setup_impl(s.dataset, s.config));
+    assert_int_equal(gn2_config_i64(s.config, "train.shards"),
+                     gn2_shards_of(100, mean));
+    assert_ok(gn2_config_put_i64(s.config, "train.shards", 3));
+    assert_ok(gn2_dataset_setup_impl(s.dataset, s.config));
+    assert_int_equal(gn2_config_i64(s.config, "train.shards"), 3);
+    close_session(&s);
+}
+
+/* ---- the word about idle threads ---- */
+
+static char said[512];
+static int lines;
+
+static void keep_line(void *user, int32_t severity, const char *line)
+{
+    (void)user;
+    if (severity != GN2_LOG_WARNING) return;
+    lines++;
+    strncpy(said, line, sizeof said - 1);
+}
+
+static void idle_threads_are_told_of(void **state)
+{
+    static const struct {
+        const char *threads, *shards, *words;
+    } rows[] = {{"9", "8", "1 of 9 threads have nothing to do"},
+                {"20", "0", "4 of 20 threads have nothing to do"},
+                {"8", "8", NULL},
+                {"1", "0", NULL}};
+    (void)state;
+    gn2_log_set(keep_line, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lines = 0;
+        session s = open_run(rows[i].threads, rows[i].shards);
+        assert_int_equal(lines, rows[i].words != NULL);
+        if (rows[i].words) assert_non_null(strstr(said, rows[i].words));
+        close_session(&s);
+    }
+    gn2_log_set(NULL, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_number_is_the_largest_that_leaves_64_tokens),
+        cmocka_unit_test(bits_are_those_of_the_number_whatever_the_threads),
+        cmocka_unit_test(a_run_goes_on_with_the_number_it_began_with),
+        cmocka_unit_test(data_replaces_the_0_in_a_config),
+        cmocka_unit_test(idle_threads_are_told_of),
+    };
+    return cmocka_run_group_tests(tests, make_files, remove_files);
+}
