@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _DEFAULT_SOURCE /* mincore */
 /* `train.shards` = 0: a number made of the batch, never of the threads, that a
  * checkpoint keeps; and the word about threads that have nothing to do. */
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "data/shards.h"
 #include "session.h"
@@ -106,6 +111,40 @@ static void data_replaces_the_0_in_a_config(void **state)
     close_session(&s);
 }
 
+/* ---- where memory comes to lie ---- */
+
+/* Share of the pages of a block that are there. */
+static double resident(const void *block, size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = bytes / page - 1;
+    const uintptr_t first = ((uintptr_t)block + page - 1) / page * page;
+    unsigned char *there = malloc(pages);
+    size_t count = 0;
+    assert_non_null(there);
+    assert_int_equal(mincore((void *)first, pages * page, there), 0);
+    for (size_t i = 0; i < pages; i++) count += there[i] & 1;
+    free(there);
+    return (double)count / (double)pages;
+}
+
+/* Nobody has touched the gradients of the shards before those that work on them. */
+static void gradients_lie_where_they_are_worked_on(void **state)
+{
+#ifdef __GLIBC__
+    mallopt(M_PERTURB, 0); /* which meson sets: malloc() would write to all of it */
+#endif
+    session s = open_run("2", "1024");
+    const gn2_engine_f32 *e = s.trainer->engine;
+    const size_t bytes = 1024 * (size_t)e->stride * sizeof(float);
+    (void)state;
+    assert_true(bytes > (size_t)33 << 20); /* malloc asks the system for it */
+    assert_true(e->space[0]->fresh && e->space[1]->fresh);
+    assert_true(resident(e->share.grads, bytes) < 0.01);
+    assert_status(GN2_ERR_CANCELLED, fit(&s, stop_at_5, NULL));
+    assert_true(resident(e->share.grads, bytes) > 0.99);
+    close_session(&s);
+}
+
 /* ---- the word about idle threads ---- */
 
 static char said[512];
@@ -146,6 +185,7 @@ int main(void)
         cmocka_unit_test(bits_are_those_of_the_number_whatever_the_threads),
         cmocka_unit_test(a_run_goes_on_with_the_number_it_began_with),
         cmocka_unit_test(data_replaces_the_0_in_a_config),
+        cmocka_unit_test(gradients_lie_where_they_are_worked_on),
         cmocka_unit_test(idle_threads_are_told_of),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
