@@ -217,6 +217,8 @@ GN2_API gn2_status gn2_dataset_rows(const gn2_dataset *dataset, int64_t *out_row
  * `norm.OBJECT.mean`, `norm.OBJECT.std` and `task.NAME.class_weights` that are not
  * empty are kept, and `provenance.given` names them. So a config that another dataset
  * was asked for keeps that one's; set them empty ("") to have them made anew.
+ * `train.shards` = 0 becomes the number that `data.batch_size` of the dataset and the
+ * mean number of constituents of its first 10,000 jets give.
  * @param[in,out] config unchanged on failure
  * @return as gn2_dataset_next(); GN2_ERR_NOT_FOUND (a file, or a name in one);
  *   GN2_ERR_INVALID_ARG; GN2_ERR_CANCELLED when stopped. @since 0.1

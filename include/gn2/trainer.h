@@ -140,6 +140,9 @@ typedef int32_t (*gn2_progress_fn)(void *user, const gn2_progress *progress);
  * `train.precision` = `bf16` multiplies matrices in bfloat16 with sums in f32; `auto`
  * does so where the model of processor was measured to gain by it at this width, and is
  * `f32` elsewhere. What it came to is kept in checkpoints, and a run goes on with it.
+ * `train.shards` = 0 stands for a number that `data.batch_size` gives, with 10
+ * constituents a jet; gn2_dataset_setup() replaces it by one that the data gives. A
+ * warning to the log tells of threads that have nothing to do for lack of shards.
  * @param[in] model  start of the weights; kept alive, never changed
  * @param[in] config options; NULL for what a file of the model keeps (`model.*`,
  *   `optim.name`, …; doc/format.md) and defaults for the rest, whatever config the
@@ -231,8 +234,8 @@ GN2_API gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer,
  * trainer is unchanged. What it holds is checked: finite numbers, second moments of 0
  * or more, a position that a run can reach.
  * @return as gn2_model_load(); GN2_ERR_INVALID_ARG (another optimiser, or another
- *   `train.shards`, `train.chunk_tokens`, `train.seed`, `train.precision` asked for
- * than it was made with); GN2_ERR_UNSUPPORTED (it was made in bf16, which is not
+ *   `train.shards` but 0, `train.chunk_tokens`, `train.seed`, `train.precision` asked
+ * for than it was made with); GN2_ERR_UNSUPPORTED (it was made in bf16, which is not
  * available here); GN2_ERR_BUSY. @since 0.1
  */
 GN2_API gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path);

@@ -189,8 +189,10 @@ const gn2_config_key gn2_config_table[] = {
      "training; 0 = at its end only; train.early_stopping counts them too"},
     {"train.threads", GN2_TYPE_I64, "0", RANGE(0, 4096),
      "threads; 0 = processors this process may use"},
-    {"train.shards", GN2_TYPE_I64, "8", RANGE(1, 1024),
-     "parts a batch is cut into; fixes the order of gradient sums, limits threads"},
+    {"train.shards", GN2_TYPE_I64, "8", RANGE(0, 1024),
+     "parts a batch is cut into; fixes the order of gradient sums, limits threads; 0 = "
+     "the largest power of two up to 128 that leaves each 64 tokens of a mean batch "
+     "(jets and constituents), found before the first step and kept"},
     {"train.chunk_tokens", GN2_TYPE_I64, "512", RANGE(16, 1048576),
      "tokens worked on at a time"},
     {"train.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),

@@ -10,15 +10,20 @@
 #include "data/dataset.h"
 #include "data/dataset_object.h"
 #include "data/dicts.h"
+#include "data/shards.h"
 #include "data/stats.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/rng.h"
 
+/* Jets whose constituents are counted for train.shards. */
+#define COUNTED_JETS 10000
+
 /* What will be written; arrays sized by the schema. */
 typedef struct findings {
     double *mean[1 + GN2_MAX_PARTS], *std[1 + GN2_MAX_PARTS]; /* NULL: given */
     double *weights[GN2_MAX_LABELS]; /* of its classes; NULL: not wanted, or given */
+    int64_t shards;                  /* 0: given */
     char *provenance;
     gn2_text given; /* keys that are kept, comma between */
 } findings;
@@ -253,6 +258,22 @@ static gn2_status find(gn2_dataset *d, findings *f)
     return status;
 }
 
+/* The first jets alone, so that the number does not depend on data.norm_jets, nor on
+ * what else is to be found. */
+static gn2_status find_shards(gn2_dataset *d, const gn2_config *config, findings *f)
+{
+    const int64_t all = gn2_sampler_jet_count(d->sampler);
+    const int64_t jets = all < COUNTED_JETS ? all : COUNTED_JETS;
+    gn2_stats stats;
+    if (gn2_config_i64(config, "train.shards") > 0) return GN2_OK;
+    GN2_TRY(gn2_stats_collect(d->source, jets, &d->stop, &stats));
+    const double mean =
+        jets ? (double)stats.constituents / (double)jets : GN2_USUAL_CONSTITUENTS;
+    f->shards = gn2_shards_of(gn2_config_i64(d->config, "data.batch_size"), mean);
+    gn2_stats_clear(&stats);
+    return GN2_OK;
+}
+
 static uint64_t hash_text(const gn2_text *text)
 {
     uint64_t hash = text->length;
@@ -355,6 +376,7 @@ static gn2_status put(const gn2_dataset *d, const findings *f, gn2_config *confi
     GN2_TRY(put_classes(d, config));
     GN2_TRY(put_norm(d, f, config));
     GN2_TRY(put_weights(d, f, config));
+    if (f->shards) GN2_TRY(gn2_config_put_i64(config, "train.shards", f->shards));
     GN2_TRY(gn2_config_put_str(config, "provenance.data", f->provenance));
     if (f->given.length)
         GN2_TRY(gn2_config_put_str(config, "provenance.given", f->given.data));
@@ -382,6 +404,7 @@ gn2_status gn2_dataset_setup_impl(gn2_dataset *d, gn2_config *config)
     GN2_TRY_GOTO(check_classes(d, config));
     GN2_TRY_GOTO(make(d, config, &f));
     GN2_TRY_GOTO(find(d, &f));
+    GN2_TRY_GOTO(find_shards(d, config, &f));
     GN2_TRY_GOTO(find_provenance(d, &f));
     status = apply(d, &f, config);
 fail:

@@ -82,6 +82,7 @@ static void add_block(gn2_stats *stats, const gn2_rows *rows)
     for (int32_t p = 0; p < rows->shape.part_count; p++) {
         const gn2_rows_part *part = &rows->part[p];
         const int64_t width = rows->shape.part_columns[p];
+        stats->constituents += part->count;
         for (int64_t i = 0; i < width; i++)
             gn2_moments_add(&stats->input[p + 1][i], part->data + i, part->count,
                             width);

@@ -21,6 +21,7 @@ double gn2_moments_std(const gn2_moments *moments);
 typedef struct gn2_stats {
     gn2_moments *input[1 + GN2_MAX_PARTS]; /* (inputs) of each object */
     int64_t *classes[GN2_MAX_LABELS];      /* (classes) of a label that has some */
+    int64_t constituents;                  /* of all types */
 } gn2_stats;
 
 /* Reads the first `jets` jets of a source. GN2_ERR_CANCELLED soon after *stop is set,

@@ -37,6 +37,7 @@ void R(gn2_pass_trunk)(R(gn2_pass) *pass)
     const gn2_hparams *h = net->h;
     const R(gn2_context) *ctx = &pass->ctx;
     R(gn2_space) *s = pass->space;
+    R(gn2_space_use)(s);
     R(gn2_inputs_fwd)(pass);
     const gn2_tokens t = R(gn2_pass_tokens)(pass);
     for (int64_t i = 0; i < h->num_layers; i++)

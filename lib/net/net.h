@@ -163,6 +163,7 @@ typedef struct R(gn2_space) {
     int64_t tile; /* pair rows worked on at a time */
     char *block;
     size_t bytes; /* of the block */
+    int fresh;    /* nothing has been written to it */
     R(gn2_lane) *lane;
 
     /* indices of the chunk */
@@ -186,6 +187,9 @@ typedef struct R(gn2_space) {
 
 gn2_status R(gn2_space_create)(const R(gn2_net) *net, const gn2_capacity *capacity,
                                R(gn2_space) **out_space);
+/* A pass does this first: memory that is used for the first time is cleared by the
+ * thread whose it is, and comes to lie near its processor. */
+void R(gn2_space_use)(R(gn2_space) *space);
 void R(gn2_space_free)(R(gn2_space) *space);
 /* Bytes a space of this capacity has, lane included only when it exists. */
 size_t R(gn2_space_plan)(const R(gn2_net) *net, const gn2_capacity *capacity);

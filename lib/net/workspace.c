@@ -124,7 +124,8 @@ gn2_status R(gn2_space_create)(const R(gn2_net) *net, const gn2_capacity *capaci
     R(gn2_space) *s = new_space(net, capacity);
     if (!s) return gn2_fail_memory();
     s->bytes = carve(s, net);
-    s->block = gn2_alloc(s->bytes, 1);
+    s->block = gn2_alloc_untouched(s->bytes, 1);
+    s->fresh = 1;
     if (!s->block) {
         status = gn2_fail_memory();
         goto fail;
@@ -136,6 +137,12 @@ gn2_status R(gn2_space_create)(const R(gn2_net) *net, const gn2_capacity *capaci
 fail:
     R(gn2_space_free)(s);
     return status;
+}
+
+void R(gn2_space_use)(R(gn2_space) *space)
+{
+    if (space->fresh) memset(space->block, 0, space->bytes);
+    space->fresh = 0;
 }
 
 void R(gn2_space_free)(R(gn2_space) *space)

@@ -156,6 +156,7 @@ static gn2_status ensure_spaces(gn2_tagger *t, int64_t jets, int64_t longest)
         t->space[i] = NULL;
         GN2_TRY(gn2_space_create_f32(t->net, &need, &t->space[i]));
     }
+    gn2_space_use_f32(t->space[0]); /* the caller's, whose first call is not to wait */
     t->capacity = need;
     return GN2_OK;
 }

@@ -429,7 +429,8 @@ static gn2_status check_bits(const loader *l)
         const int64_t theirs = l->state[rows[i].id];
         int usual;
         GN2_TRY(gn2_config_is_default(config, rows[i].key, &usual));
-        if (ours == theirs || usual) continue;
+        const int open = ours == 0 && rows[i].id == STATE_SHARDS;
+        if (ours == theirs || usual || open) continue;
         char texts[2][32];
         snprintf(texts[0], sizeof texts[0], "%lld", (long long)theirs);
         snprintf(texts[1], sizeof texts[1], "%lld", (long long)ours);

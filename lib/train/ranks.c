@@ -21,7 +21,8 @@ gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
         .group = group, .first = gn2_group_me(group) * count, .count = count};
     if (!gn2_mul_size((size_t)count, (size_t)engine->stride, &all))
         return gn2_fail_memory();
-    out->grads = gn2_alloc(all, sizeof(real));
+    /* whoever works on a shard clears its arena */
+    out->grads = gn2_alloc_untouched(all, sizeof(real));
     if (ranks > 1) {
         out->incoming = gn2_alloc((size_t)engine->stride, sizeof(real));
         out->losses = gn2_alloc((size_t)shards, sizeof *out->losses);

@@ -17,16 +17,31 @@ static void square_piece(void *context, int64_t index, int32_t worker)
         engine->net->kernels->sum_squares(engine->share.grads + p->offset, p->count);
 }
 
+/* Elements that all shards have in a second-level cache (256 kB) while they are summed;
+ * the sum of one does not depend on its neighbours. */
+#define CACHED 65536
+#define LEAST 64
+
+static void sum_shards(const R(gn2_engine) *engine, real *base, int64_t count)
+{
+    const int64_t shards = engine->share.count;
+    for (int64_t d = 1; d < shards; d *= 2)
+        for (int64_t i = 0; i + d < shards; i += 2 * d)
+            engine->net->kernels->add(base + i * engine->stride,
+                                      base + (i + d) * engine->stride, count);
+}
+
 static void reduce_piece(void *context, int64_t index, int32_t worker)
 {
     R(gn2_engine) *engine = context;
     const gn2_piece *p = &engine->pieces.piece[index];
-    const int64_t shards = engine->share.count;
-    real *base = engine->share.grads + p->offset;
-    for (int64_t d = 1; d < shards; d *= 2)
-        for (int64_t i = 0; i + d < shards; i += 2 * d)
-            engine->net->kernels->add(base + i * engine->stride,
-                                      base + (i + d) * engine->stride, p->count);
+    const int64_t fit = CACHED / engine->share.count / LEAST * LEAST;
+    const int64_t block = fit > LEAST ? fit : LEAST;
+    for (int64_t at = 0; at < p->count; at += block) {
+        const int64_t left = p->count - at;
+        sum_shards(engine, engine->share.grads + p->offset + at,
+                   left < block ? left : block);
+    }
     if (gn2_group_ranks(engine->share.group) == 1) square_piece(context, index, worker);
 }
 

@@ -351,7 +351,8 @@ gn2_status gn2_train_join(gn2_trainer *t, gn2_group *group)
     if (status != GN2_OK) {
         gn2_share_set_f32(t->engine, &before);
         t->group = NULL;
-    }
+    } else if (gn2_group_ranks(group) > 1)
+        gn2_train_note_idle(t, t->engine->share.count);
     atomic_store(&t->joined, status == GN2_OK);
     gn2_share_clear_f32(&before);
     return status;

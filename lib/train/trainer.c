@@ -5,18 +5,33 @@
 #include <math.h>
 #include <string.h>
 
+#include "data/shards.h"
 #include "net/backend.h"
 #include "util/alloc.h"
 
-static int64_t min64(int64_t a, int64_t b)
+int32_t gn2_train_shards(const gn2_config *config)
 {
-    return a < b ? a : b;
+    const int64_t shards = gn2_config_i64(config, "train.shards");
+    if (shards) return (int32_t)shards;
+    return gn2_shards_of(gn2_config_i64(config, "data.batch_size"),
+                         GN2_USUAL_CONSTITUENTS);
+}
+
+void gn2_train_note_idle(const gn2_trainer *t, int32_t shards)
+{
+    if (t->threads <= shards) return;
+    gn2_log_line(
+        GN2_LOG_WARNING,
+        "trainer: %d of %d threads have nothing to do: a batch is cut into %d "
+        "parts here; train.shards = 0, or %d and more, makes more of them, which "
+        "gives another training",
+        (int)(t->threads - shards), (int)t->threads, (int)shards, (int)t->threads);
 }
 
 gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *out)
 {
     *out = (gn2_engine_options){
-        .shards = (int32_t)gn2_config_i64(t->config, "train.shards"),
+        .shards = gn2_train_shards(t->config),
         .chunk_tokens = gn2_config_i64(t->config, "train.chunk_tokens"),
         .seed = (uint64_t)gn2_config_i64(t->config, "train.seed"),
         .keep_updates =
@@ -65,8 +80,10 @@ static gn2_status make_pool(gn2_trainer *t)
 {
     const int64_t wanted = gn2_config_i64(t->config, "train.threads");
     const int64_t threads = wanted ? wanted : gn2_cpu_available();
-    const int64_t shards = gn2_config_i64(t->config, "train.shards");
-    return gn2_pool_create((int32_t)min64(threads, shards), &t->pool);
+    const int32_t shards = gn2_train_shards(t->config);
+    t->threads = (int32_t)threads;
+    gn2_train_note_idle(t, shards);
+    return gn2_pool_create(t->threads < shards ? t->threads : shards, &t->pool);
 }
 
 /* ---- options that a model fixes ---- */

@@ -22,6 +22,7 @@ struct gn2_trainer {
     gn2_hparams h;      /* the model's with this training's dropout */
     gn2_params *params; /* the model's with this optimiser's multipliers */
     gn2_pool *pool;
+    int32_t threads; /* asked for: the pool has no more than shards */
     gn2_engine_f32 *engine;
     gn2_input input;
     gn2_schedule schedule;
@@ -83,6 +84,10 @@ int gn2_train_shapes_run(const gn2_config *config, const char *key);
 
 /* What `train.precision` was settled to, or taken from a checkpoint: f32 or bf16. */
 const char *gn2_train_precision(const gn2_trainer *trainer);
+/* Shards of a training with this config. */
+int32_t gn2_train_shards(const gn2_config *config);
+/* Says that threads have nothing to do where there are more than `shards`. */
+void gn2_train_note_idle(const gn2_trainer *trainer, int32_t shards);
 
 /* Options of a engine as the trainer's config has them. */
 gn2_status gn2_train_engine_options(const gn2_trainer *trainer,

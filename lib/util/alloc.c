@@ -23,13 +23,24 @@ static int round_up(size_t bytes, size_t *out)
     return 1;
 }
 
-void *gn2_alloc(size_t count, size_t size)
+/* Size of a block for the array; 0 if there is none. */
+static size_t block_size(size_t count, size_t size)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
-    if (!round_up(bytes ? bytes : 1, &bytes)) return NULL;
-    void *block = aligned_alloc(GN2_ALIGN, bytes);
-    if (block) memset(block, 0, bytes);
+    if (__builtin_mul_overflow(count, size, &bytes)) return 0;
+    return round_up(bytes ? bytes : 1, &bytes) ? bytes : 0;
+}
+
+void *gn2_alloc_untouched(size_t count, size_t size)
+{
+    const size_t bytes = block_size(count, size);
+    return bytes ? aligned_alloc(GN2_ALIGN, bytes) : NULL;
+}
+
+void *gn2_alloc(size_t count, size_t size)
+{
+    void *block = gn2_alloc_untouched(count, size);
+    if (block) memset(block, 0, block_size(count, size));
     return block;
 }
 

@@ -12,6 +12,9 @@
 /* Zeroed array of count × size bytes, 64-byte aligned; NULL on overflow or when
  * memory is short. Freed by gn2_free(). count 0 gives a valid block. */
 void *gn2_alloc(size_t count, size_t size);
+/* The same, not zeroed: pages of a large block come to lie at the processor that
+ * writes to them first. */
+void *gn2_alloc_untouched(size_t count, size_t size);
 void gn2_free(void *block);
 
 /* Whether so many bytes could be had now. Asked before code of others is called that

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool. Threads start at the first run that needs them and sleep on a
- * condition variable between runs. A run is open while pieces are left; a thread
- * that wakes too late finds it closed and sleeps on, so the caller waits only for
- * threads that have really taken part.
+ * The pool. Threads start at the first run that needs them and sleep between runs, each
+ * on a condition variable of its own. They wake as a tree, lane i those of 2i+1 and
+ * 2i+2, so the caller calls two of them and all are awake after log2 of their number.
+ * A run is open while pieces are left; a thread that wakes too late finds it closed and
+ * sleeps on, so the caller waits only for threads that have really taken part.
  */
 #include "util/threads.h"
 
@@ -18,35 +19,47 @@
 #include "util/error.h"
 
 #define MAX_WORKERS 4096
+/* Looks before a thread goes to sleep, a few microseconds in all: runs that follow one
+ * another need no call to the kernel then. */
+#define LOOKS 64
 
 /* One call of gn2_pool_run(). */
 typedef struct run {
     gn2_task_fn task;
     void *context;
     int64_t count;
-    atomic_int_fast64_t next;
+    int32_t lanes; /* that can have a piece */
+    _Alignas(GN2_ALIGN) atomic_int_fast64_t next;
     fenv_t modes; /* of the caller */
 } run;
+
+/* A thread; in lines of the cache of its own. */
+typedef struct hand {
+    _Alignas(GN2_ALIGN) struct crew *crew;
+    pthread_t thread;
+    int32_t lane;
+    atomic_int called; /* there may be a run for it, or the end */
+    atomic_int asleep;
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+} hand;
+
+/* A run is open: the bit above the number of threads inside it. */
+#define OPEN 0x10000
 
 /* The threads of one process, apart from the pool, because a fork must be able
  * to leave them behind: what the parent's threads held is lost in the child. */
 typedef struct crew {
-    pthread_mutex_t mutex;
-    pthread_cond_t work, done;
-    run *run;            /* open run, or NULL */
-    uint64_t generation; /* number of the open run */
-    int32_t active;      /* threads inside it */
-    int32_t size;        /* threads started */
-    int stop;
+    hand *hands;
+    int32_t size; /* threads started */
+    int looks;
     pid_t pid;
-    struct hand *hands;
+    run *run; /* of whoever is inside */
+    _Alignas(GN2_ALIGN) atomic_int state;
+    atomic_int stop;
+    pthread_mutex_t mutex; /* of `done` alone */
+    pthread_cond_t done;
 } crew;
-
-typedef struct hand {
-    crew *crew;
-    pthread_t thread;
-    int32_t lane;
-} hand;
 
 struct gn2_pool {
     int32_t workers;
@@ -66,28 +79,75 @@ static void pull(run *r, int32_t lane)
 
 /* ---- the threads ---- */
 
+static void relax(void)
+{
+#if defined __x86_64__ || defined __i386__
+    __builtin_ia32_pause();
+#endif
+}
+
+/* `asleep` is set before `called` is read, and here they are used the other way round:
+ * one of the two sees the other's. */
+static void hand_call(hand *h)
+{
+    atomic_store(&h->called, 1);
+    if (!atomic_load(&h->asleep)) return;
+    pthread_mutex_lock(&h->mutex);
+    pthread_cond_signal(&h->work);
+    pthread_mutex_unlock(&h->mutex);
+}
+
+/* The call is taken before the run is looked at, so that none is lost. */
+static void hand_wait(hand *h)
+{
+    for (int i = 0; i < h->crew->looks && !atomic_load(&h->called); i++) relax();
+    if (!atomic_load(&h->called)) {
+        pthread_mutex_lock(&h->mutex);
+        atomic_store(&h->asleep, 1);
+        while (!atomic_load(&h->called)) pthread_cond_wait(&h->work, &h->mutex);
+        atomic_store(&h->asleep, 0);
+        pthread_mutex_unlock(&h->mutex);
+    }
+    atomic_store(&h->called, 0);
+}
+
+/* Calls the threads below a lane, unless there is nothing left for them. */
+static void call_below(crew *c, run *r, int32_t lane)
+{
+    for (int32_t i = 2 * lane + 1; i <= 2 * lane + 2 && i < r->lanes; i++)
+        if (atomic_load(&r->next) < r->count) hand_call(&c->hands[i - 1]);
+}
+
+static int enter(crew *c)
+{
+    int state = atomic_load(&c->state);
+    while (state & OPEN)
+        if (atomic_compare_exchange_weak(&c->state, &state, state + 1)) return 1;
+    return 0;
+}
+
+/* The last one out of a closed run tells the caller. */
+static void leave(crew *c)
+{
+    if (atomic_fetch_sub(&c->state, 1) != 1) return;
+    pthread_mutex_lock(&c->mutex);
+    pthread_cond_signal(&c->done);
+    pthread_mutex_unlock(&c->mutex);
+}
+
 static void *hand_main(void *argument)
 {
-    const hand *self = argument;
+    hand *self = argument;
     crew *c = self->crew;
-    uint64_t seen = 0;
-    pthread_mutex_lock(&c->mutex);
-    while (!c->stop) {
-        if (!c->run || c->generation == seen) {
-            pthread_cond_wait(&c->work, &c->mutex);
-            continue;
-        }
-        run *r = c->run;
-        seen = c->generation;
-        c->active++;
-        pthread_mutex_unlock(&c->mutex);
-        fesetenv(&r->modes);
-        pull(r, self->lane);
-        pthread_mutex_lock(&c->mutex);
-        if (--c->active == 0) pthread_cond_signal(&c->done);
+    for (;;) {
+        hand_wait(self);
+        if (atomic_load(&c->stop)) return NULL;
+        if (!enter(c)) continue;
+        call_below(c, c->run, self->lane);
+        fesetenv(&c->run->modes);
+        pull(c->run, self->lane);
+        leave(c);
     }
-    pthread_mutex_unlock(&c->mutex);
-    return NULL;
 }
 
 /* Signals go to the caller's threads, but faults stay where they happen. */
@@ -99,16 +159,30 @@ static void worker_signals(sigset_t *set)
         sigdelset(set, faults[i]);
 }
 
+static void hand_clear(hand *h)
+{
+    pthread_cond_destroy(&h->work);
+    pthread_mutex_destroy(&h->mutex);
+}
+
+static int hand_start(crew *c, int32_t i)
+{
+    hand *h = &c->hands[i];
+    h->crew = c;
+    h->lane = i + 1;
+    pthread_mutex_init(&h->mutex, NULL);
+    pthread_cond_init(&h->work, NULL);
+    if (pthread_create(&h->thread, NULL, hand_main, h) == 0) return 1;
+    hand_clear(h);
+    return 0;
+}
+
 static void crew_start(crew *c, int32_t threads)
 {
     sigset_t blocked, before;
     worker_signals(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    for (int32_t i = 0; i < threads; i++) {
-        c->hands[i] = (hand){.crew = c, .lane = i + 1};
-        if (pthread_create(&c->hands[i].thread, NULL, hand_main, &c->hands[i])) break;
-        c->size = i + 1;
-    }
+    for (int32_t i = 0; i < threads && hand_start(c, i); i++) c->size = i + 1;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (c->size < threads)
         gn2_log_line(GN2_LOG_WARNING, "only %d of %d threads could be started",
@@ -125,8 +199,8 @@ static crew *crew_create(int32_t threads)
         return NULL;
     }
     c->pid = getpid();
+    c->looks = threads < gn2_cpu_available() ? LOOKS : 0;
     pthread_mutex_init(&c->mutex, NULL);
-    pthread_cond_init(&c->work, NULL);
     pthread_cond_init(&c->done, NULL);
     crew_start(c, threads);
     return c;
@@ -134,13 +208,13 @@ static crew *crew_create(int32_t threads)
 
 static void crew_stop(crew *c)
 {
-    pthread_mutex_lock(&c->mutex);
-    c->stop = 1;
-    pthread_cond_broadcast(&c->work);
-    pthread_mutex_unlock(&c->mutex);
-    for (int32_t i = 0; i < c->size; i++) pthread_join(c->hands[i].thread, NULL);
+    atomic_store(&c->stop, 1);
+    for (int32_t i = 0; i < c->size; i++) hand_call(&c->hands[i]);
+    for (int32_t i = 0; i < c->size; i++) {
+        pthread_join(c->hands[i].thread, NULL);
+        hand_clear(&c->hands[i]);
+    }
     pthread_cond_destroy(&c->done);
-    pthread_cond_destroy(&c->work);
     pthread_mutex_destroy(&c->mutex);
 }
 
@@ -162,23 +236,24 @@ static crew *crew_of_process(gn2_pool *pool)
     return pool->crew;
 }
 
+static void wait_for_all(crew *c)
+{
+    for (int i = 0; i < c->looks && atomic_load(&c->state); i++) relax();
+    if (!atomic_load(&c->state)) return;
+    pthread_mutex_lock(&c->mutex);
+    while (atomic_load(&c->state)) pthread_cond_wait(&c->done, &c->mutex);
+    pthread_mutex_unlock(&c->mutex);
+}
+
 static void crew_run(crew *c, run *r)
 {
-    pthread_mutex_lock(&c->mutex);
+    r->lanes = (int32_t)(r->count <= c->size ? r->count : c->size + 1);
     c->run = r;
-    c->generation++;
-    if (r->count > c->size)
-        pthread_cond_broadcast(&c->work);
-    else
-        for (int64_t i = 1; i < r->count; i++) pthread_cond_signal(&c->work);
-    pthread_mutex_unlock(&c->mutex);
-
+    atomic_store(&c->state, OPEN);
+    call_below(c, r, 0);
     pull(r, 0);
-
-    pthread_mutex_lock(&c->mutex);
-    c->run = NULL;
-    while (c->active > 0) pthread_cond_wait(&c->done, &c->mutex);
-    pthread_mutex_unlock(&c->mutex);
+    atomic_fetch_and(&c->state, ~OPEN);
+    wait_for_all(c);
 }
 
 /* ---- a foreign scheduler ---- */

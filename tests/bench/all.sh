@@ -20,6 +20,8 @@ section() {
 grep -m 1 'model name' /proc/cpuinfo || true
 section products, own and oneDNN
 "$build/tests/bench/bench_product"
+section the pool of threads
+"$build/tests/bench/bench_threads"
 section training
 "$build/tests/bench/bench_train"
 section tagging

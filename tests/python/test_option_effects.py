@@ -122,7 +122,7 @@ VALUES = {
         },
     ),
     "train.validate_steps": ("3", {"_val": VAL}),
-    "train.shards": ("1", {}),
+    "train.shards": ("0", {}),  # 2 for 25 jets a batch
     "train.chunk_tokens": ("16", {}),
     "train.seed": ("7", {"model.dropout_ffn": "0.5"}),
     "optim.decay_scaling": ("none", {**MUP, "optim.weight_decay": "0.5"}),

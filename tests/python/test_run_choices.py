@@ -13,6 +13,7 @@ from runs import QUIET, SMALL, TRAIN, VAL, done, fit, resume, with_files  # noqa
 
 import gn2
 from gn2.cli import main
+from gn2.cli.container import contents
 
 
 # ---- which jets, which files ----
@@ -108,6 +109,51 @@ def test_files_of_an_evaluation_may_be_patterns(done, tmp_path, capsys):
 
 
 # ---- what a folder holds ----
+
+
+def shards_of(out):
+    """As config.txt and checkpoint have them."""
+    shards = gn2.Config(out / "config.txt")["train.shards"]
+    found = contents(str(out / "checkpoint.gn2")).keys
+    assert (
+        found["trainer.shards"] == found["trainer.option.train.shards"] == str(shards)
+    )
+    return shards
+
+
+def test_shards_are_settled_by_the_data_before_the_run(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(TRAIN) as file:
+        tokens = 50 * (1 + file["tracks"]["valid"][:500].sum() / 500)
+    named, one, two = (tmp_path / name for name in ("named", "one", "two"))
+    asked = ["train.epochs=2", "train.shards=0", "data.batch_size=50"]
+    assert main(fit(one, *asked, "train.threads=1")) == 0
+    shards = shards_of(one)
+    assert 64 * shards <= tokens < 128 * shards
+    assert shards != 8  # the default
+    assert main(fit(two, *asked, "train.threads=2")) == 0
+    assert main(fit(named, *asked, f"train.shards={shards}")) == 0
+    for out in (two, named):
+        assert (out / "model.gn2").read_bytes() == (one / "model.gn2").read_bytes()
+
+
+def test_a_run_goes_on_with_the_shards_it_settled(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    asked = ["train.shards=0", "schedule.steps=20", "data.batch_size=50"]
+    assert main(fit(whole, *asked, "train.epochs=2")) == 0
+    assert main(fit(parts, *asked, "train.epochs=1")) == 0
+    assert main(resume(parts, "train.epochs=2", "train.threads=1")) == 0
+    assert shards_of(parts) == shards_of(whole) != 8
+    assert (parts / "model.gn2").read_bytes() == (whole / "model.gn2").read_bytes()
+
+
+def test_a_model_to_begin_with_leaves_shards_to_the_data(done, tmp_path):
+    out, other = tmp_path / "run", tmp_path / "other"
+    words = [w for w in fit(out) if not w.startswith("model.")]
+    words += ["-m", str(done / "model.gn2"), "data.batch_size=50", "train.shards=0"]
+    assert main(words) == 0
+    assert main(fit(other, "data.batch_size=50", "train.shards=0")) == 0
+    assert shards_of(out) == shards_of(other) != 8
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,52 @@ static void pieces_run_at_the_same_time(void **state)
     gn2_pool_free(pool);
 }
 
+/* Calls go down a tree: none of its lanes may be forgotten, whatever their number. */
+static void every_lane_is_called(void **state)
+{
+    (void)state;
+    static const int32_t sizes[] = {2, 3, 4, 6, 7, 8, 31, 32, 33, 64};
+    alarm(120); /* a lane that is not called is a failure, not a hanging test */
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        gn2_pool *pool;
+        pthread_barrier_t barrier;
+        assert_ok(gn2_pool_create(64, &pool));
+        pthread_barrier_init(&barrier, NULL, (unsigned)sizes[s]);
+        for (int i = 0; i < 20; i++) gn2_pool_run(pool, sizes[s], meet, &barrier);
+        pthread_barrier_destroy(&barrier);
+        gn2_pool_free(pool);
+    }
+    alarm(0);
+}
+
+static void count_piece(void *context, int64_t index, int32_t worker)
+{
+    (void)index;
+    (void)worker;
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+/* Threads wake into runs that are over, into the next one, and fall asleep between. */
+static void no_call_is_lost(void **state)
+{
+    (void)state;
+    gn2_pool *pool;
+    pthread_barrier_t barrier;
+    alarm(120);
+    assert_ok(gn2_pool_create(LANES, &pool));
+    pthread_barrier_init(&barrier, NULL, LANES);
+    for (int i = 0; i < 3000; i++) {
+        atomic_int done = 0;
+        gn2_pool_run(pool, 2 + i % 7, count_piece, &done);
+        assert_int_equal(atomic_load(&done), 2 + i % 7);
+        if (i % 50 == 0) nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+        if (i % 10 == 0) gn2_pool_run(pool, LANES, meet, &barrier);
+    }
+    pthread_barrier_destroy(&barrier);
+    gn2_pool_free(pool);
+    alarm(0);
+}
+
 /* Processor time of an idle pool: threads that spin would use all of it. */
 static void idle_threads_sleep(void **state)
 {
@@ -335,6 +381,8 @@ int main(void)
         cmocka_unit_test(without_a_pool_the_caller_works),
         cmocka_unit_test(sizes_out_of_range_are_refused),
         cmocka_unit_test(pieces_run_at_the_same_time),
+        cmocka_unit_test(every_lane_is_called),
+        cmocka_unit_test(no_call_is_lost),
         cmocka_unit_test(idle_threads_sleep),
         cmocka_unit_test(child_makes_its_own_threads),
         cmocka_unit_test(pool_unused_in_the_child_can_be_freed),

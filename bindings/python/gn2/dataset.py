@@ -257,7 +257,7 @@ class Dataset(Owner):
 
     def setup(self, config: ConfigLike = None) -> Config:
         """Puts what the data says into a config: class names, normalisation, class
-        weights, provenance.
+        weights, provenance, and ``train.shards`` where that is 0.
 
         Args:
             config: a Config is changed and returned; a mapping is laid over a copy of

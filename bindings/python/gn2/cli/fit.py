@@ -151,6 +151,7 @@ class Fit:
         self.facts["data"] = self._digests()
         self._check_probes(0)
         model = self._start(start)
+        self._settle_shards()
         self.config["train.checkpoint"] = self.run["checkpoint.gn2"]
         self.trainer = Trainer(model, self.config)
         self.config["train.precision"] = self.trainer.precision
@@ -167,6 +168,12 @@ class Fit:
         if given is not None:
             print(f"gn2: {resume.take_over(given, model)}", file=sys.stderr)
         return model
+
+    def _settle_shards(self) -> None:
+        """``train.shards`` = 0 where a model needs nothing else of the data."""
+        if self.config["train.shards"] == 0:
+            found = self.train.setup(self.config.copy())
+            self.config["train.shards"] = found["train.shards"]
 
     def _note(self) -> None:
         """What the run is, in its folder."""
