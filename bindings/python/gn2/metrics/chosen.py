@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..dataset import Dataset
 from ..errors import InvalidArgument, Unsupported
+from ..tasks import FLAVOUR_TASK
 
 Path = Union[str, "os.PathLike[str]"]
 #: text of ``data.selection``, or options ``data.*`` with it
@@ -91,7 +92,7 @@ _READING = {
     "data.max_jets": -1,
     "data.prefetch": 0,
     "data.sampling": "sequential",
-    "model.tasks": ["jets_classification"],
+    "model.tasks": [FLAVOUR_TASK],
     "model.constituents": ["tracks"],
 }
 
