@@ -153,15 +153,14 @@ void R(gn2_targets_run)(R(gn2_pass) *pass, int k, R(gn2_target_loss) loss)
 enum { COUNT, ABSOLUTE, SQUARE, SIGNED, PULL, SUM_COUNT };
 _Static_assert(SUM_COUNT <= GN2_MAX_SUMS, "no room for the sums");
 
-static void observe_row(const R(gn2_target_row) *row, R(gn2_target_spread) spread,
+static void observe_row(const R(gn2_target_row) *row, const R(gn2_target_outputs) *of,
                         double *sums)
 {
     double s;
     for (int64_t t = 0; t < row->task->targets; t++) {
         if (!R(gn2_target_scaled)(row, t, &s)) continue;
-        const double e =
-            (double)R(gn2_target_prediction)(row, t) - R(gn2_target_value)(row, t);
-        const double pull = spread ? e / (double)spread(row, t) : 0;
+        const double e = (double)of->value(row, t) - R(gn2_target_value)(row, t);
+        const double pull = of->spread ? e / (double)of->spread(row, t) : 0;
         sums[COUNT]++;
         sums[ABSOLUTE] += fabs(e);
         sums[SQUARE] += e * e;
@@ -171,12 +170,12 @@ static void observe_row(const R(gn2_target_row) *row, R(gn2_target_spread) sprea
 }
 
 void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b,
-                            R(gn2_target_spread) spread, double *sums)
+                            const R(gn2_target_outputs) *of, double *sums)
 {
     const int64_t end = R(gn2_head_rows_before)(pass, k, b + 1);
     for (int64_t r = R(gn2_head_rows_before)(pass, k, b); r < end; r++) {
         const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-        observe_row(&row, spread, sums);
+        observe_row(&row, of, sums);
     }
 }
 

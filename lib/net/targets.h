@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What all kinds of regressions share: options, scaling, rows, checks, metrics. The
- * first logits of a row, one a target, are the values a kind predicts.
+ * What all kinds of regressions share: options, scaling, rows, checks, metrics.
  *   s = (t − mean) / std  or  t / denominator, an input of the same row
  * A target that is NaN, or whose denominator is 0, is not there.
  */
@@ -36,7 +35,8 @@ typedef struct gn2_target_unit {
 } gn2_target_unit;
 
 gn2_target_unit R(gn2_target_unit_of)(const R(gn2_target_row) *p, int64_t t);
-/* The prediction in the target's own units, rounded as the output is. */
+/* Logit t in the target's own units, rounded as the output is: the prediction of kinds
+ * whose first logits, one a target, are the values themselves. */
 real R(gn2_target_prediction)(const R(gn2_target_row) *p, int64_t t);
 /* The target in its own units. */
 double R(gn2_target_value)(const R(gn2_target_row) *p, int64_t t);
@@ -51,13 +51,18 @@ typedef double (*R(gn2_target_loss))(const R(gn2_pass) *pass, int k, int64_t r,
                                      real *d);
 void R(gn2_targets_run)(R(gn2_pass) *pass, int k, R(gn2_target_loss) loss);
 
+/* What a kind says of target t, in its own units, rounded as the outputs are. */
+typedef struct R(gn2_target_outputs) {
+    real (*value)(const R(gn2_target_row) *p, int64_t t);
+    real (*spread)(const R(gn2_target_row) *p, int64_t t); /* NULL: none */
+} R(gn2_target_outputs);
+
 /* `observe` and `conclude`, in the targets' units: metrics are the mean of |e|, the
  * root mean square, the mean of e and, for kinds with a spread, the root mean square
- * of e / spread. */
+ * of e / spread; e = value − target. */
 #define GN2_TARGET_METRICS "mae", "rmse", "bias"
-typedef real (*R(gn2_target_spread))(const R(gn2_target_row) *p, int64_t t);
 void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b,
-                            R(gn2_target_spread) spread, double *sums);
+                            const R(gn2_target_outputs) *of, double *sums);
 void R(gn2_targets_conclude)(const double *sums, double *out_values);
 
 /* `check` and `total` of a kind: finite targets or NaN; the number of targets that are

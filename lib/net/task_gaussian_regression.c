@@ -102,7 +102,8 @@ static const gn2_task_output outputs[] = {
 
 static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
 {
-    R(gn2_targets_observe)(pass, k, b, spread, sums);
+    const R(gn2_target_outputs) of = {R(gn2_target_prediction), spread};
+    R(gn2_targets_observe)(pass, k, b, &of, sums);
 }
 
 static const char *const metrics[] = {GN2_TARGET_METRICS, "pull_rms", NULL};

@@ -59,8 +59,9 @@ void gn2_task_target_field(const gn2_task_column *c, gn2_text *out_name);
 typedef struct gn2_task_output {
     const char *suffix; /* NULL ends a list */
     gn2_task_form form;
-    int item;        /* tells `values` which */
-    int64_t columns; /* 0: as many as logits, or of values as targets */
+    int item; /* tells `values` which */
+    /* 0: as many as logits, or of values as targets; of values ≤ GN2_MAX_TARGETS */
+    int64_t columns;
     /* Appends the field's name; NULL: score files do not have this output. */
     void (*field)(const gn2_task_column *c, gn2_text *out_name);
 } gn2_task_output;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tag/finite.h"
 
+#include "net/tasks.h"
+
 /* Numbers of a pass, jet after jet. */
 typedef struct numbers {
     const float *x;
@@ -36,6 +38,31 @@ static int64_t first_jet(const gn2_pass_f32 *pass, numbers n)
     return -1;
 }
 
+/* Are the values of a row numbers? Finite logits may give others, by their scaling. */
+static int row_is_finite(const gn2_pass_f32 *pass, int task, int64_t r)
+{
+    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&pass->net->h->task[task]);
+    for (const gn2_task_output *o = kind->outputs; o->suffix; o++) {
+        float x[GN2_MAX_TARGETS];
+        if (o->form != GN2_OUT_VALUES) continue;
+        kind->values(pass, task, r, o->item, x);
+        const int64_t columns =
+            o->columns ? o->columns : pass->net->h->task[task].targets;
+        if (!pass->ctx.kernels->all_finite(x, columns)) return 0;
+    }
+    return 1;
+}
+
+static int64_t first_jet_of_values(const gn2_pass_f32 *pass, int task)
+{
+    const numbers n = numbers_of(pass, task);
+    if (!gn2_task_kind_of_f32(&pass->net->h->task[task])->values) return -1;
+    for (int64_t b = 0; b < pass->chunk.jets; b++)
+        for (int64_t r = rows_before(&n, b); r < rows_before(&n, b + 1); r++)
+            if (!row_is_finite(pass, task, r)) return b;
+    return -1;
+}
+
 int64_t gn2_first_not_finite(const gn2_pass_f32 *pass, unsigned tasks)
 {
     const numbers pooled = {.x = pass->space->pool.pooled,
@@ -43,7 +70,8 @@ int64_t gn2_first_not_finite(const gn2_pass_f32 *pass, unsigned tasks)
     int64_t first = first_jet(pass, pooled);
     for (int task = 0; task < pass->net->h->task_count; task++) {
         if (!(tasks >> task & 1)) continue;
-        const int64_t jet = first_jet(pass, numbers_of(pass, task));
+        int64_t jet = first_jet(pass, numbers_of(pass, task));
+        if (jet < 0) jet = first_jet_of_values(pass, task);
         if (jet >= 0 && (first < 0 || jet < first)) first = jet;
     }
     return first;

@@ -6,7 +6,8 @@
 #include "net/net.h"
 
 /* First jet of the chunk whose pooled vector or logits of `tasks` (bits) hold NaN or
- * Inf, −1 if none does. A token that is not finite makes its jet's pooled vector so. */
+ * Inf, or the values made of these, −1 if none does. A token that is not finite makes
+ * its jet's pooled vector so. */
 int64_t gn2_first_not_finite(const gn2_pass_f32 *pass, unsigned tasks);
 
 #endif

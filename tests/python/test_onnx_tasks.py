@@ -2,6 +2,7 @@
 """Files of models with any tasks and constituent types: ONNX Runtime gives what the
 library and the formulas give, and the import gives back the same bytes."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -171,14 +172,34 @@ def test_some_of_the_tasks(tmp_path):
             assert np.array_equal(back[name], model[was]), name
 
 
-def test_tensors_without_a_node_are_refused(tmp_path, monkeypatch):
-    """A layer that only the library has must not be left out in silence."""
-    model = models.random_model(models.VALUES)
-    more = {**model.state_dict(), "encoder.layers.0.attn.gain": np.ones(16)}
+def refuse(model, folder, words):
+    with pytest.raises(gn2.Unsupported, match=words):
+        exporter.export(model, folder / "x.onnx")
+    assert not (folder / "x.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["encoder.layers.0.attn.gain", "encoder.layers.0.dense.fn.gate", "M.gate"]
+)
+def test_tensors_without_a_node_are_refused(name, tmp_path, monkeypatch):
+    """A layer that only the library has must not be left out in silence, nor a square
+    map be taken for one more of a perceptron."""
+    model = models.random_model({**models.VALUES, "model.ffn_hidden": 16})
+    name = name.replace("M.", model.tasks["mass"].prefix)
+    columns = 2 if "tasks" in name else 16
+    own = {f"{name}.weight": np.eye(columns), f"{name}.bias": np.zeros(columns)}
+    more = {**model.state_dict(), **own}
     monkeypatch.setattr(gn2.Model, "state_dict", lambda self: more)
-    with pytest.raises(gn2.Unsupported, match="encoder.layers.0.attn.gain"):
-        exporter.export(model, tmp_path / "x.onnx")
-    assert not (tmp_path / "x.onnx").exists()
+    refuse(model, tmp_path, f"{name}.weight")
+
+
+def test_kinds_of_tasks_without_nodes_are_refused(tmp_path, monkeypatch):
+    """A regression whose outputs are not its logits must not be written as if."""
+    model = models.random_model(models.VALUES)
+    mass = dataclasses.replace(model.tasks["mass"], kind="poisson_regression")
+    model.tasks["mass"] = mass
+    monkeypatch.setattr(gn2.tasks.Task, "regresses", True)
+    refuse(model, tmp_path, "'mass': ONNX files have no poisson_regression")
 
 
 def test_factors_of_the_forward_pass_are_those_of_the_file(tmp_path, monkeypatch):

@@ -231,3 +231,34 @@ def test_they_are_drawn(name, request, data, tmp_path):
         assert f'<figure id="{picture}">' in text
     for task in sample.tasks.values():
         assert f"Task {task.task.noun}" in text
+
+
+@pytest.mark.parametrize("kind", ["regression", "gaussian_regression"])
+@pytest.mark.parametrize("where", ["jets", "tracks"])
+def test_values_beyond_float_are_refused(kind, where):
+    """Finite logits times a denominator: never Inf, and the jet is named."""
+    options = {
+        "model.embed_dim": 16,
+        "model.num_layers": 1,
+        "model.tasks": ["x"],
+        "inputs.jets": ["a"],
+        "inputs.tracks": ["a"],
+        "norm.jets.std": [1e38],
+        "norm.tracks.std": [1e38],
+        "task.x.kind": kind,
+        "task.x.object": where,
+        "task.x.targets": ["m"],
+        "task.x.target_denominators": ["a"],
+    }
+    model = gn2.Model(options)
+    bias = [name for name in model.params if name.startswith("tasks.0")][-1]
+    model[bias] = np.full(model.params[bias].shape, 5.0)
+    size = np.array([1e37, 3e38], dtype=np.float32)
+    jets, tracks = np.ones((2, 1)), np.ones((2, 3, 1))
+    with gn2.Tagger(model) as tagger:
+        assert np.isfinite(tagger.tag(jets, tracks, outputs=["x"])["x"]).all()
+        (jets if where == "jets" else tracks)[...] = size.reshape(
+            (2, 1) if where == "jets" else (2, 1, 1)
+        )
+        with pytest.raises(gn2.NumericError, match="jet 1: .*not finite"):
+            tagger.tag(jets, tracks, outputs=["x"])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..dataset import Dataset
 from ..errors import InvalidArgument, Unsupported
-from ..tasks import STANDARD
+from ..tasks import FLAVOUR_TASK
 
 Path = Union[str, "os.PathLike[str]"]
 #: text of ``data.selection``, or options ``data.*`` with it
@@ -92,7 +92,7 @@ _READING = {
     "data.max_jets": -1,
     "data.prefetch": 0,
     "data.sampling": "sequential",
-    "model.tasks": [next(iter(STANDARD))],
+    "model.tasks": [FLAVOUR_TASK],
     "model.constituents": ["tracks"],
 }
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, Unsupported
 from ..model import Model
-from ..tasks import GAUSSIAN, VERTEXING, Task
+from ..tasks import CLASSIFICATION, GAUSSIAN, REGRESSION, VERTEXING, Task
 
 #: As salt exports; ONNX Runtime reads it from 1.17 on.
 OPSET, IR_VERSION = 20, 9
@@ -83,16 +83,20 @@ class Graph:
 
     def dense(self, x: str, prefix: str, out: str, skip: int = 0) -> str:
         """The linear layers of a Dense with ReLU between, from the ``skip``-th on."""
-        layers = self.dense_layers(prefix)[skip:]
+        return self.chain(x, self.dense_layers(prefix)[skip:], out, skip)
+
+    def chain(self, x: str, layers: list[str], out: str, first: int = 0) -> str:
+        """Linear layers with ReLU between; ``first``: number of the first node."""
         for k, name in enumerate(layers):
-            x = self.linear(x, name, f"{out}.{k + skip}")
+            x = self.linear(x, name, f"{out}.{k + first}")
             if k < len(layers) - 1:
-                x = self.add("Relu", [x], f"{out}.{k + skip}.relu")
+                x = self.add("Relu", [x], f"{out}.{k + first}.relu")
         return x
 
     def dense_layers(self, prefix: str) -> list[str]:
-        found = [n[: -len(".weight")] for n in self.weights if n.startswith(prefix)]
-        return [name for name in found if f"{name}.weight" in self.weights]
+        """Those with a number; what has another name is no link of the chain."""
+        found = [n[: -len(".weight")] for n in self.weights if n.endswith(".weight")]
+        return [n for n in found if n.startswith(prefix) and n[len(prefix) :].isdigit()]
 
     def layer_norm(self, x: str, name: str, out: str, width: int) -> str:
         if f"{name}.weight" in self.weights:
@@ -177,10 +181,12 @@ def build(model: Model, tasks: tuple[str, ...], squarings: int) -> Graph:
         task = model.tasks[name]
         if task.kind == VERTEXING:
             _vertex(g, encoded, task, squarings)
-        elif task.regresses:
+        elif task.kind in (REGRESSION, GAUSSIAN):
             _regression(g, encoded, task)
-        else:
+        elif task.kind == CLASSIFICATION:
             _classes(g, encoded, task)
+        else:
+            raise Unsupported(f"task {name!r}: ONNX files have no {task.kind}")
     g.check_used(tasks)
     return g
 
@@ -275,7 +281,8 @@ def _layer(g: Graph, x: str, at: str, w: int) -> str:
     y = g.linear(y, at + ("mha.linear_out" if legacy else "attn.fn.out_proj"), at + "a")
     x = g.add("Add", [x, y], at + "mid")
     y = g.layer_norm(x, at + "norm2", at + "norm2", w)
-    y = g.dense(y, at + ("dense.net." if legacy else "dense.fn."), at + "ffn")
+    maps = [f"{at}dense.fn.in_proj", f"{at}dense.fn.out_proj"]
+    y = g.chain(y, g.dense_layers(f"{at}dense.net.") if legacy else maps, f"{at}ffn")
     return g.add("Add", [x, y], at + "out")
 
 
