@@ -109,9 +109,10 @@ void gn2_dataset_title(const gn2_dataset *d, gn2_text *text)
     d->source->title(d->source, text);
 }
 
-gn2_status gn2_dataset_identify(const gn2_dataset *d, const char *what, gn2_text *text)
+gn2_status gn2_dataset_identify(const gn2_dataset *d, const char *what,
+                                const atomic_int *stop, gn2_text *text)
 {
-    return d->source->identify(d->source, what, text);
+    return d->source->identify(d->source, what, stop, text);
 }
 
 /* Of the task into model.classes; without one, of every task. */

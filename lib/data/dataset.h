@@ -4,6 +4,7 @@
 #define GN2_DATA_DATASET_H
 
 #include <gn2/dataset.h>
+#include <stdatomic.h>
 
 #include "config/config.h"
 #include "data/opening.h"
@@ -28,9 +29,10 @@ const struct gn2_schema *gn2_dataset_schema(const gn2_dataset *dataset);
 /* Is label number `label` of the schema in the data? */
 int gn2_dataset_has_label(const gn2_dataset *dataset, int32_t label);
 /* Lines that tell the contents of the files from others', by samples of them; what
- * follows a tab is where they lie. what: "training", "validation". */
+ * follows a tab is where they lie. what: "training", "validation"; GN2_ERR_CANCELLED
+ * once *stop is not 0. */
 gn2_status gn2_dataset_identify(const gn2_dataset *dataset, const char *what,
-                                gn2_text *text);
+                                const atomic_int *stop, gn2_text *text);
 /* One line that names the files, or "arrays". */
 void gn2_dataset_title(const gn2_dataset *dataset, gn2_text *text);
 void gn2_dataset_info_impl(const gn2_dataset *dataset, gn2_dataset_info *out_info);

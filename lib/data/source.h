@@ -7,6 +7,7 @@
 #define GN2_DATA_SOURCE_H
 
 #include <gn2/dataset.h>
+#include <stdatomic.h>
 
 #include "data/opening.h"
 #include "data/schema.h"
@@ -34,8 +35,9 @@ struct gn2_source {
     /* Adds lines that tell this data from other data. */
     void (*describe)(const gn2_source *source, gn2_text *text);
     /* Adds a line a file, of `what` data, that tells its contents from others'; the
-     * path follows a tab. */
-    gn2_status (*identify)(const gn2_source *source, const char *what, gn2_text *text);
+     * path follows a tab. GN2_ERR_CANCELLED once *stop is not 0. */
+    gn2_status (*identify)(const gn2_source *source, const char *what,
+                           const atomic_int *stop, gn2_text *text);
     /* One line for provenance: file names or "arrays". */
     void (*title)(const gn2_source *source, gn2_text *text);
     /* Classes of the labels in the order of their values in the first file, as

@@ -142,8 +142,10 @@ static void describe(const gn2_source *source, gn2_text *text)
 }
 
 /* Their contents are compared batch by batch. */
-static gn2_status identify(const gn2_source *source, const char *what, gn2_text *text)
+static gn2_status identify(const gn2_source *source, const char *what,
+                           const atomic_int *stop, gn2_text *text)
 {
+    (void)stop;
     gn2_text_format(text, "%s data = arrays of %lld jets\n", what,
                     (long long)source->count);
     return GN2_OK;

@@ -239,12 +239,18 @@ static void describe(const gn2_source *source, gn2_text *text)
     }
 }
 
-static gn2_status identify(const gn2_source *source, const char *what, gn2_text *text)
+static gn2_status identify(const gn2_source *source, const char *what,
+                           const atomic_int *stop, gn2_text *text)
 {
     const file_source *s = (const file_source *)source;
     for (size_t i = 0; i < s->count; i++) {
         int64_t size;
         uint64_t digest;
+        if (atomic_load(stop))
+            return gn2_fail(GN2_ERR_CANCELLED,
+                            "stopped on request after %zu of %zu files of the %s data "
+                            "were compared",
+                            i, s->count, what);
         GN2_TRY(gn2_file_sample(s->file[i].path, &size, &digest));
         gn2_text_format(text, "file %zu of the %s data = %lld bytes, digest %016llx",
                         i + 1, what, (long long)size, (unsigned long long)digest);

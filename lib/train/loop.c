@@ -298,8 +298,8 @@ static gn2_status describe(const run *r, gn2_dataset *train, gn2_text *text)
                     "\nbatches of the validation = %" PRId64 "\n",
                     t->batches, t->batch_size, r->epochs, r->steps, t->epoch, t->batch,
                     info.batch_count);
-    GN2_TRY(gn2_dataset_identify(train, "training", text));
-    return r->val ? gn2_dataset_identify(r->val, "validation", text) : GN2_OK;
+    GN2_TRY(gn2_dataset_identify(train, "training", &t->stop, text));
+    return r->val ? gn2_dataset_identify(r->val, "validation", &t->stop, text) : GN2_OK;
 }
 
 /* All ranks must have planned the same run, on the same data. */
@@ -309,6 +309,7 @@ static gn2_status begin_together(run *r, gn2_dataset *train)
     gn2_status status = begin(r, train);
     if (!r->trainer->group) return status;
     if (status == GN2_OK) status = describe(r, train, &text);
+    if (status == GN2_ERR_CANCELLED) atomic_store(&r->trainer->stop, 0); /* heard */
     status = gn2_train_agree_run(r->trainer, status, &text);
     gn2_free(text.data);
     return status;

@@ -208,3 +208,76 @@ def test_tracks_are_written_whichever_way_they_are_asked_for(files):
     assert main([*words, out[1], "scores.write_tracks=yes"]) == 0
     with h5py.File(out[0]) as a, h5py.File(out[1]) as b:
         assert (a["tracks"][:] == b["tracks"][:]).all()
+
+
+def test_a_model_of_python_is_there_once(models):
+    tagger = gn2.Tagger(models[0])
+    twins = ([models[0]] * 2, [models[1], gn2.Model(SMALL), gn2.Model(SMALL)])
+    for given in (*twins, [tagger, tagger]):
+        with pytest.raises(gn2.InvalidArgument, match="of the ensemble are the same"):
+            gn2.Ensemble(given)
+    assert len(gn2.Ensemble([tagger, gn2.Tagger(models[0])])) == 2  # by other options
+
+
+def test_columns_without_names_are_not_taken_in_another_order(models):
+    """Each model would read them as its own: numbers, and all of them wrong."""
+    names = models[0].inputs
+    for name in names:
+        other = {**SMALL, "model.seed": 3, f"inputs.{name}": list(names[name])[::-1]}
+        ensemble = gn2.Ensemble([models[0], gn2.Model(other)])
+        sample = Sample(names, [3, 0, 5, 1])
+        with pytest.raises(gn2.InvalidArgument, match="give them by name"):
+            ensemble.tag(sample.jets, sample.ragged)
+        with pytest.raises(gn2.InvalidArgument, match="give them by name"):
+            ensemble.tag(sample.jets, sample.split())
+        given = jets_of(models)
+        single = [t.tag(*given).probabilities for t in ensemble.taggers]
+        want = np.stack(single).astype("f8").mean(0).astype("f4")
+        assert (ensemble.tag(*given).probabilities == want).all()
+
+
+def test_jets_by_event(models):
+    """Four jets an event and four classes: an axis was taken for another."""
+    awkward = pytest.importorskip("awkward")
+    sample = Sample(models[0].inputs, [3, 0, 5, 1, 2, 2, 0, 4])
+    rows = {
+        n: awkward.unflatten(c, sample.counts)
+        for n, c in zip(sample.track_names, sample.tracks.T)
+    }
+    columns = dict(zip(sample.jet_names, sample.jets.T))
+    jets = awkward.zip({**columns, "tracks": awkward.zip(rows)}, depth_limit=1)
+    ensemble = gn2.Ensemble(models)
+    want = ensemble.tag(jets)
+    for counts in ([4, 4], [1, 0, 7]):
+        found = ensemble.tag(awkward.unflatten(jets, counts))
+        assert type(found) is gn2.EventScores
+        assert (found.flat.probabilities == want.probabilities).all()
+        assert (found.flat.spread == want.spread).all()
+        assert awkward.to_list(awkward.num(found["b"])) == counts
+
+
+def test_the_mean_is_of_one_scores_a_model(models):
+    given = jets_of(models)
+    single = [gn2.Tagger(model).tag(*given) for model in models]
+    ensemble = gn2.Ensemble(models)
+    with pytest.raises(gn2.InvalidArgument, match="1 scores, the ensemble has 3"):
+        ensemble.mean(single[:1])
+    with pytest.raises(gn2.ShapeError, match="of .4, 2, 4. jets"):
+        ensemble.mean(
+            [single[0], single[1].select([1, 0, 1, 0] == np.ones(4)), single[2]]
+        )
+    with pytest.raises(gn2.InvalidArgument, match="scores 0 are not of model 0"):
+        ensemble.mean([single[1], single[0], single[2]])
+
+
+def test_what_one_tagger_refuses_the_ensemble_does(models):
+    jets, (tracks, offsets) = jets_of(models)
+    bad = tracks.copy()
+    bad[bad.dtype.names[0]][2] = np.nan
+    with pytest.raises(gn2.NumericError, match="is nan"):
+        gn2.Ensemble(models).tag(jets, (bad, offsets))
+    taggers = [gn2.Tagger(model) for model in models]
+    ensemble = gn2.Ensemble(taggers)
+    taggers[1].close()
+    with pytest.raises(gn2.StateError, match="closed"):
+        ensemble.tag(jets, (tracks, offsets))

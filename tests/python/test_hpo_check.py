@@ -2,6 +2,7 @@
 """`gn2 hpo check`: metrics files as Katib's collector reads them, and Experiments."""
 
 import json
+import os
 import pathlib
 
 import pytest
@@ -186,3 +187,20 @@ def test_command(tmp_path, capsys):
     assert cli.main(["hpo", "check"]) == 1
     assert cli.main(["hpo", "check", str(tmp_path / "none.yaml")]) == 1
     assert "none.yaml" in capsys.readouterr().err
+
+
+def test_what_has_no_end_is_refused_and_pipes_are_read(tmp_path, capsys):
+    for words in (["/dev/zero"], ["--experiment", "/dev/zero"]):
+        assert cli.main(["hpo", "check", *words]) == 1
+        assert "/dev/zero: holds more than 1 MiB" in capsys.readouterr().out
+    assert cli.main(["hpo", "check", "--metrics", "/dev/zero"]) == 1
+    assert "/dev/zero: holds more than 64 MiB" in capsys.readouterr().out
+    log = tmp_path / "m.log"
+    log.write_text("val_loss" * 100_000 + "\n", encoding="utf-8")
+    assert cli.main(["hpo", "check", "--metrics", str(log)]) == 1
+    assert "m.log:1: a line of 800000 characters" in capsys.readouterr().out
+    read, write = os.pipe()
+    os.write(write, f"{TIME} step=1 val_loss=0.5\n".encode())
+    os.close(write)
+    assert cli.main(["hpo", "check", "--metrics", f"/dev/fd/{read}"]) == 0
+    os.close(read)

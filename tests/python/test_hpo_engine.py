@@ -433,31 +433,3 @@ def test_a_torn_line_of_a_journal_is_taken_away(whole, tmp_path):
         file.write('{"op_code":6,"wor')  # a writer was killed here
     run(reader.load(space), tmp_path, store=url)
     kill_study.compare(space, out, tmp_path, 1, url)
-
-
-# ---- confirm and transfer ----
-
-
-def test_the_best_are_confirmed_with_fresh_seeds_and_transferred(tmp_path):
-    space = reader.load(kill_study.space_in(tmp_path, "grid", 6, CHOICES))
-    rows, _ = run(space, tmp_path / "out")
-    plan = Plan(tmp_path / "out", program=PROGRAM, quiet=True, workers=2)
-    book, said = after.transfer(space, plan)
-    assert "not confirmed" in said
-    found = after.confirm(space, plan, 3, 2)
-    assert sorted(row.values[0] for row in rows)[:3] == sorted(r.found for r in found)
-    assert [r.mean for r in found] == sorted(r.mean for r in found)
-    assert all(len(set(r.values)) == 2 and r.error > 0 for r in found)
-    folders = sorted(p.name for p in (tmp_path / "out/confirm").iterdir())
-    assert len(folders) == 6 and all("seed42" not in name for name in folders)
-    assert after.confirmed(plan.folder) == after.confirm(space, plan, 3, 2) == found
-    assert all(
-        len((p / "trained").read_text().split()) == 1
-        for p in (tmp_path / "out/confirm").iterdir()
-    )
-    book, said = after.transfer(space, plan)
-    assert book.parameters == found[0].parameters and "best of 3 confirmed" in said
-    losses = json.loads(
-        (tmp_path / "out/transfer" / book.name / "checkpoint.gn2").read_text()
-    )
-    assert len(losses) == 6  # the target's own budget

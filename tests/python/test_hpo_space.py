@@ -12,7 +12,7 @@ import gn2.hpo  # noqa: E402
 from gn2 import InvalidArgument  # noqa: E402
 from gn2.hpo import engines, reader  # noqa: E402
 from gn2.hpo.algorithms import ALGORITHMS, ENGINES, REFUSED  # noqa: E402
-from gn2.hpo.document import SpaceError  # noqa: E402
+from gn2.hpo.document import Document, SpaceError, read  # noqa: E402
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples/hpo"
 GOOD = {
@@ -267,8 +267,10 @@ ODD += [{"name": ["tpe"]}, float("inf"), "2026-13-45", "a\nb", 2**63, [{}]]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:12])
-def test_any_value_at_any_place_is_taken_or_refused(odd):
-    """And never raises something else: each of these did, somewhere."""
+def test_any_value_at_any_place_is_taken_or_refused(odd, monkeypatch):
+    """And never raises something else: each of these did, somewhere. YAML is read once
+    a value, which is the same at every place; it takes four fifths of the time."""
+    assert read("x.yaml", yaml.safe_dump({"a": [odd]})).value == {"a": [odd]}
     whole = {**GOOD, "pruning": {"name": "asha", "rungs": [0.5]}}
     whole["algorithm"] = {"name": "random", "seed": 1}
     whole["kubernetes"] = {"image": "r/g:1", "volumes": [{"name": "d", "mount": "/d"}]}
@@ -279,9 +281,10 @@ def test_any_value_at_any_place_is_taken_or_refused(odd):
             inner = inner[key]
         if path:
             inner[path[-1]] = odd
-        text = yaml.safe_dump(document if path else odd)
+        made = Document("space.yaml", document if path else odd, {})
+        monkeypatch.setattr(reader, "read", lambda *_, made=made: made)
         try:
-            space = reader.load("space.yaml", text)
+            space = reader.load("space.yaml")
         except SpaceError:
             continue
         for engine in ENGINES:

@@ -56,6 +56,24 @@ def test_values_are_refused_before_anything_is_made(
 
 
 @pytest.mark.parametrize(
+    "name", ["WORLD_SIZE", "PET_NNODES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]
+)
+def test_one_of_several_processes_is_refused(
+    space, tmp_path, monkeypatch, capsys, name
+):
+    """Each would train the trial by itself, in one folder. The remedy is known here."""
+    monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    by_mpi = name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+    for more in [[]] if by_mpi else [[], ["--rank"]]:
+        assert main([*words(space, tmp_path / "t", given=GIVEN), *more]) == 2
+        said = capsys.readouterr().err
+        assert "start the trial once, with --launch" in said and "--group" not in said
+        assert name in said or "MPI has started 2" in said
+    assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize(
     "changes, said",
     [
         ({"options": {"model.embed_dim": 15}}, "num_heads"),

@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+import test_ranks as ranks
 from runs import QUIET, SMALL, TRAIN, done, with_files  # noqa: F401
 
 import gn2
@@ -46,13 +47,14 @@ def links(tmp_path_factory):
 class Command:
     """``gn2 …`` that is at work on slow files."""
 
-    def __init__(self, slow, folder, words):
+    def __init__(self, slow, folder, words, env=None):
         self.openings = folder / "openings"
         self.openings.write_bytes(b"")
-        env = {**os.environ, "LD_PRELOAD": str(slow)}
+        program = [] if env else [sys.executable, "-m", "gn2"]
+        env = {**(env or os.environ), "LD_PRELOAD": str(slow)}
         env["GN2_TEST_OPENINGS"] = str(self.openings)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gn2", *map(str, words)],
+            [*program, *map(str, words)],
             env=env,
             cwd=folder,
             stderr=subprocess.PIPE,
@@ -139,6 +141,24 @@ def test_a_signal_ends_a_study_whose_runs_open_files(slow, links, tmp_path):
     opened = os.path.getsize(command.openings)
     time.sleep(1)
     assert os.path.getsize(command.openings) == opened < FILES  # no run is left behind
+
+
+def test_a_signal_ends_ranks_that_compare_files(slow, links, tmp_path):
+    """Behind the opening every rank samples every file, for the ranks to compare."""
+    pattern = str(links / "slow_00*.h5")
+    run = tmp_path / "run"
+    more = ["train.shards=2", "data.max_jets=1000"]
+    words, env = ranks.command(2, ["fit", "-o", run, *QUIET, *SMALL, *more, pattern])
+    command = Command(slow, tmp_path, words, env)
+    while not (run / "run.json").exists():  # all is open, and the fit begins
+        assert command.process.poll() is None, command.process.communicate()
+        time.sleep(0.02)
+    begin = os.path.getsize(command.openings)
+    command.wait_for(begin + 10)
+    status, seconds, said = command.end(signal.SIGTERM)
+    assert status != 0 and "terminated" in said and "Traceback" not in said
+    assert os.path.getsize(command.openings) < begin + 150  # 200, and 100 of reports
+    assert seconds < SOON
 
 
 # ---- in Python ----

@@ -169,3 +169,27 @@ def test_evaluate_tells_every_discriminant_and_no_class_there_is_not():
     assert evaluate._words("D_c_rejection_77_bjets") == "b rejection at 77% of D_c"
     assert evaluate._words("rejection_light_77") == "light rejection at 77% of D_b"
     assert evaluate._number(float("nan")) == "-"
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["$\\frac$jets", "cjets", "ujets", "$x$"],
+        ["b$jets", "c$jets", "ujets", "x^{_"],
+        ["<script>", "c%sjets%", "α_β^γ jets", "_odd"],
+    ],
+)
+def test_a_name_is_no_formula_and_none_is_left_out_of_a_legend(classes):
+    sample = tagged(classes)
+    ways = plots.flavours.shown(sample)
+    for name, way in ways.items():
+        assert way.plural.replace(r"\$", "$").strip().startswith(name)
+    figures = drawn(sample)  # an unfinished \frac cannot be drawn
+    for name in ways:
+        assert any(name in t.replace(r"\$", "$") for t in texts(figures["confusion"]))
+    for figure in figures.values():
+        for text in texts(figure):
+            bare = text.replace(r"\$", "")
+            assert "$x$" not in bare and "frac$" not in bare
+    handles = plots.taggers.flavour_handles(ways, "lines")
+    assert not any(h.get_label().startswith("_") for h in handles)

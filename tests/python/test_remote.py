@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gn2.Remote`: to the bit what the tagger gives that is served, and patience."""
 
+import contextlib
 import http.server
 import json
+import math
 import os
 import pickle
+import random
+import socket
 import threading
 import time
 
@@ -15,8 +19,10 @@ from serving import Server, need_packages, replace, rpc_words, running
 from serving import path  # noqa: F401  fixture
 
 import gn2
-from gn2._protocol import facts_of
+from gn2._protocol import LENGTH, facts_of
 from gn2.remote import HEAD
+from gn2.serve.protocol import described
+from gn2.serve.signatures import Batch
 
 need_packages()
 
@@ -219,6 +225,16 @@ class Answers(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        block, tail = self.server.answer
+        text = json.dumps(block).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text + tail)))
+        self.send_header(LENGTH, str(len(text)))
+        self.end_headers()
+        self.wfile.write(text + tail)
+
     def log_message(self, *_):
         pass
 
@@ -229,7 +245,11 @@ def pretender(local):
     limits = {"jets": 10, "tracks": 10, "body": 1 << 20}
     served = {"sha256": "x", "limits": limits}
     properties = {"gn2": json.dumps(facts_of(local)), "gn2_served": json.dumps(served)}
-    found.metadata = json.dumps({"properties": properties}).encode()
+    found.told = {
+        "properties": properties,
+        "outputs": described(Batch(local).outputs),
+    }
+    found.metadata = json.dumps(found.told).encode()
     found.answers, found.seen = [], []
     threading.Thread(target=found.serve_forever, daemon=True).start()
     yield found
@@ -277,7 +297,7 @@ def test_deadlines(pretender):
     with pytest.raises(gn2.RemoteError, match="must be `gn2 serve`"):
         learn(pretender)
     pretender.metadata = b"<html>"
-    with pytest.raises(gn2.RemoteError, match="is no JSON"):
+    with pytest.raises(gn2.RemoteError, match="is no JSON object"):
         learn(pretender)
 
 
@@ -293,3 +313,177 @@ def test_urls_that_are_none(url):
         gn2.Remote(url)
     with pytest.raises(gn2.InvalidArgument, match="batch = 0"):
         gn2.Remote("x", batch=0)
+
+
+# ---- servers that lie ----
+
+
+def mutants(value, rng, count):
+    """Copies of JSON with a part that is another, missing, or there twice."""
+    junk = [
+        None,
+        True,
+        -1,
+        0,
+        2**63,
+        1e308,
+        math.nan,
+        "",
+        "x",
+        [],
+        {},
+        [None],
+        "FP32",
+    ]
+    for _ in range(count):
+        copy = json.loads(json.dumps(value))
+        at, key = {"top": copy}, "top"
+        while isinstance(at[key], (dict, list)) and at[key]:
+            if rng.random() < 0.15:
+                break
+            at = at[key]
+            key = rng.choice(list(at) if isinstance(at, dict) else range(len(at)))
+        if rng.random() < 0.3 and key != "top":
+            del at[key]
+        elif rng.random() < 0.2 and isinstance(at, list):
+            at.insert(key, at[key])
+        else:
+            at[key] = rng.choice(junk)
+        yield at["top"] if key == "top" else copy
+
+
+DOCUMENTED = (
+    gn2.RemoteError,
+    gn2.InvalidArgument,
+    gn2.NotFound,
+    gn2.ShapeError,
+    gn2.StateError,
+)
+
+
+def tagged(pretender, given):
+    """Its scores of one jet; None: refused as documented."""
+    url = f"http://127.0.0.1:{pretender.server_address[1]}"
+    with gn2.Remote(url, "m", timeout=5.0) as remote:
+        try:
+            return remote.tag(given.jets[:1], [given.tracks[:3]], outputs="D_b")
+        except DOCUMENTED:
+            return None
+
+
+@pytest.fixture
+def honest(pretender, local, given):
+    """What the pretender should answer, and the scores then."""
+    wanted = local.tag(given.jets[:1], [given.tracks[:3]], outputs="D_b")
+    arrays = {"probabilities": wanted.probabilities, "D_b": wanted["D_b"]}
+    names = {one["name"]: one for one in pretender.told["outputs"]}
+    blocks = [
+        {
+            **names[name],
+            "shape": list(array.shape),
+            "parameters": {"binary_data_size": array.nbytes},
+        }
+        for name, array in arrays.items()
+    ]
+    tail = b"".join(array.tobytes() for array in arrays.values())
+    pretender.answer = {"outputs": blocks}, tail
+    equal(tagged(pretender, given), wanted)
+    return wanted
+
+
+def test_no_number_is_made_of_a_lie(pretender, given, honest):
+    """Answers and metadata that are another: the right scores, or refused."""
+    rng, (block, tail) = random.Random(11), pretender.answer
+    refused = 0
+    for other in mutants(block, rng, 300):
+        pretender.answer = other, tail
+        found = tagged(pretender, given)
+        refused += found is None
+        assert found is None or (found.probabilities == honest.probabilities).all()
+        assert found is None or (found["D_b"] == honest["D_b"]).all()
+    assert refused > 100
+    pretender.answer = block, tail
+    told = {k: json.loads(v) for k, v in pretender.told["properties"].items()}
+    for other in mutants({**pretender.told, "properties": told}, rng, 300):
+        pretender.metadata = json.dumps(_as_text(other)).encode()
+        tagged(pretender, given)
+
+
+def _as_text(told):
+    if not isinstance(told, dict) or not isinstance(told.get("properties"), dict):
+        return told
+    found = {k: json.dumps(v) for k, v in told["properties"].items()}
+    return {**told, "properties": found}
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda b, t: (b, t[:-4]), "lacks bytes"),
+        (lambda b, t: (b, t + b"\0"), "1 bytes too many"),
+        (lambda b, t: (b, np.full(5, np.nan, "f4").tobytes()), "no numbers"),
+        (lambda b, t: (b, np.full(5, 2, "f4").tobytes()), "no numbers for prob"),
+        (lambda b, t: ({"outputs": b["outputs"] * 2}, t * 2), "twice"),
+        (lambda b, t: ({"outputs": b["outputs"][:1]}, t[:16]), "answer lacks D_b"),
+        (lambda b, t: (_changed(b, shape=[2, 2]), t), r"of float32 \(2, 2\)"),
+        (lambda b, t: (_changed(b, shape=[-2, -2]), t), "16 bytes for FP32"),
+        (lambda b, t: (_changed(b, datatype="INT32"), t), "of int32"),
+    ],
+)
+def test_what_is_wrong_in_an_answer_is_told(pretender, given, honest, change, words):
+    pretender.answer = change(*pretender.answer)
+    url = f"http://127.0.0.1:{pretender.server_address[1]}"
+    with gn2.Remote(url, "m") as remote:
+        with pytest.raises(gn2.RemoteError, match=words):
+            remote.tag(given.jets[:1], [given.tracks[:3]], outputs="D_b")
+
+
+def _changed(block, **words):
+    return {"outputs": [{**block["outputs"][0], **words}, *block["outputs"][1:]]}
+
+
+@pytest.mark.parametrize("where", ["status", "header", "body", "chunk"])
+def test_an_answer_that_drips_is_late(where):
+    """However slowly bytes come: the timeout is of the whole request."""
+    begin = {
+        "status": b"H",
+        "header": b"HTTP/1.1 200 OK\r\nX: ",
+        "body": b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n",
+        "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n",
+    }[where]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip():
+            link, _ = listener.accept()
+            link.sendall(begin)
+            with contextlib.suppress(OSError):
+                while True:
+                    time.sleep(0.1)
+                    link.sendall(b"1")
+
+        threading.Thread(target=drip, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        start = time.monotonic()
+        with gn2.Remote(url, timeout=0.5) as remote:
+            with pytest.raises(gn2.RemoteError, match="no answer in time"):
+                remote.tag(np.zeros((1, 2)))
+        assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("length", ["9" * 30, str(1 << 40), "x", "-1"])
+def test_a_length_is_not_trusted_with_memory(length):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            while True:
+                link, _ = listener.accept()
+                link.recv(1 << 16)
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n[]"
+                link.sendall(head.encode())
+                link.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with gn2.Remote(url, timeout=0.5) as remote:
+            with pytest.raises(gn2.RemoteError):
+                remote.tag(np.zeros((1, 2)))

@@ -242,6 +242,26 @@ def test_names_and_versions(service):
         assert caught.value.kind == "not found"
 
 
+def test_what_the_network_makes_of_good_values_is_no_fault_of_the_client(
+    tmp_path, caplog
+):
+    model = gn2.Model(SMALL)
+    model["init_nets.0.net.net.0.weight"] = np.full_like(
+        model["init_nets.0.net.net.0.weight"], 3e38
+    )
+    model.save(tmp_path / "m.gn2")
+    found = Service([(str(tmp_path / "m.gn2"), "m")], Limits(), threads=1, interval=0)
+    track = {**NONE, "shape": [1, 19], "data": [1.0] * 19}
+    for pt, kind in ((1.0, "internal"), (1e38, "invalid")):
+        caplog.clear()
+        with pytest.raises(Problem) as caught:
+            ask(found, {"inputs": [{**JET, "data": [pt, 0]}, track]})
+        assert caught.value.kind == kind
+        logged = "m: jet 0: what the network makes of it is not finite" in caplog.text
+        assert logged == (kind == "internal")
+    found.close()
+
+
 def test_a_new_file_is_taken_up_and_a_broken_one_not(tmp_path, caplog):
     path = tmp_path / "m.gn2"
     models = [gn2.Model({**SMALL, "model.seed": s}).save_bytes() for s in (1, 2)]

@@ -83,6 +83,7 @@ class Wanted(NamedTuple):
     inputs: tuple[str, ...]  #: of the model, in order
     binds: bool  #: whether columns in another order can be bound
     strict: bool  #: refuse copies
+    named: bool = False  #: refuse columns without names
 
 
 def address(array: Any) -> int:
@@ -143,6 +144,11 @@ def _row_stride(a: Any) -> int | None:
 
 def plain(a: Any, want: Wanted, ndim: int) -> Table:
     """A table over a (…, F) array of numbers in the model's order."""
+    if want.named:
+        raise InvalidArgument(
+            f"{want.name}: the models take other columns, or in another order: give "
+            "them by name, as a structured array, a frame or {name: column}"
+        )
     _check_plain(a, want, ndim)
     if a.dtype != F32:
         refuse(want, f"dtype is {a.dtype}")

@@ -40,7 +40,7 @@ class Place(NamedTuple):
 #: the first that is set counts: of torchrun and Kubeflow's older operators; of its
 #: runtime of torch, meant for torchrun to read; of an indexed Job
 _RANKS = ("RANK", "PET_NODE_RANK", "JOB_COMPLETION_INDEX")
-_SIZES = ("WORLD_SIZE", "PET_NNODES")
+SIZES = ("WORLD_SIZE", "PET_NNODES")
 _ADDRESSES = ("MASTER_ADDR", "PET_MASTER_ADDR")
 _PORTS = ("MASTER_PORT", "PET_MASTER_PORT")
 
@@ -64,7 +64,7 @@ def _number(environment: Mapping[str, str], names: tuple[str, ...], what: str) -
 def told(environment: Mapping[str, str]) -> tuple[str, int]:
     """Variable and number of the processes that the environment tells of; ("", 1)
     where it tells of none."""
-    name, value = _first(environment, _SIZES)
+    name, value = _first(environment, SIZES)
     return (name, int(value)) if value.isascii() and value.isdecimal() else ("", 1)
 
 
@@ -74,12 +74,12 @@ def place_of(environment: Mapping[str, str]) -> Place:
     Raises:
         InvalidArgument: a variable is missing, or its value will not do; named.
     """
-    size = _number(environment, _SIZES, "the number of ranks")
+    size = _number(environment, SIZES, "the number of ranks")
     rank = _number(environment, _RANKS, "the rank of this process")
     if not 1 <= size or rank >= size:
         raise InvalidArgument(
             f"rank {rank} of {size}: {_first(environment, _RANKS)[0]} counts from 0 to "
-            f"{_first(environment, _SIZES)[0]} − 1"
+            f"{_first(environment, SIZES)[0]} − 1"
         )
     address = _first(environment, _ADDRESSES)[1]
     if size > 1 and not address:

@@ -6,7 +6,9 @@ again is :class:`Unavailable`.
 
 from __future__ import annotations
 
+import functools
 import http.client
+import io
 import json
 import math
 import os
@@ -30,6 +32,8 @@ SCHEMES = {
     "grpcs": ("grpc", 443),
 }
 Arrays = Mapping[str, Any]
+PART = 1 << 18  #: bytes of an answer that are read at a time
+MOST = 4 << 30  #: bytes of an answer
 
 
 class Unavailable(Exception):
@@ -50,8 +54,10 @@ def _left(deadline: float) -> float:
 def _array(word: str, shape: Sequence[int], data: bytes) -> Any:
     """A tensor of an answer, which may not be written."""
     kind = np.dtype(DTYPES[word])
-    if len(data) != math.prod(shape) * kind.itemsize:
-        raise RemoteError(f"the answer has {len(data)} bytes for {word} {list(shape)}")
+    sizes = all(type(n) is int and n >= 0 for n in shape)
+    if not sizes or len(data) != math.prod(shape) * kind.itemsize:
+        what = f"{list(shape)!r:.80}"
+        raise RemoteError(f"the answer has {len(data)} bytes for {word} {what}")
     return np.frombuffer(data, kind).reshape(shape)
 
 
@@ -74,6 +80,46 @@ class _Kept:
         if self._link is not None and self._process == os.getpid():
             self._link.close()
         self._link = None
+
+
+class _Timed(io.RawIOBase):
+    """Bytes of a socket until a moment, however slowly they come."""
+
+    def __init__(self, raw: Any, link: Any, deadline: float) -> None:
+        self._raw, self._link, self._deadline = raw, link, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Any:
+        self._link.settimeout(_left(self._deadline))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is there before a moment, or :class:`Late`."""
+
+    def __init__(self, deadline: float, link: Any, *given: Any, **words: Any) -> None:
+        super().__init__(link, *given, **words)
+        self.fp: Any = io.BufferedReader(_Timed(self.fp.detach(), link, deadline), PART)
+
+
+def _body(answer: http.client.HTTPResponse) -> bytes:
+    """What came: a length that is told is not trusted with memory."""
+    parts, size = [], 0
+    while part := answer.read(PART):
+        parts.append(part)
+        size += len(part)
+        if size > MOST:
+            answer.close()
+            raise http.client.HTTPException(f"an answer of more than {MOST >> 30} GiB")
+    if answer.length:
+        raise http.client.IncompleteRead(b"", answer.length)
+    return b"".join(parts)
 
 
 class Http(_Kept):
@@ -105,10 +151,11 @@ class Http(_Kept):
             headers[LENGTH] = str(length)
         try:
             link = self._connected(_left(deadline))
+            link.response_class = functools.partial(_Response, deadline)
             link.request("GET" if body is None else "POST", path, body, headers)
             answer = link.getresponse()
-            data = answer.read()
-        except socket.timeout:  # TimeoutError since Python 3.10
+            data = _body(answer)
+        except (Late, socket.timeout):  # TimeoutError since Python 3.10
             self.close()
             raise Late from None
         except (ConnectionError, http.client.HTTPException) as problem:
@@ -145,25 +192,41 @@ class Http(_Kept):
         body = b"".join([text, *(array.tobytes() for array in inputs.values())])
         path = f"/v2/models/{quote(model, safe='')}/infer"
         headers, data = self._ask(path, body, len(text), deadline)
-        size = int(headers.get(LENGTH) or len(data))
-        return _outputs(_parsed(data[:size])["outputs"], data[size:])
+        word = headers.get(LENGTH, str(len(data)))
+        if not (word.isascii() and word.isdecimal() and len(word) < 19):
+            raise RemoteError(f"the answer has {LENGTH}: {word!r:.80}")
+        size = int(word)
+        try:
+            return _outputs(_parsed(data[:size])["outputs"], data[size:])
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise RemoteError(f"the answer is no call's: {data[:80]!r}") from None
 
 
 def _outputs(blocks: Any, data: bytes) -> dict[str, Any]:
-    found, start = {}, 0
+    found: dict[str, Any] = {}
+    start = 0
     for block in blocks:
         size = block["parameters"]["binary_data_size"]
+        if type(size) is not int or not 0 <= size <= len(data) - start:
+            raise RemoteError(f"the answer lacks bytes: {size!r:.80} from {start}")
+        if block["name"] in found:
+            raise RemoteError(f"the answer has {block['name']} twice")
         part = data[start : start + size]
         found[block["name"]] = _array(block["datatype"], block["shape"], part)
         start += size
+    if start != len(data):
+        raise RemoteError(f"the answer has {len(data) - start} bytes too many")
     return found
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        return dict(json.loads(data))
-    except ValueError:
-        raise RemoteError(f"the answer is no JSON: {data[:80]!r}") from None
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise RemoteError(f"the answer is no JSON object: {data[:80]!r}")
+    return found
 
 
 def _check(status: int, data: bytes) -> None:
@@ -171,7 +234,7 @@ def _check(status: int, data: bytes) -> None:
         return
     try:
         text = str(json.loads(data)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         text = data[:200].decode("utf-8", "replace")
     if status == 503:
         raise Unavailable(text)
@@ -239,7 +302,11 @@ class Grpc(_Kept):
         """What the server says of a model."""
         message = self._pb.ModelMetadataRequest(name=model)
         found = self._call("ModelMetadata", message, deadline)
-        return {"properties": dict(found.properties)}
+        outputs = [
+            {"name": one.name, "datatype": one.datatype, "shape": list(one.shape)}
+            for one in found.outputs
+        ]
+        return {"properties": dict(found.properties), "outputs": outputs}
 
     def infer(
         self, model: str, inputs: Arrays, outputs: Sequence[str], deadline: float
@@ -252,8 +319,18 @@ class Grpc(_Kept):
         for name in outputs:
             message.outputs.add(name=name)
         answer = self._call("ModelInfer", message, deadline)
-        pairs = zip(answer.outputs, answer.raw_output_contents)
-        return {one.name: _array(one.datatype, one.shape, raw) for one, raw in pairs}
+        blocks, parts = list(answer.outputs), list(answer.raw_output_contents)
+        names = {one.name for one in blocks}
+        known = all(one.datatype in DTYPES for one in blocks)
+        if not known or not len(names) == len(blocks) == len(parts):
+            raise RemoteError(
+                f"the answer has {len(blocks)} outputs, {len(names)} names and "
+                f"{len(parts)} tensors"
+            )
+        return {
+            one.name: _array(one.datatype, one.shape, part)
+            for one, part in zip(blocks, parts)
+        }
 
 
 def connect(url: str, headers: Mapping[str, str]) -> Union[Http, Grpc]:

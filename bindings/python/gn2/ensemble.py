@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._events import flat_events
+from ._foreign import is_awkward
+from ._views import JetsView
 from .config import ConfigLike
 from .errors import InvalidArgument, ShapeError
 from .model import Model
-from .scores import NO_CLASSES, Scores
+from .scores import NO_CLASSES, EventScores, Scores
 from .tagger import Tagger
 
 if TYPE_CHECKING:
     from .dataset import Dataset
+
+
+def _digest(model: Model) -> str:
+    return hashlib.sha256(model.save_bytes()).hexdigest()
 
 
 class Ensemble:
@@ -33,7 +40,7 @@ class Ensemble:
     differ. The first gives the order of the classes and the name.
 
     Raises:
-        InvalidArgument: they do not fit together; both are named.
+        InvalidArgument: they do not fit together, or one is there twice; it says which.
     """
 
     def __init__(
@@ -63,7 +70,26 @@ class Ensemble:
             )
             for one in given
         )
+        self._refuse_twins(given)
         self._order = [self._columns(k) for k in range(len(given))]
+        inputs = [t.model.inputs for t in self.taggers]
+        #: refuses what has no names, where it would be other columns to each model
+        self._named: JetsView | None = None
+        if any(list(one.items()) != list(inputs[0].items()) for one in inputs):
+            view = self._named = JetsView(inputs[0], binds=False, strict=False)
+            view.want = {k: want._replace(named=True) for k, want in view.want.items()}
+
+    def _refuse_twins(self, given: Sequence[Any]) -> None:
+        """Of two that find the same there is no spread, and of more a mean that counts
+        one twice. Taggers of one model may differ by their options."""
+        seen: dict[Any, int] = {}
+        for k, (one, tagger) in enumerate(zip(given, self.taggers)):
+            key = tagger if isinstance(one, Tagger) else _digest(tagger.model)
+            if seen.setdefault(key, k) != k:
+                raise InvalidArgument(
+                    f"models {seen[key]} and {k} of the ensemble are the same: give "
+                    "each once"
+                )
 
     def _columns(self, k: int) -> list[int]:
         """Columns of model k's probabilities in the order of the first's classes."""
@@ -96,23 +122,38 @@ class Ensemble:
     def names(self) -> list[str]:
         """ "NAME sha256:DIGEST" of each model, the digest that of its ``.gn2`` file."""
         return [
-            f"{t.model.metadata('model.name')} "
-            f"sha256:{hashlib.sha256(t.model.save_bytes()).hexdigest()}"
+            f"{t.model.metadata('model.name')} sha256:{_digest(t.model)}"
             for t in self.taggers
         ]
 
     def tag(self, jets: Any, tracks: Any = None, *, valid: Any = None) -> Scores:
         """Tags jets with each model, see :meth:`Tagger.tag`; inputs by name where the
-        models take different ones.
+        models take different ones, or in another order.
 
         Returns:
             :class:`Scores`: the probabilities are the means over the models, computed
             in double; ``spread`` (B, classes) is their standard deviation, divided by
-            models - 1 (ddof = 1). Discriminants are those of the means.
+            models - 1 (ddof = 1). Discriminants are those of the means. Of jets by
+            event :class:`EventScores`, with the spread in ``flat``.
+
+        Raises:
+            InvalidArgument: columns without names, which are others to each model.
         """
+        if self._named is not None:
+            try:
+                self._named.fill(*self._flat(jets, tracks), valid)
+            finally:
+                self._named.rows = []
         return self.mean([t.tag(jets, tracks, valid=valid) for t in self.taggers])
 
     __call__ = tag
+
+    def _flat(self, jets: Any, tracks: Any) -> tuple[Any, Any]:
+        """Jets by event, one after another."""
+        assert self._named is not None
+        if type(jets) is np.ndarray or not is_awkward(jets):
+            return jets, tracks
+        return flat_events(jets, tracks, self._named.want)[:2]
 
     def tag_batches(self, datasets: Sequence[Dataset]) -> Iterator[Scores]:
         """Tags the same jets of a file, batch by batch.
@@ -133,13 +174,29 @@ class Ensemble:
             yield self.mean(found)
 
     def mean(self, found: Sequence[Scores]) -> Scores:
-        """The scores of the ensemble, of those of each of its models in their order."""
+        """The scores of the ensemble, of those of each of its models in their order.
+
+        Raises:
+            InvalidArgument, ShapeError: they are not one a model, or of other jets.
+        """
+        if len(found) != len(self.taggers):
+            raise InvalidArgument(
+                f"{len(found)} scores, the ensemble has {len(self.taggers)} models"
+            )
+        flat = [s.flat if isinstance(s, EventScores) else s for s in found]
+        counts = [len(scores) for scores in flat]
+        if len(set(counts)) > 1:
+            raise ShapeError(f"the models' scores are of {counts} jets")
+        for k, (scores, tagger) in enumerate(zip(flat, self.taggers)):
+            if scores._names.classes != tagger._names.classes:
+                raise InvalidArgument(f"scores {k} are not of model {k}: other classes")
         p = np.stack(
-            [s.probabilities[:, order] for s, order in zip(found, self._order)]
+            [s.probabilities[:, order] for s, order in zip(flat, self._order)]
         ).astype(np.float64)
         scores = Scores(p.mean(0).astype(np.float32), self.taggers[0]._names)
         scores.spread = p.std(0, ddof=1).astype(np.float32)
-        return scores
+        first = found[0]
+        return first.again(scores) if isinstance(first, EventScores) else scores
 
     def __len__(self) -> int:
         return len(self.taggers)

@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from . import _ffi, _gloo
@@ -29,6 +29,12 @@ def launched() -> int:
     """Ranks that a launcher of MPI says it has started; 1 without one."""
     sizes = [os.environ.get(name, "") for name in _SIZES]
     return max([int(size) for size in sizes if size.isdecimal()], default=1)
+
+
+def alone(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that is none of several, whoever starts it."""
+    several = {*_SIZES, *_gloo.SIZES}
+    return {name: value for name, value in environment.items() if name not in several}
 
 
 def _candidates() -> Iterator[str]:
@@ -200,4 +206,4 @@ def explained(group: Group | None) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if group is None else group._explained()
 
 
-__all__ = ["Group", "explained", "launched", "told"]
+__all__ = ["Group", "alone", "explained", "launched", "told"]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -16,47 +15,16 @@ from . import _wire
 from ._arrays import Rows, numbers_of, offsets_of
 from ._events import flat_events
 from ._foreign import is_awkward
-from ._protocol import BATCH, FACTS, SERVED, offsets_names
+from ._protocol import BATCH, offsets_names
+from ._served import Known, known_of, served_of
 from ._views import JetsView
-from .errors import InvalidArgument, NotFound, NumericError, RemoteError
-from .errors import StateError
-from .scores import EventScores, Names, Scores
-from .tagger import full_name
+from .errors import InvalidArgument, NumericError, RemoteError, StateError
+from .scores import EventScores, Scores
 
 T = TypeVar("T")
 HEAD = 1 << 16  #: bytes of a request that are no tensors, at most
 NONE = np.iinfo(np.int32).min  #: a whole number of a slot where nothing is
 SWAPS = 5  #: times that a model may be replaced during a call
-
-
-class _Output(NamedTuple):
-    """An output, as the server describes it."""
-
-    wire: str  #: its name in calls
-    object: str
-    rows: str  #: "jet" or "constituent"
-
-
-class _Known:
-    """What the server says of the model."""
-
-    def __init__(self, served: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        self.digest: str = served["sha256"]
-        self.limits: dict[str, int] = served["limits"]
-        self.inputs = {k: tuple(v) for k, v in facts["inputs"].items()}
-        self.outputs = {k: _Output(*v) for k, v in facts["outputs"].items()}
-        self.usual: list[str] = facts["usual"]
-        self.flavour: str | None = facts["flavour"]
-        self.names = Names.of(facts["names"])
-
-    def output(self, name: str) -> tuple[str, _Output]:
-        """Full name and description of an output, of any name of it."""
-        objects, aliases = (*self.inputs, "pairs"), self.names.aliases
-        full = full_name(name, self.outputs, objects, aliases)
-        if full not in self.outputs:
-            short = ", ".join(one.wire for one in self.outputs.values())
-            raise NotFound(f"no output '{name}' is served; there are {short}")
-        return full, self.outputs[full]
 
 
 class Remote:
@@ -94,7 +62,7 @@ class Remote:
         self._headers = dict(headers or {})
         self._wire = _wire.connect(url, self._headers)
         self._lock = threading.Lock()
-        self._known: _Known | None = None
+        self._known: Known | None = None
         self._view: JetsView
         self._closed = False
 
@@ -135,7 +103,8 @@ class Remote:
             NotFound: no such model, input or output.
             NumericError, InvalidArgument: the server refuses the values; it counts jets
                 from the first of the request, and the message says which that is.
-            RemoteError: the server cannot be reached, or there is no answer in time.
+            RemoteError: the server cannot be reached, there is no answer in time, or
+                what it says is not what it should be.
         """
         with self._lock:
             if self._closed:
@@ -152,30 +121,21 @@ class Remote:
 
     __call__ = tag
 
-    def _learn(self) -> _Known:
+    def _learn(self) -> Known:
         """What the server says of the model now."""
         found = self._patiently(
             lambda until: self._wire.metadata(self.name + BATCH, until)
         )
-        served, facts = self._told(found.get("properties", {}))
-        known = self._known
-        if known is None or known.digest != served["sha256"]:
-            self._known = known = _Known(served, json.loads(facts))
-            self._view = JetsView(known.inputs, binds=False, strict=False)
+        try:
+            served, known = served_of(found), self._known
+            if known is None or known.digest != served["sha256"]:
+                self._known = known = known_of(served, found)
+                self._view = JetsView(known.inputs, binds=False, strict=False)
+        except RemoteError as problem:
+            raise RemoteError(f"{self.url}: {problem}") from None
         return known
 
-    def _told(self, properties: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-        """Which model is served and how, and the text of its facts, which need not be
-        read again while it is that model."""
-        try:
-            return json.loads(properties[SERVED]), properties[FACTS]
-        except KeyError:
-            raise RemoteError(
-                f"{self.url}: the server does not say what gn2.Remote has to know; it "
-                "must be `gn2 serve` of this version"
-            ) from None
-
-    def _tag(self, known: _Known, given: Any, outputs: Any) -> Scores:
+    def _tag(self, known: Known, given: Any, outputs: Any) -> Scores:
         jets, tracks, valid = given
         view, events = self._view, None
         if type(jets) is not np.ndarray and is_awkward(jets):
@@ -208,6 +168,10 @@ class Remote:
         missing = [name for name in call.wanted if name not in found]
         if missing:
             raise RemoteError(f"{self.url}: the answer lacks {', '.join(missing)}")
+        try:
+            call.known.check(found, call.rows(first, end))
+        except RemoteError as problem:
+            raise RemoteError(f"{self.url}: {problem}") from None
         return found
 
     def _patiently(self, work: Callable[[float], T]) -> T:
@@ -260,7 +224,7 @@ def _packed(rows: Rows, jets: int, width: int) -> _Packed:
 class _Call:
     """A call of :meth:`Remote.tag`: its tensors, and its scores made of answers."""
 
-    def __init__(self, view: JetsView, known: _Known, outputs: Any) -> None:
+    def __init__(self, view: JetsView, known: Known, outputs: Any) -> None:
         asked = [outputs] if isinstance(outputs, str) else list(outputs)
         if not asked and known.flavour is None:
             asked = known.usual
@@ -269,7 +233,7 @@ class _Call:
         wanted = [one.wire for _, _, one in self.asked]
         if known.flavour is not None:
             wanted.insert(0, known.outputs[known.flavour].wire)
-        self.wanted = list(dict.fromkeys(wanted))
+        self.wanted: list[str] = list(dict.fromkeys(wanted))
         count, sizes = view.jets.rows, {k: len(v) for k, v in known.inputs.items()}
         self.jets = numbers_of(view.jets, sizes["jets"])
         self.ragged = {
@@ -305,6 +269,11 @@ class _Call:
             found[name] = self._floats(values[low:high])
             found[ends[name]] = np.asarray(offsets[first : end + 1] - low, "<i8")
         return found
+
+    def rows(self, first: int, end: int) -> dict[str, int]:
+        """Jets and constituents of some of the jets."""
+        of = {n: int(p.offsets[end] - p.offsets[first]) for n, p in self.ragged.items()}
+        return {"jets": end - first, **of}
 
     @staticmethod
     def _floats(values: Any) -> Any:

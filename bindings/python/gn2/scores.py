@@ -459,6 +459,10 @@ class EventScores(Scores):
             self.outputs[name] = by_event(values, flat._ends[name], events)
         self._full, self._ends = flat._full, flat._ends
 
+    def again(self, flat: Scores) -> EventScores:
+        """Other scores of the same jets, by event."""
+        return EventScores(flat, self._events)
+
     @property
     def probabilities(self) -> Any:
         """Events × jets × classes, float32."""

@@ -5,7 +5,8 @@ where, and what to do.
 SPACE is checked by itself and, with --engine (several times for several), against what
 the engine can do and does otherwise than asked. --experiment takes any file with Katib
 Experiments, of whoever wrote them; --metrics a file that a trial wrote for Katib's
-collector. Exit status: 0 nothing wrong (warnings do not count), 1 something is.
+collector, or a pipe, up to 64 MiB. Exit status: 0 nothing wrong (warnings do not
+count), 1 something is.
 
     gn2 hpo check rates.yaml --engine katib
     gn2 hpo check --experiment experiment.yaml
@@ -19,7 +20,7 @@ import os
 
 from ..hpo import collector, engines, experiment, reader
 from ..hpo.algorithms import ENGINES
-from ..hpo.document import Problem, SpaceError, read_all
+from ..hpo.document import Problem, SpaceError, bounded, read_all
 from .common import Failure
 
 
@@ -68,8 +69,7 @@ def _experiments(path: str) -> list[Problem]:
 
 
 def _metrics(path: str, names: list[str]) -> list[Problem]:
-    with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        text = file.read()
+    text = bounded(path, collector.MOST).decode("utf-8", "replace")
     form = "JSON" if text.lstrip().startswith("{") else "TEXT"
     return collector.problems(path, text, names, form)
 

@@ -3,7 +3,9 @@
 
 The best of many noisy trials is the best partly by luck. The search's seed is not used
 again; confirm.json in the folder of the search keeps what was found, and `gn2 hpo
-transfer` goes by it. The same command goes on with what was stopped.
+transfer` goes by it. A seed that diverged counts with the untrained network's value;
+where that is not known there is no mean, and the trial comes last. The same command
+goes on with what was stopped.
 
     gn2 hpo confirm space.yaml -o search --top 5 --seeds 3
 """
@@ -30,8 +32,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"rank trial {metric}: mean ± standard error (in the search), parameters")
     for rank, row in enumerate(found, 1):
         words = " ".join(f"{name}={text}" for name, text in row.parameters.items())
-        print(
-            f"{rank:4d} {row.trial:5d} {row.mean:.6g} ± {row.error:.2g} "
-            f"({row.found:.6g}) {words}"
-        )
+        mean = f"{row.mean:.6g} ± {row.error:.2g}" if row.mean == row.mean else "none"
+        of = f", {row.diverged} of {len(row.values)} diverged" if row.diverged else ""
+        print(f"{rank:4d} {row.trial:5d} {mean} ({row.found:.6g}{of}) {words}")
     return 0

@@ -27,6 +27,7 @@ import os
 import sys
 
 from .. import errors
+from ..group import Group, launched
 from ..hpo import books, contract, launch
 from ..hpo.document import SpaceError
 from ..hpo.loggers import LOGGERS
@@ -144,6 +145,28 @@ def _status(status: int, args: argparse.Namespace) -> int:
     )
 
 
+_REMEDY = "start the trial once, with --launch 'mpirun -n N' if it is to be distributed"
+
+
+def _refuse_others() -> None:
+    """Processes that would train one trial each by itself, in one folder."""
+    size = launched()
+    if size > 1:
+        raise Refused(f"a launcher of MPI has started {size} of it: {_REMEDY}")
+    try:
+        ranks.refuse_others(_REMEDY)
+    except Failure as problem:
+        raise Refused(str(problem)) from None
+
+
+def _group() -> Group | None:
+    """The ranks of the launcher, if it is one of MPI's."""
+    if launched() == 1:
+        _refuse_others()
+        return None
+    return ranks.group()
+
+
 def _rank(args: argparse.Namespace) -> int:
     """One process of a launcher."""
     number = launch.rank(os.environ)
@@ -152,7 +175,7 @@ def _rank(args: argparse.Namespace) -> int:
             f"no rank in the environment: one of {', '.join(launch.RANKS)} is needed"
         )
     asked = Asked(args, {})
-    group = ranks.group()
+    group = _group()
     if number == 0:
         orders = Orders(group)
         try:
@@ -177,6 +200,7 @@ def _trial(args: argparse.Namespace) -> int:
     if args.launch is not None:
         return _launched(args)
     asked = Asked(args)
+    _refuse_others()
     return TrialRun(asked, mirror_of(args))()
 
 

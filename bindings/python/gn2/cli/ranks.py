@@ -19,6 +19,8 @@ from ..group import Group, launched, told
 from .common import Failure, NotAsked, natural
 from .rundir import RunDirectory
 
+#: for processes of torchrun or Kubeflow
+_TOGETHER = "add --group torch"
 _MESSAGE = 1024  # bytes of a rank's problem
 #: what stands for the options where they are not given: gn2-mpirun sets it
 RANKS, HOSTS = "GN2_EXPECT_RANKS", "GN2_EXPECT_HOSTS"
@@ -69,7 +71,7 @@ def group(ranks: int = 0, hosts: int = 0, kind: str | None = None) -> Group | No
 def _by_mpi() -> Group | None:
     started = launched()
     if started == 1:
-        _refuse_others()
+        refuse_others(_TOGETHER)
         return None
     found = Group.mpi()
     if found.size != started:
@@ -80,14 +82,17 @@ def _by_mpi() -> Group | None:
     return found
 
 
-def _refuse_others() -> None:
-    """Processes of torchrun or Kubeflow that were not told to train together."""
+def refuse_others(remedy: str) -> None:
+    """Refuses to be one of several processes that were not told to train together.
+
+    Args:
+        remedy: what to do, beside unsetting the variable that tells of the others.
+    """
     name, size = told(os.environ)
     if size > 1:
         raise Failure(
             f"{name} = {size}: this is one of {size} processes, each of which would "
-            "train by itself, one over the other: add --group torch, or unset the "
-            "variable"
+            f"train by itself, one over the other: {remedy}, or unset the variable"
         )
 
 

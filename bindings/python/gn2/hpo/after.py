@@ -16,6 +16,7 @@ import pathlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .. import _lines
 from .._progress import Count
@@ -107,8 +108,21 @@ def _check(job: Job, outcome: Outcome) -> None:
 
 
 def _line(book: books.Trial, names: Sequence[str]) -> str:
-    figures = " ".join(f"{name}={book.metrics[name]:.6g}" for name in names)
-    return f"{book.name}: {book.state} {figures}"
+    told = (name for name in names if name in book.metrics)
+    figures = " ".join(f"{name}={book.metrics[name]:.6g}" for name in told)
+    return f"{book.name}: {book.state} {figures or 'without a value'}"
+
+
+def _values(book: books.Trial, names: Sequence[str]) -> list[float]:
+    """Raises StateError: it diverged, and no value is known."""
+    missing = [name for name in names if name not in book.metrics]
+    if missing:
+        why = f" ({book.message})" if book.message else ""
+        raise StateError(
+            f"training {book.name} diverged{why} and has no {', '.join(missing)}: take "
+            "other parameters, or a smaller schedule.max"
+        )
+    return [book.metrics[name] for name in names]
 
 
 # ---- confirm ----
@@ -121,10 +135,12 @@ class Confirmed:
     trial: int  #: number in the search
     parameters: Mapping[str, str]
     found: float  #: in the search
-    values: tuple[float, ...]  #: one a fresh seed
+    values: tuple[float, ...]  #: one a fresh seed; NaN: it diverged and has none
+    diverged: int = 0  #: of the seeds, with the untrained network's value or none
 
     @property
     def mean(self) -> float:
+        """NaN where a seed has no value: the others alone would flatter it."""
         return sum(self.values) / len(self.values)
 
     @property
@@ -137,7 +153,7 @@ class Confirmed:
 
 
 def confirm(space: Space, plan: Plan, top: int, seeds: int) -> list[Confirmed]:
-    """Trains the best with fresh seeds; ranks them by the mean.
+    """Trains the best with fresh seeds; ranks them by the mean, those without last.
 
     Raises:
         StateError: two objectives, which have no order; no trial to confirm.
@@ -162,14 +178,29 @@ def confirm(space: Space, plan: Plan, top: int, seeds: int) -> list[Confirmed]:
     told = complete(list(jobs.values()), plan, "confirm")
     found = []
     for row in rows:
-        names = [jobs[row.number, seed].name for seed in fresh]
-        values = tuple(told[name].metrics[metric] for name in names)
-        found.append(Confirmed(row.number, row.parameters, row.values[0], values))
+        each = [told[jobs[row.number, seed].name] for seed in fresh]
+        values = tuple(book.metrics.get(metric, math.nan) for book in each)
+        diverged = sum(book.state == "diverged" for book in each)
+        found.append(
+            Confirmed(row.number, row.parameters, row.values[0], values, diverged)
+        )
     sign = 1.0 if space.objective.minimize else -1.0
-    found.sort(key=lambda row: sign * row.mean)
-    text = json.dumps([dataclasses.asdict(row) for row in found], indent=2) + "\n"
+    found.sort(key=lambda row: (math.isnan(row.mean), sign * row.mean))
+    text = json.dumps([_facts(row) for row in found], indent=2) + "\n"
     _lines.replace(str(plan.folder / CONFIRMED), text)
     return found
+
+
+def _facts(row: Confirmed) -> dict[str, Any]:
+    """As JSON has it, which knows no NaN."""
+    values = [None if math.isnan(value) else value for value in row.values]
+    return {**dataclasses.asdict(row), "values": values}
+
+
+def _of_facts(row: dict[str, Any]) -> Confirmed:
+    values = tuple(math.nan if value is None else value for value in row["values"])
+    diverged = row.get("diverged", 0)
+    return Confirmed(row["trial"], row["parameters"], row["found"], values, diverged)
 
 
 def _rows(space: Space, plan: Plan) -> list[Row]:
@@ -190,14 +221,8 @@ def confirmed(folder: pathlib.Path) -> list[Confirmed]:
     if not path.exists():
         return []
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            Confirmed(
-                row["trial"], row["parameters"], row["found"], tuple(row["values"])
-            )
-            for row in rows
-        ]
-    except (ValueError, TypeError, KeyError):
+        return [_of_facts(row) for row in json.loads(path.read_text("utf-8"))]
+    except (AttributeError, ValueError, TypeError, KeyError):
         raise FormatError(
             f"'{path}' is damaged: remove it, and confirm again"
         ) from None
@@ -213,7 +238,8 @@ def transfer(space: Space, plan: Plan) -> tuple[books.Trial, str]:
         What came of it, and whose parameters those are.
 
     Raises:
-        StateError: the space names no target, or nothing was found yet.
+        StateError: the space names no target, nothing was found yet, or the best has no
+            value.
     """
     if not space.transfer:
         raise StateError(
@@ -224,6 +250,10 @@ def transfer(space: Space, plan: Plan) -> tuple[books.Trial, str]:
     again = confirmed(plan.folder)
     if again:
         _check_confirmed(again, found, plan.folder)
+        if math.isnan(again[0].mean):
+            raise StateError(
+                "of all that was confirmed a seed diverged without a value"
+            )
         number, parameters = again[0].trial, again[0].parameters
         said = f"of trial {number}, the best of {len(again)} confirmed"
     else:
@@ -237,7 +267,9 @@ def transfer(space: Space, plan: Plan) -> tuple[books.Trial, str]:
     words = " ".join(f"{key}={text}" for key, text in sorted(space.transfer.items()))
     target = hashlib.sha256(words.encode()).hexdigest()[:8]
     job = Job(f"{number:04d}-{target}", file, parameters, (space.objective.metric,))
-    return complete([job], plan, "transfer")[job.name], said
+    book = complete([job], plan, "transfer")[job.name]
+    _values(book, job.metrics)
+    return book, said
 
 
 def _check_confirmed(
@@ -274,7 +306,7 @@ def finish(space: Space, plan: Plan, number: int) -> str:
     job = Job(row.name, file, row.parameters, metrics)
     book = complete([job], plan, "trials")[job.name]
     store = Store(space, plan.store, plan.folder, create=False)
-    values = [book.metrics[metric] for metric in metrics]
+    values = _values(book, metrics)
     with guard(store.url):
         store.check_data()
         told = add_finished(store, row, book, values)

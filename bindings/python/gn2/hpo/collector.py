@@ -15,6 +15,8 @@ from ..errors import FormatError
 from .document import Problem
 
 FORMATS = ("TEXT", "JSON")
+MOST = 64 << 20  #: bytes of a file that is checked
+LINE = 1 << 14  #: characters of a line that is checked
 UNAVAILABLE = "unavailable"  #: the value of an objective that never appeared
 NO_TIME = "0001-01-01T00:00:00Z"
 #: Katib's own pattern; Go's classes are of ASCII
@@ -123,6 +125,10 @@ def problems(
     found: list[Problem] = []
     last_step = -1
     lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        if len(line) > LINE:  # Katib's pattern takes the square of a word's length
+            what = f"a line of {len(line)} characters, more than {LINE}"
+            return [Problem(f"{path}:{number}", what, "is it a metrics file?")]
     if lines[-1]:
         found.append(
             Problem(

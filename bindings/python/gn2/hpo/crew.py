@@ -23,6 +23,7 @@ from typing import IO
 
 from .._lock import FolderLock
 from ..errors import FormatError, StateError
+from ..group import alone
 from . import books, contract
 from .lease import Lease, Leases
 
@@ -208,6 +209,7 @@ class Work:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=alone(os.environ),  # workers may be several, a trial is one
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),
             )

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import Error
 
 Path = tuple[Any, ...]  #: keys and indices from the top
+MOST = 1 << 20  #: bytes of a YAML file
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,21 @@ class Document:
             raise SpaceError(self.problems)
 
 
+def bounded(path: str | os.PathLike[str], most: int) -> bytes:
+    """What a file, or a pipe, holds.
+
+    Raises:
+        SpaceError: more than ``most`` bytes.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        what = f"holds more than {most >> 20} MiB"
+        raise SpaceError([Problem(os.fspath(path), what, "is it the file you mean?")])
+    return data
+
+
 def read(path: str | os.PathLike[str], text: str | None = None) -> Document:
     """Reads one YAML document; plain data only, no key twice.
 
@@ -85,7 +101,7 @@ def read(path: str | os.PathLike[str], text: str | None = None) -> Document:
         text: the content, if it is at hand; ``path`` is its name then.
 
     Raises:
-        SpaceError: no YAML, a key twice, an alias; with the line.
+        SpaceError: no YAML, a key twice, an alias; with the line. Or beyond MOST bytes.
         OSError: the file cannot be read.
     """
     documents = read_all(path, text)
@@ -100,8 +116,7 @@ def read_all(path: str | os.PathLike[str], text: str | None = None) -> list[Docu
     yaml, name = _yaml(), os.fspath(path)
     try:
         if text is None:
-            with open(path, encoding="utf-8-sig") as file:
-                text = file.read()
+            text = bounded(path, MOST).decode("utf-8-sig")
         roots = [root for root in yaml.compose_all(text, yaml.SafeLoader) if root]
     except UnicodeDecodeError as problem:
         what = f"no text in UTF-8 ({problem})"

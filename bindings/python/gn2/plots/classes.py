@@ -90,7 +90,8 @@ def _origins_of(sample: Tagged) -> _Classes:
     tracks = sample.tracks
     if tracks is None or tracks.origin is None or tracks.origin_p is None:
         raise InvalidArgument(f"{sample.name}: no track origins and their truth")
-    return _Classes(tracks.origins, tracks.origin, tracks.origin_p, "origin", "tracks")
+    names = tuple(map(style.verbatim, tracks.origins))
+    return _Classes(names, tracks.origin, tracks.origin_p, "origin", "tracks")
 
 
 def _classes_of(sample: Tagged, task: str) -> _Classes:
@@ -99,7 +100,8 @@ def _classes_of(sample: Tagged, task: str) -> _Classes:
         raise InvalidArgument(
             f"{sample.name}: no classification '{task}' and its truth"
         )
-    return _Classes(of.task.classes, of.truth, of.found, of.task.noun, of.task.object)
+    names = tuple(map(style.verbatim, of.task.classes))
+    return _Classes(names, of.truth, of.found, of.task.noun, of.task.object)
 
 
 # ---- calibration ----

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..metrics.sample import Tagged
 from ..scores import readable, short_name
 from .style import BLUE, FLAVOURS, GREEN, ORANGE, PURPLE, SEVERAL, SKY, VERMILLION, Look
+from .style import verbatim
 
 #: short name of a class: what one jet of it is called, and its usual colour
 KNOWN: dict[str, tuple[str, str]] = {
@@ -73,6 +74,7 @@ def looks(classes: Sequence[str]) -> dict[str, Shown]:
     found = {}
     for name, full, color, line, marker in zip(names, classes, colors, lines, markers):
         noun = known[name][0] or (f"{name}-jet" if short_name(full) != full else full)
+        noun = verbatim(noun)
         plural = f"{noun}s" if noun.endswith("jet") else noun
         found[name] = Shown(color, by_text[line], marker, noun, plural)
     return found

@@ -130,12 +130,19 @@ def label(experiment: str = "", sample: str = "") -> Iterator[None]:
         _LABEL.reset(before)
 
 
+def verbatim(name: str) -> str:
+    """A name as text that is shown as it is: no formula, which it may not be, and no
+    first _, at which a legend leaves it out."""
+    text = name.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def new(width: float, height: float, title: str | None = None) -> Figure:
     """An empty figure, inches; label and further lines of the title make it higher."""
     experiment, sample = _LABEL.get()
     letters = int((width - 0.2) / _LETTER)
     below = [*textwrap.wrap(sample, letters)]
-    heading = textwrap.wrap(title or "", letters)
+    heading = textwrap.wrap(verbatim(title or ""), letters)
     above = len(below) + bool(experiment)
     higher = _LINE * (above + max(0, len(heading) - 1))
     figure = Figure(figsize=(width, height + higher), layout="constrained")

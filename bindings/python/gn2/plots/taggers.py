@@ -70,7 +70,9 @@ def flavour_handles(ways: Mapping[str, Shown], marks: str) -> list[Any]:
 def tagger_handles(samples: Sequence[Tagged], kinds: Sequence[Any]) -> list[Any]:
     """Entries of a legend by tagger, in black; ``kinds`` are Line2D arguments."""
     return [
-        style.Line2D([], [], label=s.title, **{"color": "black", **kind})
+        style.Line2D(
+            [], [], label=style.verbatim(s.title), **{"color": "black", **kind}
+        )
         for s, kind in zip(samples, kinds)
     ]
 

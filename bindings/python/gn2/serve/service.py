@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +27,8 @@ from .models import Loaded, Prepare, Served, as_it_is
 from .protocol import INTERNAL, INVALID, NOT_FOUND, TOO_LARGE, UNAVAILABLE, VERSION
 from .protocol import Answer, Call, Problem, arrays, described
 from .signatures import Found, Jets, Signature, chosen, joined, split
+
+logger = logging.getLogger("gn2.serve")
 
 PLATFORM = "libgn2"
 
@@ -286,11 +289,13 @@ class Service:
                 len(jets.jets),
             )
         except errors.Error as problem:
-            values = isinstance(problem, errors.NumericError)
-            if self.watch and values and len(asked) == 1:
-                self.watch.refused(name, loaded, jets)
-            kinds = (kind for error, kind in _KINDS if isinstance(problem, error))
-            raise Problem(str(problem), next(kinds, INTERNAL)) from problem
+            kind = _kind(problem)
+            if len(asked) == 1:  # else each is run again
+                if kind == INTERNAL:
+                    logger.error("%s: %s", name, problem)
+                elif self.watch and isinstance(problem, errors.NumericError):
+                    self.watch.refused(name, loaded, jets)
+            raise Problem(str(problem), kind) from problem
         if self.watch:
             seconds = time.perf_counter() - start
             self.watch.tagged(name, loaded, jets, found.probabilities, seconds)
@@ -308,6 +313,15 @@ class Service:
             _check_offsets(name, offsets, count, len(rows))
             most = int(np.diff(offsets).max(initial=0))
             _limit(name, most, "jet", limits.jet_tracks)
+
+
+def _kind(problem: errors.Error) -> str:
+    """Of a problem of the library: whose fault is it?"""
+    if isinstance(problem, errors.NumericError) and problem.of_network:
+        return INTERNAL  # nothing the client sent is wrong, or can be changed
+    return next(
+        (kind for error, kind in _KINDS if isinstance(problem, error)), INTERNAL
+    )
 
 
 def _limit(what: str, count: int, where: str, limit: int) -> None:
