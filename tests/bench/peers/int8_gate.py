@@ -283,7 +283,7 @@ def report(variant, reference, p, labels, index, samples):
     print(
         f"  gate {gate}: largest move {100 * move[worst]:+.2f} ± "
         f"{100 * error[worst]:.2f} %, largest error {100 * error.max():.2f} %, "
-        f"largest move in errors {(np.abs(move) / error).max():.1f}",
+        f"largest move in errors {(np.abs(move) / np.maximum(error, 1e-6)).max():.1f}",
         flush=True,
     )
 
