@@ -314,13 +314,19 @@ def test_no_better_than_untrained_is_divergence(tmp_path):
     assert trial.metrics["val_loss"] == trial.metrics["untrained_val_loss"]
 
 
-def test_bad_data_is_no_divergence(tmp_path, capsys):
-    path = tmp_path / "jets.h5"
+def jets_with_nan(folder):
+    """Of the first 400 jets of the sample, number 333."""
+    path = folder / "jets.h5"
     some_jets(path, SPACE["data"]["train"][0], 400)
     with h5py.File(path, "r+") as file:
         jets = file["jets"][:]
         jets["pt_btagJes"][333] = np.nan
         file["jets"][:] = jets
+    return path
+
+
+def test_bad_data_is_no_divergence(tmp_path, capsys):
+    path = jets_with_nan(tmp_path)
     space = write(tmp_path / "s.yaml", data={"train": [str(path)]})
     assert main(words(space, tmp_path / "t")) == 2
     assert "333" in capsys.readouterr().err
@@ -330,12 +336,7 @@ def test_bad_data_is_no_divergence(tmp_path, capsys):
 def test_what_a_message_says_tells_no_divergence(tmp_path, monkeypatch):
     """Its words may change; who is at fault is told beside them."""
     monkeypatch.setattr(gn2._ffi, "last_error", lambda: "the loss is not finite")
-    path = tmp_path / "jets.h5"
-    some_jets(path, SPACE["data"]["train"][0], 400)
-    with h5py.File(path, "r+") as file:
-        jets = file["jets"][:]
-        jets["pt_btagJes"][333] = np.nan
-        file["jets"][:] = jets
+    path = jets_with_nan(tmp_path)
     other = write(tmp_path / "s.yaml", data={"train": [str(path)]})
     assert main(words(other, tmp_path / "a")) == 2
     monkeypatch.setattr(gn2._ffi, "last_error", lambda: "other words")
