@@ -254,3 +254,14 @@ def test_tables_of_any_name_and_length(tmp_path, jets):
         assert list(found.read(file, "short")["d0"][:, 1]) == wanted[:-1]
         assert found.read(file, "none") is None
     assert found.facts["jets before it"] == "25,000"
+
+
+def test_of_several_files_it_is_said_which(tmp_path):
+    folder = tmp_path / "run"
+    made(folder)
+    val = [str(tmp_path / "gone.h5"), VAL, VAL]
+    (folder / "run.json").write_text(json.dumps({"train": [VAL], "val": val}))
+    jets = report.read(folder, max_jets=10).samples[0].facts["jets"]
+    assert jets.endswith("jets_val.h5, one of the run's 3 files of validation")
+    jets = report.read(folder, data=VAL, max_jets=10).samples[0].facts["jets"]
+    assert jets.endswith("jets_val.h5")

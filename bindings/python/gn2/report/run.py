@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,8 @@ def read(
 
     Args:
         run: the directory.
-        data: labelled jets; None: the validation jets of the run.
+        data: labelled jets; None: the validation jets of the run, of several files
+            the first that is there.
         compare: further taggers, ``[NAME=]FILE``: models or score files of ``data``.
         max_jets: jets that are tagged.
         threads: 0: all.
@@ -49,7 +51,8 @@ def read(
     facts = run_of(folder) if os.path.exists(os.path.join(folder, RUN)) else {}
     csv = os.path.join(folder, "metrics.csv")
     curves = history.read(csv) if os.path.exists(csv) else None
-    data = data if data is not None else _validation(facts)
+    files = [str(path) for path in facts.get("val") or ()] if data is None else []
+    data = next((path for path in files if os.path.exists(path)), data)
     models = [m for m in MODELS if os.path.exists(os.path.join(folder, m))]
     words = [f"{name}={os.path.join(folder, m)}" for m in models[:1]]
     samples: list[Tagged] = []
@@ -58,6 +61,7 @@ def read(
         how["discriminants"] = discriminants
         how["selection"] = _selection(folder, selection)
         samples = _taggers([*words, *compare], data, how, selection is None)
+        samples = [_of_several(sample, len(files)) for sample in samples]
     return Content(samples, curves, _text(folder, "config.txt"), f"GN2: {name}")
 
 
@@ -77,9 +81,12 @@ def _text(folder: str, name: str) -> str:
         return file.read()
 
 
-def _validation(facts: dict[str, Any]) -> str | None:
-    there = [path for path in facts.get("val") or () if os.path.exists(path)]
-    return str(there[0]) if there else None
+def _of_several(sample: Tagged, files: int) -> Tagged:
+    """With a word of the files that are not looked at."""
+    if files < 2:
+        return sample
+    jets = f"{sample.facts['jets']}, one of the run's {files} files of validation"
+    return dataclasses.replace(sample, facts={**sample.facts, "jets": jets})
 
 
 def _taggers(words: list[str], data: Any, how: Any, of_run: bool) -> list[Tagged]:
