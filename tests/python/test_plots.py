@@ -398,7 +398,7 @@ def files(tmp_path_factory, model):
     run = tmp_path_factory.mktemp("runs") / "run"
     run.mkdir()
     model.save(run / "best.gn2")
-    (run / "run.json").write_text('{"val": ["%s"]}' % data)
+    (run / "run.json").write_text('{"train": [], "val": ["%s"]}' % data)
     (run / "config.txt").write_text("model.embed_dim = 16\n")
     write_csv(run / "metrics.csv")
     sample = plots.from_model(model, data, max_jets=500)
