@@ -24,7 +24,8 @@ static _Thread_local int own_lines;
 #undef gn2_fail_network
 #undef gn2_fail_memory
 
-static void set_text(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void set_text(const char *format,
+                                                           va_list args)
 {
     /* formatted aside: an argument may be the old message itself */
     char text[GN2_ERROR_SIZE];
