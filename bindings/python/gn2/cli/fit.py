@@ -148,7 +148,7 @@ class Fit:
                 resume.check_start(start.config, self.config)
         self.run.begin(self.args.force)
         self._open_data()
-        self.facts["data"] = self._digests()
+        self._identify()
         self._check_probes(0)
         model = self._start(start)
         self._settle_shards()
@@ -228,7 +228,7 @@ class Fit:
         resume.check_resume(before, self.config, self.args.out)
         self.config["train.checkpoint"] = checkpoint
         self._open_data()
-        self.facts["data"] = self._digests()
+        self._identify()
         resume.check_content(old, self.facts, self.args.out)
         self._check_probes(resume.done_steps(checkpoint))
         self.trainer = Trainer(self._start_again(), self.config)
@@ -261,9 +261,12 @@ class Fit:
             prober.start()
         return prober
 
-    def _digests(self) -> list[str]:
-        """Of what the files hold: a path may lead to others from another folder."""
-        return [data_digest(p) for p in (*self.facts["train"], *self.facts["val"])]
+    def _identify(self) -> None:
+        """Notes what the files hold: a path may lead to others from another folder. The
+        library compares those of ranks, so that one rank alone reads them for it."""
+        if self.leads:
+            files = (*self.facts["train"], *self.facts["val"])
+            self.facts["data"] = [data_digest(path) for path in files]
 
     def _open_data(self) -> None:
         shown = self.leads and not self.args.quiet

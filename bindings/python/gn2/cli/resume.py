@@ -176,7 +176,9 @@ def check_files(old: dict[str, Any], new: dict[str, Any], folder: str) -> None:
 def check_content(old: dict[str, Any], new: dict[str, Any], folder: str) -> None:
     """Refuses files of the same names with other jets."""
     before = old.get("data")
-    if before is None:  # of a run of an earlier version
+    if (
+        before is None or "data" not in new
+    ):  # of an earlier version; a rank that follows
         return
     files = (*new["train"], *new["val"])
     wrong = [f for f, a, b in zip(files, before, new["data"]) if a != b]
