@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from . import _ffi
-from .errors import Error, InvalidArgument, RemoteError, Unsupported, error
+from .errors import Error, FileError, FormatError, InvalidArgument, RemoteError
+from .errors import Unsupported, error
 
 #: of torch.distributed, and of those who start its processes without torchrun
 PORT = 29500
-_IO, _FORMAT = -3, -4  # GN2_ERR_IO, GN2_ERR_FORMAT
 
 
 # ---- who is started ----
@@ -133,7 +133,7 @@ _Part = tuple[int, int]  # address, bytes
 
 
 class Link:
-    """What carries the bytes of one rank; ``callbacks`` are for gn2_transport.
+    """What carries the bytes of one rank; ``transport`` is its gn2_transport.
 
     Nothing may be raised through C: what an exchange failed of is in ``why``, and in
     ``raised`` what was no failure of it, as Ctrl-C.
@@ -168,7 +168,7 @@ class Link:
             self.why = f"rank {peer} has gone: its own output says why ({told})"
         except BaseException as problem:  # noqa: BLE001
             self.raised, self.why = problem, type(problem).__name__
-        return _IO
+        return FileError.status
 
     def _both(self, peer: int, out: _Part, into: _Part) -> int:
         """Sends and receives, all at once; GN2_OK or what is wrong with the sizes."""
@@ -184,7 +184,7 @@ class Link:
                     f"rank {peer} sends {self._said.value} bytes, not {into[1]}: do "
                     "all ranks make the same calls?"
                 )
-                return _FORMAT
+                return FormatError.status
         for work in sending:
             self._wait(work, start)
         return 0
