@@ -147,11 +147,10 @@ class Rank:
     def reading(self, batch: int) -> float:
         """Seconds a jet, of all jets once."""
         config = Config({**self.options, "data.batch_size": batch})
-        data = Dataset(self.files, config)
-        start, jets = time.process_time(), 0
-        for found in data:
-            jets += len(found[0])
-        return (time.process_time() - start) / max(jets, 1)
+        with Dataset(self.files, config) as data:
+            start = time.process_time()
+            jets = sum(len(found[0]) for found in data)
+            return (time.process_time() - start) / max(jets, 1)
 
     def measure(self, width: int, batch: int, ranks: int, steps: int) -> Point:
         """The median of some steps on one batch."""
@@ -163,18 +162,18 @@ class Rank:
                 "data.max_jets": batch,
             }
         )
-        data = Dataset(self.files, config)
-        data.setup(config)
-        given = next(iter(data))
         others = Echo(ranks) if ranks > 1 else None
-        trainer = Trainer(Model(config), config, group=others.group if others else None)
+        group = others.group if others else None
         found = []
-        for step in range(steps + 1):  # the first one makes room
-            away, start = others.seconds if others else 0.0, self._clock()
-            trainer.step(*given)
-            spent = self._clock() - start
-            found.append(spent - ((others.seconds - away) if others else 0.0))
-        trainer.close()
+        with Dataset(self.files, config) as data:
+            data.setup(config)
+            given = next(iter(data))
+            with Trainer(Model(config), config, group=group) as trainer:
+                for _ in range(steps + 1):  # the first one makes room
+                    away, start = others.seconds if others else 0.0, self._clock()
+                    trainer.step(*given)
+                    spent = self._clock() - start
+                    found.append(spent - ((others.seconds - away) if others else 0.0))
         return Point(ranks, batch, statistics.median(found[1:]))
 
     def cost(self, width: int, batches: Sequence[int], ranks: Sequence[int],
