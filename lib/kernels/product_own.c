@@ -16,27 +16,28 @@ static const gn2_own_kernels *kernels_of(const gn2_product_f32 *p)
     return p->isa >= GN2_ISA_AVX512 ? &gn2_own_avx512 : &gn2_own_avx2;
 }
 
-static int64_t round_up(int64_t value, int64_t unit)
-{
-    return (value + unit - 1) / unit * unit;
-}
-
 static int is_half(const gn2_product_f32 *p)
 {
     return p->storage == GN2_STORAGE_BF16;
 }
 
-static gn2_status own_create(gn2_product_f32 *p)
+gn2_status gn2_own_make_room(gn2_product_f32 *p, int64_t rows, int64_t vector,
+                             size_t element)
 {
-    if (p->is_gradient) return GN2_OK;
-    const int64_t width = round_up(p->n, kernels_of(p)->vector);
-    const size_t element = is_half(p) ? sizeof(uint16_t) : sizeof(float);
+    const int64_t width = gn2_own_round_up(p->n, vector);
     size_t count;
-    if (!gn2_mul_size((size_t)p->k, (size_t)width, &count)) return gn2_fail_memory();
+    if (!gn2_mul_size((size_t)rows, (size_t)width, &count)) return gn2_fail_memory();
     p->packed = gn2_alloc(count, element);
     if (!p->packed) return gn2_fail_memory();
     p->bytes = count * element;
     return GN2_OK;
+}
+
+static gn2_status own_create(gn2_product_f32 *p)
+{
+    if (p->is_gradient) return GN2_OK;
+    return gn2_own_make_room(p, p->k, kernels_of(p)->vector,
+                             is_half(p) ? sizeof(uint16_t) : sizeof(float));
 }
 
 /* One matrix to pack: element (k, n) is src[k·step_k + n·step_n]. */
@@ -77,7 +78,7 @@ static void own_pack(gn2_product_f32 *p, const float *src, int64_t ld, int trans
     source s = {src, transposed ? 1 : ld, transposed ? ld : 1};
     for (int64_t j = 0; j < p->n; j += own->columns) {
         const int64_t width = p->n - j < own->columns ? p->n - j : own->columns;
-        const int64_t stride = round_up(width, own->vector);
+        const int64_t stride = gn2_own_round_up(width, own->vector);
         if (is_half(p))
             pack_panel_half((uint16_t *)(void *)p->packed + j * p->k, own->vector,
                             stride, &s, p->k, width);

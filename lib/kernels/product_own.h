@@ -38,4 +38,13 @@ extern const gn2_own_kernels gn2_own_avx512;
  * Needs AVX512_BF16. */
 extern const gn2_own_kernels gn2_own_avx512_dot;
 
+static inline int64_t gn2_own_round_up(int64_t value, int64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+/* Room for packed B: rows of p->n columns in whole vectors, `element` bytes each. */
+gn2_status gn2_own_make_room(gn2_product_f32 *p, int64_t rows, int64_t vector,
+                             size_t element);
+
 #endif

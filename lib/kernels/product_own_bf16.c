@@ -15,8 +15,6 @@
 #include "kernels/bf16_factors.h"
 #include "kernels/processors.h"
 #include "kernels/product_own.h"
-#include "util/alloc.h"
-#include "util/error.h"
 
 /* All exceptions masked, nearest even, denormals zero: MXCSR's reset value, DAZ, FTZ.
  */
@@ -30,11 +28,6 @@ static int by_dot(const gn2_product_f32 *p)
 static const gn2_own_kernels *kernels_of(const gn2_product_f32 *p)
 {
     return by_dot(p) ? &gn2_own_avx512_dot : &gn2_own_avx512;
-}
-
-static int64_t round_up(int64_t value, int64_t unit)
-{
-    return (value + unit - 1) / unit * unit;
 }
 
 static int64_t min_of(int64_t a, int64_t b)
@@ -56,14 +49,8 @@ static gn2_status bf16_create(gn2_product_f32 *p)
     if (p->loop == GN2_LOOP_AUTO)
         p->loop = gn2_processor_dots() ? GN2_LOOP_DOT : GN2_LOOP_FMA;
     if (p->is_gradient) return GN2_OK;
-    const size_t width = (size_t)round_up(p->n, kernels_of(p)->vector);
-    size_t count;
-    if (!gn2_mul_size((size_t)round_up(p->k, 2), width, &count))
-        return gn2_fail_memory();
-    p->packed = gn2_alloc(count, sizeof(uint16_t));
-    if (!p->packed) return gn2_fail_memory();
-    p->bytes = count * sizeof(uint16_t);
-    return GN2_OK;
+    return gn2_own_make_room(p, gn2_own_round_up(p->k, 2), kernels_of(p)->vector,
+                             sizeof(uint16_t));
 }
 
 /* Place of element (k, j) in a panel `stride` columns wide, in 16 bits: in a word of
@@ -82,12 +69,12 @@ static void bf16_pack(gn2_product_f32 *p, const float *src, int64_t ld, int tran
     uint16_t *panel = (uint16_t *)(void *)p->packed;
     for (int64_t first = 0; first < p->n; first += own->columns) {
         const int64_t width = min_of(p->n - first, own->columns);
-        const int64_t stride = round_up(width, own->vector);
+        const int64_t stride = gn2_own_round_up(width, own->vector);
         for (int64_t j = 0; j < width; j++)
             for (int64_t k = 0; k < p->k; k++)
                 panel[place(p, stride, k, j)] =
                     gn2_bf16_factor(src[k * step_k + (first + j) * step_n]);
-        panel += stride * round_up(p->k, 2);
+        panel += stride * gn2_own_round_up(p->k, 2);
     }
 }
 
@@ -107,7 +94,7 @@ static int64_t block_rows(int64_t ld)
  * would share a set of the L1 cache. */
 static int64_t stride_of(int64_t elements)
 {
-    const int64_t ld = round_up(elements, 16);
+    const int64_t ld = gn2_own_round_up(elements, 16);
     return ld % 256 == 0 ? ld + 16 : ld;
 }
 
