@@ -7,7 +7,7 @@
  *
  * A dot product adds the upper half of a word first. So that multiply-adds, which go by
  * rising k, do the same, their floats are swapped in pairs: 1, 0, 3, 2, … Where the
- * count is odd, zero fills the last pair. Needs AVX-512 F, BW, VL.
+ * count is odd, zero fills the last pair. Needs AVX-512 F, BW, VL; words its bf16.
  */
 #ifndef GN2_KERNELS_BF16_FACTORS_H
 #define GN2_KERNELS_BF16_FACTORS_H
@@ -27,6 +27,10 @@ static inline uint16_t gn2_bf16_factor(float x)
  * or floats are written. */
 void gn2_bf16_row_words(float *to, const float *row, int64_t count);
 void gn2_bf16_row_floats(float *to, const float *row, int64_t count);
+
+/* The words of a row as a column: `ld` floats from one to the next, those alone that
+ * hold a number. 15 * ld is below 2^31. */
+void gn2_bf16_column_words(float *to, int64_t ld, const float *row, int64_t count);
 
 /* Two rows, of which numbers above each other make a pair; `second` may be NULL for
  * zeros. Whole vectors are written: words to one row, floats to two, `ld` apart. */

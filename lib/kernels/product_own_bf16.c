@@ -53,28 +53,48 @@ static gn2_status bf16_create(gn2_product_f32 *p)
                              sizeof(uint16_t));
 }
 
-/* Place of element (k, j) in a panel `stride` columns wide, in 16 bits: in a word of
- * two of k, or, pairs swapped, in one of two vectors (product_own.h). */
-static int64_t place(const gn2_product_f32 *p, int64_t stride, int64_t k, int64_t j)
+/* A panel of `width` columns from the first of src on, rows of `stride` words of two
+ * of k. */
+static void pack_words(const gn2_product_f32 *p, float *panel, int64_t stride,
+                       const float *src, int64_t ld, int transposed, int64_t width)
+{
+    if (transposed) {
+        for (int64_t j = 0; j < width; j++)
+            gn2_bf16_column_words(panel + j, stride, src + j * ld, p->k);
+        return;
+    }
+    for (int64_t k = 0; k < p->k; k += 2, src += 2 * ld)
+        gn2_bf16_rows_words(panel + k / 2 * stride, src, k + 1 < p->k ? src + ld : NULL,
+                            width);
+}
+
+/* The same in halves of a word, pairs swapped, in one of two vectors (product_own.h).
+ */
+static void pack_halves(const gn2_product_f32 *p, uint16_t *panel, int64_t stride,
+                        const float *src, int64_t step_k, int64_t step_n, int64_t width)
 {
     const int64_t vector = kernels_of(p)->vector, vecs = stride / vector;
-    if (by_dot(p)) return k / 2 * 2 * stride + 2 * j + k % 2;
-    return (k ^ 1) * stride + j % vector * vecs + j / vector;
+    for (int64_t j = 0; j < width; j++)
+        for (int64_t k = 0; k < p->k; k++)
+            panel[(k ^ 1) * stride + j % vector * vecs + j / vector] =
+                gn2_bf16_factor(src[k * step_k + j * step_n]);
 }
 
 static void bf16_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transposed)
 {
     const gn2_own_kernels *own = kernels_of(p);
     const int64_t step_k = transposed ? 1 : ld, step_n = transposed ? ld : 1;
-    uint16_t *panel = (uint16_t *)(void *)p->packed;
+    float *panel = p->packed;
     for (int64_t first = 0; first < p->n; first += own->columns) {
         const int64_t width = min_of(p->n - first, own->columns);
         const int64_t stride = gn2_own_round_up(width, own->vector);
-        for (int64_t j = 0; j < width; j++)
-            for (int64_t k = 0; k < p->k; k++)
-                panel[place(p, stride, k, j)] =
-                    gn2_bf16_factor(src[k * step_k + (first + j) * step_n]);
-        panel += stride * gn2_own_round_up(p->k, 2);
+        const float *from = src + first * step_n;
+        if (by_dot(p))
+            pack_words(p, panel, stride, from, ld, transposed, width);
+        else
+            pack_halves(p, (uint16_t *)(void *)panel, stride, from, step_k, step_n,
+                        width);
+        panel += stride * gn2_own_round_up(p->k, 2) / 2;
     }
 }
 
