@@ -18,6 +18,7 @@
 #include "kernels/kernels.h"
 
 #define INLINE static inline __attribute__((always_inline))
+#define QUAD 4 /* of columns or rows that go together */
 
 #ifdef GN2_SIMD_AVX512
 
@@ -116,6 +117,21 @@ INLINE float v_sum(vf a)
 INLINE float v_highest(vf a)
 {
     return _mm512_reduce_max_ps(a);
+}
+/* to[r] = v_sum(a[r]), the lanes added in the same order: those 8, 4, 2 and 1 apart */
+INLINE void v_sums(float to[QUAD], const vf a[QUAD])
+{
+    const vf ab = _mm512_add_ps(_mm512_shuffle_f32x4(a[0], a[1], 0x44),
+                                _mm512_shuffle_f32x4(a[0], a[1], 0xEE));
+    const vf cd = _mm512_add_ps(_mm512_shuffle_f32x4(a[2], a[3], 0x44),
+                                _mm512_shuffle_f32x4(a[2], a[3], 0xEE));
+    vf s = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88),
+                         _mm512_shuffle_f32x4(ab, cd, 0xDD));
+    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4E));
+    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xB1));
+    const __m512i firsts =
+        _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
+    _mm_storeu_ps(to, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, s)));
 }
 
 /* inside every 128-bit group: a0 b0 a1 b1, a2 b2 a3 b3, a0 a1 b0 b1, a2 a3 b2 b3 */
@@ -238,6 +254,10 @@ INLINE float v_sum(vf a)
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+INLINE void v_sums(float to[QUAD], const vf a[QUAD])
+{
+    for (int r = 0; r < QUAD; r++) to[r] = v_sum(a[r]);
 }
 INLINE float v_highest(vf a)
 {

@@ -11,12 +11,13 @@
 
 /* ---- sums of a row ---- */
 
-INLINE float join(const vf s[CHAINS])
+INLINE vf join(const vf s[CHAINS])
 {
-    return v_sum(v_add(v_add(s[0], s[1]), v_add(s[2], s[3])));
+    return v_add(v_add(s[0], s[1]), v_add(s[2], s[3]));
 }
 
-INLINE float row_total(const float *x, int64_t cols)
+/* The lanes of these two sum up to Σ x and Σ (x − mean)². */
+INLINE vf row_total(const float *x, int64_t cols)
 {
     vf s[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
     int64_t c = 0;
@@ -27,8 +28,7 @@ INLINE float row_total(const float *x, int64_t cols)
     return join(s);
 }
 
-/* Σ (x − mean)² */
-INLINE float row_spread(const float *x, float mean, int64_t cols)
+INLINE vf row_spread(const float *x, float mean, int64_t cols)
 {
     vf s[CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
     const vf m = v_set1(mean);
@@ -57,7 +57,7 @@ INLINE float row_dot(const float *a, const float *b, int64_t cols)
         const vf av = v_load_part(a + c, cols - c);
         s[i] = v_fma(av, v_load_part(b + c, cols - c), s[i]);
     }
-    return join(s);
+    return v_sum(join(s));
 }
 
 /* ---- layer norm ---- */
@@ -67,39 +67,58 @@ INLINE vf normal(vf x, vf mean, vf rstd)
     return v_mul(v_sub(x, mean), rstd);
 }
 
-INLINE void write_normal(float *y, const float *x, float mean, float rstd, int64_t cols)
+/* What the rows of a forward pass have in common; gain and bias may both be NULL. */
+typedef struct norm {
+    const float *gain, *bias;
+    int64_t cols;
+    float eps;
+} norm;
+
+INLINE void write_step(float *y, const float *x, const norm *t, vf mean, vf rstd,
+                       int64_t c, int64_t left)
+{
+    vf z = normal(v_load_part(x + c, left), mean, rstd);
+    if (t->gain)
+        z = v_fma(z, v_load_part(t->gain + c, left), v_load_part(t->bias + c, left));
+    v_store_part(y + c, z, left);
+}
+
+INLINE void write_row(float *y, const float *x, const norm *t, float mean, float rstd)
 {
     const vf m = v_set1(mean), r = v_set1(rstd);
     int64_t c = 0;
-    for (; c + VL <= cols; c += VL) v_store(y + c, normal(v_load(x + c), m, r));
-    if (c == cols) return;
-    const vm in = v_first(cols - c);
-    v_storem(in, y + c, normal(v_loadm(in, x + c), m, r));
+    for (; c + VL <= t->cols; c += VL) write_step(y, x, t, m, r, c, VL);
+    if (c < t->cols) write_step(y, x, t, m, r, c, t->cols - c);
 }
 
-/* y = y·gain + bias */
-INLINE void write_affine(float *y, const float *gain, const float *bias, int64_t cols)
+/* A few rows at once: their sums do not wait for each other. */
+INLINE void norm_rows(float *y, float *mean, float *rstd, const float *x, const norm *t,
+                      int rows)
 {
-    for (int64_t c = 0; c < cols; c += VL) {
-        const int64_t left = cols - c;
-        const vf g = v_load_part(gain + c, left), b = v_load_part(bias + c, left);
-        v_store_part(y + c, v_fma(v_load_part(y + c, left), g, b), left);
-    }
+    const float each = 1 / (float)t->cols;
+    float sum[QUAD];
+    vf lanes[QUAD] = {v_zero(), v_zero(), v_zero(), v_zero()};
+    for (int r = 0; r < rows; r++) lanes[r] = row_total(x + r * t->cols, t->cols);
+    v_sums(sum, lanes);
+    for (int r = 0; r < rows; r++) mean[r] = sum[r] * each;
+    for (int r = 0; r < rows; r++)
+        lanes[r] = row_spread(x + r * t->cols, mean[r], t->cols);
+    v_sums(sum, lanes);
+    for (int r = 0; r < rows; r++) rstd[r] = 1 / sqrtf(sum[r] * each + t->eps);
+    for (int r = 0; r < rows; r++)
+        write_row(y + r * t->cols, x + r * t->cols, t, mean[r], rstd[r]);
 }
 
 static void layernorm_fwd(float *y, float *mean, float *rstd, const float *x,
                           const float *gain, const float *bias, int64_t rows,
                           int64_t cols, float eps)
 {
-    const float each = 1 / (float)cols;
-    for (int64_t r = 0; r < rows; r++, x += cols, y += cols) {
-        const float m = row_total(x, cols) * each;
-        const float s = 1 / sqrtf(row_spread(x, m, cols) * each + eps);
-        write_normal(y, x, m, s, cols);
-        if (gain) write_affine(y, gain, bias, cols);
-        mean[r] = m;
-        rstd[r] = s;
-    }
+    const norm t = {gain, bias, cols, eps};
+    int64_t r = 0;
+    for (; r + QUAD <= rows; r += QUAD)
+        norm_rows(y + r * cols, mean + r, rstd + r, x + r * cols, &t, QUAD);
+    for (; r < rows; r++)
+        norm_rows(y + r * cols, mean + r, rstd + r, x + r * cols, &t, 1);
 }
 
 /* What a row of the backward pass works on; gain may be NULL. */
@@ -138,8 +157,8 @@ INLINE void norm_sums(float *sum, float *dot, const norm_row *t, int64_t cols)
             norm_sums_step(&s[i], &d[i], t, c + i * VL, VL);
     for (int i = 0; i < CHAINS && c < cols; i++, c += VL)
         norm_sums_step(&s[i], &d[i], t, c, cols - c);
-    *sum = join(s);
-    *dot = join(d);
+    *sum = v_sum(join(s));
+    *dot = v_sum(join(d));
 }
 
 /* d_x += rstd·(g − s − x̂·d) */
@@ -237,7 +256,7 @@ INLINE float pool_d_logits(float *d, const float *alpha, int64_t n)
         const vf centred = v_sub(v_load_part(d + t, left), v_set1(mean));
         v_store_part(d + t, v_mul(v_load_part(alpha + t, left), centred), left);
     }
-    return row_total(d, n);
+    return v_sum(row_total(d, n));
 }
 
 static void pool_bwd(float *d_z, float *d_w, float *d_b, float *scratch,

@@ -9,8 +9,6 @@
 
 #include "kernels/simd.h"
 
-#define QUAD 4 /* columns turned at a time */
-
 /* Where the VL rows of a tile begin. */
 typedef struct tile {
     int64_t at[VL];
