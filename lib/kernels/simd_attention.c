@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attention of one jet, per head. Logits and softmax run with queries in lanes:
- * maximum and sum over keys are then plain vertical operations. Sums of rows (o,
- * d_q, d_k, d_v) run with the head's columns in lanes. A query's result is one
+ * maximum and sum over keys are then plain vertical operations, those of one head
+ * beside those of the next. Sums of rows (o, d_q, d_k, d_v) run with the head's columns
+ * in lanes. A query's result is one
  * chain over keys and over columns, in rising order, whatever the tile.
  */
 #include "kernels/fill.h"
@@ -11,8 +12,8 @@
 
 #define DIM_TILE 64           /* columns of a head turned at a time */
 #define KEY_TILE 64           /* keys whose logits stay on the stack */
+#define ROOM 4096             /* floats of the stack for them */
 #define LOG2_E 0x1.715476p+0f /* logits are kept times this: exp becomes 2^x */
-#define GROUP 4               /* heads that go through a stage together */
 
 /* Rows of accumulators kept in registers: TALL × 1 or WIDE_TALL × 2 vectors. */
 #ifdef GN2_SIMD_AVX512
@@ -105,9 +106,8 @@ INLINE void logits(float *s, int64_t lds, int64_t lanes, const float *q, const t
     }
 }
 
-/* Softmax over j of s[j][lane]/log2 e, in place, and into p[j] (row stride n). */
-INLINE void softmax_keys(float *s, int64_t lds, int64_t lanes, float *p, int64_t live,
-                         int64_t n)
+/* Softmax over j of s[j][lane]/log2 e, in place. */
+INLINE void softmax_keys(float *s, int64_t lds, int64_t lanes, int64_t n)
 {
     vf max = v_load_part(s, lanes), sum = v_zero();
     for (int64_t j = 1; j < n; j++) max = v_max(max, v_load_part(s + j * lds, lanes));
@@ -120,7 +120,6 @@ INLINE void softmax_keys(float *s, int64_t lds, int64_t lanes, float *p, int64_t
     for (int64_t j = 0; j < n; j++) {
         const vf a = v_mul(v_load_part(s + j * lds, lanes), one_over);
         v_store_part(s + j * lds, a, lanes);
-        v_store_part(p + j * n, a, live);
     }
 }
 
@@ -194,41 +193,52 @@ typedef struct head {
     float scale;
 } head;
 
-/* GROUP heads, the queries of one tile, logits on the stack. Each stage runs for
- * all of them before the next: their chains overlap. */
+/* Heads whose logits for n ≤ KEY_TILE keys find room, a vector left at each row's end.
+ */
+INLINE int64_t heads_at_once(int64_t n)
+{
+    return ROOM / (n * VL) - 1;
+}
+
+/* `count` heads, the queries of one tile. s[key] holds the lanes that live, head after
+ * head; what a head writes beyond its own the next one overwrites. Each stage runs for
+ * all heads before the next: their chains overlap. */
 static void heads_fwd(float *o, float *p, const float *q, const head *t,
                       const tile *rows, int64_t first, int64_t count)
 {
-    _Alignas(64) float s[GROUP][KEY_TILE * VL];
+    _Alignas(64) float s[ROOM];
     const float *k = q + t->width, *v = k + t->width;
-    const int64_t live = rows->rows;
-    const int64_t pairs = t->n * t->n;
+    const int64_t n = t->n, live = rows->rows, lanes = count * live;
+    const int64_t ld = (lanes - 1) / VL * VL + 2 * VL;
     for (int64_t h = 0; h < count; h++)
-        logits(s[h], VL, VL, q + h * t->dim, rows, k + h * t->dim, t->ld, t->n, t->dim,
-               t->scale);
-    for (int64_t h = 0; h < count; h++)
-        softmax_keys(s[h], VL, VL, p + h * pairs + first, live, t->n);
+        logits(s + h * live, ld, VL, q + h * t->dim, rows, k + h * t->dim, t->ld, n,
+               t->dim, t->scale);
+    for (int64_t c = 0; c < lanes; c += VL) softmax_keys(s + c, ld, lanes - c, n);
     for (int64_t h = 0; h < count; h++) {
+        const float *w = s + h * live;
+        float *ph = p + h * n * n + first;
+        for (int64_t j = 0; j < n; j++)
+            v_store_part(ph + j * n, v_load(w + j * ld), live);
         const row_sum sum = {o + first * t->width + h * t->dim,
-                             s[h],
+                             w,
                              v + h * t->dim,
                              t->width,
                              1,
-                             VL,
+                             ld,
                              t->ld,
-                             t->n};
-        row_sums(&sum, rows->rows, t->dim);
+                             n};
+        row_sums(&sum, live, t->dim);
     }
 }
 
-/* The same for any number of keys: p itself holds the logits. */
+/* The same for one head and any number of keys: p itself holds the logits. */
 static void head_fwd_long(float *o, float *p, const float *q, const head *t,
                           const tile *rows, int64_t first)
 {
     const float *k = q + t->width, *v = k + t->width;
     const int64_t live = rows->rows;
     logits(p + first, t->n, live, q, rows, k, t->ld, t->n, t->dim, t->scale);
-    softmax_keys(p + first, t->n, live, p + first, live, t->n);
+    softmax_keys(p + first, t->n, live, t->n);
     const row_sum sum = {
         o + first * t->width, p + first, v, t->width, 1, t->n, t->ld, t->n};
     row_sums(&sum, rows->rows, t->dim);
@@ -241,7 +251,7 @@ static void attention_fwd(float *o, float *p, const float *qkv, int64_t n,
     const head t = {n, head_dim, width, 3 * width, scale * LOG2_E};
     for (int64_t first = 0; first < n; first += VL) {
         const tile rows = tile_of(first, n, t.ld);
-        const int64_t step = n <= KEY_TILE ? GROUP : 1;
+        const int64_t step = n <= KEY_TILE ? heads_at_once(n) : 1;
         for (int64_t h = 0; h < heads; h += step) {
             float *oh = o + h * head_dim, *ph = p + h * n * n;
             const float *qh = qkv + h * head_dim;
