@@ -153,6 +153,37 @@ INLINE void row_sum_block(const row_sum *t, int64_t r, int64_t d, int rows, int 
     }
 }
 
+#ifdef HALF_LANES
+/* The same, one vector wide and of it no more than a half. */
+INLINE void row_sum_half_block(const row_sum *t, int64_t r, int64_t d, int rows,
+                               int64_t left)
+{
+    hf sum[TALL];
+    const float *w = t->w + r * t->rs, *x = t->x + d;
+    for (int i = 0; i < rows; i++) sum[i] = h_zero();
+    for (int64_t c = 0; c < t->terms; c++, w += t->cs, x += t->ldx) {
+        const hf a = h_load_part(x, left);
+        for (int i = 0; i < rows; i++) sum[i] = h_fma(h_set1(w[i * t->rs]), a, sum[i]);
+    }
+    for (int i = 0; i < rows; i++)
+        h_store_part(t->y + (r + i) * t->ldy + d, sum[i], left);
+}
+
+INLINE void row_sum_half(const row_sum *t, int64_t rows, int64_t d, int64_t left)
+{
+    for (int64_t r = 0, block; r < rows; r += block) {
+        block = share(rows - r, TALL);
+#define ROWS(b) row_sum_half_block(t, r, d, b, left)
+        SWITCH_TALL(block, ROWS)
+#undef ROWS
+    }
+}
+#define row_sum_last(t, rows, d, left) \
+    ((left) <= HALF_LANES ? row_sum_half : row_sum_narrow)(t, rows, d, left)
+#else
+#define row_sum_last row_sum_narrow
+#endif
+
 INLINE void row_sum_narrow(const row_sum *t, int64_t rows, int64_t d, int64_t left)
 {
     for (int64_t r = 0, block; r < rows; r += block) {
@@ -184,7 +215,7 @@ __attribute__((noinline)) static void row_sums(const row_sum *t, int64_t rows,
     else if (dim - d == VL)
         row_sum_narrow(t, rows, d, VL);
     else if (dim > d)
-        row_sum_narrow(t, rows, d, dim - d);
+        row_sum_last(t, rows, d, dim - d);
 }
 
 /* Shapes of a call, and the head it is at. */
