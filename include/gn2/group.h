@@ -44,6 +44,33 @@ typedef gn2_status (*gn2_exchange_fn)(void *user, int32_t peer, const void *send
                                       size_t receive_size);
 
 /**
+ * Takes in what has come: adds it up, which takes far less time than the network.
+ * @param[in] context as gn2_exchange_parts_fn was given it
+ * @param[in] size    first bytes of `receive` that are there to stay; each call tells
+ * of more than the one before
+ */
+typedef void (*gn2_arrived_fn)(void *context, size_t size);
+
+/**
+ * As gn2_exchange_fn, and calls `arrived` now and then, while more is on its way, from
+ * inside this call and on its thread. What it has told nothing of counts as arrived
+ * when it returns GN2_OK. The peer makes the same call, never `exchange`.
+ * @param[in] user         as in gn2_transport
+ * @param[in] peer         another rank
+ * @param[in] send         send_size bytes for it
+ * @param[in] send_size    bytes, any number
+ * @param[out] receive     receive_size bytes from it
+ * @param[in] receive_size bytes, any number
+ * @param[in] arrived      never NULL
+ * @param[in] context      passed to it
+ * @return as gn2_exchange_fn
+ */
+typedef gn2_status (*gn2_exchange_parts_fn)(void *user, int32_t peer, const void *send,
+                                            size_t send_size, void *receive,
+                                            size_t receive_size, gn2_arrived_fn arrived,
+                                            void *context);
+
+/**
  * Ends the other ranks, or makes their exchanges fail. Called once, after an exchange
  * failed.
  * @param[in] user as in gn2_transport
@@ -77,7 +104,10 @@ typedef struct gn2_transport {
     gn2_close_fn close;       /**< may be NULL */
     /** may be NULL: `group.timeout` is refused then */
     gn2_timeout_fn set_timeout;
-    uint64_t reserved[3]; /**< zero */
+    /** may be NULL, on all ranks or none: sums wait for the end of each exchange then
+     */
+    gn2_exchange_parts_fn exchange_parts;
+    uint64_t reserved[2]; /**< zero */
 } gn2_transport;
 
 /**

@@ -61,15 +61,31 @@ static gn2_status die(gn2_group *group, gn2_status status, int32_t peer,
     return gn2_fail(status < 0 ? status : GN2_ERR_INTERNAL, "%s", group->why);
 }
 
-gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *p)
+static gn2_status carry(const gn2_transport *t, int32_t peer, const gn2_parcel *p,
+                        const gn2_taker *taker)
 {
-    const gn2_transport *t = &group->transport;
+    if (taker && t->exchange_parts)
+        return t->exchange_parts(t->user, peer, p->send, p->send_size, p->receive,
+                                 p->receive_size, taker->arrived, taker->context);
+    return t->exchange(t->user, peer, p->send, p->send_size, p->receive,
+                       p->receive_size);
+}
+
+gn2_status gn2_group_exchange_parts(gn2_group *group, int32_t peer, const gn2_parcel *p,
+                                    const gn2_taker *taker)
+{
     if (p->send_size == 0 && p->receive_size == 0) return GN2_OK;
     if (group->dead)
         return gn2_fail(GN2_ERR_STATE, "the group is dead: %.400s", group->why);
-    const gn2_status status =
-        t->exchange(t->user, peer, p->send, p->send_size, p->receive, p->receive_size);
-    return status == GN2_OK ? GN2_OK : die(group, status, peer, p);
+    const gn2_status status = carry(&group->transport, peer, p, taker);
+    if (status != GN2_OK) return die(group, status, peer, p);
+    if (taker && p->receive_size) taker->arrived(taker->context, p->receive_size);
+    return GN2_OK;
+}
+
+gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *p)
+{
+    return gn2_group_exchange_parts(group, peer, p, NULL);
 }
 
 /* Ranks are counted from the root on. In round d those below d have the data. */

@@ -61,27 +61,46 @@ typedef struct span {
     int64_t first, count;
 } span;
 
+/* What comes in is added to `to`, part by part. */
 typedef struct sum {
     const R(gn2_kernels) *kernels;
+    gn2_pool *pool;
     real *to;
     const real *from;
+    int64_t done, end; /* elements that are added, and are there */
     int64_t count;
 } sum;
 
 static void add_block(void *context, int64_t index, int32_t worker)
 {
     const sum *s = context;
-    const int64_t first = index * BLOCK, left = s->count - first;
+    const int64_t first = s->done + index * BLOCK, left = s->end - first;
     (void)worker;
     s->kernels->add(s->to + first, s->from + first, left < BLOCK ? left : BLOCK);
 }
 
-/* Adds what has come in. */
-static void add_incoming(R(gn2_engine) *engine, span to)
+/* Of an element that is there in part, the rest is waited for. */
+static void add_arrived(void *context, size_t size)
 {
-    sum s = {engine->net->kernels, engine->share.grads + to.first,
-             engine->share.incoming, to.count};
-    gn2_pool_run(engine->options.pool, (to.count + BLOCK - 1) / BLOCK, add_block, &s);
+    sum *s = context;
+    const int64_t there = (int64_t)(size / sizeof(real));
+    s->end = there < s->count ? there : s->count;
+    if (s->end <= s->done) return;
+    gn2_pool_run(s->pool, (s->end - s->done + BLOCK - 1) / BLOCK, add_block, s);
+    s->done = s->end;
+}
+
+/* Exchanges, and adds what comes in for a span while more is on its way. */
+static gn2_status exchange_sum(R(gn2_engine) *engine, int32_t peer, const gn2_parcel *p,
+                               span to)
+{
+    sum s = {.kernels = engine->net->kernels,
+             .pool = engine->options.pool,
+             .to = engine->share.grads + to.first,
+             .from = engine->share.incoming,
+             .count = to.count};
+    const gn2_taker taker = {add_arrived, &s};
+    return gn2_group_exchange_parts(engine->share.group, peer, p, &taker);
 }
 
 static gn2_parcel parcel(const R(gn2_engine) *engine, span give, real *into, span take)
@@ -111,8 +130,7 @@ static gn2_status sum_by_halves(R(gn2_engine) *engine)
         const span mine = half(level[n], upper);
         const gn2_parcel p =
             parcel(engine, half(level[n], !upper), engine->share.incoming, mine);
-        GN2_TRY(gn2_group_exchange(group, me ^ d, &p));
-        add_incoming(engine, mine);
+        GN2_TRY(exchange_sum(engine, me ^ d, &p, mine));
         level[n + 1] = mine;
     }
     for (int32_t d = ranks / 2; d >= 1; d /= 2) {
@@ -135,10 +153,8 @@ static gn2_status sum_down(R(gn2_engine) *engine)
     const gn2_parcel send = parcel(engine, all, NULL, none);
     const gn2_parcel receive = parcel(engine, none, engine->share.incoming, all);
     for (int32_t d = 1; d < ranks; d *= 2) {
-        if (me % (2 * d) == d) return gn2_group_exchange(group, me - d, &send);
-        if (me + d >= ranks) continue;
-        GN2_TRY(gn2_group_exchange(group, me + d, &receive));
-        add_incoming(engine, all);
+        if (me % (2 * d) == d) return exchange_sum(engine, me - d, &send, none);
+        if (me + d < ranks) GN2_TRY(exchange_sum(engine, me + d, &receive, all));
     }
     return GN2_OK;
 }

@@ -218,7 +218,8 @@ AT(gn2_transport, exchange, 24);
 AT(gn2_transport, abort, 32);
 AT(gn2_transport, close, 40);
 AT(gn2_transport, set_timeout, 48);
-AT(gn2_transport, reserved, 56);
+AT(gn2_transport, exchange_parts, 56);
+AT(gn2_transport, reserved, 64);
 
 int main(void)
 {

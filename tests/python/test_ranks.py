@@ -22,6 +22,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "mpi"))
 from mpis import ALLOW  # noqa: E402
 
 OPTIONS = ["-v", VAL, "train.epochs=2", "model.dropout_ffn=0.1", "train.threads=1"]
+WIDE = ["model.embed_dim=256", "model.num_layers=3", "train.epochs=1"]
+WIDE += ["train.threads=1", "data.max_jets=60", "data.batch_size=30"]
 FILES = ("model.gn2", "checkpoint.gn2", "best.gn2")
 
 
@@ -66,6 +68,17 @@ def test_files_are_those_of_one_process(ranks, alone, tmp_path):
     status, said = mpirun(ranks, fit(out, *OPTIONS))
     assert status != 0 and said.count("holds a run already") == 1
     assert digests(out) == digests(alone)
+
+
+def test_messages_in_parts_bring_the_bits_of_one_process(tmp_path):
+    """Of a mebibyte each: half of the weights are more than two."""
+    options = ["-v", VAL, *WIDE]
+    assert main(fit(tmp_path / "alone", *options)) == 0
+    model = gn2.Model.load(str(tmp_path / "alone" / "model.gn2"))
+    assert sum(t.count for t in model.params.values()) * 4 / 2 > 2 << 20
+    status, said = mpirun(2, fit(tmp_path / "run", *options))
+    assert status == 0, said
+    assert digests(tmp_path / "run") == digests(tmp_path / "alone")
 
 
 def children(pid):

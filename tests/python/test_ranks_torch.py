@@ -261,6 +261,29 @@ def test_both_send_more_than_is_taken_at_once(kind, tmp_path):
     assert [status for status, _ in found] == [0, 0], found
 
 
+PARTS = """\
+import ctypes
+from gn2 import _gloo
+link = _gloo.meet(20)
+me, size = link.place.rank, 8 << 20
+out, into = (ctypes.create_string_buffer(size) for _ in range(2))
+ctypes.memset(out, 65 + me, size)
+seen = []
+def arrived(_context, there):
+    assert into.raw[:there] == bytes([66 - me]) * there
+    seen.append(there)
+status = link._exchange_parts(None, 1 - me, ctypes.addressof(out), size,
+                              ctypes.addressof(into), size, arrived, None)
+assert status == 0, link.why
+assert seen == [2 << 20, 4 << 20, 6 << 20, 8 << 20], seen
+"""
+
+
+def test_a_long_message_is_told_of_part_by_part(kind, tmp_path):
+    found = end(start(2, ["-c", PARTS], tmp_path), 60)
+    assert [status for status, _ in found] == [0, 0], found
+
+
 INTERRUPTED = """\
 import os, signal, sys, threading
 import gn2

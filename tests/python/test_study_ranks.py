@@ -42,9 +42,10 @@ class World:
         self.seen = [[] for _ in range(size)]
 
     def group(self, me):
-        def exchange(_user, peer, out, sent, into, received):
+        def move(exchange, out, into):
             try:
-                self.seen[me].append(Exchange(peer, sent, received))
+                self.seen[me].append(exchange)
+                peer, sent, received, _ = exchange
                 if sent:
                     self.queues[me, peer].put(ctypes.string_at(out, sent))
                 if received:
@@ -55,8 +56,20 @@ class World:
             except Exception:  # no exception may leave through C
                 return -3
 
+        def whole(_user, peer, out, sent, into, received):
+            return move(Exchange(peer, sent, received), out, into)
+
+        def in_parts(_user, peer, out, sent, into, received, arrived, context):
+            status = move(Exchange(peer, sent, received, received), out, into)
+            if status == 0 and received:
+                arrived(context, received)
+            return status
+
         transport = _ffi.Transport(
-            rank=me, size=self.size, exchange=_ffi.ExchangeFn(exchange)
+            rank=me,
+            size=self.size,
+            exchange=_ffi.ExchangeFn(whole),
+            exchange_parts=_ffi.ExchangePartsFn(in_parts),
         )
         return gn2.Group._over(transport)
 
@@ -104,6 +117,8 @@ def test_one_rank_is_measured_with_the_bytes_of_all():
     trainer.close()
     plan = exchanges.of_step(0, 16, weights, 64)
     assert echo.sent == sum(exchange.sent for exchange in plan)
+    assert echo.added == sum(exchange.added for exchange in plan)
+    assert echo.adding > 0
 
 
 # ---- how long it takes ----
@@ -129,12 +144,32 @@ def test_halves_cost_what_they_are_said_to():
         assert exchanges.duration(plans, SLOW) == pytest.approx(seconds)
 
 
+def test_adding_is_hidden_behind_what_is_on_its_way():
+    """But for a part of it, or the wire but for a part of that."""
+    size = 4 << 20
+    network, moving = Network(1e-3, 1e9), size / 1e9
+    exchange = Exchange(1, size, size, added=size)
+    whole = network.time(exchange, 0.0)
+    assert whole == pytest.approx(1e-3 + moving)
+    # parts of 1 MiB
+    fast = network.time(exchange, 0.5e-9)
+    assert fast == pytest.approx(whole + 0.5 * moving / 4)
+    slow = network.time(exchange, 2e-9)
+    assert slow == pytest.approx(1e-3 + 2 * moving + moving / 4)
+    # one part: nothing is
+    small = Exchange(1, 1000, 1000, added=1000)
+    assert network.time(small, 1e-9) == pytest.approx(1e-3 + 2e-6)
+    plans = exchanges.plans_of(2, 2 << 20, 64)
+    more = exchanges.duration(plans, network, 1e-9) - exchanges.duration(plans, network)
+    assert more == pytest.approx((1 << 20) * 1e-9)
+
+
 def test_three_ranks_take_turns():
     """Down: 1 to 0, then 2 to 0; back: 0 to 1, then 0 to 2. No two at once."""
     plans = [[Exchange(1, 0, 1000), Exchange(2, 0, 1000)],
              [Exchange(0, 1000, 0)], [Exchange(0, 1000, 0)]]  # fmt: skip
     assert exchanges.duration(plans, SLOW) == pytest.approx(4e-3)
-    assert exchanges._down(0, 3, 1000) == plans[0]
+    assert exchanges._down(0, 3, 1000) == [e._replace(added=1000) for e in plans[0]]
     assert exchanges._down(2, 3, 1000) == plans[2]
 
 

@@ -22,7 +22,9 @@ typedef struct world {
     fault fault;
     int32_t at_rank; /* FAULT_FAIL, FAULT_TRUNCATE: whose exchange */
     int64_t at;      /* and which, from 0 */
+    int whole;       /* it cannot tell of parts of a message */
     int64_t exchanges[MOST_RANKS];
+    int64_t in_parts[MOST_RANKS]; /* of them, those that told of parts */
     struct queues *queues;
 } world;
 

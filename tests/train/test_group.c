@@ -60,7 +60,7 @@ static void a_transport_that_cannot_be_is_refused(void **state)
     t.flags = 1;
     refuse(&t, GN2_ERR_ABI, "flags");
     t = transport(0, 2, &closed);
-    t.reserved[2] = 1;
+    t.reserved[1] = 1;
     refuse(&t, GN2_ERR_ABI, "gn2_transport");
     t.struct_size = 4;
     refuse(&t, GN2_ERR_ABI, "struct_size");

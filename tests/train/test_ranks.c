@@ -77,6 +77,33 @@ static void bits_do_not_depend_on_the_number_of_ranks(void **state)
         compare_with_alone(RUN("train.shards=8", "train.precision=bf16"), SIZES(2, 4));
 }
 
+/* One that waits for all of a message, against one that is told of parts. */
+static void compare_transports(int32_t size, const char *const *options)
+{
+    rank ranks[2][MOST_RANKS];
+    world w[2] = {{.whole = 0}, {.whole = 1}};
+    for (int k = 0; k < 2; k++) {
+        make_ranks(ranks[k], size, options);
+        run_ranks(ranks[k], size, &w[k], join_and_fit);
+        assert_all_ok(ranks[k], size);
+    }
+    for (int32_t i = 0; i < size; i++) {
+        assert_same_run(&ranks[0][i], &ranks[1][i]);
+        assert_int_equal(w[0].exchanges[i], w[1].exchanges[i]);
+        assert_int_equal(w[1].in_parts[i], 0);
+    }
+    assert_true(w[0].in_parts[0] > 0);
+    for (int k = 0; k < 2; k++) free_ranks(ranks[k], size);
+}
+
+static void bits_do_not_depend_on_parts_of_messages(void **state)
+{
+    (void)state;
+    compare_transports(2, RUN("train.shards=8"));
+    compare_transports(4, RUN("train.shards=8", "train.threads=2"));
+    compare_transports(3, RUN("train.shards=12"));
+}
+
 /* ---- figures ---- */
 
 static void assert_same_figures(const gn2_metrics *a, const gn2_metrics *b)
@@ -272,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_of_each_rank_come_to_all),
         cmocka_unit_test(bits_do_not_depend_on_the_number_of_ranks),
+        cmocka_unit_test(bits_do_not_depend_on_parts_of_messages),
         cmocka_unit_test(figures_of_an_evaluation_are_those_of_one_rank),
         cmocka_unit_test(ranks_share_the_jets_of_an_evaluation),
         cmocka_unit_test(a_wrong_tree_gives_other_bits),

@@ -13,6 +13,7 @@ static world count_exchanges(int32_t size, const char *const *options)
     run_ranks(ranks, size, &w, join_and_step);
     assert_all_ok(ranks, size);
     free_ranks(ranks, size);
+    assert_true(w.in_parts[0] > 0);
     return w;
 }
 
@@ -33,14 +34,16 @@ static void spoil(int32_t size, const char *const *options, const world *wrong)
     free_ranks(ranks, size);
 }
 
-static void spoil_each(int32_t size, const char *const *options, fault kind)
+static void spoil_each(int32_t size, const char *const *options, const world *wrong)
 {
     const world whole = count_exchanges(size, options);
     for (int32_t at_rank = 0; at_rank < size; at_rank++) {
         const int64_t count = whole.exchanges[at_rank];
         assert_true(count > 5);
         for (int64_t k = 0; k < count; k++) {
-            const world w = {.fault = kind, .at = k, .at_rank = at_rank};
+            world w = *wrong;
+            w.at = k;
+            w.at_rank = at_rank;
             spoil(size, options, &w);
         }
     }
@@ -48,16 +51,20 @@ static void spoil_each(int32_t size, const char *const *options, fault kind)
 
 static void every_exchange_that_fails_ends_all_ranks(void **state)
 {
+    const world parts = {.fault = FAULT_FAIL};
+    const world whole = {.fault = FAULT_FAIL, .whole = 1};
     (void)state;
-    spoil_each(4, STEPS("train.shards=8"), FAULT_FAIL);
-    spoil_each(3, STEPS("train.shards=6"), FAULT_FAIL);
+    spoil_each(4, STEPS("train.shards=8"), &parts);
+    spoil_each(3, STEPS("train.shards=6"), &parts);
+    spoil_each(2, STEPS("train.shards=8"), &whole);
 }
 
 static void every_message_cut_short_ends_all_ranks(void **state)
 {
+    const world parts = {.fault = FAULT_TRUNCATE};
     (void)state;
-    spoil_each(2, STEPS("train.shards=8"), FAULT_TRUNCATE);
-    spoil_each(3, STEPS("train.shards=6"), FAULT_TRUNCATE);
+    spoil_each(2, STEPS("train.shards=8"), &parts);
+    spoil_each(3, STEPS("train.shards=6"), &parts);
 }
 
 /* Late is not wrong. */

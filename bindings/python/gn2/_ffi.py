@@ -15,12 +15,14 @@ from . import _lib
 from ._constants import CONSTANTS
 from ._structs import (
     AbortFn,
+    ArrivedFn,
     CloseFn,
     Config,
     ConfigInfo,
     Dataset,
     DatasetInfo,
     ExchangeFn,
+    ExchangePartsFn,
     Group,
     HANDLES,
     Jets,
@@ -67,6 +69,8 @@ CALLBACKS = {
     "gn2_abort_fn": AbortFn,
     "gn2_close_fn": CloseFn,
     "gn2_timeout_fn": TimeoutFn,
+    "gn2_arrived_fn": ArrivedFn,
+    "gn2_exchange_parts_fn": ExchangePartsFn,
 }
 
 # ---- prototypes: (name, result, arguments); STATUS raises when negative ----
@@ -310,6 +314,7 @@ def names(values: Any, what: str) -> Any:
 
 __all__ = [
     "AbortFn",
+    "ArrivedFn",
     "CALLBACKS",
     "CONSTANTS",
     "CloseFn",
@@ -318,6 +323,7 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "ExchangeFn",
+    "ExchangePartsFn",
     "Group",
     "HANDLES",
     "Jets",

@@ -2,9 +2,10 @@
 """A transport over ``torch.distributed`` (gloo), which is imported here only, and only
 when it is asked for.
 
-Each exchange is two messages a way: eight bytes that say how long the other one is, for
-gloo takes a message that is too short for a good one, and the caller's bytes. All are
-under way at once, gloo's own thread moves them.
+Each exchange is some messages a way: eight bytes that say how many there are to come,
+for gloo takes a message that is too short for a good one, and the caller's bytes in
+parts. All are under way at once, gloo's own thread moves them, and what has come can be
+taken in meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from . import _ffi
@@ -130,6 +131,16 @@ def _line(problem: BaseException) -> str:
 
 
 _Part = tuple[int, int]  # address, bytes
+#: parts of a message at most, bytes of one at least
+_PARTS, _LEAST = 4, 1 << 20
+
+
+def _cut(whole: _Part) -> Iterator[_Part]:
+    """The parts of a message; both ends know its size."""
+    address, size = whole
+    step = max(_LEAST, -(-size // _PARTS))
+    for at in range(0, size, step):
+        yield address + at, min(step, size - at)
 
 
 class Link:
@@ -151,15 +162,27 @@ class Link:
             exchange=_ffi.ExchangeFn(self._exchange),
             abort=_ffi.AbortFn(self._abort),
             set_timeout=_ffi.TimeoutFn(self._set_timeout),
+            exchange_parts=_ffi.ExchangePartsFn(self._exchange_parts),
         )
 
     # ---- exchange ----
 
     def _exchange(
-        self, _user: Any, peer: int, out: Any, out_size: int, into: Any, in_size: int
+        self, user: Any, peer: int, out: Any, out_size: int, into: Any, in_size: int
     ) -> int:
+        sizes = (out, out_size, into, in_size)
+        return self._exchange_parts(user, peer, *sizes, lambda *_: None, None)
+
+    def _exchange_parts(
+        self, _user: Any, peer: int, out: Any, out_size: int, into: Any, in_size: int,
+        arrived: Any, context: Any,
+    ) -> int:  # fmt: skip
+
+        def came(size: int) -> None:
+            arrived(context, size)
+
         try:
-            return self._both(peer, (out, out_size), (into, in_size))
+            return self._both(peer, (out, out_size), (into, in_size), came)
         except TimeoutError as problem:
             self.why = f"rank {peer} {problem}"
         except Exception as problem:  # noqa: BLE001
@@ -170,14 +193,17 @@ class Link:
             self.raised, self.why = problem, type(problem).__name__
         return FileError.status
 
-    def _both(self, peer: int, out: _Part, into: _Part) -> int:
+    def _both(
+        self, peer: int, out: _Part, into: _Part, came: Callable[[int], None]
+    ) -> int:
         """Sends and receives, all at once; GN2_OK or what is wrong with the sizes."""
         start = time.monotonic()
         distributed = self.torch.distributed
         self._told.value, self._said.value = out[1], into[1]
         receiving = self._begin(distributed.irecv, peer, self._said, into)
         sending = self._begin(distributed.isend, peer, self._told, out)
-        for work in receiving:
+        done = 0
+        for work, size in receiving:
             self._wait(work, start)
             if self._said.value != into[1]:
                 self.why = (
@@ -185,16 +211,25 @@ class Link:
                     "all ranks make the same calls?"
                 )
                 return FormatError.status
-        for work in sending:
+            done += size
+            if done:
+                came(done)
+        for work, _ in sending:
             self._wait(work, start)
         return 0
 
-    def _begin(self, move: Any, peer: int, length: Any, part: _Part) -> list[Any]:
-        """Messages under way: the length, the bytes; none where there are no bytes."""
-        if not part[1]:
+    def _begin(
+        self, move: Any, peer: int, length: Any, whole: _Part
+    ) -> list[tuple[Any, int]]:
+        """Messages under way with their bytes: the length, which counts none, the
+        parts; no messages where there are no bytes."""
+        if not whole[1]:
             return []
-        parts = ((ctypes.addressof(length), ctypes.sizeof(length)), part)
-        return [move(self._tensor(*p), peer, group=self.group) for p in parts]
+        first = self._tensor(ctypes.addressof(length), ctypes.sizeof(length))
+        works = [(move(first, peer, group=self.group), 0)]
+        for part in _cut(whole):
+            works.append((move(self._tensor(*part), peer, group=self.group), part[1]))
+        return works
 
     def _tensor(self, address: int, size: int) -> Any:
         """The memory itself."""

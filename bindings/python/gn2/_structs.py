@@ -299,6 +299,12 @@ ExchangeFn = CFUNCTYPE(
 AbortFn = CFUNCTYPE(None, c_void_p, c_char_p)
 CloseFn = CFUNCTYPE(None, c_void_p)
 TimeoutFn = CFUNCTYPE(None, c_void_p, c_double)
+ArrivedFn = CFUNCTYPE(None, c_void_p, c_size_t)
+ExchangePartsFn = CFUNCTYPE(
+    c_int32,
+    *(c_void_p, c_int32, c_void_p, c_size_t, c_void_p, c_size_t),
+    *(ArrivedFn, c_void_p),
+)
 
 
 class Transport(Sized):
@@ -312,7 +318,8 @@ class Transport(Sized):
         ("abort", AbortFn),
         ("close", CloseFn),
         ("set_timeout", TimeoutFn),
-        ("reserved", c_uint64 * 3),
+        ("exchange_parts", ExchangePartsFn),
+        ("reserved", c_uint64 * 2),
     )
 
 

@@ -14,6 +14,8 @@ from typing import NamedTuple
 WORD, LOSSES, WEIGHT = 40, 128, 4
 #: weights that a tensor's place is a multiple of
 ALIGN = 16
+#: parts that the transports cut a message into at most, bytes of one at least
+PARTS, LEAST = 4, 1 << 20
 
 
 def arena(counts: Iterable[int]) -> int:
@@ -30,10 +32,12 @@ class Exchange(NamedTuple):
     peer: int
     sent: int
     received: int
+    added: int = 0  #: of those received, to what the rank has itself
 
 
 class Network(NamedTuple):
-    """Time of an exchange: ``latency + bytes of the longer way / bandwidth``."""
+    """Time of an exchange: ``latency + bytes of the longer way / bandwidth``, or longer
+    where what has come is added while more is on its way."""
 
     latency: float  #: s
     bandwidth: float  #: bytes/s, each way
@@ -46,9 +50,19 @@ class Network(NamedTuple):
     def gigabits(self) -> float:
         return self.bandwidth * 8e-9
 
-    def time(self, exchange: Exchange) -> float:
-        size = max(exchange.sent, exchange.received)
-        return self.latency + size / self.bandwidth
+    def time(self, exchange: Exchange, adding: float = 0.0) -> float:
+        """Seconds.
+
+        Args:
+            adding: seconds a byte that is added.
+        """
+        moving = max(exchange.sent, exchange.received) / self.bandwidth
+        if not exchange.added:
+            return self.latency + moving
+        part = min(max(exchange.added / PARTS, LEAST) / exchange.added, 1.0)
+        summing = adding * exchange.added
+        # the last part is added after all have come, all parts after the first has
+        return self.latency + max(moving + part * summing, part * moving + summing)
 
 
 def _distances(ranks: int) -> list[int]:
@@ -91,7 +105,8 @@ def _halves(me: int, ranks: int, count: int) -> list[Exchange]:
     for d in _distances(ranks):
         lower = count // 2
         mine, theirs = (count - lower, lower) if me & d else (lower, count - lower)
-        down.append(Exchange(me ^ d, theirs * WEIGHT, mine * WEIGHT))
+        size = mine * WEIGHT
+        down.append(Exchange(me ^ d, theirs * WEIGHT, size, added=size))
         back.append(Exchange(me ^ d, mine * WEIGHT, theirs * WEIGHT))
         count = mine
     return down + back[::-1]
@@ -104,7 +119,7 @@ def _down(me: int, ranks: int, size: int) -> list[Exchange]:
         if me % (2 * d) == d:
             return [*found, Exchange(me - d, size, 0)]
         if me + d < ranks:
-            found.append(Exchange(me + d, 0, size))
+            found.append(Exchange(me + d, 0, size, added=size))
     return found
 
 
@@ -124,9 +139,14 @@ def of_step(me: int, ranks: int, weights: int, shards: int) -> list[Exchange]:
     return found + _down(me, ranks, size) + spread(me, ranks, size)
 
 
-def duration(plans: Sequence[list[Exchange]], network: Network) -> float:
+def duration(
+    plans: Sequence[list[Exchange]], network: Network, adding: float = 0.0
+) -> float:
     """Seconds until the last rank has made its exchanges, all beginning at once; an
     exchange begins when both are there.
+
+    Args:
+        adding: seconds a byte that is added.
 
     Raises:
         ValueError: two ranks wait for each other for ever.
@@ -144,7 +164,11 @@ def duration(plans: Sequence[list[Exchange]], network: Network) -> float:
                 if done[peer] == len(theirs) or theirs[done[peer]].peer != me:
                     break
                 start = max(clock[me], clock[peer])
-                clock[me] = clock[peer] = start + network.time(exchange)
+                spent = max(
+                    network.time(exchange, adding),
+                    network.time(theirs[done[peer]], adding),
+                )
+                clock[me] = clock[peer] = start + spent
                 done[me] += 1
                 done[peer] += 1
                 left -= 2

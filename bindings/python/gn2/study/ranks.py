@@ -11,8 +11,10 @@ A rank is measured alone: its own shards, what every rank does for the whole bat
 other ranks answer at once with what they were sent. The seconds of its step are fitted
 by ``update + adding · S/R + jets · (planning + computing / R)``; reading is measured by
 itself and added, as if nothing were read meanwhile. Exchanges are those that the
-library makes, each ``latency + bytes / bandwidth``; nothing is sent while something is
-computed. With one thread a rank (train.threads, 1 here) seconds are the processor's.
+library makes, each ``latency + bytes / bandwidth``, or what adding takes that comes in,
+if that is longer: it is done while more is on its way. Nothing else is sent while
+something is computed. With one thread a rank (train.threads, 1 here) seconds are the
+processor's.
 
 Started as several ranks (mpirun, or --group torch), the messages between the first two
 are timed, and latency and bandwidth of that transport join the networks.
@@ -28,7 +30,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,24 +59,46 @@ COLUMNS = (
 
 
 class Echo:
-    """The other ranks of a group: each answers at once with what it was sent."""
+    """The other ranks of a group: each answers at once with what it was sent.
 
-    def __init__(self, ranks: int) -> None:
+    Args:
+        clock: by which a rank's seconds are measured.
+    """
+
+    def __init__(
+        self, ranks: int, clock: Callable[[], float] = time.process_time
+    ) -> None:
         self.seconds = 0.0  #: spent in here, which are no rank's
+        self.adding = 0.0  #: of the rank, to take in what came
         self.sent = 0  #: bytes
+        self.added = 0  #: bytes
+        self._clock = clock
         self._transport = _ffi.Transport(
-            rank=0, size=ranks, exchange=_ffi.ExchangeFn(self._exchange)
+            rank=0,
+            size=ranks,
+            exchange=_ffi.ExchangeFn(self._exchange),
+            exchange_parts=_ffi.ExchangePartsFn(self._exchange_parts),
         )
         self.group = Group._over(self._transport)
 
     def _exchange(
         self, _user: Any, _peer: int, out: Any, sent: int, into: Any, received: int
     ) -> int:
-        start = time.process_time()
+        start = self._clock()
         if out and into:
             ctypes.memmove(into, out, min(sent, received))
         self.sent += sent
-        self.seconds += time.process_time() - start
+        self.seconds += self._clock() - start
+        return 0
+
+    def _exchange_parts(self, *given: Any) -> int:
+        *message, arrived, context = given
+        self._exchange(*message)
+        received = message[-1]
+        start = self._clock()
+        arrived(context, received)
+        self.adding += self._clock() - start
+        self.added += received
         return 0
 
 
@@ -84,7 +108,8 @@ class Point:
 
     ranks: int
     batch: int
-    seconds: float
+    seconds: float  #: but for the time of the others, and to add what they send
+    summing: float = 0.0  #: to add a byte of it
 
 
 @dataclass(frozen=True)
@@ -98,6 +123,7 @@ class Cost:
     shards: int
     weights: int
     reading: float = 0.0  #: a jet
+    summing: float = 0.0  #: a byte that comes in to be added
     worst: float = 0.0  #: largest deviation of a measured step, as a share
 
     def parts(self, ranks: int, batch: int) -> tuple[float, float, float, float]:
@@ -162,19 +188,21 @@ class Rank:
                 "data.max_jets": batch,
             }
         )
-        others = Echo(ranks) if ranks > 1 else None
-        group = others.group if others else None
+        others = Echo(ranks, self._clock)
         found = []
         with Dataset(self.files, config) as data:
             data.setup(config)
             given = next(iter(data))
+            group = others.group if ranks > 1 else None
             with Trainer(Model(config), config, group=group) as trainer:
                 for _ in range(steps + 1):  # the first one makes room
-                    away, start = others.seconds if others else 0.0, self._clock()
+                    away = others.seconds + others.adding
+                    start = self._clock()
                     trainer.step(*given)
                     spent = self._clock() - start
-                    found.append(spent - ((others.seconds - away) if others else 0.0))
-        return Point(ranks, batch, statistics.median(found[1:]))
+                    found.append(spent - (others.seconds + others.adding - away))
+        summing = others.adding / max(others.added, 1)
+        return Point(ranks, batch, statistics.median(found[1:]), summing)
 
     def cost(self, width: int, batches: Sequence[int], ranks: Sequence[int],
              steps: int, say: Callable[[str], Any]) -> Cost:  # fmt: skip
@@ -188,7 +216,9 @@ class Rank:
                     f"{1e3 * point.seconds:.1f} ms")  # fmt: skip
         model = Model(Config({**self.options, "model.embed_dim": width}))
         weights = arena(tensor.count for tensor in model.params.values())
-        return fit_cost(points, int(self.options["train.shards"]), weights)
+        found = fit_cost(points, int(self.options["train.shards"]), weights)
+        summing = [point.summing for point in points if point.ranks > 1]
+        return replace(found, summing=statistics.median(summing or [0.0]))
 
 
 # ---- the network ----
@@ -228,7 +258,7 @@ def time_messages(group: Group, sizes: Iterable[int] = SIZES) -> dict[int, float
 def seconds_of(cost: Cost, ranks: int, batch: int, network: Network) -> float:
     """Seconds of a step."""
     plans = plans_of(ranks, cost.weights, cost.shards)
-    return sum(cost.parts(ranks, batch)) + duration(plans, network)
+    return sum(cost.parts(ranks, batch)) + duration(plans, network, cost.summing)
 
 
 def efficiency(cost: Cost, ranks: int, batch: int, network: Network) -> float:
@@ -320,7 +350,8 @@ class Study:
                 f"width {width}: {1e3 * cost.computing:.3g} ms a jet shared out; on "
                 f"every rank {1e3 * cost.planning:.3g} ms a jet planned, "
                 f"{1e3 * cost.reading:.3g} read, {1e3 * cost.update:.3g} ms a step for "
-                f"{cost.weights:,} weights, {1e3 * cost.adding:.3g} a shard; measured "
+                f"{cost.weights:,} weights, {1e3 * cost.adding:.3g} a shard, "
+                f"{1e9 * cost.summing:.3g} a MB that comes in; measured "
                 f"steps deviate by up to {100 * cost.worst:.0f} %"
             )
 
