@@ -183,12 +183,24 @@ INLINE void add_products(const tile_args *t, vec *sum, const int count,
     }
 }
 
+/* The gradient so far is added to the sums at the end: it is called for before they
+ * begin, for the arena of a wide network is in no near cache. */
+INLINE void call_for_c(const tile_args *t, const int count, const int vecs)
+{
+#define CALL(s)                                                                \
+    if (s < count)                                                             \
+        _mm_prefetch((const char *)(t->c + s / vecs * t->ldc + s % vecs * VL), \
+                     _MM_HINT_T0);
+    EACH_SUM(CALL)
+}
+
 /* sum += columns of a · one panel of b. The rows of `a` lie apart and are called
  * for by hand: they follow each other too far apart for the prefetcher. */
 INLINE void add_products_tn(const tile_args *t, vec *sum, const int count,
                             const int vecs)
 {
     const float *a = t->a, *b = t->b;
+    call_for_c(t, count, vecs);
 #define ADD_TN(s) \
     if (s < count) sum[s] = vec_fma(vec_set(a[s / vecs]), column[s % vecs], sum[s]);
     UNROLL_TWICE
