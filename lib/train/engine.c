@@ -177,8 +177,9 @@ static void learn_from_block(void *context, int64_t index, int32_t worker)
     const job *j = context;
     R(gn2_engine) *engine = j->engine;
     const R(gn2_share) *share = &engine->share;
-    const int64_t first = index * share->block, left = share->count - first;
-    gn2_sum_stack stack = {.block = index,
+    const int64_t block = share->order[index].block;
+    const int64_t first = block * share->block, left = share->count - first;
+    gn2_sum_stack stack = {.block = block,
                            .count = left < share->block ? left : share->block,
                            .worker = worker};
     for (int64_t i = 0; i < stack.count; i++) {
@@ -199,6 +200,7 @@ static gn2_status run_batch(job *j)
     const int ordered = j->visitor && j->visitor->ordered;
     gn2_pool *pool = ordered ? NULL : engine->options.pool;
     j->first = j->together ? share->first : 0;
+    if (j->training) R(gn2_engine_order)(engine);
     if (j->training)
         gn2_pool_run(pool, share->blocks, learn_from_block, j);
     else

@@ -31,8 +31,15 @@ typedef struct gn2_engine_options {
 /* Chunks of one shard and what they gave. */
 typedef struct gn2_shard {
     int64_t first, count; /* in the engine's list of chunks */
+    double cost;          /* as jets are priced for the cut */
     gn2_losses losses;
 } gn2_shard;
+
+/* A block of shards, and what it costs. */
+typedef struct gn2_turn {
+    double cost;
+    int32_t block;
+} gn2_turn;
 
 /* Shards first … first+count−1 of a batch, which this rank works on. Alone: all. */
 typedef struct R(gn2_share) {
@@ -43,6 +50,7 @@ typedef struct R(gn2_share) {
     int32_t levels;       /* log2 of block: sums under way in one, besides its own */
     real *grads;          /* (blocks, stride); the sum of all ranks ends in the first */
     real *under_way;      /* (workers, levels, stride); 0 where it is not fresh */
+    gn2_turn *order;      /* (blocks) in which they are handed out */
     unsigned char *fresh; /* (workers, levels): nothing was written to it */
     real *incoming;       /* (stride) of another rank; NULL: alone */
     gn2_losses *losses;   /* (shards) of all ranks; NULL: alone */
@@ -134,6 +142,8 @@ void R(gn2_labels_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
 gn2_status R(gn2_engine_reserve)(R(gn2_engine) *engine, int64_t longest);
 /* Cuts the batch into shards and chunks; makes room for them. */
 gn2_status R(gn2_engine_plan)(R(gn2_engine) *engine, const R(gn2_batch) *batch);
+/* Sorts the blocks of a planned batch: dear ones are handed out first. */
+void R(gn2_engine_order)(R(gn2_engine) *engine);
 /* Where the gradient of the next shard of a block goes, all 0. */
 real *R(gn2_sum_place)(R(gn2_engine) *engine, const gn2_sum_stack *stack);
 /* Takes in the gradient of shard `index` of the block; after the last one the block's

@@ -45,7 +45,9 @@ static gn2_status create_arenas(const R(gn2_engine) *engine, R(gn2_share) *share
     share->grads = gn2_alloc_untouched(own, sizeof(real));
     share->under_way = gn2_alloc_untouched(under_way, sizeof(real));
     share->fresh = gn2_alloc(more, 1);
-    if (!share->grads || !share->under_way || !share->fresh) return gn2_fail_memory();
+    share->order = gn2_alloc((size_t)share->blocks, sizeof *share->order);
+    if (!share->grads || !share->under_way || !share->fresh || !share->order)
+        return gn2_fail_memory();
     memset(share->fresh, 1, more);
     return GN2_OK;
 }
@@ -76,6 +78,7 @@ void R(gn2_share_clear)(R(gn2_share) *share)
     gn2_free(share->grads);
     gn2_free(share->under_way);
     gn2_free(share->fresh);
+    gn2_free(share->order);
     gn2_free(share->incoming);
     gn2_free(share->losses);
     *share = (R(gn2_share)){0};
@@ -96,7 +99,7 @@ size_t R(gn2_share_bytes)(const R(gn2_engine) *engine)
     const size_t arenas = (size_t)s->blocks + under_way + (s->incoming ? 1 : 0);
     const size_t losses = s->losses ? (size_t)engine->options.shards : 0;
     return arenas * (size_t)engine->stride * sizeof(real) + under_way +
-           losses * sizeof *s->losses;
+           (size_t)s->blocks * sizeof *s->order + losses * sizeof *s->losses;
 }
 
 /* Elements of an arena. */

@@ -194,6 +194,7 @@ static gn2_status measure(bench *b, parts *p)
 {
     const gn2_engine_f32 *e = b->trainer->engine;
     double packing = 0;
+    int32_t order[MAX_SHARDS]; /* in which shards are handed out */
     p->shards = e->share.count;
     p->linears = (int32_t)e->net->linear_count;
     p->pieces = (int64_t)e->pieces.count;
@@ -206,8 +207,9 @@ static gn2_status measure(bench *b, parts *p)
     GN2_TRY(least(b, sum_up, 1, &p->sum_1));
     GN2_TRY(least(b, sum_up, p->shards, &p->sum_all));
     GN2_TRY(least(b, fold, p->shards - 1, &p->fold));
+    for (int32_t i = 0; i < p->shards; i++) order[i] = e->share.order[i].block;
     for (int32_t i = 0; i < p->shards; i++) {
-        GN2_TRY(least(b, learn_from, i, &p->shard[i]));
+        GN2_TRY(least(b, learn_from, order[i], &p->shard[i]));
         p->shard[i] -= p->plan + p->sum_1;
     }
     for (int32_t i = 0; i < p->linears; i++) {
@@ -226,7 +228,7 @@ typedef enum stage { READ, PLAN, SHARDS, SUMS, UPDATE, PACK, WAKE, STAGES } stag
 static const char *const names[STAGES] = {"read",   "plan", "shards", "sums",
                                           "update", "pack", "wake"};
 
-/* Pieces go to whoever is free, in rising order: until the last one is done. `joined`
+/* Pieces go to whoever is free, in their order: until the last one is done. `joined`
  * of them in a row are one. */
 static double makespan(const double *piece, int32_t count, int32_t joined,
                        double between, int32_t threads)

@@ -199,6 +199,26 @@ static void few_threads_need_few_gradients(void **state)
     }
 }
 
+/* What is dear is begun first, whatever it is that shards are joined to. */
+static void dear_blocks_are_handed_out_first(void **state)
+{
+    static const char *const threads[] = {"1", "2", "30"};
+    (void)state;
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        session s = open_run(threads[i], "33");
+        const gn2_engine_f32 *e = s.trainer->engine;
+        const gn2_turn *order = e->share.order;
+        unsigned char seen[33] = {0};
+        assert_status(GN2_ERR_CANCELLED, fit(&s, stop_at_1, NULL));
+        for (int32_t k = 0; k < e->share.blocks; k++) {
+            assert_true(order[k].cost > 0);
+            assert_true(k == 0 || order[k].cost <= order[k - 1].cost);
+            assert_int_equal(seen[order[k].block]++, 0);
+        }
+        close_session(&s);
+    }
+}
+
 /* The tree of the sums is that of the shards, however threads share them out: at 30
  * threads each shard is a block. */
 static void blocks_of_shards_keep_the_bits(void **state)
@@ -263,6 +283,7 @@ int main(void)
         cmocka_unit_test(data_replaces_the_0_in_a_config),
         cmocka_unit_test(gradients_lie_where_they_are_worked_on),
         cmocka_unit_test(few_threads_need_few_gradients),
+        cmocka_unit_test(dear_blocks_are_handed_out_first),
         cmocka_unit_test(blocks_of_shards_keep_the_bits),
         cmocka_unit_test(idle_threads_are_told_of),
     };
