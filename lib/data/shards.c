@@ -3,7 +3,7 @@
 
 /* Products of fewer rows are slower. */
 #define LEAST_TOKENS 64
-/* Each has a gradient of its own in memory: 1.4 GB at width 256. */
+/* With more than 8 threads each has a gradient of its own: 1.2 GB at width 256. */
 #define MOST_SHARDS 128
 
 int32_t gn2_shards_of(int64_t batch_size, double constituents)

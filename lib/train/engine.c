@@ -155,33 +155,57 @@ static void run_chunk(const job *j, R(gn2_pass) *pass, const gn2_chunk *chunk)
     if (j->visitor) j->visitor->fn(j->visitor->user, pass);
 }
 
-static void run_shard(void *context, int64_t index, int32_t worker)
+/* Shard `index` of those that are run; grads, all 0, only in training. */
+static void run_shard(const job *j, int64_t index, int32_t worker, real *grads)
 {
-    const job *j = context;
     R(gn2_engine) *engine = j->engine;
     gn2_shard *shard = &engine->shard[j->first + index];
     R(gn2_pass) pass = make_pass(j, worker);
-    if (j->training) {
-        pass.ctx.grads = engine->share.grads + index * engine->stride;
-        memset(pass.ctx.grads, 0, (size_t)engine->stride * sizeof(real));
-    }
+    pass.ctx.grads = grads;
     for (int64_t i = 0; i < shard->count; i++)
         run_chunk(j, &pass, &engine->chunk[shard->first + i]);
     shard->losses = pass.losses;
 }
 
+static void look_at_shard(void *context, int64_t index, int32_t worker)
+{
+    run_shard(context, index, worker, NULL);
+}
+
+static void learn_from_block(void *context, int64_t index, int32_t worker)
+{
+    const job *j = context;
+    R(gn2_engine) *engine = j->engine;
+    const R(gn2_share) *share = &engine->share;
+    const int64_t block = share->order[index].block;
+    const int64_t first = block * share->block, left = share->count - first;
+    gn2_sum_stack stack = {.block = block,
+                           .count = left < share->block ? left : share->block,
+                           .worker = worker};
+    for (int64_t i = 0; i < stack.count; i++) {
+        real *grads = R(gn2_sum_place)(engine, &stack);
+        run_shard(j, first + i, worker, grads);
+        R(gn2_sum_take)(engine, &stack, i);
+    }
+}
+
 static gn2_status run_batch(job *j)
 {
     R(gn2_engine) *engine = j->engine;
+    const R(gn2_share) *share = &engine->share;
     GN2_TRY(R(gn2_engine_plan)(engine, j->batch));
     engine->totals = (gn2_totals){0};
     if (j->labels)
         R(gn2_labels_totals)(engine->net, j->batch, j->labels, &engine->totals);
     const int ordered = j->visitor && j->visitor->ordered;
-    j->first = j->together ? engine->share.first : 0;
-    gn2_pool_run(ordered ? NULL : engine->options.pool,
-                 j->together ? engine->share.count : engine->options.shards, run_shard,
-                 j);
+    gn2_pool *pool = ordered ? NULL : engine->options.pool;
+    j->first = j->together ? share->first : 0;
+    if (j->training) R(gn2_engine_order)(engine);
+    if (j->training)
+        gn2_pool_run(pool, share->blocks, learn_from_block, j);
+    else
+        gn2_pool_run(pool, j->together ? share->count : engine->options.shards,
+                     look_at_shard, j);
     return GN2_OK;
 }
 

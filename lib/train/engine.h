@@ -3,9 +3,11 @@
  * The numeric engine of training, in both precisions: a batch → gradient → update.
  * It knows batches and labels in its own form, no public structs, files or clocks.
  *
- * A batch is cut into `shards` groups of jets by cost; each has a gradient arena of
- * its own, whichever thread works on it, and the arenas are summed by a fixed binary
- * tree. So the bits depend on the data and the number of shards alone.
+ * A batch is cut into `shards` groups of jets by cost; each has a gradient of its own,
+ * whichever thread works on it, and the gradients are summed by a fixed binary tree. So
+ * the bits depend on the data and the number of shards alone. A thread works on a block
+ * of shards, a subtree, whose sum it makes on the way: a block has an arena, not a
+ * shard.
  */
 #ifndef GN2_TRAIN_ENGINE_H
 #define GN2_TRAIN_ENGINE_H
@@ -29,16 +31,29 @@ typedef struct gn2_engine_options {
 /* Chunks of one shard and what they gave. */
 typedef struct gn2_shard {
     int64_t first, count; /* in the engine's list of chunks */
+    double cost;          /* as jets are priced for the cut */
     gn2_losses losses;
 } gn2_shard;
+
+/* A block of shards, and what it costs. */
+typedef struct gn2_turn {
+    double cost;
+    int32_t block;
+} gn2_turn;
 
 /* Shards first … first+count−1 of a batch, which this rank works on. Alone: all. */
 typedef struct R(gn2_share) {
     gn2_group *group; /* borrowed; NULL: alone */
     int32_t first, count;
-    real *grads;        /* (count, stride); the sum of all ranks ends in the first */
-    real *incoming;     /* (stride) of another rank; NULL: alone */
-    gn2_losses *losses; /* (shards) of all ranks; NULL: alone */
+    int32_t block;        /* shards that a thread works on in a row, a power of two */
+    int32_t blocks;       /* of `block` shards, the last one may have fewer */
+    int32_t levels;       /* log2 of block: sums under way in one, besides its own */
+    real *grads;          /* (blocks, stride); the sum of all ranks ends in the first */
+    real *under_way;      /* (workers, levels, stride); 0 where it is not fresh */
+    gn2_turn *order;      /* (blocks) in which they are handed out */
+    unsigned char *fresh; /* (workers, levels): nothing was written to it */
+    real *incoming;       /* (stride) of another rank; NULL: alone */
+    gn2_losses *losses;   /* (shards) of all ranks; NULL: alone */
 } R(gn2_share);
 
 typedef struct R(gn2_engine) {
@@ -114,6 +129,12 @@ gn2_status R(gn2_engine_forward)(R(gn2_engine) *engine, const R(gn2_batch) *batc
 
 /* ---- parts ---- */
 
+/* Sums under way in a block of shards: `depth` of them, the oldest in its own arena. */
+typedef struct gn2_sum_stack {
+    int64_t block, count; /* which block, of so many shards */
+    int32_t worker, depth;
+} gn2_sum_stack;
+
 /* Σ of class weights of what is labelled, positive pairs. */
 void R(gn2_labels_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
                           const gn2_batch_labels *labels, gn2_totals *out_totals);
@@ -121,7 +142,14 @@ void R(gn2_labels_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
 gn2_status R(gn2_engine_reserve)(R(gn2_engine) *engine, int64_t longest);
 /* Cuts the batch into shards and chunks; makes room for them. */
 gn2_status R(gn2_engine_plan)(R(gn2_engine) *engine, const R(gn2_batch) *batch);
-/* Sums the shards' gradients and losses over all ranks, sets gradient_norm. Fails
+/* Sorts the blocks of a planned batch: dear ones are handed out first. */
+void R(gn2_engine_order)(R(gn2_engine) *engine);
+/* Where the gradient of the next shard of a block goes, all 0. */
+real *R(gn2_sum_place)(R(gn2_engine) *engine, const gn2_sum_stack *stack);
+/* Takes in the gradient of shard `index` of the block; after the last one the block's
+ * sum is in its arena. */
+void R(gn2_sum_take)(R(gn2_engine) *engine, gn2_sum_stack *stack, int64_t index);
+/* Sums the blocks' gradients and all losses over all ranks, sets gradient_norm. Fails
  * only where a group's transport does. */
 gn2_status R(gn2_engine_reduce)(R(gn2_engine) *engine);
 

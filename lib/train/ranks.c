@@ -5,36 +5,80 @@
  * ranks 0+1, 2+3, …; 01+23, … are made by exchanges, so that each number is added to
  * the same other one as by a single process.
  */
+#include <string.h>
+
 #include "train/engine.h"
 #include "util/alloc.h"
 
 /* Elements that one thread adds at a time. */
 #define BLOCK 65536
 
+/* Blocks for each thread, so that those which end early find more to do. */
+#define BLOCKS_A_THREAD 8
+
+/* Shards of a block: one where threads need them all, all where there is one thread. */
+static int32_t block_of(int32_t shards, int32_t workers)
+{
+    const int64_t blocks = (int64_t)BLOCKS_A_THREAD * workers;
+    int32_t block = 1;
+    while (workers == 1 ? block < shards : 2 * block * blocks <= shards) block *= 2;
+    return block;
+}
+
+static void set_blocks(R(gn2_share) *share, int32_t workers)
+{
+    share->block = block_of(share->count, workers);
+    share->blocks = (share->count + share->block - 1) / share->block;
+    share->levels = 0;
+    while ((1 << share->levels) < share->block) share->levels++;
+}
+
+/* Whoever works on a shard clears its arena: none is written to here. */
+static gn2_status create_arenas(const R(gn2_engine) *engine, R(gn2_share) *share)
+{
+    const size_t stride = (size_t)engine->stride,
+                 more = (size_t)engine->workers * (size_t)share->levels;
+    size_t own, under_way;
+    if (!gn2_mul_size((size_t)share->blocks, stride, &own) ||
+        !gn2_mul_size(more, stride, &under_way))
+        return gn2_fail_memory();
+    share->grads = gn2_alloc_untouched(own, sizeof(real));
+    share->under_way = gn2_alloc_untouched(under_way, sizeof(real));
+    share->fresh = gn2_alloc(more, 1);
+    share->order = gn2_alloc((size_t)share->blocks, sizeof *share->order);
+    if (!share->grads || !share->under_way || !share->fresh || !share->order)
+        return gn2_fail_memory();
+    memset(share->fresh, 1, more);
+    return GN2_OK;
+}
+
+static gn2_status create_exchange(const R(gn2_engine) *engine, R(gn2_share) *share)
+{
+    if (gn2_group_ranks(share->group) == 1) return GN2_OK;
+    share->incoming = gn2_alloc((size_t)engine->stride, sizeof(real));
+    share->losses = gn2_alloc((size_t)engine->options.shards, sizeof *share->losses);
+    return share->incoming && share->losses ? GN2_OK : gn2_fail_memory();
+}
+
 gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
                                R(gn2_share) *out)
 {
-    const int32_t ranks = gn2_group_ranks(group), shards = engine->options.shards;
-    const int32_t count = shards / ranks;
-    size_t all;
+    const int32_t count = engine->options.shards / gn2_group_ranks(group);
     *out = (R(gn2_share)){
         .group = group, .first = gn2_group_me(group) * count, .count = count};
-    if (!gn2_mul_size((size_t)count, (size_t)engine->stride, &all))
-        return gn2_fail_memory();
-    /* whoever works on a shard clears its arena */
-    out->grads = gn2_alloc_untouched(all, sizeof(real));
-    if (ranks > 1) {
-        out->incoming = gn2_alloc((size_t)engine->stride, sizeof(real));
-        out->losses = gn2_alloc((size_t)shards, sizeof *out->losses);
-    }
-    if (out->grads && (ranks == 1 || (out->incoming && out->losses))) return GN2_OK;
-    R(gn2_share_clear)(out);
-    return gn2_fail_memory();
+    set_blocks(out, engine->workers);
+    gn2_status status = create_arenas(engine, out);
+    if (!status) status = create_exchange(engine, out);
+    if (status) R(gn2_share_clear)(out);
+    return status;
 }
 
 void R(gn2_share_clear)(R(gn2_share) *share)
 {
     gn2_free(share->grads);
+    gn2_free(share->under_way);
+    gn2_free(share->fresh);
+    gn2_free(share->order);
     gn2_free(share->incoming);
     gn2_free(share->losses);
     *share = (R(gn2_share)){0};
@@ -51,9 +95,11 @@ void R(gn2_share_set)(R(gn2_engine) *engine, R(gn2_share) *share)
 size_t R(gn2_share_bytes)(const R(gn2_engine) *engine)
 {
     const R(gn2_share) *s = &engine->share;
-    const size_t arenas = (size_t)s->count + (s->incoming ? 1 : 0);
+    const size_t under_way = (size_t)engine->workers * (size_t)s->levels;
+    const size_t arenas = (size_t)s->blocks + under_way + (s->incoming ? 1 : 0);
     const size_t losses = s->losses ? (size_t)engine->options.shards : 0;
-    return arenas * (size_t)engine->stride * sizeof(real) + losses * sizeof *s->losses;
+    return arenas * (size_t)engine->stride * sizeof(real) + under_way +
+           (size_t)s->blocks * sizeof *s->order + losses * sizeof *s->losses;
 }
 
 /* Elements of an arena. */

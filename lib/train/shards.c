@@ -29,14 +29,22 @@ static int64_t shard_end(const R(gn2_engine) *engine, const R(gn2_batch) *batch,
     return b;
 }
 
+static double jets_cost(const R(gn2_engine) *engine, const R(gn2_batch) *batch,
+                        const gn2_price *p, int64_t first, int64_t end)
+{
+    double cost = 0;
+    for (int64_t b = first; b < end; b++)
+        cost += (double)jet_cost(engine->h, batch, p, b);
+    return cost;
+}
+
 /* Cuts into chunks; returns how many there are, more than fit being counted only. */
 static int64_t cut(R(gn2_engine) *engine, const R(gn2_batch) *batch)
 {
     const gn2_price p = gn2_net_price(engine->h);
     const int32_t shards = engine->options.shards;
-    double all = 0, cost = 0;
-    for (int64_t b = 0; b < batch->jets; b++)
-        all += (double)jet_cost(engine->h, batch, &p, b);
+    const double all = jets_cost(engine, batch, &p, 0, batch->jets);
+    double cost = 0;
     gn2_chunk start = {0};
     int64_t used = 0;
     for (int32_t s = 0; s < shards; s++) {
@@ -49,7 +57,10 @@ static int64_t cut(R(gn2_engine) *engine, const R(gn2_batch) *batch)
         const int64_t count =
             R(gn2_batch_cut)(engine->h, batch, &start, end,
                              engine->options.chunk_tokens, to, room > 0 ? room : 0);
-        engine->shard[s] = (gn2_shard){.first = used, .count = count};
+        engine->shard[s] =
+            (gn2_shard){.first = used,
+                        .count = count,
+                        .cost = jets_cost(engine, batch, &p, start.first, end)};
         used += count;
         if (count && used <= engine->chunk_capacity) {
             const gn2_chunk *last = &engine->chunk[used - 1];
@@ -72,6 +83,24 @@ static gn2_status make_chunks(R(gn2_engine) *engine, const R(gn2_batch) *batch)
     engine->chunk_capacity = 2 * needed;
     cut(engine, batch);
     return GN2_OK;
+}
+
+/* What is begun last ends last: it had better be short. Nothing is allocated, as by
+ * qsort() of the C library. */
+void R(gn2_engine_order)(R(gn2_engine) *engine)
+{
+    const R(gn2_share) *share = &engine->share;
+    gn2_turn *order = share->order;
+    for (int32_t i = 0; i < share->blocks; i++) {
+        gn2_turn turn = {.block = i};
+        const int32_t first = i * share->block, left = share->count - first;
+        for (int32_t s = 0; s < share->block && s < left; s++)
+            turn.cost += engine->shard[share->first + first + s].cost;
+        int32_t at = i;
+        for (; at > 0 && order[at - 1].cost < turn.cost; at--)
+            order[at] = order[at - 1];
+        order[at] = turn;
+    }
 }
 
 static gn2_status make_spaces(R(gn2_engine) *engine, const gn2_capacity *capacity)

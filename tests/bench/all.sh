@@ -24,6 +24,12 @@ section the pool of threads
 "$build/tests/bench/bench_threads"
 section training
 "$build/tests/bench/bench_train"
+section training on many cores, by a model
+for width in 64 256; do
+    for batch in 500 4000; do
+        "$build/tests/bench/bench_cores" -w $width -b $batch
+    done
+done
 section tagging
 "$build/tests/bench/bench_infer" --long
 section reading

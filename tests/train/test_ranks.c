@@ -211,12 +211,12 @@ static void a_rank_holds_gradients_of_its_own_shards(void **state)
 {
     rank ranks[4];
     (void)state;
-    make_ranks(ranks, 4, RUN("train.shards=8"));
+    make_ranks(ranks, 4, RUN("train.shards=8", "train.threads=4"));
     const size_t before = gn2_train_memory(ranks[3].trainer);
     const size_t arena = (size_t)ranks[3].trainer->engine->stride * sizeof(float);
     fit_ranks(ranks, 4);
     assert_all_ok(ranks, 4);
-    /* 2 of 8 arenas and one for what comes in */
+    /* 2 of 8 arenas, so many threads want each shard's, and one for what comes in */
     assert_true(gn2_train_memory(ranks[3].trainer) < before - 4 * arena);
     free_ranks(ranks, 4);
 }

@@ -159,22 +159,85 @@ static double resident(const void *block, size_t bytes)
     return (double)count / (double)pages;
 }
 
-/* Nobody has touched the gradients of the shards before those that work on them. */
+/* Nobody has touched the gradients before those that work on them: with so many threads
+ * each shard is a block of its own. */
 static void gradients_lie_where_they_are_worked_on(void **state)
 {
 #ifdef __GLIBC__
     mallopt(M_PERTURB, 0); /* which meson sets: malloc() would write to all of it */
 #endif
-    session s = open_run("2", "1024");
+    session s = open_run("128", "1024");
     const gn2_engine_f32 *e = s.trainer->engine;
     const size_t bytes = 1024 * (size_t)e->stride * sizeof(float);
     (void)state;
+    assert_int_equal(e->share.blocks, 1024);
     assert_true(bytes > (size_t)33 << 20); /* malloc asks the system for it */
     assert_true(e->space[0]->fresh && e->space[1]->fresh);
     assert_true(resident(e->share.grads, bytes) < 0.01);
-    assert_status(GN2_ERR_CANCELLED, fit(&s, stop_at_5, NULL));
+    assert_status(GN2_ERR_CANCELLED, fit(&s, stop_at_1, NULL));
     assert_true(resident(e->share.grads, bytes) > 0.99);
     close_session(&s);
+}
+
+/* A thread sums a block of shards on its way: the arenas are as many as there are
+ * blocks, and log2 of a block for each thread. */
+static void few_threads_need_few_gradients(void **state)
+{
+    static const struct {
+        const char *threads, *shards;
+        int32_t blocks, levels;
+    } rows[] = {{"1", "1", 1, 0},   {"1", "8", 1, 3},  {"1", "100", 1, 7},
+                {"2", "64", 16, 2}, {"2", "8", 8, 0},  {"3", "100", 25, 2},
+                {"8", "64", 64, 0}, {"5", "40", 40, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        session s = open_run(rows[i].threads, rows[i].shards);
+        const gn2_engine_f32 *e = s.trainer->engine;
+        assert_int_equal(e->share.blocks, rows[i].blocks);
+        assert_int_equal(e->share.levels, rows[i].levels);
+        close_session(&s);
+    }
+}
+
+/* What is dear is begun first, whatever it is that shards are joined to. */
+static void dear_blocks_are_handed_out_first(void **state)
+{
+    static const char *const threads[] = {"1", "2", "30"};
+    (void)state;
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        session s = open_run(threads[i], "33");
+        const gn2_engine_f32 *e = s.trainer->engine;
+        const gn2_turn *order = e->share.order;
+        unsigned char seen[33] = {0};
+        assert_status(GN2_ERR_CANCELLED, fit(&s, stop_at_1, NULL));
+        for (int32_t k = 0; k < e->share.blocks; k++) {
+            assert_true(order[k].cost > 0);
+            assert_true(k == 0 || order[k].cost <= order[k - 1].cost);
+            assert_int_equal(seen[order[k].block]++, 0);
+        }
+        close_session(&s);
+    }
+}
+
+/* The tree of the sums is that of the shards, however threads share them out: at 30
+ * threads each shard is a block. */
+static void blocks_of_shards_keep_the_bits(void **state)
+{
+    static const char *const shards[] = {"7", "33", "64", "100", "128"};
+    static const char *const threads[] = {"1", "2", "3"};
+    (void)state;
+    for (size_t i = 0; i < sizeof shards / sizeof *shards; i++) {
+        session alone = open_run("30", shards[i]);
+        assert_int_equal(alone.trainer->engine->share.block, 1);
+        assert_status(GN2_ERR_CANCELLED, fit(&alone, stop_at_5, NULL));
+        for (size_t k = 0; k < sizeof threads / sizeof *threads; k++) {
+            session s = open_run(threads[k], shards[i]);
+            assert_status(GN2_ERR_CANCELLED, fit(&s, stop_at_5, NULL));
+            assert_same_state(alone.trainer, s.trainer);
+            close_session(&s);
+        }
+        close_session(&alone);
+    }
 }
 
 /* ---- the word about idle threads ---- */
@@ -219,6 +282,9 @@ int main(void)
         cmocka_unit_test(a_run_goes_on_with_the_number_it_began_with),
         cmocka_unit_test(data_replaces_the_0_in_a_config),
         cmocka_unit_test(gradients_lie_where_they_are_worked_on),
+        cmocka_unit_test(few_threads_need_few_gradients),
+        cmocka_unit_test(dear_blocks_are_handed_out_first),
+        cmocka_unit_test(blocks_of_shards_keep_the_bits),
         cmocka_unit_test(idle_threads_are_told_of),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
