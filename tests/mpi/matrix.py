@@ -22,6 +22,7 @@ import importlib.util
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -140,7 +141,11 @@ class Gloo(Alone):
                     stderr=said,
                 )
             jobs.append(job)
-        status = [job.wait(LIMIT) for job in jobs]
+        try:
+            status = [job.wait(LIMIT) for job in jobs]
+        finally:
+            for job in jobs:
+                job.kill()
         said = pathlib.Path(f"{folder}-rank0").read_text(encoding="utf-8").strip()
         return f"failed {status}: {said[-200:]}" if any(status) else ""
 
@@ -252,6 +257,7 @@ def main():
     add("--ranks", type=numbers, default=[], help="only these numbers of ranks")
     add("--threads", type=numbers, default=[1, 2], help="of each rank (1,2)")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves no rank behind
     with mpis.folder_of(args) as folder:
         matrix, ways = Matrix(args, folder), transports(args, folder)
         for way in ways:
