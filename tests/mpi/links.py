@@ -36,7 +36,7 @@ PORT = 29517
 #: what a bucket lets pass at once, for links have no such store. At 1 Gb/s it takes
 #: the kernel's packets of 64 KiB whole, which spares the processor most of the work
 BURST = 650e-6  # s
-UNITS = {"gbit": 1e9, "mbit": 1e6}
+UNITS = {"gbit": 1e9, "mbit": 1e6, "kbit": 1e3}
 OPTIONS = {"train.threads": 1, "train.shards": 8, "schedule.steps": 1000000}
 
 
@@ -211,7 +211,9 @@ def main():
     parser = mpis.parser(__doc__)
     add = parser.add_argument
     add("--ranks", default="2,4", help="(2,4)")
-    add("--rates", default="100mbit,1gbit", help="of links, as tc has them")
+    add(
+        "--rates", default="100mbit,1gbit", help="in kbit, mbit or gbit (100mbit,1gbit)"
+    )
     add("--widths", default="64,256", help="(64,256)")
     add("--batch", type=int, default=40, help="jets a step (40)")
     add("--steps", type=int, default=7, help="of which the median is taken (7)")
