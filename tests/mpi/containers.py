@@ -15,7 +15,6 @@ where it cannot run. No part of the test suite. Without --image one is made of D
 packages and of the recipe in examples/kubeflow; gn2 is that of BUILD.
 """
 
-import contextlib
 import hashlib
 import os
 import pathlib
@@ -27,6 +26,7 @@ import sys
 import time
 
 import mpis
+from spaces import address, must, network, run, skip
 
 RECIPE = mpis.ROOT / "examples" / "kubeflow"
 IMAGE = "localhost/gn2-containers"
@@ -36,7 +36,6 @@ HOME = "/var/lib/gn2"
 #: host: end of its address
 HOSTS = {"gn2-launcher": 1, "gn2-worker-0": 2, "gn2-worker-1": 3}
 LAUNCHER, *WORKERS = HOSTS
-NET = "10.213.7"
 #: lists of hosts, as ranks are to be on them
 ON_WORKERS = WORKERS
 WITH_LAUNCHER = [LAUNCHER, WORKERS[0]]
@@ -66,27 +65,11 @@ OPTIONS = {
 }
 
 
-def run(*words, **more):
-    return subprocess.run(words, capture_output=True, text=True, **more)
-
-
-def must(*words, **more):
-    done = run(*words, **more)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(77)
-
-
 def full(host):
     return f"{host}.gn2.farm.svc"
 
 
-# ---- image, network, files ----
+# ---- image, files ----
 
 
 def make_image(folder):
@@ -104,30 +87,6 @@ def make_image(folder):
     words = ["podman", "--runtime", "runc", "build", "--isolation", "chroot"]
     words += ["--network", "host", "--ulimit", "nofile=1024:1024", "-t", IMAGE]
     must(*words, "-f", str(recipe), str(mpis.ROOT))
-
-
-@contextlib.contextmanager
-def network(tag):
-    """A namespace a host, and one with a bridge that joins them."""
-    bridge = f"{tag}-bridge"
-    names = [f"{tag}-{host}" for host in HOSTS]
-    try:
-        for name in (bridge, *names):
-            must("ip", "netns", "add", name)
-        must("ip", "-n", bridge, "link", "add", "br0", "type", "bridge")
-        must("ip", "-n", bridge, "link", "set", "br0", "up")
-        for name, number in zip(names, HOSTS.values()):
-            ends = ("eth0", "netns", name, "type", "veth", "peer", f"v{number}")
-            must("ip", "link", "add", *ends, "netns", bridge)
-            must("ip", "-n", bridge, "link", "set", f"v{number}", "master", "br0", "up")
-            address = f"{NET}.{number}/24"
-            must("ip", "-n", name, "addr", "add", address, "dev", "eth0")
-            must("ip", "-n", name, "link", "set", "eth0", "up")
-            must("ip", "-n", name, "link", "set", "lo", "up")
-        yield names
-    finally:
-        for name in (*names, bridge):
-            run("ip", "netns", "delete", name)
 
 
 def make_keys(folder):
@@ -151,7 +110,7 @@ class Farm:
         self.spaces = dict(zip(HOSTS, names))
         self.running = []
         make_keys(folder / "keys")
-        rows = [f"{NET}.{n} {full(host)} {host}\n" for host, n in HOSTS.items()]
+        rows = [f"{address(n)} {full(host)} {host}\n" for host, n in HOSTS.items()]
         text = "127.0.0.1 localhost\n" + "".join(rows)
         (folder / "hosts").write_text(text, encoding="utf-8")
         self.out = folder / "out"
@@ -314,7 +273,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves nothing behind
     bad = 0
     tag = f"gn2-{os.getpid()}"
-    with mpis.folder_of(args) as folder, network(tag) as names:
+    with mpis.folder_of(args) as folder, network(tag, HOSTS) as names:
         if args.image is None:
             make_image(folder)
         found = mpis.all_of(args, folder)

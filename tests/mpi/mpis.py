@@ -54,6 +54,16 @@ def folder_of(args):
         yield folder
 
 
+def environment(build):
+    """Of a process that takes gn2 from a build folder, without MPI."""
+    return {
+        **os.environ,
+        "GN2_LIBRARY": str(pathlib.Path(build).resolve() / "lib/abi/libgn2.so"),
+        "PYTHONPATH": str(ROOT / "bindings" / "python"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
 def alone(command):
     """What runs a Python command without MPI."""
     return [sys.executable, *map(str, command)]
@@ -77,21 +87,14 @@ class Mpi:
         version = re.search(r"\d+\.\d+\.\d+|\d+\.\d+", said.stdout)
         self.name = name
         self.version = f"{name} {version.group() if version else '?'}"
-        self.env = {
-            **os.environ,
-            **ALLOW,
-            "GN2_LIBRARY": str(library / "libgn2.so"),
-            "GN2_MPI_LIBRARY": str(plugin),
-            "PYTHONPATH": str(ROOT / "bindings" / "python"),
-            "OMP_NUM_THREADS": "1",
-        }
+        self.env = {**environment(build), **ALLOW, "GN2_MPI_LIBRARY": str(plugin)}
 
     def words(self, ranks, command):
         """What runs a Python command with so many ranks."""
         return [self.run, "-n", str(ranks), *alone(command)]
 
 
-def all_of(args, folder):
+def there(args, folder):
     """The MPIs that are there; one that is not is told of."""
     found = []
     for word in args.mpi or USUAL:
@@ -99,6 +102,12 @@ def all_of(args, folder):
             found.append(Mpi(word, args.build, folder))
         except FileNotFoundError as problem:
             print(f"skipped: {problem}", file=sys.stderr)
+    return found
+
+
+def all_of(args, folder):
+    """Those that are there, one at least."""
+    found = there(args, folder)
     if not found:
         sys.exit("no MPI at all")
     return found

@@ -211,6 +211,31 @@ def test_a_network_is_found_again_from_broadcasts():
     assert found.bandwidth == pytest.approx(1e8)
 
 
+def test_a_size_that_was_disturbed_does_not_move_the_network():
+    times = {size: 2 * (2 * 5e-5 + size / 1e8) for size in ranks.SIZES}
+    for size in ranks.SIZES:
+        found = ranks.fit_network({**times, size: 1.6 * times[size]}, rounds=2)
+        assert found.latency == pytest.approx(5e-5)
+        assert found.bandwidth == pytest.approx(1e8)
+
+
+def test_all_sizes_are_timed_on_all_ranks():
+    world, found = World(2), [{}, {}]
+
+    def rank(me):
+        found[me] = ranks.time_messages(world.group(me), (8, 1 << 21))
+
+    threads = [threading.Thread(target=rank, args=(me,)) for me in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert all(min(times.values()) > 0 for times in found)
+    assert [list(times) for times in found] == [[8, 1 << 21]] * 2
+    # each there and back, with an agreement before
+    assert len(world.seen[0]) == 2 * 2 * (20 + 5)
+
+
 def test_what_gives_eighty_percent_does_so_just():
     network = Network.of(30, 10)
     size = ranks.batch_for(TRUE, 4, network)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import csv
 import ctypes
 import importlib
+import itertools
 import os
 import statistics
 import sys
@@ -224,32 +225,41 @@ class Rank:
 # ---- the network ----
 
 
+def _off(found: Network, seconds: Mapping[int, float], rounds: int) -> float:
+    """Sum of the relative deviations of broadcasts."""
+    expected = {
+        size: rounds * (2 * found.latency + size / found.bandwidth) for size in seconds
+    }
+    return sum(abs(expected[size] / seconds[size] - 1) for size in seconds)
+
+
 def fit_network(seconds: Mapping[int, float], rounds: int) -> Network:
     """Of the time of a broadcast by its bytes: an agreement, then the bytes, each in so
-    many rounds of exchanges."""
-    sizes = np.array(sorted(seconds), float)
-    found = np.array([seconds[int(size)] for size in sizes])
-    rows = np.stack([np.full(len(sizes), 2.0 * rounds), rounds * sizes], 1)
-    scaled = rows / found[:, None]
-    size = np.abs(scaled).max(0)
-    fitted = np.linalg.lstsq(scaled / size, np.ones(len(sizes)), rcond=None)[0] / size
-    latency, each = np.maximum(fitted, [1e-9, 1e-13])
-    return Network(float(latency), 1 / float(each))
+    many rounds of exchanges.
+
+    The least sum of relative deviations, which a line through two of the points has: a
+    size that something disturbed moves it little, as squares would not.
+    """
+    lines = []
+    for (a, first), (b, second) in itertools.combinations(sorted(seconds.items()), 2):
+        each = max((second - first) / (b - a) / rounds, 1e-13)
+        latency = max((first / rounds - a * each) / 2, 1e-9)
+        lines.append(Network(latency, 1 / each))
+    return min(lines, key=lambda line: _off(line, seconds, rounds))
 
 
-def time_messages(group: Group, sizes: Iterable[int] = SIZES) -> dict[int, float]:
-    """Seconds of a broadcast by its bytes, there and back; a call of all ranks."""
-    found = {}
-    for size in sizes:
-        data = bytes(size)
-        spent = []
-        for _ in range(5 if size > 1 << 20 else 20):
+def time_messages(group: Group, sizes: Sequence[int] = SIZES) -> dict[int, float]:
+    """Seconds of a broadcast by its bytes, there and back, the sizes in turn; a call of
+    all ranks."""
+    found: dict[int, list[float]] = {size: [] for size in sizes}
+    for turn in range(20):
+        for size in [size for size in sizes if turn < 5 or size <= 1 << 20]:
+            data = bytes(size)
             start = time.perf_counter()
             group.broadcast(data, 0)
             group.broadcast(data, 1)
-            spent.append((time.perf_counter() - start) / 2)
-        found[size] = statistics.median(spent)
-    return found
+            found[size].append((time.perf_counter() - start) / 2)
+    return {size: statistics.median(spent) for size, spent in found.items()}
 
 
 # ---- predictions ----
