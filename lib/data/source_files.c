@@ -382,6 +382,13 @@ static gn2_status open_files(file_source *s, const gn2_file_names *names)
     return gn2_opening_tell(watch);
 }
 
+/* 0: who uses the dataset may say it later. */
+static int32_t asked_threads(const gn2_schema *schema)
+{
+    const int64_t asked = gn2_config_i64(schema->config, "data.read_threads");
+    return asked ? (int32_t)asked : 1;
+}
+
 gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schema,
                             _Atomic int64_t *memory, gn2_source **out_source)
 {
@@ -401,7 +408,7 @@ gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schem
                            .title = title,
                            .labels = labels,
                            .close = free_source};
-    gn2_status status = gn2_read_buffer_make(&s->buffer, 1, memory);
+    gn2_status status = gn2_read_buffer_make(&s->buffer, asked_threads(schema), memory);
     s->base.threads = s->buffer.pool;
     if (status == GN2_OK) status = open_files(s, names);
     if (status == GN2_OK) status = select_jets(s, names->watch);
