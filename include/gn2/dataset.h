@@ -17,6 +17,9 @@
  * @thread One call at a time per object, a second one gets GN2_ERR_BUSY, but
  * gn2_dataset_request_stop(), which any thread may call. A reading thread of its own
  * runs ahead (`data.prefetch` batches); its errors come back from gn2_dataset_next().
+ * One thread calls HDF5; with `data.read_threads` several unpack and convert what it
+ * reads: their number changes no bit, nor which error comes first. They sleep between
+ * reads and end with the dataset.
  *
  * fork() waits until a reading thread is between two reads. The child may free the
  * datasets of its parent, go on with them where they stood, and open others; a score
@@ -177,17 +180,18 @@ GN2_API gn2_status gn2_dataset_open_watched(const char *const *paths, size_t cou
  * @param[in] jets,labels retained: the arrays they point to must live and stay
  *   unchanged until the dataset is freed (the structs themselves are copied);
  *   labels may be NULL
- * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, options; `data.selection`, which
- *   is for files); GN2_ERR_NOT_FOUND (labels of no task, or without the weights that
- *   `task.NAME.sample_weight` asks for); GN2_ERR_ABI; GN2_ERR_NO_MEMORY. Values are
- *   looked at by gn2_dataset_next(). @since 0.1
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, options; `data.selection` and
+ *   more than one of `data.read_threads`, which are for files); GN2_ERR_NOT_FOUND
+ *   (labels of no task, or without the weights that `task.NAME.sample_weight` asks
+ *   for); GN2_ERR_ABI; GN2_ERR_NO_MEMORY. Values are looked at by gn2_dataset_next().
+ *   @since 0.1
  */
 GN2_API gn2_status gn2_dataset_from_arrays(const gn2_jets *jets,
                                            const gn2_labels *labels,
                                            const gn2_config *config,
                                            gn2_dataset **out_dataset);
 
-/** Closes files, stops the reading thread; NULL is allowed. @since 0.1 */
+/** Closes files, stops the reading threads; NULL is allowed. @since 0.1 */
 GN2_API void gn2_dataset_free(gn2_dataset *dataset);
 
 /**

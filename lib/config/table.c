@@ -257,6 +257,10 @@ const gn2_config_key gn2_config_table[] = {
      "seed of the order"},
     {"data.prefetch", GN2_TYPE_I64, "4", RANGE(0, 1000),
      "batches read ahead by a thread of its own; 0 = no thread"},
+    {"data.read_threads", GN2_TYPE_I64, "0", RANGE(0, 4096),
+     "threads that unpack and convert what is read of files, that of data.prefetch "
+     "among them; 0 = one for every 8 that a trainer has for its training or "
+     "evaluation, else 1"},
     {"data.norm_dict", GN2_TYPE_STR, "", ANY,
      "salt's norm_dict.yaml; empty = computed from the data; norm.* that are set stay"},
     {"data.class_dict", GN2_TYPE_STR, "", ANY,

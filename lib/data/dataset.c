@@ -243,3 +243,18 @@ gn2_status gn2_dataset_reset_impl(gn2_dataset *d, int64_t epoch, int64_t batch)
     d->batch = batch;
     return GN2_OK;
 }
+
+/* Threads that one reading thread serves: at width 64 it reads what 26 of them train
+ * (doc/performance.md), and networks that are narrower or have fewer tasks take more.
+ */
+#define SERVED 8
+
+gn2_status gn2_dataset_serve_impl(gn2_dataset *d, int32_t threads)
+{
+    const int32_t wanted = threads > SERVED ? threads / SERVED : 1;
+    if (gn2_config_i64(d->config, "data.read_threads") || !d->source->set_threads ||
+        wanted == gn2_pool_workers(d->source->threads))
+        return GN2_OK;
+    if (d->reader) gn2_reader_stop(d->reader); /* next() starts it again */
+    return d->source->set_threads(d->source, wanted);
+}

@@ -44,6 +44,9 @@ void gn2_dataset_request_stop_impl(gn2_dataset *dataset);
 gn2_status gn2_dataset_next_impl(gn2_dataset *dataset, gn2_jets *out_jets,
                                  gn2_labels *out_labels);
 gn2_status gn2_dataset_reset_impl(gn2_dataset *dataset, int64_t epoch, int64_t batch);
+/* Whoever takes the batches has so many threads: unless data.read_threads says how many
+ * read, they are chosen accordingly. Its place stays what it was. */
+gn2_status gn2_dataset_serve_impl(gn2_dataset *dataset, int32_t threads);
 
 gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
                                         const gn2_model *model,

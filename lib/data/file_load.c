@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records → rows: reads slabs of whole chunks and decodes what is valid. What a
- * padded slot holds (NaN, −1, anything) is never looked at.
+ * Records → rows: decodes what is valid of slabs. What a padded slot holds (NaN, −1,
+ * anything) is never looked at. Of a slab each thread has its share, whose place among
+ * the rows is known before: the rows are the same, however many there are.
  */
 #include "data/source_file.h"
 
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "data/fork.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/str.h"
@@ -22,8 +22,9 @@ typedef struct decoder {
     gn2_non_finite policy;
     int32_t object;
     int64_t first; /* row of the file the slab begins with */
-    int64_t jet;   /* of `rows`, whose constituents come next */
     gn2_rows *rows;
+    int64_t jet, at; /* of `rows`: the jet, and its constituent, that come next */
+    gn2_trouble *trouble;
 } decoder;
 
 /* "'f.h5': dataset 'tracks', field 'd0', row 7, slot 2"; slot −1: a jet. */
@@ -153,7 +154,7 @@ static gn2_status decode_label(const decoder *d, int32_t k, const char *record,
 static void decode_labels(const decoder *d, const char *record, int64_t at, int64_t row,
                           int64_t slot)
 {
-    gn2_trouble *trouble = &d->rows->trouble;
+    gn2_trouble *trouble = d->trouble;
     for (int32_t k = 0; k < d->schema->label_count && !trouble->status; k++)
         if (d->schema->label[k].object == d->object && d->rows->label[k])
             gn2_trouble_note(trouble, decode_label(d, k, record, at, row, slot));
@@ -233,42 +234,36 @@ static gn2_status check_written(const decoder *d, const char *record, int64_t ro
                     (long long)(d->first + row));
 }
 
-static gn2_status decode_jets(const decoder *d, const char *records, int64_t count)
+static gn2_status decode_jet(decoder *d, const char *record, int64_t row)
 {
-    gn2_rows *rows = d->rows;
-    for (int64_t row = 0; row < count; row++) {
-        const char *record = records + row * d->table->info->record;
-        float *out = rows->features + rows->count * rows->shape.columns;
-        if (!is_selected(d, row)) continue;
-        GN2_TRY(check_written(d, record, row));
-        GN2_TRY(decode_inputs(d, record, out, row, -1));
-        decode_labels(d, record, rows->count, row, -1);
-        rows->count++;
-    }
+    float *out = d->rows->features + d->jet * d->rows->shape.columns;
+    GN2_TRY(check_written(d, record, row));
+    GN2_TRY(decode_inputs(d, record, out, row, -1));
+    decode_labels(d, record, d->jet, row, -1);
+    d->jet++;
     return GN2_OK;
 }
 
 /* ---- constituents ---- */
 
-static gn2_status decode_slot(const decoder *d, const char *record, int64_t row,
-                              int64_t slot)
+static gn2_status decode_slot(decoder *d, const char *record, int64_t row, int64_t slot)
 {
-    gn2_rows_part *part = &d->rows->part[d->object - 1];
-    const int64_t at = part->count;
-    float *out = part->data + at * d->rows->shape.part_columns[d->object - 1];
+    const int64_t columns = d->rows->shape.part_columns[d->object - 1];
+    float *out = d->rows->part[d->object - 1].data + d->at * columns;
     GN2_TRY(decode_inputs(d, record, out, row, slot));
-    decode_labels(d, record, at, row, slot);
-    part->count = at + 1;
+    decode_labels(d, record, d->at, row, slot);
+    d->at++;
     return GN2_OK;
 }
 
-/* Valid slots of a slab. */
-static int64_t count_valid(const decoder *d, const char *records, int64_t count)
+/* Valid slots of the selected rows of a share. */
+static int64_t count_valid(const decoder *d, const char *records,
+                           const gn2_share *share)
 {
     const gn2_column *valid = &d->table->valid;
     const int64_t slots = d->table->info->slots, record = d->table->info->record;
     int64_t total = 0;
-    for (int64_t row = 0; row < count; row++) {
+    for (int64_t row = share->row; row < share->row + share->count; row++) {
         const char *at = records + row * slots * record + valid->offset;
         if (!is_selected(d, row)) continue;
         for (int64_t i = 0; i < slots; i++)
@@ -277,7 +272,7 @@ static int64_t count_valid(const decoder *d, const char *records, int64_t count)
     return total;
 }
 
-static gn2_status decode_row(const decoder *d, const char *record, int64_t row)
+static gn2_status decode_slots(decoder *d, const char *record, int64_t row)
 {
     const gn2_h5_info *info = d->table->info;
     const gn2_column *valid = &d->table->valid;
@@ -287,70 +282,127 @@ static gn2_status decode_row(const decoder *d, const char *record, int64_t row)
         if (flag != 1) return fail_flag(d, record, row, slot);
         GN2_TRY(decode_slot(d, record, row, slot));
     }
+    d->rows->part[d->object - 1].offsets[++d->jet] = d->at;
     return GN2_OK;
 }
 
-static gn2_status decode_slots(decoder *d, const char *records, int64_t count)
+/* ---- shares ---- */
+
+/* Rows that one thread decodes are not worth another one's waking below these. */
+#define SHARE_ROWS 64
+
+/* A slab that is shared out. */
+typedef struct work {
+    const decoder *decoder;
+    const char *records;
+    gn2_share *shares;
+    int64_t count;
+} work;
+
+/* Jets that rows of the slab become. */
+static int64_t count_jets(const decoder *d, const gn2_share *share)
+{
+    const gn2_row_set *selected = &d->file->selected;
+    const int64_t first = d->first + share->row;
+    return selected->bits ? gn2_row_set_before(selected, first + share->count) -
+                                gn2_row_set_before(selected, first)
+                          : share->count;
+}
+
+/* Even shares; gives the number of jets of all. */
+static int64_t share_out(work *w, const gn2_slabs *slab)
+{
+    const decoder *d = w->decoder;
+    const int64_t most = slab->count / SHARE_ROWS + 1;
+    w->count = slab->buffer->share_count < most ? slab->buffer->share_count : most;
+    int64_t jet = d->jet;
+    for (int64_t i = 0; i < w->count; i++) {
+        gn2_share *share = &w->shares[i];
+        share->row = i * slab->count / w->count;
+        share->count = (i + 1) * slab->count / w->count - share->row;
+        share->jet = jet;
+        share->status = GN2_OK;
+        share->trouble.status = d->rows->trouble.status;
+        jet += count_jets(d, share);
+    }
+    return jet - d->jet;
+}
+
+static void count_share(void *context, int64_t index, int32_t lane)
+{
+    const work *w = context;
+    (void)lane;
+    w->shares[index].at = count_valid(w->decoder, w->records, &w->shares[index]);
+}
+
+/* Finds out where the constituents of each share go, and makes room for them. */
+static gn2_status place_constituents(work *w, gn2_pool *pool)
+{
+    const decoder *d = w->decoder;
+    int64_t total = d->rows->part[d->object - 1].count;
+    gn2_pool_run(pool, w->count, count_share, w);
+    for (int64_t i = 0; i < w->count; i++) {
+        const int64_t own = w->shares[i].at;
+        w->shares[i].at = total;
+        total += own;
+    }
+    return gn2_rows_reserve_part(d->rows, d->object - 1, total);
+}
+
+static gn2_status decode_rows(decoder *d, const char *records, const gn2_share *share)
 {
     const gn2_h5_info *info = d->table->info;
-    gn2_rows_part *part = &d->rows->part[d->object - 1];
-    GN2_TRY(gn2_rows_reserve_part(d->rows, d->object - 1,
-                                  part->count + count_valid(d, records, count)));
-    for (int64_t row = 0; row < count; row++) {
+    const int64_t size = info->record * (d->object ? info->slots : 1);
+    for (int64_t row = share->row; row < share->row + share->count; row++) {
         if (!is_selected(d, row)) continue;
-        GN2_TRY(decode_row(d, records + row * info->slots * info->record, row));
-        part->offsets[++d->jet] = part->count;
+        GN2_TRY(d->object ? decode_slots(d, records + row * size, row)
+                          : decode_jet(d, records + row * size, row));
     }
     return GN2_OK;
 }
 
-/* ---- slabs ---- */
-
-static gn2_status reserve_buffer(gn2_read_buffer *buffer, const gn2_h5_info *info,
-                                 int64_t rows)
+static void decode_share(void *context, int64_t index, int32_t lane)
 {
-    size_t size;
-    if (!gn2_mul_size((size_t)(info->record * info->slots), (size_t)rows, &size))
-        return gn2_fail_memory();
-    if (size <= buffer->size) return GN2_OK;
-    gn2_free(buffer->data);
-    atomic_fetch_sub(buffer->memory, (int64_t)buffer->size);
-    buffer->size = 0;
-    buffer->data = gn2_alloc(size, 1);
-    if (!buffer->data) return gn2_fail_memory();
-    buffer->size = size;
-    atomic_fetch_add(buffer->memory, (int64_t)size);
+    const work *w = context;
+    gn2_share *share = &w->shares[index];
+    decoder d = *w->decoder;
+    (void)lane;
+    d.jet = share->jet;
+    d.at = share->at;
+    d.trouble = &share->trouble;
+    share->status = decode_rows(&d, w->records, share);
+    share->at = d.at;
+    if (share->status != GN2_OK)
+        memcpy(share->message, gn2_error_text(), sizeof share->message);
+}
+
+/* What is wrong first, in the order of the rows, is what counts. */
+static gn2_status conclude(const work *w)
+{
+    gn2_rows *rows = w->decoder->rows;
+    for (int64_t i = 0; i < w->count; i++) {
+        const gn2_share *share = &w->shares[i];
+        gn2_trouble_pass(&rows->trouble, &share->trouble);
+        if (share->status != GN2_OK)
+            return gn2_fail(share->status, "%s", share->message);
+    }
     return GN2_OK;
 }
 
-/* Rows of the next read from `row`: up to the end of a chunk. */
-static int64_t slab_length(const gn2_data_table *table, int64_t row, int64_t end)
+static gn2_status decode_slab(decoder *d, const gn2_slabs *slab)
 {
-    const int64_t chunk = table->info->chunk_rows ? table->info->chunk_rows : 1;
-    int64_t length = table->slab_rows;
-    if (length > chunk) length -= row % chunk;
-    return length < end - row ? length : end - row;
-}
-
-/* Is there a jet to be read among these rows? */
-static int is_wanted(const gn2_data_file *file, int64_t first, int64_t count)
-{
-    const gn2_row_set *selected = &file->selected;
-    return !selected->bits || gn2_row_set_before(selected, first) <
-                                  gn2_row_set_before(selected, first + count);
-}
-
-gn2_status gn2_slabs_next(gn2_slabs *s)
-{
-    do {
-        s->first = s->next;
-        s->count = slab_length(s->table, s->first, s->end);
-        s->next += s->count;
-    } while (s->count && !is_wanted(s->file, s->first, s->count));
-    if (s->count == 0) return GN2_OK;
-    gn2_fork_pause();
-    GN2_TRY(reserve_buffer(s->buffer, s->table->info, s->count));
-    return gn2_h5_table_read(s->table->table, s->first, s->count, s->buffer->data);
+    work w = {d, slab->buffer->data, slab->buffer->shares, 0};
+    d->first = slab->first;
+    const int64_t jets = share_out(&w, slab);
+    if (d->object) GN2_TRY(place_constituents(&w, slab->buffer->pool));
+    gn2_pool_run(slab->buffer->pool, w.count, decode_share, &w);
+    GN2_TRY(conclude(&w));
+    d->jet += jets;
+    if (d->object)
+        d->rows->part[d->object - 1].count = w.shares[w.count - 1].at;
+    else
+        d->rows->count = d->jet;
+    return GN2_OK;
 }
 
 static gn2_status load_table(decoder *d, gn2_slabs slabs)
@@ -359,9 +411,7 @@ static gn2_status load_table(decoder *d, gn2_slabs slabs)
     for (;;) {
         GN2_TRY(gn2_slabs_next(&slabs));
         if (slabs.count == 0) return GN2_OK;
-        d->first = slabs.first;
-        GN2_TRY(d->object == 0 ? decode_jets(d, slabs.buffer->data, slabs.count)
-                               : decode_slots(d, slabs.buffer->data, slabs.count));
+        GN2_TRY(decode_slab(d, &slabs));
     }
 }
 
@@ -380,7 +430,13 @@ gn2_status gn2_data_file_load(gn2_data_file *file, const gn2_schema *schema,
     }
     GN2_TRY(gn2_rows_reserve(rows, jet + count));
     for (int32_t i = 0; i < schema->object_count; i++) {
-        decoder d = {file, &file->table[i], schema, policy, i, 0, jet, rows};
+        decoder d = {.file = file,
+                     .table = &file->table[i],
+                     .schema = schema,
+                     .policy = policy,
+                     .object = i,
+                     .rows = rows,
+                     .jet = jet};
         GN2_TRY(load_table(&d, slabs));
     }
     return GN2_OK;

@@ -80,10 +80,34 @@ gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted, int64
     CALL(table_select, table, wanted, only);
 }
 
+static void run_hands(void *pool, int64_t count, gn2_h5_task task, void *context)
+{
+    gn2_pool_run(pool, count, task, context);
+}
+
+gn2_status gn2_h5_crew_new(gn2_pool *pool, gn2_h5_crew **out_crew)
+{
+    const gn2_h5_hands hands = {gn2_pool_workers(pool), run_hands, pool};
+    *out_crew = NULL;
+    CALL(crew_new, &hands, out_crew);
+}
+
+void gn2_h5_crew_free(gn2_h5_crew *crew)
+{
+    if (crew) module->crew_free(crew);
+}
+
+gn2_status gn2_h5_table_read_by(gn2_h5_table *table, const gn2_h5_read *read,
+                                void *records)
+{
+    CALL(table_read, table, read, records);
+}
+
 gn2_status gn2_h5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records)
 {
-    CALL(table_read, table, start, count, records);
+    const gn2_h5_read read = {start, count, NULL};
+    return gn2_h5_table_read_by(table, &read, records);
 }
 
 gn2_status gn2_h5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill)

@@ -7,6 +7,7 @@
 #define GN2_DATA_MODULE_H
 
 #include "data/hdf5/interface.h"
+#include "util/threads.h"
 
 /* Whether its file is there; loads nothing. */
 int gn2_h5_present(void);
@@ -24,6 +25,12 @@ gn2_status gn2_h5_table_select(gn2_h5_table *table, const uint8_t *wanted,
                                int64_t only);
 gn2_status gn2_h5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
                              void *records);
+/* The same, unpacked by the threads of a pool, which lives as long as the crew. */
+gn2_status gn2_h5_table_read_by(gn2_h5_table *table, const gn2_h5_read *read,
+                                void *records);
+gn2_status gn2_h5_crew_new(gn2_pool *pool, gn2_h5_crew **out_crew);
+/* NULL is allowed. */
+void gn2_h5_crew_free(gn2_h5_crew *crew);
 gn2_status gn2_h5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill);
 gn2_status gn2_h5_strings_read(gn2_h5_table *table, const char *attribute,
                                gn2_h5_text_fn each, void *context);

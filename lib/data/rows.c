@@ -150,50 +150,71 @@ static void copy_labels(gn2_rows *rows, const gn2_rows *from, int32_t part, int6
                    (size_t)count * label_size(rows, k));
 }
 
-static void copy_constituents(gn2_rows *rows, const gn2_rows *from, int32_t p,
-                              int64_t jet)
+/* Constituents of jet `from` to those of jet `to`, whose place is known. */
+static void copy_constituents(gn2_rows *rows, const gn2_rows *source, int32_t p,
+                              int64_t from, int64_t to)
 {
-    gn2_rows_part *to = &rows->part[p];
-    const gn2_rows_part *source = &from->part[p];
+    gn2_rows_part *part = &rows->part[p];
+    const gn2_rows_part *given = &source->part[p];
     const int64_t columns = rows->shape.part_columns[p];
-    const int64_t first = source->offsets[jet];
-    const int64_t count = source->offsets[jet + 1] - first;
+    const int64_t first = given->offsets[from], at = part->offsets[to];
+    const int64_t count = given->offsets[from + 1] - first;
     if (count && columns)
-        memcpy(to->data + to->count * columns, source->data + first * columns,
+        memcpy(part->data + at * columns, given->data + first * columns,
                (size_t)(count * columns) * sizeof(float));
-    copy_labels(rows, from, p, to->count, first, count);
-    to->count += count;
-    to->offsets[rows->count + 1] = to->count;
+    copy_labels(rows, source, p, at, first, count);
 }
 
-static gn2_status reserve_for(gn2_rows *rows, const gn2_rows *from,
-                              const int64_t *index, int64_t count)
+/* Makes room, and finds out where the constituents go. */
+static gn2_status place(gn2_rows *rows, const gn2_rows_choice *c)
 {
-    GN2_TRY(gn2_rows_reserve(rows, rows->count + count));
+    GN2_TRY(gn2_rows_reserve(rows, rows->count + c->count));
     for (int32_t p = 0; p < rows->shape.part_count; p++) {
-        const int64_t *offsets = from->part[p].offsets;
-        int64_t total = rows->part[p].count;
-        for (int64_t i = 0; i < count; i++)
-            total += offsets[index[i] + 1] - offsets[index[i]];
-        GN2_TRY(gn2_rows_reserve_part(rows, p, total));
+        const int64_t *given = c->from->part[p].offsets;
+        int64_t *offsets = rows->part[p].offsets + rows->count;
+        for (int64_t i = 0; i < c->count; i++)
+            offsets[i + 1] = offsets[i] + given[c->index[i] + 1] - given[c->index[i]];
+        GN2_TRY(gn2_rows_reserve_part(rows, p, offsets[c->count]));
     }
     return GN2_OK;
 }
 
-gn2_status gn2_rows_gather(gn2_rows *rows, const gn2_rows *from, const int64_t *index,
-                           int64_t count)
+/* Jets that are copied at once; fewer are not worth another thread's waking. */
+#define PIECE_JETS 64
+
+typedef struct copying {
+    gn2_rows *rows;
+    const gn2_rows_choice *choice;
+} copying;
+
+static void copy_jets(void *context, int64_t index, int32_t lane)
 {
-    GN2_TRY(reserve_for(rows, from, index, count));
-    gn2_trouble_pass(&rows->trouble, &from->trouble);
-    const int64_t columns = rows->shape.columns;
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t jet = index[i];
-        memcpy(rows->features + rows->count * columns, from->features + jet * columns,
+    const copying *c = context;
+    gn2_rows *rows = c->rows;
+    const gn2_rows *from = c->choice->from;
+    const int64_t columns = rows->shape.columns, first = index * PIECE_JETS;
+    const int64_t end = first + PIECE_JETS, count = c->choice->count;
+    (void)lane;
+    for (int64_t i = first; i < (end < count ? end : count); i++) {
+        const int64_t jet = c->choice->index[i], to = rows->count + i;
+        memcpy(rows->features + to * columns, from->features + jet * columns,
                jet_size(rows));
-        copy_labels(rows, from, -1, rows->count, jet, 1);
+        copy_labels(rows, from, -1, to, jet, 1);
         for (int32_t p = 0; p < rows->shape.part_count; p++)
-            copy_constituents(rows, from, p, jet);
-        rows->count++;
+            copy_constituents(rows, from, p, jet, to);
     }
+}
+
+gn2_status gn2_rows_gather(gn2_rows *rows, const gn2_rows_choice *choice,
+                           gn2_pool *pool)
+{
+    copying c = {rows, choice};
+    if (choice->count == 0) return GN2_OK;
+    GN2_TRY(place(rows, choice));
+    gn2_trouble_pass(&rows->trouble, &choice->from->trouble);
+    gn2_pool_run(pool, (choice->count - 1) / PIECE_JETS + 1, copy_jets, &c);
+    rows->count += choice->count;
+    for (int32_t p = 0; p < rows->shape.part_count; p++)
+        rows->part[p].count = rows->part[p].offsets[rows->count];
     return GN2_OK;
 }

@@ -11,6 +11,7 @@
 #include <gn2/base.h>
 
 #include "data/trouble.h"
+#include "util/threads.h"
 
 #define GN2_MAX_PARTS 8   /* constituent types */
 #define GN2_MAX_LABELS 32 /* of all tasks, their weights among them */
@@ -58,8 +59,15 @@ void *gn2_rows_label_at(const gn2_rows *rows, int32_t k, int64_t row);
 gn2_status gn2_rows_reserve(gn2_rows *rows, int64_t jets);
 gn2_status gn2_rows_reserve_part(gn2_rows *rows, int32_t part, int64_t count);
 
-/* Appends jets index[0 … count−1] of `from`, which has the same shape. */
-gn2_status gn2_rows_gather(gn2_rows *rows, const gn2_rows *from, const int64_t *index,
-                           int64_t count);
+/* Jets index[0 … count−1] of a table. */
+typedef struct gn2_rows_choice {
+    const gn2_rows *from;
+    const int64_t *index;
+    int64_t count;
+} gn2_rows_choice;
+
+/* Appends jets of a table of the same shape; the threads of a pool, or NULL, copy. */
+gn2_status gn2_rows_gather(gn2_rows *rows, const gn2_rows_choice *choice,
+                           gn2_pool *pool);
 
 #endif

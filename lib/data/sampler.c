@@ -249,7 +249,8 @@ static gn2_status mixed_batch(gn2_sampler *s, int64_t batch, gn2_rows *rows)
         GN2_TRY(load_group(s));
         const int64_t at = position - s->now.first;
         const int64_t take = least(s->now.count - at, end - position);
-        GN2_TRY(gn2_rows_gather(rows, &s->pool, s->shuffle + at, take));
+        const gn2_rows_choice choice = {&s->pool, s->shuffle + at, take};
+        GN2_TRY(gn2_rows_gather(rows, &choice, s->source->threads));
         position += take;
     }
     return GN2_OK;

@@ -22,6 +22,10 @@ struct gn2_source {
     int64_t count;       /* jets */
     int64_t max_slots;   /* largest number of constituents of a jet */
     _Atomic int64_t *memory;
+    gn2_pool *threads; /* that may help with its jets; NULL: there are none */
+    /* Makes them as many, the caller among them, while nobody reads; NULL: it cannot.
+     */
+    gn2_status (*set_threads)(gn2_source *source, int32_t threads);
     /* Appends jets start … start+count−1 to `rows`. */
     gn2_status (*load)(gn2_source *source, int64_t start, int64_t count,
                        gn2_non_finite policy, gn2_rows *rows);

@@ -246,6 +246,13 @@ static gn2_status fill(array_source *a, const gn2_labels *labels)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "data.selection chooses jets of files by their fields; of "
                         "arrays, give the rows that are wanted");
+    const int64_t threads = gn2_config_i64(a->base.schema->config, "data.read_threads");
+    if (threads > 1)
+        return gn2_fail(
+            GN2_ERR_INVALID_ARG,
+            "data.read_threads = %lld has no effect: the threads unpack what "
+            "is read of files, and these are arrays",
+            (long long)threads);
     GN2_TRY(gn2_jets_check(&a->jets, &form));
     GN2_TRY(take_labels(a, labels));
     a->base.count = a->jets.count;

@@ -8,6 +8,7 @@
 #include "data/opening.h"
 #include "data/row_set.h"
 #include "data/schema.h"
+#include "util/threads.h"
 
 /* A field in a record. */
 typedef struct gn2_column {
@@ -51,11 +52,31 @@ gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
                               gn2_data_file *out_file);
 void gn2_data_file_close(gn2_data_file *file);
 
+/* Rows of a slab that one thread decodes. */
+typedef struct gn2_share {
+    int64_t row, count; /* from the first of the slab */
+    int64_t jet, at;    /* the first jet and constituent of `rows` that they become */
+    gn2_status status;  /* why they cannot be used */
+    char message[GN2_ERROR_SIZE];
+    gn2_trouble trouble; /* with their labels */
+} gn2_share;
+
+/* What files are read into, and by whom. */
 typedef struct gn2_read_buffer {
     char *data;
     size_t size;
     _Atomic int64_t *memory;
+    gn2_pool *pool;    /* NULL: the caller alone */
+    gn2_h5_crew *crew; /* of the pool */
+    int32_t share_count;
+    gn2_share *shares;
 } gn2_read_buffer;
+
+/* A buffer for `threads` of them, the caller among them. */
+gn2_status gn2_read_buffer_make(gn2_read_buffer *buffer, int32_t threads,
+                                _Atomic int64_t *memory);
+void gn2_read_buffer_free(gn2_read_buffer *buffer);
+
 /* Reads slabs of a table's records, one after another, of rows start … end−1; with a
  * selection, not those in which no jet is selected. */
 typedef struct gn2_slabs {

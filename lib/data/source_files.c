@@ -46,6 +46,18 @@ static gn2_status load(gn2_source *source, int64_t start, int64_t count,
     return status;
 }
 
+static gn2_status set_threads(gn2_source *source, int32_t threads)
+{
+    file_source *s = (file_source *)source;
+    gn2_read_buffer buffer;
+    if (threads == gn2_pool_workers(source->threads)) return GN2_OK;
+    GN2_TRY(gn2_read_buffer_make(&buffer, threads, source->memory));
+    gn2_read_buffer_free(&s->buffer);
+    s->buffer = buffer;
+    source->threads = buffer.pool;
+    return GN2_OK;
+}
+
 /* ---- rows that were never written ---- */
 
 /* First range of a table that ends behind `row`, NULL if there is none. */
@@ -275,8 +287,7 @@ static void free_source(gn2_source *source)
 {
     file_source *s = (file_source *)source;
     for (size_t i = 0; i < s->count; i++) gn2_data_file_close(&s->file[i]);
-    atomic_fetch_sub(source->memory, (int64_t)s->buffer.size);
-    gn2_free(s->buffer.data);
+    gn2_read_buffer_free(&s->buffer);
     gn2_free(s->file);
     gn2_free(s);
 }
@@ -371,6 +382,13 @@ static gn2_status open_files(file_source *s, const gn2_file_names *names)
     return gn2_opening_tell(watch);
 }
 
+/* 0: who uses the dataset may say it later. */
+static int32_t asked_threads(const gn2_schema *schema)
+{
+    const int64_t asked = gn2_config_i64(schema->config, "data.read_threads");
+    return asked ? (int32_t)asked : 1;
+}
+
 gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schema,
                             _Atomic int64_t *memory, gn2_source **out_source)
 {
@@ -380,6 +398,7 @@ gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schem
     s->base = (gn2_source){.schema = schema,
                            .shape = gn2_schema_shape(schema),
                            .memory = memory,
+                           .set_threads = set_threads,
                            .load = load,
                            .check = check,
                            .unwritten = unwritten,
@@ -389,8 +408,9 @@ gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schem
                            .title = title,
                            .labels = labels,
                            .close = free_source};
-    s->buffer.memory = memory;
-    gn2_status status = open_files(s, names);
+    gn2_status status = gn2_read_buffer_make(&s->buffer, asked_threads(schema), memory);
+    s->base.threads = s->buffer.pool;
+    if (status == GN2_OK) status = open_files(s, names);
     if (status == GN2_OK) status = select_jets(s, names->watch);
     if (status != GN2_OK) {
         free_source(&s->base);

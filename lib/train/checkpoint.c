@@ -117,9 +117,9 @@ int gn2_train_shapes_run(const gn2_config *config, const char *key)
 {
     static const char *const prefixes[] = {"optim.", "schedule.", "train.",
                                            "data.",  "compute.",  "model.dropout_"};
-    static const char *const free_keys[] = {"train.threads", "train.checkpoint",
-                                            "train.checkpoint_steps",
-                                            "train.probe_updates", "data.prefetch"};
+    static const char *const free_keys[] = {
+        "train.threads",       "train.checkpoint", "train.checkpoint_steps",
+        "train.probe_updates", "data.prefetch",    "data.read_threads"};
     for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
         if (strcmp(key, free_keys[i]) == 0) return 0;
     if (strcmp(key, "train.validate_steps") == 0)

@@ -199,6 +199,7 @@ static gn2_status read_batch(evaluation *e, gn2_batch_f32 *batch,
     gn2_labels given;
     batch->jets = 0;
     GN2_TRY(stop_if_asked(e));
+    GN2_TRY(gn2_dataset_serve_impl(e->bound.dataset, gn2_pool_workers(t->pool)));
     GN2_TRY(gn2_bound_next(&e->bound, &jets, &given));
     if (jets.count == 0) return GN2_OK;
     GN2_TRY(read_labels(&t->h, &given, labels));
@@ -241,6 +242,8 @@ static gn2_status evaluate_all(evaluation *e)
     gn2_batch_f32 batch;
     gn2_batch_labels labels;
     GN2_TRY(gn2_dataset_reset_impl(e->bound.dataset, 0, 0));
+    GN2_TRY(
+        gn2_dataset_serve_impl(e->bound.dataset, gn2_pool_workers(e->trainer->pool)));
     for (;;) {
         const gn2_status status = read_batch(e, &batch, &labels);
         GN2_TRY(

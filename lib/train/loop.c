@@ -167,7 +167,8 @@ static gn2_status begin(run *r, gn2_dataset *train)
                                 .beta1 = (double)NAN,
                                 .gradient_norm = (double)NAN};
     GN2_TRY(gn2_schedule_check(&t->schedule));
-    return check_work(r);
+    GN2_TRY(check_work(r));
+    return gn2_dataset_serve_impl(train, gn2_pool_workers(t->pool));
 }
 
 static gn2_status tell(const run *r, int32_t event, const gn2_metrics *validation)

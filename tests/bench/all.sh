@@ -34,6 +34,7 @@ section tagging
 "$build/tests/bench/bench_infer" --long
 section reading
 "$build/tests/bench/bench_read"
+"$build/tests/bench/bench_read" -t 2
 [ -n "$env" ] || exit 0
 section training against salt and PyTorch
 "$env/bin/python" "$here/peers/compare_training.py" --python "$env/bin/python" \

@@ -27,10 +27,14 @@ static int in_child(int (*run)(void *), void *context)
     return status;
 }
 
+/* Read by one thread, and by several. */
+static const char *read_threads = "1";
+
 static gn2_dataset *open_busy(void)
 {
-    gn2_config *config = CONFIG("data.batch_size", "50", "data.block_size", "200",
-                                "data.blocks_mixed", "2", "data.prefetch", "30");
+    gn2_config *config =
+        CONFIG("data.batch_size", "50", "data.block_size", "200", "data.blocks_mixed",
+               "2", "data.prefetch", "30", "data.read_threads", read_threads);
     gn2_dataset *data = case_open(case_sample("jets_val.h5"), config);
     gn2_config_delete(config);
     return data;
@@ -97,10 +101,9 @@ static void read_ahead(place *p)
     MUST(gn2_dataset_next_impl(p->data, &jets, NULL));
 }
 
-static void children_have_whole_datasets(void **state)
+static void fork_in_all_ways(void)
 {
     static int (*const ways[])(void *) = {frees, goes_on, opens_another, forks_again};
-    (void)state;
     for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++)
         for (unsigned wait = 0; wait < 8; wait++) {
             place p;
@@ -113,6 +116,20 @@ static void children_have_whole_datasets(void **state)
             assert_int_equal(status, 0);
             assert_int_equal(frees(&p), 0);
         }
+}
+
+static void children_have_whole_datasets(void **state)
+{
+    (void)state;
+    read_threads = "1";
+    fork_in_all_ways();
+}
+
+static void children_of_several_threads_have_whole_datasets(void **state)
+{
+    (void)state;
+    read_threads = "3";
+    fork_in_all_ways();
 }
 
 /* ---- a score file ---- */
@@ -160,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(children_have_whole_datasets),
+        cmocka_unit_test(children_of_several_threads_have_whole_datasets),
         cmocka_unit_test(a_score_file_is_its_parents),
     };
     return cmocka_run_group_tests(tests, NULL, case_clean);

@@ -168,6 +168,7 @@ def options(draw):
         "data.sampling": "sequential",
         "data.batch_size": draw(st.integers(1, 10)),
         "data.prefetch": draw(st.integers(0, 1)),
+        "data.read_threads": draw(st.sampled_from([1, 2, 3, 8])),
     }
 
 

@@ -157,6 +157,7 @@ SEEN_ELSEWHERE = {
     "train.checkpoint_steps": "a file between epochs",
     "train.probe_updates": "a probe",
     "data.prefetch": "memory",
+    "data.read_threads": "memory",
     "group.timeout": "a rank that is waited for: tests/train/test_ranks_faults.c",
     "data.unwritten": "a file that nobody has filled: test_file_content.py",
     "compute.gemm": "the same products by other means: tests/kernels",
@@ -432,6 +433,11 @@ def test_prefetch_reads_ahead():
         list(data)
         sizes.append(data.info.memory)
     assert sizes[1] > sizes[0]
+
+
+def test_readers_have_memory_of_their_own():
+    sizes = [dataset(**{"data.read_threads": n}).info.memory for n in (0, 1, 2)]
+    assert sizes[0] == sizes[1] < sizes[2]
 
 
 def small(more=()):

@@ -25,6 +25,7 @@ FREE = (
     "train.checkpoint_steps",
     "train.probe_updates",
     "data.prefetch",
+    "data.read_threads",
     "group.timeout",
 )
 TYPES = {1: "int", 2: "float", 3: "str", 4: "list of str", 5: "list of float"}

@@ -7,10 +7,14 @@
  */
 #include "data/hdf5/chunks.h"
 
+#include <errno.h>
 #include <string.h>
 
-#include "data/hdf5/filters.h"
+#include "data/hdf5/crew.h"
 #include "util/alloc.h"
+
+/* Bytes of a row of chunks beyond which it is unpacked by the caller alone. */
+#define CREW_SPACE ((size_t)64 << 20)
 
 const char gn2_hdf5_chunks_no_memory[] = "memory is short";
 
@@ -26,11 +30,9 @@ struct gn2_hdf5_chunks {
     size_t across;         /* chunks that hold a row */
     size_t elements, size; /* of a chunk; bytes of an element */
     int64_t cached;        /* number of the row of chunks in `plain`; −1: none */
-    gn2_hdf5_packed packed;
-    size_t packed_size;
-    unsigned char *plain;    /* chunk after chunk */
-    unsigned char *shuffled; /* (across) */
-    unsigned char *fill;     /* a record that was never written */
+    unsigned char *plain;  /* chunk after chunk, then a byte each: is it shuffled? */
+    unsigned char *fill;   /* a record that was never written */
+    gn2_h5_crew alone;     /* who reads without a crew */
 };
 
 /* Bytes of a chunk, and of the row of them with room behind each. */
@@ -42,6 +44,17 @@ static size_t chunk_bytes(const gn2_hdf5_chunks *c)
 static size_t chunk_stride(const gn2_hdf5_chunks *c)
 {
     return chunk_bytes(c) + GN2_HDF5_FILTERS_ROOM;
+}
+
+/* Behind a row of chunks: which of them are shuffled. */
+static size_t flags_at(const gn2_hdf5_chunks *c)
+{
+    return c->across * chunk_stride(c);
+}
+
+static size_t space_of(const gn2_hdf5_chunks *c)
+{
+    return flags_at(c) + c->across;
 }
 
 /* 0: HDF5 has to read, as of a text it does not tell what it is filled with. */
@@ -77,11 +90,12 @@ static int look(gn2_hdf5_chunks *c, hid_t plist, int rank)
 static gn2_status fill_in(gn2_hdf5_chunks *c, hid_t plist, hid_t type, int *out_own)
 {
     size_t bytes;
-    if (!gn2_mul_size(c->across, chunk_stride(c), &bytes)) return GN2_ERR_NO_MEMORY;
+    if (!gn2_mul_size(c->across, chunk_stride(c) + 1, &bytes)) return GN2_ERR_NO_MEMORY;
     c->plain = gn2_alloc(bytes, 1);
-    c->shuffled = gn2_alloc(c->across, 1);
     c->fill = gn2_alloc(c->size, 1);
-    if (!c->plain || !c->shuffled || !c->fill) return GN2_ERR_NO_MEMORY;
+    if (!c->plain || !c->fill || !gn2_hdf5_crew_alone(&c->alone) ||
+        !gn2_hdf5_crew_reserve(&c->alone, c->across, 0))
+        return GN2_ERR_NO_MEMORY;
     *out_own = read_fill(c, plist, type);
     return GN2_OK;
 }
@@ -111,24 +125,13 @@ gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *inf
 void gn2_hdf5_chunks_free(gn2_hdf5_chunks *c)
 {
     if (!c) return;
-    gn2_free(c->packed.data);
+    gn2_hdf5_crew_clear(&c->alone);
     gn2_free(c->plain);
-    gn2_free(c->shuffled);
     gn2_free(c->fill);
     gn2_free(c);
 }
 
 /* ---- a chunk ---- */
-
-static int reserve(gn2_hdf5_chunks *c, size_t size)
-{
-    if (size <= c->packed_size) return 1;
-    size += size / 2; /* chunks are of many sizes */
-    gn2_free(c->packed.data);
-    c->packed.data = gn2_alloc(size, 1);
-    c->packed_size = c->packed.data ? size : 0;
-    return c->packed.data != NULL;
-}
 
 static void fill_chunk(const gn2_hdf5_chunks *c, unsigned char *out)
 {
@@ -157,42 +160,38 @@ static int stored_size(const gn2_hdf5_chunks *c, const hsize_t at[2], hsize_t *o
 #endif
 }
 
-static const char *fetch_chunk(gn2_hdf5_chunks *c, const hsize_t at[2],
-                               unsigned char *out, int *out_shuffled)
+/* Reads a chunk as it is stored. */
+static const char *fetch_chunk(const gn2_hdf5_chunks *c, const hsize_t at[2],
+                               gn2_hdf5_packet *packet)
 {
+    gn2_hdf5_packed *packed = &packet->packed;
     hsize_t stored;
-    *out_shuffled = 0;
     if (!stored_size(c, at, &stored)) return "it is not found";
-    if (stored == 0) {
-        fill_chunk(c, out);
-        return NULL;
-    }
     /* deflate, LZF and LZ4 make at most a little more of what does not shrink */
     if (stored / 2 > chunk_bytes(c) + 4096) return "it is longer than a chunk can be";
-    if (!reserve(c, (size_t)stored)) return gn2_hdf5_chunks_no_memory;
-    c->packed.size = (size_t)stored;
-    if (H5Dread_chunk(c->dataset, H5P_DEFAULT, at, &c->packed.mask, c->packed.data) < 0)
+    if (!gn2_hdf5_packet_reserve(packet, (size_t)stored))
+        return gn2_hdf5_chunks_no_memory;
+    packed->size = (size_t)stored;
+    if (stored == 0) return NULL;
+    if (H5Dread_chunk(c->dataset, H5P_DEFAULT, at, &packed->mask, packed->data) < 0)
         return "it cannot be read";
-    if (c->partial_unpacked && is_partial(c, at)) c->packed.mask = UINT32_MAX;
-    return gn2_hdf5_filters_undo(&c->filters, &c->packed, out, chunk_bytes(c),
-                                 out_shuffled);
+    if (c->partial_unpacked && is_partial(c, at)) packed->mask = UINT32_MAX;
+    return NULL;
 }
 
-/* Brings a row of chunks into `plain`. */
-static const char *fetch(gn2_hdf5_chunks *c, int64_t number)
+/* Without HDF5: from here on it may be any thread. */
+static const char *unpack_chunk(const gn2_hdf5_chunks *c, const gn2_hdf5_packet *packet,
+                                unsigned char *out, unsigned char *out_shuffled)
 {
-    if (c->cached == number) return NULL;
-    c->cached = -1;
-    for (size_t i = 0; i < c->across; i++) {
-        const hsize_t at[2] = {(hsize_t)(number * c->rows), (hsize_t)(i * c->width)};
-        int shuffled;
-        const char *wrong =
-            fetch_chunk(c, at, c->plain + i * chunk_stride(c), &shuffled);
-        if (wrong) return wrong;
-        c->shuffled[i] = (unsigned char)shuffled;
-    }
-    c->cached = number;
-    return NULL;
+    int shuffled = 0;
+    const char *wrong = NULL;
+    if (packet->packed.size == 0)
+        fill_chunk(c, out);
+    else
+        wrong = gn2_hdf5_filters_undo(&c->filters, &packet->packed, out, chunk_bytes(c),
+                                      &shuffled);
+    *out_shuffled = (unsigned char)shuffled;
+    return wrong;
 }
 
 /* ---- records ---- */
@@ -211,47 +210,198 @@ static void gather(const gn2_hdf5_chunks *c, const unsigned char *plain, size_t 
     }
 }
 
-/* Elements of a chunk from number `first` on. */
-static void take(const gn2_hdf5_chunks *c, size_t number, size_t first, size_t count,
-                 const gn2_hdf5_range *range, char *records)
+/* A chunk that is unpacked, and what of its records counts. */
+typedef struct source {
+    const unsigned char *plain;
+    int shuffled;
+    int64_t only;
+} source;
+
+/* Elements from number `first` on. */
+static void take(const gn2_hdf5_chunks *c, const source *from, size_t first,
+                 size_t count, char *records)
 {
-    const unsigned char *plain = c->plain + number * chunk_stride(c);
-    if (c->shuffled[number])
-        gather(c, plain + first, count, range->only, records);
+    if (from->shuffled)
+        gather(c, from->plain + first, count, from->only, records);
     else
-        memcpy(records, plain + first * c->size, count * c->size);
+        memcpy(records, from->plain + first * c->size, count * c->size);
 }
 
-/* Rows first … first+count−1 of the row of chunks. */
-static void take_rows(const gn2_hdf5_chunks *c, size_t first, size_t count,
-                      const gn2_hdf5_range *range, char *records)
+/* The rows of a piece, which are in `plain`. */
+static void take_rows(const gn2_hdf5_chunks *c, const gn2_hdf5_piece *piece,
+                      const unsigned char *plain, int64_t only)
 {
+    const unsigned char *shuffled = plain + flags_at(c);
+    const size_t first = (size_t)piece->first, count = (size_t)piece->count;
+    char *out = piece->out;
     if (c->width == c->slots) {
-        take(c, 0, first * c->slots, count * c->slots, range, records);
+        const source from = {plain, shuffled[0], only};
+        take(c, &from, first * c->slots, count * c->slots, out);
         return;
     }
     for (size_t row = first; row < first + count; row++)
         for (size_t i = 0; i < c->across; i++) {
+            const source from = {plain + i * chunk_stride(c), shuffled[i], only};
             const size_t left = c->slots - i * c->width;
             const size_t slots = left < c->width ? left : c->width;
-            take(c, i, row * c->width, slots, range, records);
-            records += slots * c->size;
+            take(c, &from, row * c->width, slots, out);
+            out += slots * c->size;
         }
 }
 
-/* `count` rows from `first` on of a row of chunks. */
-static const char *read_rows(gn2_hdf5_chunks *c, int64_t number, int64_t first,
-                             int64_t count, const gn2_hdf5_range *range, char *out)
+/* ---- pieces ---- */
+
+/* Pieces in the hands of a crew. */
+typedef struct job {
+    gn2_hdf5_chunks *chunks;
+    gn2_h5_crew *crew;
+    int64_t only;
+} job;
+
+static gn2_hdf5_packet *packets_of(const job *j, const gn2_hdf5_piece *piece)
 {
-    /* a chunk that is wanted whole and not shuffled goes where it belongs at once */
-    if (c->straight && count == c->rows && c->cached != number) {
-        const hsize_t at[2] = {(hsize_t)(number * c->rows), 0};
-        int shuffled;
-        return fetch_chunk(c, at, (unsigned char *)out, &shuffled);
+    const size_t number = (size_t)(piece - j->crew->pieces);
+    return j->crew->packets + number * j->chunks->across;
+}
+
+/* One at least; rows of many chunks take the room of many pieces. */
+static size_t pieces_at_once(const gn2_h5_crew *crew, const gn2_hdf5_chunks *c)
+{
+    return crew->piece_count > c->across ? crew->piece_count / c->across : 1;
+}
+
+/* Rows that follow one another as pieces; gives their number, about the same in every
+ * round, so that none is of a lonely piece. */
+static size_t cut(const job *j, int64_t start, int64_t end, char *out)
+{
+    const gn2_hdf5_chunks *c = j->chunks;
+    const int64_t left = (end - 1) / c->rows - start / c->rows + 1;
+    const int64_t most = (int64_t)pieces_at_once(j->crew, c);
+    const int64_t rounds = (left + most - 1) / most;
+    const size_t count = (size_t)((left + rounds - 1) / rounds);
+    for (size_t i = 0; i < count; i++) {
+        const int64_t number = start / c->rows, first = start - number * c->rows;
+        const int64_t rest = c->rows - first;
+        const int64_t rows = rest < end - start ? rest : end - start;
+        j->crew->pieces[i] = (gn2_hdf5_piece){number, first, rows, out, NULL, 0};
+        out += (size_t)rows * c->slots * c->size;
+        start += rows;
     }
-    const char *wrong = fetch(c, number);
-    if (!wrong) take_rows(c, (size_t)first, (size_t)count, range, out);
+    return count;
+}
+
+/* Brings what is stored of a piece, or all of it if it was unpacked before. */
+static const char *fetch(const job *j, gn2_hdf5_piece *piece)
+{
+    const gn2_hdf5_chunks *c = j->chunks;
+    gn2_hdf5_packet *packets = packets_of(j, piece);
+    const char *wrong = NULL;
+    if (piece->number == c->cached) {
+        take_rows(c, piece, c->plain, j->only);
+        piece->count = 0;
+        return NULL;
+    }
+    for (size_t i = 0; i < c->across && !wrong; i++) {
+        const hsize_t at[2] = {(hsize_t)(piece->number * c->rows),
+                               (hsize_t)(i * c->width)};
+        wrong = fetch_chunk(c, at, &packets[i]);
+    }
     return wrong;
+}
+
+/* Unpacks a row of chunks. */
+static const char *unpack(const job *j, const gn2_hdf5_piece *piece,
+                          unsigned char *plain)
+{
+    const gn2_hdf5_chunks *c = j->chunks;
+    const gn2_hdf5_packet *packets = packets_of(j, piece);
+    unsigned char *shuffled = plain + flags_at(c);
+    const char *wrong = NULL;
+    for (size_t i = 0; i < c->across && !wrong; i++)
+        wrong = unpack_chunk(c, &packets[i], plain + i * chunk_stride(c), &shuffled[i]);
+    return wrong;
+}
+
+/* Unpacked where the next read finds it, which goes on in the same chunks: of a crew's
+ * pieces that is the last one at most. */
+static const char *unpack_and_keep(const job *j, const gn2_hdf5_piece *piece)
+{
+    gn2_hdf5_chunks *c = j->chunks;
+    c->cached = -1;
+    const char *wrong = unpack(j, piece, c->plain);
+    if (wrong) return wrong;
+    c->cached = piece->number;
+    take_rows(c, piece, c->plain, j->only);
+    return NULL;
+}
+
+static const char *unpack_piece(const job *j, const gn2_hdf5_piece *piece, int32_t hand)
+{
+    const gn2_hdf5_chunks *c = j->chunks;
+    unsigned char flag;
+    if (piece->count == 0) return NULL;
+    /* a chunk that is wanted whole and not shuffled goes where it belongs at once */
+    if (c->straight && piece->count == c->rows)
+        return unpack_chunk(c, packets_of(j, piece), (unsigned char *)piece->out,
+                            &flag);
+    if (j->crew == &c->alone || piece->first + piece->count < c->rows)
+        return unpack_and_keep(j, piece);
+    const char *wrong = unpack(j, piece, j->crew->space[hand]);
+    if (!wrong) take_rows(c, piece, j->crew->space[hand], j->only);
+    return wrong;
+}
+
+static void do_piece(void *context, int64_t index, int32_t hand)
+{
+    const job *j = context;
+    gn2_hdf5_piece *piece = &j->crew->pieces[index];
+    errno = 0;
+    piece->wrong = unpack_piece(j, piece, hand);
+    piece->code = errno;
+}
+
+static void do_pieces(job *j, size_t count)
+{
+    const gn2_h5_hands *hands = &j->crew->hands;
+    if (hands->run)
+        hands->run(hands->pool, (int64_t)count, do_piece, j);
+    else
+        for (size_t i = 0; i < count; i++) do_piece(j, (int64_t)i, 0);
+}
+
+/* The first piece that fails says why, whoever came to it and when. */
+static const char *read_pieces(job *j, size_t count, int64_t *out_bad)
+{
+    gn2_hdf5_piece *pieces = j->crew->pieces;
+    size_t fetched = 0;
+    const char *wrong = NULL;
+    while (fetched < count && !wrong) {
+        wrong = fetch(j, &pieces[fetched]);
+        fetched += !wrong;
+    }
+    do_pieces(j, fetched);
+    for (size_t i = 0; i < fetched; i++) {
+        if (!pieces[i].wrong) continue;
+        *out_bad = pieces[i].number * j->chunks->rows;
+        if (wrong) H5Eclear2(H5E_DEFAULT); /* of a later one */
+        errno = pieces[i].code;
+        return pieces[i].wrong;
+    }
+    if (wrong) *out_bad = pieces[fetched].number * j->chunks->rows;
+    return wrong;
+}
+
+/* A crew where each of its hands can have room for a row of chunks. */
+static const char *choose_crew(job *j, gn2_h5_crew *crew)
+{
+    gn2_hdf5_chunks *c = j->chunks;
+    j->crew = &c->alone;
+    if (!crew || space_of(c) > CREW_SPACE) return NULL;
+    j->crew = crew;
+    const size_t packets = pieces_at_once(crew, c) * c->across;
+    return gn2_hdf5_crew_reserve(crew, packets, space_of(c))
+               ? NULL
+               : gn2_hdf5_chunks_no_memory;
 }
 
 const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, const gn2_hdf5_range *range,
@@ -259,15 +409,16 @@ const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, const gn2_hdf5_range *range
 {
     char *out = records;
     const int64_t end = range->start + range->count;
-    for (int64_t row = range->start; row < end;) {
-        const int64_t number = row / c->rows, first = row - number * c->rows;
-        const int64_t most = c->rows - first;
-        const int64_t count = most < end - row ? most : end - row;
-        const char *wrong = read_rows(c, number, first, count, range, out);
-        *out_bad = number * c->rows;
-        if (wrong) return wrong;
-        out += (size_t)count * c->slots * c->size;
-        row += count;
+    job j = {.chunks = c, .only = range->only};
+    const char *wrong = choose_crew(&j, range->crew);
+    *out_bad = range->start;
+    for (int64_t row = range->start; row < end && !wrong;) {
+        const size_t count = cut(&j, row, end, out);
+        const gn2_hdf5_piece *last = &j.crew->pieces[count - 1];
+        const int64_t next = last->number * c->rows + last->first + last->count;
+        wrong = read_pieces(&j, count, out_bad);
+        out += (size_t)(next - row) * c->slots * c->size;
+        row = next;
     }
-    return NULL;
+    return wrong;
 }

@@ -13,6 +13,7 @@ typedef struct gn2_hdf5_chunks gn2_hdf5_chunks;
  * it need not be filled (−1: every record counts). */
 typedef struct gn2_hdf5_range {
     int64_t start, count, only;
+    gn2_h5_crew *crew; /* that unpacks them; NULL: the caller alone */
 } gn2_hdf5_range;
 
 /* Of a dataset of that shape, which stays open as long, and its stored type. GN2_OK

@@ -49,7 +49,7 @@ static herr_t read_by_hdf5(const gn2_h5_table *table, int64_t row, void *record)
 
 static herr_t read_row(gn2_h5_table *table, int64_t row, void *record)
 {
-    const gn2_hdf5_range range = {row, 1, -1};
+    const gn2_hdf5_range range = {row, 1, -1, NULL};
     int64_t bad;
     if (!table->chunks) return read_by_hdf5(table, row, record);
     return gn2_hdf5_chunks_read(table->chunks, &range, record, &bad) ? -1 : 0;

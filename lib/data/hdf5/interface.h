@@ -16,7 +16,7 @@
 #include <gn2/base.h>
 
 /* Changes with anything below; a module of another number is refused. */
-#define GN2_H5_VERSION 4
+#define GN2_H5_VERSION 5
 #define GN2_H5_ERROR_SIZE 480
 
 /* Kinds of a field; sizes are 2, 4, 8 for reals, 1, 2, 4, 8 for integers. */
@@ -33,6 +33,7 @@
 
 typedef struct gn2_h5_file gn2_h5_file;
 typedef struct gn2_h5_table gn2_h5_table;
+typedef struct gn2_h5_crew gn2_h5_crew;
 
 typedef struct gn2_h5_field {
     const char *name;
@@ -49,7 +50,8 @@ typedef struct gn2_h5_range {
 
 /* A dataset of records: (rows) or (rows, slots). */
 typedef struct gn2_h5_info {
-    int32_t rank; /* 1 or 2 */
+    int32_t rank;     /* 1 or 2 */
+    int32_t unpacked; /* chunks are unpacked by the module, as selected, not by HDF5 */
     int64_t rows, slots;
     int64_t chunk_rows; /* 0 = not chunked */
     int64_t record;     /* bytes of a record as selected */
@@ -72,6 +74,22 @@ typedef struct gn2_h5_layout {
     const gn2_h5_field *fields;
 } gn2_h5_layout;
 
+/* Threads that work together: run() does task(context, i, hand) for i in 0 … count−1,
+ * rising, hand in 0 … (their number)−1, and waits, as gn2_pool_run() of `pool` does. */
+typedef void (*gn2_h5_task)(void *context, int64_t index, int32_t hand);
+typedef struct gn2_h5_hands {
+    int32_t count;
+    void (*run)(void *pool, int64_t count, gn2_h5_task task, void *context);
+    void *pool;
+} gn2_h5_hands;
+
+/* What is read: rows start … start+count−1. Where the module itself unpacks chunks, the
+ * crew does, what is read staying the same; NULL: the caller alone. */
+typedef struct gn2_h5_read {
+    int64_t start, count;
+    gn2_h5_crew *crew;
+} gn2_h5_read;
+
 typedef void (*gn2_h5_text_fn)(void *context, size_t index, const char *text);
 
 typedef struct gn2_h5_module {
@@ -86,7 +104,10 @@ typedef struct gn2_h5_module {
      * the rest of the record need not be filled. */
     gn2_status (*table_select)(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
                                char *error);
-    gn2_status (*table_read)(gn2_h5_table *table, int64_t start, int64_t count,
+    /* A crew, which does one read at a time; the hands' pool lives as long. */
+    gn2_status (*crew_new)(const gn2_h5_hands *hands, gn2_h5_crew **out, char *error);
+    void (*crew_free)(gn2_h5_crew *crew);
+    gn2_status (*table_read)(gn2_h5_table *table, const gn2_h5_read *read,
                              void *records, char *error);
     /* Whether every field of a row of rank 1, selected or not, is its fill value. */
     gn2_status (*table_is_fill)(gn2_h5_table *table, int64_t row, int *out_fill,

@@ -3,6 +3,7 @@
  * Entry of the HDF5 module: the table of calls, each wrapped so that HDF5 prints
  * nothing and the program's own error handler comes back afterwards.
  */
+#include "data/hdf5/crew.h"
 #include "data/hdf5/errors.h"
 #include "data/hdf5/fill.h"
 #include "data/hdf5/strings.h"
@@ -41,10 +42,10 @@ static gn2_status table_select(gn2_h5_table *table, const uint8_t *wanted, int64
     GUARDED(gn2_hdf5_any_select(table, wanted, only, error));
 }
 
-static gn2_status table_read(gn2_h5_table *table, int64_t start, int64_t count,
+static gn2_status table_read(gn2_h5_table *table, const gn2_h5_read *read,
                              void *records, char *error)
 {
-    GUARDED(gn2_hdf5_any_read(table, start, count, records, error));
+    GUARDED(gn2_hdf5_any_read(table, read, records, error));
 }
 
 static gn2_status table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill,
@@ -100,6 +101,8 @@ static const gn2_h5_module module = {
     .table_open = table_open,
     .table_info = table_info,
     .table_select = table_select,
+    .crew_new = gn2_hdf5_crew_new,
+    .crew_free = gn2_hdf5_crew_free,
     .table_read = table_read,
     .table_is_fill = table_is_fill,
     .strings_read = strings_read,

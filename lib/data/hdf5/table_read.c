@@ -78,6 +78,7 @@ static gn2_status choose_way(gn2_h5_table *table, int64_t only, char *error)
         table->only = (int64_t)H5Tget_member_offset(table->stored_type, (unsigned)only);
     const gn2_status status = gn2_hdf5_chunks_new(table->dataset, table->stored_type,
                                                   &table->info, &table->chunks);
+    table->info.unpacked = table->chunks != NULL;
     return status == GN2_OK ? GN2_OK : gn2_hdf5_no_memory(error);
 }
 
@@ -109,6 +110,7 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
     gn2_hdf5_chunks_free(table->chunks);
     table->chunks = NULL;
+    table->info.unpacked = 0;
     table->whole = take_whole(table, wanted);
     table->memory_type =
         table->whole ? select_whole(table, wanted) : select_some(table, wanted);
@@ -129,13 +131,14 @@ static gn2_status read_stored(gn2_h5_table *table, const gn2_hdf5_range *range,
     const char *wrong = gn2_hdf5_chunks_read(table->chunks, range, records, &bad);
     if (!wrong) return GN2_OK;
     if (wrong == gn2_hdf5_chunks_no_memory) return gn2_hdf5_no_memory(error);
-    return gn2_hdf5_fail(error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
-                         "'%s': dataset '%s': rows %lld to %lld cannot be read: the "
-                         "chunk of row %lld is "
-                         "damaged, %s",
-                         table->path, table->name, (long long)range->start,
-                         (long long)(range->start + range->count - 1), (long long)bad,
-                         wrong);
+    const int64_t end = bad + table->info.chunk_rows;
+    return gn2_hdf5_fail(
+        error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
+        "'%s': dataset '%s': rows %lld to %lld cannot be read: the chunk of row %lld "
+        "is damaged, %s",
+        table->path, table->name, (long long)bad,
+        (long long)(end < table->info.rows ? end : table->info.rows) - 1,
+        (long long)bad, wrong);
 }
 
 /* Room for stored records and for what HDF5 makes of them, kept from call to call. */
@@ -220,12 +223,13 @@ static gn2_status read_by_hdf5(gn2_h5_table *table, int64_t start, int64_t count
     return status;
 }
 
-gn2_status gn2_hdf5_table_read(gn2_h5_table *table, int64_t start, int64_t count,
+gn2_status gn2_hdf5_table_read(gn2_h5_table *table, const gn2_h5_read *read,
                                void *records, char *error)
 {
-    if (count == 0 || table->info.slots == 0) return GN2_OK;
-    if (!table->chunks) return read_by_hdf5(table, start, count, records, error);
-    const gn2_hdf5_range range = {start, count, table->only};
+    if (read->count == 0 || table->info.slots == 0) return GN2_OK;
+    if (!table->chunks)
+        return read_by_hdf5(table, read->start, read->count, records, error);
+    const gn2_hdf5_range range = {read->start, read->count, table->only, read->crew};
     return table->whole ? read_stored(table, &range, records, error)
                         : read_converted(table, &range, records, error);
 }

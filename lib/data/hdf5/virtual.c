@@ -158,29 +158,30 @@ gn2_status gn2_hdf5_any_select(gn2_h5_table *table, const uint8_t *wanted, int64
     return status;
 }
 
-static gn2_status read_parts(gn2_h5_table *table, int64_t start, int64_t count,
-                             char *out, char *error)
+static gn2_status read_parts(gn2_h5_table *table, gn2_h5_read read, char *out,
+                             char *error)
 {
     const int64_t row_bytes = table->info.record * table->info.slots;
-    for (size_t i = 0; i < table->part_count && count > 0; i++) {
+    for (size_t i = 0; i < table->part_count && read.count > 0; i++) {
         const gn2_hdf5_part *part = &table->parts[i];
-        const int64_t skip = start - part->start;
+        const int64_t skip = read.start - part->start;
         if (skip >= part->count) continue;
-        const int64_t left = part->count - skip, take = left < count ? left : count;
-        const gn2_status status =
-            gn2_hdf5_any_read(part->table, part->from + skip, take, out, error);
+        const int64_t left = part->count - skip;
+        const int64_t take = left < read.count ? left : read.count;
+        const gn2_h5_read there = {part->from + skip, take, read.crew};
+        const gn2_status status = gn2_hdf5_any_read(part->table, &there, out, error);
         if (status != GN2_OK) return status;
         if (left == take) gn2_hdf5_table_rest(part->table);
         out += take * row_bytes;
-        start += take;
-        count -= take;
+        read.start += take;
+        read.count -= take;
     }
     return GN2_OK;
 }
 
-gn2_status gn2_hdf5_any_read(gn2_h5_table *table, int64_t start, int64_t count,
+gn2_status gn2_hdf5_any_read(gn2_h5_table *table, const gn2_h5_read *read,
                              void *records, char *error)
 {
-    if (table->part_count) return read_parts(table, start, count, records, error);
-    return gn2_hdf5_table_read(table, start, count, records, error);
+    if (table->part_count) return read_parts(table, *read, records, error);
+    return gn2_hdf5_table_read(table, read, records, error);
 }

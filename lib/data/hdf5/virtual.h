@@ -10,7 +10,7 @@ gn2_status gn2_hdf5_any_open(gn2_h5_file *file, const char *name, gn2_h5_table *
                              char *error);
 gn2_status gn2_hdf5_any_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
                                char *error);
-gn2_status gn2_hdf5_any_read(gn2_h5_table *table, int64_t start, int64_t count,
+gn2_status gn2_hdf5_any_read(gn2_h5_table *table, const gn2_h5_read *read,
                              void *records, char *error);
 gn2_status gn2_hdf5_any_close(gn2_h5_table *table, char *error);
 

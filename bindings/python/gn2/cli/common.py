@@ -88,7 +88,13 @@ def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
 #: a model's own options that may be others when it runs, weights as they are
 OF_THE_MODEL = ("discriminant.*", "input.non_finite", "input.defaults.*")
 #: how jets are read, whatever is made of them
-OF_READING = ("data.batch_size", "data.max_jets", "data.prefetch", "data.dataset.*")
+OF_READING = (
+    "data.batch_size",
+    "data.max_jets",
+    "data.prefetch",
+    "data.read_threads",
+    "data.dataset.*",
+)
 #: the same where not every jet is needed
 OF_CHOOSING = (*OF_READING, "data.selection")
 

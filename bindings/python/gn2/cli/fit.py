@@ -6,9 +6,10 @@ checkpoint.gn2, best.gn2 (least validation loss) and model.gn2 (at the end). One
 name=value words an epoch, and a validation inside one (train.validate_steps=N: every N
 steps), goes to metrics.log and stdout, the progress bar to stderr. Ctrl-C and SIGTERM
 stop after the step under way and leave a checkpoint; --resume goes on, to the bit, with
-the options the run has. train.threads, train.checkpoint_steps, group.timeout and
-data.prefetch may change, train.epochs where schedule.steps is set, and
-train.validate_steps where train.early_stopping is 0. A folder has one fit at a time.
+the options the run has. train.threads, train.checkpoint_steps, group.timeout,
+data.prefetch and data.read_threads may change, train.epochs where schedule.steps is
+set, and train.validate_steps where train.early_stopping is 0. A folder has one fit at a
+time.
 metrics.csv has a row a step, validation and epoch, written at once, so that it is whole
 when the process is killed.
 

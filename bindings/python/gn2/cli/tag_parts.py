@@ -36,7 +36,7 @@ from .common import Failure
 FORM = 1  #: of the files
 INDEX = "JOB_COMPLETION_INDEX"  #: the number that an Indexed Job gives its pods
 #: options that change nothing of what is found
-FREE = ("tagger.threads", "data.batch_size", "data.prefetch")
+FREE = ("tagger.threads", "data.batch_size", "data.prefetch", "data.read_threads")
 META = "part.json"
 _SHOWN = 20  # of the parts that are missing
 MOST = 99_999  #: parts, of five digits in the names of their files
