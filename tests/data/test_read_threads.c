@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
 static const char *const threads[] = {"1", "2", "3", "8"};
 #define COUNTS (sizeof threads / sizeof threads[0])
@@ -307,7 +307,8 @@ static int count_threads(void)
 /* A thread that was joined may be listed a moment longer. */
 static void expect_threads(int wanted)
 {
-    for (int i = 0; i < 1000 && count_threads() != wanted; i++) usleep(1000);
+    for (int i = 0; i < 1000 && count_threads() != wanted; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     assert_int_equal(count_threads(), wanted);
 }
 
