@@ -130,7 +130,7 @@ class Int8(GN2):
 
     def tokens(self, jets, tracks):
         """Track vectors of jets of one length, before pooling."""
-        return self.encode(jets, tracks, torch.zeros(1))
+        return self.encode(self.start(jets, tracks), torch.zeros(1))
 
     def scores(self, z):
         gate = torch.softmax(self.linear(z, "pool_net.gate_nn").squeeze(-1), -1)
