@@ -123,6 +123,7 @@ def one_jet_peers(setting):
     vino = f"OpenVINO {args.versions['openvino']}"
     salt, one = lambda: of("salt", tasks), lambda: of("one", tasks)
     int8 = lambda: of("one", tasks, int8=True)
+    batch = lambda: of("batch", tasks)  # its masks matter less than one shape a model
     bf16 = ("--precision", "bf16")
     return {
         f"ONNX Runtime {args.stock_version}, salt's graph": stock(setting),
@@ -131,6 +132,10 @@ def one_jet_peers(setting):
         f"{ort}, one-jet graph, int8": peer(setting, "ort", int8),
         f"{vino}, one-jet graph, f32": peer(setting, "openvino", one),
         f"{vino}, one-jet graph, bf16": peer(setting, "openvino", one, *bf16),
+        f"{vino}, model a length, f32": peer(setting, "openvino", batch, "--static"),
+        f"{vino}, model a length, bf16": peer(
+            setting, "openvino", batch, "--static", *bf16
+        ),
     }
 
 
@@ -166,12 +171,12 @@ def engines(setting):
     ort = f"ONNX Runtime {args.versions['onnxruntime']}"
     vino = f"OpenVINO {args.versions['openvino']}"
     batch = lambda: of("batch", tasks)
-    sizes = ("--sizes", args.sizes)
+    sizes, bf16 = ("--sizes", args.sizes), ("--precision", "bf16")
     return {
         f"{ort} f32": ("ort", batch, *sizes),
         f"{ort} int8": ("ort", lambda: of("batch", tasks, int8=True), *sizes),
-        f"{vino} f32": ("openvino", batch, *sizes),
-        f"{vino} bf16": ("openvino", batch, "--precision", "bf16", *sizes),
+        f"{vino} f32": ("openvino", batch, "--static", *sizes),
+        f"{vino} bf16": ("openvino", batch, "--static", *bf16, *sizes),
         f"JAX {args.versions['jax']} jit f32": (
             "jax",
             lambda: setting.graphs.path("weights.npz"),
@@ -221,7 +226,7 @@ def inexact_peers(setting):
     args, of = setting.args, setting.graphs.of
     ort, vino = args.versions["onnxruntime"], args.versions["openvino"]
     batch, int8 = lambda: of("batch", "flavour"), lambda: of("batch", "flavour", True)
-    one, sizes = lambda: of("one", "flavour", True), ("--sizes", "100")
+    one, sizes = lambda: of("one", "flavour", True), ("--static", "--sizes", "100")
     bf16 = ("--precision", "bf16")
     return {
         f"ONNX Runtime {ort} int8, batch 100": peer(setting, "ort", int8, *sizes),

@@ -4,7 +4,7 @@ of threads.
 
 usage: tag_side.py --engine ort|openvino|jax --model FILE --file JETS.h5 --jets N
                    [--threads T] [--callers C] [--precision f32|bf16] [--all]
-                   [--sizes 25,100]
+                   [--sizes 25,100] [--static] [--athena]
 
 Lines on stdin: "one" answers with p50 of a call of one jet in µs; "batch SIZE" with
 jets/s of a pass over all jets, sorted by multiplicity and padded in batches; "score
@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("--precision", default="f32")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--athena", action="store_true")
+    parser.add_argument("--static", action="store_true")
     parser.add_argument("--sizes", default="")
     args = parser.parse_args()
     args.sizes = [int(x) for x in args.sizes.split(",") if x]
@@ -64,14 +65,14 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """Batches: a model a shape, compiled for it. One jet: one model for any length,
-    so that its weights stay in cache."""
+    """One model for any shape, whose weights stay in cache, or, static, one compiled
+    for each shape, quicker while all of them do."""
 
     def __init__(self, args):
         import openvino
 
         self.core, self.path = openvino.Core(), args.model
-        self.static = bool(args.sizes)
+        self.static = args.static
         self.config = {
             "INFERENCE_NUM_THREADS": args.threads * args.callers,
             "NUM_STREAMS": args.callers,
@@ -154,14 +155,17 @@ class Side:
         knows arrays of size 0."""
         names = self.engine.names
         for i, tracks in enumerate(self.sample.tracks):
-            if len(tracks):
-                yield dict(zip(names, (self.sample.jets[i : i + 1], tracks)))
+            jets, pad = self.sample.jets[i : i + 1], np.zeros((1, len(tracks)), bool)
+            if len(tracks) and "pad" in names:
+                yield self.feed(jets, tracks[None], pad)
+            elif len(tracks):
+                yield dict(zip(names, (jets, tracks)))
 
     def warm(self):
         for feeds in self.batches.values():
             for run in self.run:
                 list(map(run, feeds))
-        list(map(self.run[0], self.singles[:200]))
+        list(map(self.run[0], self.singles))
 
     def one(self):
         seconds, run = [], self.run[0]
@@ -189,8 +193,7 @@ class Side:
         p = np.full((len(self.sample.tracks), 4), np.nan)
         if self.singles:
             index = [i for i, t in enumerate(self.sample.tracks) if len(t)]
-            rows = [self.run[0](feed) for feed in self.singles]
-            p[index] = [four(out) for out in rows]
+            p[index] = [four(self.run[0](feed)) for feed in self.singles]
         else:
             size = min(self.batches)  # fed in the same order whatever the size
             p[self.order] = np.concatenate(
