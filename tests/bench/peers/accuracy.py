@@ -19,12 +19,18 @@ def rejections(p, labels, efficiency):
     return [1 / max(1e-9, float((d[labels == k] > cut).mean())) for k in (LIGHT, C)]
 
 
-def distances(p, reference):
-    """The largest |dp| of a jet, in words."""
+def spread(p, reference):
+    """Median, 99 % and largest of the largest |dp| of a jet."""
     d = np.abs(p - reference).max(1)
+    return np.median(d), np.quantile(d, 0.99), d.max()
+
+
+def distances(p, reference):
+    """The same in words."""
+    median, most, largest = spread(p, reference)
     return (
-        f"{len(d)} jets, largest |dp| of a jet: median {np.median(d):.1e}, "
-        f"99 % {np.quantile(d, .99):.1e}, largest {d.max():.1e}"
+        f"{len(p)} jets, largest |dp| of a jet: median {median:.1e}, "
+        f"99 % {most:.1e}, largest {largest:.1e}"
     )
 
 

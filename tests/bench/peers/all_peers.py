@@ -14,7 +14,8 @@
 Each side is a process that does a round when told to; they take turns, pinned;
 figures are medians over rounds. The agreement with libgn2 in f32 stands in each row.
 What is not installed has a row that says so. Ends with today's ratios beside the goals.
-The first run compiles PyTorch's training steps, which takes minutes and is kept.
+The first run compiles PyTorch's training steps, some twenty minutes that are kept
+(--cache); after that it all takes about a quarter of an hour.
 Run it with the Python of setup.sh's FOLDER/newest.
 
 usage: all_peers.py --build BUILD [--stock FOLDER/bin/python] [--quick] …
@@ -39,7 +40,7 @@ QUICK = {
     "threads": "2",
     "jets": 200,
     "rounds": 1,
-    "buckets": 2,
+    "buckets": 1,
     "sizes": "100",
     "accuracy_jets": 2000,
 }

@@ -4,6 +4,16 @@
 OURS = ("f32", "weights", "bf16", "auto")  # columns, in this order
 
 
+def print_rows(head, rows):
+    """As Markdown, and aligned for the eye."""
+    rows = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    rows.insert(1, ["-" * max(1, width) for width in widths])
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths))
+        print("|", " | ".join(cells), "|", flush=True)
+
+
 class Table:
     """One setting: ours by precision, peers by name, all in jets a second."""
 
@@ -19,24 +29,21 @@ class Table:
         self.reasons[name] = reason
 
     def shown(self, rate):
-        return f"{1e6 / rate:10.1f}" if self.unit == "us" else f"{rate:10.0f}"
+        return f"{1e6 / rate:.1f}" if self.unit == "us" else f"{rate:,.0f}"
 
     def rows(self):
+        blank = [""] * len(self.ours)
         for name, rate in self.ours.items():
-            yield f"libgn2 {name}", self.shown(rate), "", self.notes[name]
+            yield [f"libgn2 {name}", self.shown(rate), *blank, self.notes[name]]
         for name, rate in self.peers.items():
-            cells = (f"{ours / rate:8.2f} x" for ours in self.ours.values())
-            yield name, self.shown(rate), "".join(cells), self.notes[name]
+            ratios = [f"{ours / rate:.2f} ×" for ours in self.ours.values()]
+            yield [name, self.shown(rate), *ratios, self.notes[name]]
         for name, reason in self.reasons.items():
-            yield name, "   skipped", "", reason
+            yield [name, "skipped", *blank, reason]
 
     def print(self):
-        columns = "".join(f"{name:>10s}" for name in self.ours)
-        print(f"\n{self.title}; times as fast as the peer, by precision of libgn2:")
-        print(f"  {'':48s}{self.unit:>10s}{columns}")
-        empty = " " * len(columns)
-        for name, figure, cells, note in self.rows():
-            print(f"  {name:48s}{figure}{cells or empty}  {note}".rstrip(), flush=True)
+        print(f"\n**{self.title}**; how many times as fast libgn2 is, by precision:\n")
+        print_rows(["", self.unit, *self.ours, ""], self.rows())
 
     def best(self, *words):
         """The quickest peer whose name has all the words, or None."""
@@ -61,19 +68,19 @@ GOALS = (
 )
 
 
-def goal_line(tables, key, words, goal):
-    title = f"{key[0]} w{key[1]} {' '.join(map(str, key[2:]))} vs {', '.join(words)}"
+def goal_row(tables, key, words, goal):
+    kind, width, *where = key
+    title = f"{kind}, width {width}, {' '.join(map(str, where))}: {', '.join(words)}"
     table = tables.get(key)
     name = table.best(*words) if table else None
     if name is None or "auto" not in table.ours:
-        return f"  {title:64s}{'-':>8s}{goal:8.1f}  not measured"
+        return [title, "", f"{goal}", "not measured"]
     ratio = table.ours["auto"] / table.peers[name]
     met = "met" if ratio >= goal else "missed"
-    return f"  {title:64s}{ratio:8.2f}{goal:8.1f}  {met}; {name}"
+    return [title, f"{ratio:.2f}", f"{goal}", f"{met}: {name}"]
 
 
 def print_goals(tables):
-    print("\nGoals, libgn2 at what auto picks here over the quickest such peer:")
-    print(f"  {'':64s}{'today':>8s}{'goal':>8s}")
-    for row in GOALS:
-        print(goal_line(tables, *row))
+    print("\n**Goals**; libgn2 at what auto picks here, over the quickest such peer:\n")
+    rows = [goal_row(tables, *goal) for goal in GOALS]
+    print_rows(["last number: processors", "today", "goal", ""], rows)

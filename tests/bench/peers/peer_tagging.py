@@ -11,7 +11,7 @@ import accuracy
 import gn2
 import inference_sides
 import peer_jets
-from peer_table import Table
+from peer_table import Table, print_rows
 from turns import Side, rounds, skipped
 
 HERE = Path(__file__).resolve().parent
@@ -31,10 +31,10 @@ class Setting:
         self.sample, self.reference = sample, scores(graphs, {}, sample)
 
     def far(self, p):
-        """The largest |dp|; jets that a side leaves out do not count."""
+        """The largest difference; jets that a side leaves out do not count."""
         if p is None:
             return ""
-        return f"|dp| <= {np.nanmax(np.abs(p - self.reference)):.1e}"
+        return f"Δp ≤ {np.nanmax(np.abs(p - self.reference)):.1e}"
 
     def picked(self):
         """What auto comes to."""
@@ -235,27 +235,29 @@ def inexact_peers(setting):
     }
 
 
+def accuracy_row(setting, name, p):
+    known = ~np.isnan(p).any(1)
+    p, labels = p[known], setting.sample.labels[known]
+    far = " / ".join(f"{d:.1e}" for d in accuracy.spread(p, setting.reference[known]))
+    both = [accuracy.rejections(p, labels, e) for e in accuracy.EFFICIENCIES]
+    return [name, far, *(f"{light:.2f} / {c:.3f}" for light, c in both)]
+
+
 def print_accuracy(args, graphs):
     sample = peer_jets.Sample(args.file, args.accuracy_jets)
     setting = Setting(args, graphs, "flavour", sample)
-    print(f"\naccuracy against libgn2 f32, width {graphs.width}, salt's weights:")
-    p = {
-        f"libgn2 {name}": scores(graphs, options, sample)
+    rows = [
+        accuracy_row(setting, f"libgn2 {name}", scores(graphs, options, sample))
         for name, options in OURS.items()
-        if options
-    }
-    peers = inexact_peers(setting)
-    for name, side in peers.items():
+    ]
+    for name, side in inexact_peers(setting).items():
         side.ready()
-        p[name] = agreement(setting, side)
-    for name, values in p.items():
-        if values is None:
-            print(f"  {name}: skipped, {peers[name].reason}")
-            continue
-        known = ~np.isnan(values).any(1)
-        reference, labels = setting.reference[known], sample.labels[known]
-        print(f"  {name}: {accuracy.distances(values[known], reference)}")
-        for line in accuracy.moves(values[known], reference, labels):
-            print(f"    {line}", flush=True)
-    for side in peers.values():
+        p = agreement(setting, side)
+        blank = [""] * len(accuracy.EFFICIENCIES)
+        none = [name, f"skipped: {side.reason}", *blank]
+        rows.append(none if p is None else accuracy_row(setting, name, p))
         side.close()
+    title = f"accuracy, width {graphs.width}, salt's weights, {len(sample.labels)} jets"
+    print(f"\n**{title}**; against libgn2 f32, and rejections of light / c jets:\n")
+    far = "largest Δp of a jet: median / 99 % / largest"
+    print_rows(["", far, *(f"{e:.0%}" for e in accuracy.EFFICIENCIES)], rows)
