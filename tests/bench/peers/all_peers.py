@@ -65,7 +65,9 @@ def parse():
     parser.add_argument("--jets", type=int, default=2000)
     parser.add_argument("--accuracy-jets", type=int, default=50000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="a smoke run")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke run: its figures mean little"
+    )
     args = parser.parse_args()
     if args.quick:
         vars(args).update(QUICK)
