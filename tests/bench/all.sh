@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Every benchmark of one build, one after the other, and the peers if there is an
-# environment for them (peers/setup.sh). About half an hour; the machine should have
-# nothing else to do: its load is printed in between.
+# environment for them (peers/setup.sh). About three quarters of an hour, the first time
+# some ten minutes more (PyTorch compiles); the machine should have nothing else to do:
+# its load is printed in between.
 #   all.sh BUILD [ENV]       BUILD: build folder; ENV: folder given to peers/setup.sh
 set -eu
 build=$(cd "${1:?build folder}" && pwd)
@@ -45,3 +46,11 @@ section tagging against ONNX Runtime and PyTorch
 section widths without an export of salt
 "$env/bin/python" -W ignore "$here/peers/compare_inference.py" --shared "$shared" \
     --build "$build" --widths 16,128,512 --parts one,event
+newest=$env/newest/bin/python
+section the strongest peers, newest versions
+if [ -x "$newest" ]; then
+    "$newest" -W ignore "$here/peers/all_peers.py" --shared "$shared" --build "$build" \
+        --stock "$env/bin/python"
+else
+    echo "skipped: no $newest (peers/setup.sh makes it)"
+fi

@@ -5,16 +5,22 @@
  * measured in the same run that goes into useful work: packed tokens, no padding,
  * no recomputation; training counts three times forward.
  *
- *   bench_train [-f jets.h5] [-w width] [-t threads] [-b batch] [key=value] …
+ *   bench_train [-f jets.h5] [-m model.gn2] [-w width] [-t threads] [-b batch]
+ *               [turns] [key=value] …
  *
  * Without -w and -t: widths 64 and 256, threads 1 and 2. File: one of -f,
- * $GN2_SHARED/data/jets_train.h5.
+ * $GN2_SHARED/data/jets_train.h5. Weights: random ones, or those of -m.
+ *
+ * `turns` answers lines on stdin, for benchmarks that take turns with others:
+ *   losses    a step on the first batch; the losses of the tasks before its update
+ *   N         N steps; the seconds of each
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench_common.h"
+#include "io/model_file.h"
 #include "net/labels.h"
 #include "peak.h"
 #include "train/trainer.h"
@@ -24,8 +30,9 @@
 #define ROUNDS 3
 
 typedef struct setup {
-    const char *file;
+    const char *file, *model;
     int64_t width, threads, batch; /* width, threads 0: all of them */
+    int turns;
     char *const *options;
     int option_count;
 } setup;
@@ -131,41 +138,94 @@ static gn2_status print_stages(gn2_trainer *t, const sample *s)
     return GN2_OK;
 }
 
-static gn2_status make_trainer(const gn2_config *config, int64_t width, int64_t threads,
-                               gn2_trainer **out)
+/* Of the width, or, without one, of the file. */
+static gn2_status make_model(const char *path, int64_t width, gn2_config *config,
+                             gn2_model **out)
+{
+    if (path) return gn2_model_file_load(path, out);
+    GN2_TRY(gn2_config_put_i64(config, "model.embed_dim", width));
+    return gn2_model_random(config, out);
+}
+
+static gn2_status make_trainer(const setup *u, const gn2_config *config, int64_t width,
+                               int64_t threads, gn2_trainer **out)
 {
     gn2_config *own = NULL;
     gn2_model *model = NULL;
     GN2_TRY(gn2_config_clone(config, &own));
-    gn2_status status = gn2_config_put_i64(own, "model.embed_dim", width);
-    if (!status) status = gn2_config_put_i64(own, "train.threads", threads);
+    gn2_status status = gn2_config_put_i64(own, "train.threads", threads);
     if (!status) status = gn2_config_put_str(own, "schedule.name", "constant");
-    if (!status) status = gn2_model_random(own, &model);
+    if (!status) status = make_model(u->model, width, own, &model);
     if (!status) status = gn2_train_new(model, own, out);
     gn2_model_unref(model);
     gn2_config_delete(own);
     return status;
 }
 
-static gn2_status run(const gn2_config *config, const sample *s, int64_t width,
-                      int64_t threads)
+static gn2_status print_rates(gn2_trainer *t, const sample *s, int64_t threads)
+{
+    double seconds = 0;
+    const double before = gn2_bench_peak_gflops((int)threads);
+    GN2_TRY(time_steps(t, s, &seconds));
+    const double after = gn2_bench_peak_gflops((int)threads);
+    const double jets = (double)s->batch[0].jets.count / seconds;
+    const double useful = 3 * mean_flop(&t->h, s) * jets * 1e-9;
+    const double peak = (before + after) / 2;
+    printf("width %lld, %lld threads: %.0f jets/s, %.2f ms a step, %.1f of %.0f "
+           "GFLOP/s = %.1f %% of the peak, %.1f MB\n",
+           (long long)t->h.embed_dim, (long long)threads, jets, 1e3 * seconds, useful,
+           peak, peak > 0 ? 100 * useful / peak : 0,
+           1e-6 * (double)gn2_train_memory(t));
+    return print_stages(t, s);
+}
+
+/* ---- turns ---- */
+
+static gn2_status answer_losses(gn2_trainer *t, const bench_view *batch)
+{
+    gn2_step_stats stats = {.struct_size = sizeof stats};
+    GN2_TRY(gn2_train_step(t, &batch->jets, &batch->labels, &stats));
+    for (int32_t k = 0; k < stats.task_count; k++)
+        printf(" %.9g", stats.task_losses[k]);
+    return GN2_OK;
+}
+
+static gn2_status answer_steps(gn2_trainer *t, const sample *s, long first, long count)
+{
+    for (long i = first; i < first + count; i++) {
+        const bench_view *batch = &s->batch[i % BATCHES];
+        const double start = gn2_bench_now();
+        GN2_TRY(gn2_train_step(t, &batch->jets, &batch->labels, NULL));
+        printf(" %.6f", gn2_bench_now() - start);
+    }
+    return GN2_OK;
+}
+
+static gn2_status take_turns(gn2_trainer *t, const sample *s)
+{
+    char line[64];
+    long done = 0;
+    printf("ready\n");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        const long count = strtol(line, NULL, 10);
+        if (strcmp(line, "losses\n") == 0)
+            GN2_TRY(answer_losses(t, &s->batch[0]));
+        else
+            GN2_TRY(answer_steps(t, s, done, count));
+        done += count;
+        printf("\n");
+        fflush(stdout);
+    }
+    return GN2_OK;
+}
+
+static gn2_status run(const setup *u, const gn2_config *config, const sample *s,
+                      int64_t width, int64_t threads)
 {
     gn2_trainer *t = NULL;
-    double seconds = 0;
-    GN2_TRY(make_trainer(config, width, threads, &t));
-    const double before = gn2_bench_peak_gflops((int)threads);
-    gn2_status status = time_steps(t, s, &seconds);
-    const double after = gn2_bench_peak_gflops((int)threads);
-    if (!status) {
-        const double jets = (double)s->batch[0].jets.count / seconds;
-        const double useful = 3 * mean_flop(&t->h, s) * jets * 1e-9;
-        const double peak = (before + after) / 2;
-        printf("width %lld, %lld threads: %.0f jets/s, %.2f ms a step, %.1f of %.0f "
-               "GFLOP/s = %.1f %% of the peak, %.1f MB\n",
-               (long long)width, (long long)threads, jets, 1e3 * seconds, useful, peak,
-               peak > 0 ? 100 * useful / peak : 0, 1e-6 * (double)gn2_train_memory(t));
-        status = print_stages(t, s);
-    }
+    GN2_TRY(make_trainer(u, config, width, threads, &t));
+    const gn2_status status = u->turns ? take_turns(t, s) : print_rates(t, s, threads);
     gn2_train_delete(t);
     return status;
 }
@@ -175,8 +235,8 @@ static gn2_status run_all(const setup *u, const gn2_config *config, const sample
     static const int64_t widths[] = {64, 256}, threads[] = {1, 2};
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 2; k++) {
-            if ((u->width && i) || (u->threads && k)) continue;
-            GN2_TRY(run(config, s, u->width ? u->width : widths[i],
+            if (((u->width || u->model) && i) || (u->threads && k)) continue;
+            GN2_TRY(run(u, config, s, u->width ? u->width : widths[i],
                         u->threads ? u->threads : threads[k]));
         }
     return GN2_OK;
@@ -190,10 +250,13 @@ static int parse(int argc, char **argv, setup *u)
     for (; i + 1 < argc && argv[i][0] == '-'; i += 2) {
         const char *value = argv[i + 1];
         if (argv[i][1] == 'f') u->file = value;
+        if (argv[i][1] == 'm') u->model = value;
         if (argv[i][1] == 'w') u->width = strtol(value, NULL, 10);
         if (argv[i][1] == 't') u->threads = strtol(value, NULL, 10);
         if (argv[i][1] == 'b') u->batch = strtol(value, NULL, 10);
     }
+    u->turns = i < argc && strcmp(argv[i], "turns") == 0;
+    i += u->turns;
     u->options = argv + i;
     u->option_count = argc - i;
     return u->batch > 0;

@@ -24,6 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
+import accuracy
+import peer_jets
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path[:0] = [str(HERE), str(ROOT / "bindings/python")]
@@ -197,7 +200,7 @@ def torch_runner(args, net, sample, tasks):
         module = torch.compile(module, dynamic=True)
     data = [
         {k: torch.tensor(v) for k, v in batch.items()}
-        for batch in s.padded(sample, 250, "sorted")[0]
+        for batch in peer_jets.padded(sample, 250, "sorted")[0]
     ]
 
     def run():
@@ -212,7 +215,7 @@ def batch_runners(args, net, sample, tasks, threads):
     import inference_sides as s
 
     graph = s.session(net.batched(tasks), threads, athena=False)
-    data = s.padded(sample, 100, "sorted")[0]
+    data = peer_jets.padded(sample, 100, "sorted")[0]
 
     def run():
         for feed in data:
@@ -230,7 +233,7 @@ def check_batched(net, sample, sides):
     """Scores of the batched export against libgn2."""
     import inference_sides as s
 
-    batches, index = s.padded(sample, 100, "sorted")
+    batches, index = peer_jets.padded(sample, 100, "sorted")
     graph = s.session(net.batched("all"), 1, athena=False)
     p = np.concatenate([graph.run(["p"], feed)[0] for feed in batches])
     ours = sides.score(sample)[0][index]
@@ -268,32 +271,15 @@ def batch(args, net, sample, program, threads):
 # ---- reduced precision ----
 
 
-def rejections(p, labels, efficiency):
-    """Light and c rejection at a b efficiency, with the default D_b."""
-    b, c, u, tau = p.astype("f8").T
-    d = np.log(b / (0.2 * c + 0.79 * u + 0.01 * tau))
-    cut = np.quantile(d[labels == 0], 1 - efficiency)
-    return [1 / max(1e-9, float((d[labels == k] > cut).mean())) for k in (2, 1)]
-
-
 def reduced(args, net):
     import inference_sides as s
 
-    sample = s.Sample(args.file, args.precision_jets)
+    sample = peer_jets.Sample(args.file, args.precision_jets)
     sides = {k: s.Ctypes(net.path, {"tagger.weights": k}) for k in ("f32", "bf16")}
     p = {k: side.score(sample, "flavour")[0] for k, side in sides.items()}
-    d = np.abs(p["bf16"] - p["f32"]).max(1)
-    print(
-        f"  bf16 against f32, {len(d)} jets, largest |dp| of a jet: median "
-        f"{np.median(d):.1e}, 99 % {np.quantile(d, .99):.1e}, largest {d.max():.1e}"
-    )
-    for efficiency in (0.65, 0.70, 0.77, 0.85):
-        light, c = zip(*(rejections(p[k], sample.labels, efficiency) for k in p))
-        print(
-            f"    rejection at {efficiency:.2f}: light {light[0]:.2f} -> "
-            f"{light[1]:.2f}, c {c[0]:.3f} -> {c[1]:.3f}",
-            flush=True,
-        )
+    print(f"  bf16 against f32, {accuracy.distances(p['bf16'], p['f32'])}")
+    for line in accuracy.moves(p["bf16"], p["f32"], sample.labels):
+        print(f"    {line}", flush=True)
 
 
 # ---- all of it ----
@@ -307,7 +293,7 @@ def compare(args, width, folder):
         f"width {width}, {args.jets} jets, {args.rounds} rounds, "
         f"{'weights of salt' if width in SALT else 'random weights'}"
     )
-    sample = s.Sample(args.file, args.jets)
+    sample = peer_jets.Sample(args.file, args.jets)
     sides = s.Ctypes(net.path, None)
     print_agreement(net, sides, sample)
     programs = {
@@ -337,7 +323,7 @@ def main():
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     parser.add_argument("--widths", default="64,256")
     parser.add_argument("--parts", default="one,event,batch,bf16")
-    parser.add_argument("--jets", type=int, default=1000)
+    parser.add_argument("--jets", type=int, default=2000)
     parser.add_argument("--precision-jets", type=int, default=50000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="torch.compile")

@@ -49,13 +49,16 @@ class GN2(torch.nn.Module):
         out = (torch.softmax(s, -1) @ v).transpose(1, 2).reshape(b, t, w)
         return self.linear(out, name + ".out_proj")
 
-    def encode(self, jets, tracks, mask):
+    def start(self, jets, tracks):
+        """Tokens and register, (B, T + 1, E)."""
         jets, tracks = self.norm(jets, "jets"), self.norm(tracks, "tracks")
         x = torch.cat([jets[:, None].expand(-1, tracks.shape[1], -1), tracks], -1)
         x = self.linear(x, "init_nets.0.net.net.0")
         x = self.tail(x, "init_nets.0.net.net", (2,))
         registers = self.at("encoder.registers")[None].expand(x.shape[0], -1, -1)
-        x = torch.cat([x, registers], 1)
+        return torch.cat([x, registers], 1)
+
+    def encode(self, x, mask):
         for i in range(LAYERS):
             layer, shape = f"encoder.layers.{i}.", (self.width,)
             x = x + self.attend(F.layer_norm(x, shape), layer + "attn.fn", mask)
@@ -75,7 +78,7 @@ class GN2(torch.nn.Module):
     def forward(self, jets, tracks, pad):
         mask = pad.float().masked_fill(pad, float("-inf"))
         mask = torch.cat([mask, torch.zeros_like(jets[:, :1])], 1)  # the register
-        z = self.encode(jets, tracks, mask[:, None, None])
+        z = self.encode(self.start(jets, tracks), mask[:, None, None])
         gate = self.linear(z, "pool_net.gate_nn").squeeze(-1) + mask
         g = (torch.softmax(gate, -1)[:, None] @ z).squeeze(1)
         x = self.linear(g, "tasks.0.net.net.0")
@@ -92,10 +95,44 @@ class GN2(torch.nn.Module):
         return p, origin.argmax(-1), pairs.squeeze(-1)
 
 
+class OneJet(GN2):
+    """forward(jets (1, 2), tracks (n, 19)): one jet without batch, padding or mask."""
+
+    def start(self, jets, tracks):
+        jets, tracks = self.norm(jets, "jets"), self.norm(tracks, "tracks")
+        x = torch.cat([jets.expand(tracks.shape[0], -1), tracks], -1)
+        x = self.linear(x, "init_nets.0.net.net.0")
+        x = self.tail(x, "init_nets.0.net.net", (2,))
+        return torch.cat([x, self.at("encoder.registers")], 0)
+
+    def attend(self, y, name, mask):
+        qkv = self.product(y, name + ".in_proj_weight", name + ".in_proj_bias")
+        t, w = y.shape
+        q, k, v = (
+            x.reshape(t, HEADS, w // HEADS).transpose(0, 1) for x in qkv.split(w, -1)
+        )
+        s = torch.softmax(q @ k.transpose(-1, -2) * (w // HEADS) ** -0.5, -1)
+        return self.linear((s @ v).transpose(0, 1).reshape(t, w), name + ".out_proj")
+
+    def forward(self, jets, tracks):
+        z = self.encode(self.start(jets, tracks), None)
+        gate = self.linear(z, "pool_net.gate_nn").transpose(0, 1)
+        g = torch.softmax(gate, -1) @ z
+        x = self.linear(g, "tasks.0.net.net.0")
+        p = torch.softmax(self.tail(x, "tasks.0.net.net", DENSE[1:]), -1)
+        if not self.aux:
+            return p
+        z = z[:-1]
+        a, b = self.first(1, (g, z))
+        origin = self.tail(a + b, "tasks.1.net.net", DENSE[1:])
+        a, b, c = self.first(2, (g, z, z))
+        pairs = self.tail((a + b)[:, None] + c, "tasks.2.net.net", DENSE[1:])
+        return p, origin.argmax(-1), pairs.squeeze(-1)
+
+
 def export(weights, aux, path):
     module = GN2(weights, aux).eval()
     example = (torch.zeros(7, 2), torch.zeros(7, 5, 19), torch.zeros(7, 5).bool())
-    names = ["p", "origin", "pairs"] if aux else ["p"]
     axes = {
         "jets": {0: "B"},
         "p": {0: "B"},
@@ -104,6 +141,18 @@ def export(weights, aux, path):
         "origin": {0: "B", 1: "T"},
         "pairs": {0: "B", 1: "T", 2: "T"},
     }
+    write(module, example, ["jets", "tracks", "pad"], axes, path)
+
+
+def export_one(weights, aux, path):
+    module = OneJet(weights, aux).eval()
+    axes = {"tracks": {0: "T"}, "origin": {0: "T"}, "pairs": {0: "T", 1: "T"}}
+    example = (torch.zeros(1, 2), torch.zeros(5, 19))
+    write(module, example, ["jets", "tracks"], axes, path)
+
+
+def write(module, example, inputs, axes, path):
+    outputs = ["p", "origin", "pairs"] if module.aux else ["p"]
     with torch.no_grad():
         torch.onnx.export(
             module,
@@ -111,8 +160,7 @@ def export(weights, aux, path):
             path,
             opset_version=17,
             dynamo=False,
-            input_names=["jets", "tracks", "pad"],
-            output_names=names,
-            dynamic_axes={k: axes[k] for k in ["jets", "tracks", "pad", *names]},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={k: axes[k] for k in [*inputs, *outputs] if k in axes},
         )
-    return module

@@ -46,10 +46,10 @@ def _config(width, norms):
     return config
 
 
-def make_model(weights):
-    """A gn2.Model with these weights, every tensor set."""
+def make_model(weights, config=None):
+    """A gn2.Model with these weights, every tensor set; config: further options."""
     width = weights["encoder.registers"].shape[1]
-    model = gn2.Model(_config(width, weights))
+    model = gn2.Model(_config(width, weights) | (config or {}))
     for param in model.params.values():
         array = np.ascontiguousarray(weights[param.name], np.float32)
         assert array.size == param.count, param.name

@@ -21,7 +21,7 @@ With --steps the trunk is fine-tuned first, by straight-through rounding, until 
 network gives the probabilities and track vectors of the float32 one. There are no
 labels in it, so the float32 network stays what is compared with, and the heads stay as
 they are. Smoothing and static scales are of 2,000 jets of --train, or of JETS.h5
-without it. Needs PyTorch and the packages gn2 and salt_train.py need.
+without it. Needs PyTorch and the package gn2 needs, and h5py.
 """
 import argparse
 import sys
@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[2] / "bindings/python")]
 import gn2
 from gn2_torch import GN2, LAYERS
-from salt_train import JETS, TRACKS
+from peer_jets import JETS, TRACKS
 
 EFFICIENCIES = (0.65, 0.70, 0.77, 0.80, 0.85)
 TOKENS = 8192  # of a batch of jets of one length
@@ -130,7 +130,7 @@ class Int8(GN2):
 
     def tokens(self, jets, tracks):
         """Track vectors of jets of one length, before pooling."""
-        return self.encode(jets, tracks, torch.zeros(1))
+        return self.encode(self.start(jets, tracks), torch.zeros(1))
 
     def scores(self, z):
         gate = torch.softmax(self.linear(z, "pool_net.gate_nn").squeeze(-1), -1)

@@ -18,14 +18,9 @@ import warnings
 import torch
 import yaml
 
+from peer_jets import JETS, TRACKS
+
 warnings.filterwarnings("ignore")
-JETS = ["pt_btagJes", "eta_btagJes"]
-TRACKS = """d0 z0SinTheta dphi deta qOverP lifetimeSignedD0Significance
-lifetimeSignedZ0SinThetaSignificance phiUncertainty thetaUncertainty qOverPUncertainty
-numberOfPixelHits numberOfSCTHits numberOfInnermostPixelLayerHits
-numberOfNextToInnermostPixelLayerHits numberOfInnermostPixelLayerSharedHits
-numberOfInnermostPixelLayerSplitHits numberOfPixelSharedHits numberOfPixelSplitHits
-numberOfSCTSharedHits""".split()
 LABELS = {
     "jets": ["flavour_label"],
     "tracks": ["ftagTruthOriginLabel", "ftagTruthVertexIndex"],
