@@ -193,8 +193,9 @@ const gn2_config_key gn2_config_table[] = {
      "parts a batch is cut into; fixes the order of gradient sums, limits threads; 0 = "
      "the largest power of two up to 128 that leaves each 64 tokens of a mean batch "
      "(jets and constituents), found before the first step and kept"},
-    {"train.chunk_tokens", GN2_TYPE_I64, "512", RANGE(16, 1048576),
-     "tokens worked on at a time"},
+    {"train.chunk_tokens", GN2_TYPE_I64, "0", RANGE(0, 1048576),
+     "tokens worked on at a time, which fixes the last bits of gradients; 0 = by "
+     "width, 128 up to width 128 and 512 beyond"},
     {"train.precision", GN2_TYPE_STR, "f32", CHOICE("f32|bf16|auto"),
      "arithmetic of matrix products, as tagger.precision; weights, sums, losses and "
      "the optimiser stay f32"},

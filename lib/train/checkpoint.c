@@ -50,7 +50,7 @@ static const struct {
     [STATE_EPOCH] = {PREFIX "epoch", 0, INT64_C(1) << 53, 0},
     [STATE_BATCH] = {PREFIX "batch", 0, INT64_C(1) << 53, 0},
     [STATE_SHARDS] = {PREFIX "shards", 1, 1024, 0},
-    [STATE_CHUNK] = {PREFIX "chunk_tokens", 16, 1048576, 0},
+    [STATE_CHUNK] = {PREFIX "chunk_tokens", 1, 1048576, 0},
     [STATE_SEED] = {PREFIX "seed", 0, INT64_C(1) << 53, 0},
     [STATE_BATCH_SIZE] = {PREFIX "batch_size", 0, 100000000, 1},
     [STATE_BATCHES] = {PREFIX "batches", 0, INT64_C(1) << 53, 1},
@@ -429,7 +429,7 @@ static gn2_status check_bits(const loader *l)
         const int64_t theirs = l->state[rows[i].id];
         int usual;
         GN2_TRY(gn2_config_is_default(config, rows[i].key, &usual));
-        const int open = ours == 0 && rows[i].id == STATE_SHARDS;
+        const int open = ours == 0 && rows[i].id != STATE_SEED;
         if (ours == theirs || usual || open) continue;
         char texts[2][32];
         snprintf(texts[0], sizeof texts[0], "%lld", (long long)theirs);

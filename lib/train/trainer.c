@@ -17,6 +17,15 @@ int32_t gn2_train_shards(const gn2_config *config)
                          GN2_USUAL_CONSTITUENTS);
 }
 
+/* Measured (doc/performance.md, Chunks): what a chunk of a narrow network works on
+ * stays in a second-level cache of 1 MB. Of the width alone, as it moves bits. */
+static int64_t chunk_of(const gn2_trainer *t)
+{
+    const int64_t asked = gn2_config_i64(t->config, "train.chunk_tokens");
+    if (asked) return asked;
+    return t->h.embed_dim <= 128 ? 128 : 512;
+}
+
 void gn2_train_note_idle(const gn2_trainer *t, int32_t shards)
 {
     if (t->threads <= shards) return;
@@ -32,7 +41,7 @@ gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *ou
 {
     *out = (gn2_engine_options){
         .shards = gn2_train_shards(t->config),
-        .chunk_tokens = gn2_config_i64(t->config, "train.chunk_tokens"),
+        .chunk_tokens = chunk_of(t),
         .seed = (uint64_t)gn2_config_i64(t->config, "train.seed"),
         .keep_updates =
             strcmp(gn2_config_str(t->config, "train.probe_updates"), "yes") == 0,

@@ -145,7 +145,7 @@ static void shards_and_seed_are_the_checkpoints(void **state)
     stopper s = {first.trainer, 15};
     assert_status(GN2_ERR_CANCELLED, fit(&first, save_and_stop, &s));
     assert_ok(gn2_config_put_i64(second.config, "train.threads", 3));
-    assert_ok(gn2_config_put_i64(second.config, "train.chunk_tokens", 512));
+    assert_ok(gn2_config_put_i64(second.config, "train.chunk_tokens", 0));
     remake(&second, 0); /* all three of the table's defaults */
     assert_ok(gn2_train_load(second.trainer, path));
     assert_ok(fit(&second, NULL, NULL));

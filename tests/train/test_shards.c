@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _DEFAULT_SOURCE /* mincore */
 /* `train.shards` = 0: a number made of the batch, never of the threads, that a
- * checkpoint keeps; and the word about threads that have nothing to do. */
+ * checkpoint keeps; the word about threads that have nothing to do; and
+ * `train.chunk_tokens` = 0, which the width decides. */
 #include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
@@ -273,6 +274,24 @@ static void idle_threads_are_told_of(void **state)
     gn2_log_set(NULL, NULL);
 }
 
+static void the_width_decides_what_is_worked_on_at_a_time(void **state)
+{
+    static const struct {
+        const char *width, *asked;
+        int64_t tokens;
+    } rows[] = {{"16", "0", 128}, {"128", "0", 128}, {"136", "0", 512}, {"16", "7", 7}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        session s = {.config = toy_config(OPTIONS("model.num_layers=1"))};
+        assert_ok(gn2_config_put_text(s.config, "model.embed_dim", rows[i].width));
+        assert_ok(gn2_config_put_text(s.config, "train.chunk_tokens", rows[i].asked));
+        s.trainer = toy_trainer(s.config);
+        assert_int_equal(s.trainer->engine->options.chunk_tokens, rows[i].tokens);
+        gn2_train_delete(s.trainer);
+        gn2_config_delete(s.config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +305,7 @@ int main(void)
         cmocka_unit_test(dear_blocks_are_handed_out_first),
         cmocka_unit_test(blocks_of_shards_keep_the_bits),
         cmocka_unit_test(idle_threads_are_told_of),
+        cmocka_unit_test(the_width_decides_what_is_worked_on_at_a_time),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }
