@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Every benchmark of one build, one after the other, and the peers if there is an
-# environment for them (peers/setup.sh). About three quarters of an hour, the first time
+# environment for them (peers/setup.sh). About an hour, the first time
 # some ten minutes more (PyTorch compiles); the machine should have nothing else to do:
 # its load is printed in between.
 #   all.sh BUILD [ENV]       BUILD: build folder; ENV: folder given to peers/setup.sh

@@ -14,8 +14,8 @@
 Each side is a process that does a round when told to; they take turns, pinned;
 figures are medians over rounds. The agreement with libgn2 in f32 stands in each row.
 What is not installed has a row that says so. Ends with today's ratios beside the goals.
-The first run compiles PyTorch's training steps, some twenty minutes that are kept
-(--cache); after that it all takes about a quarter of an hour.
+The first run compiles PyTorch's training steps, some minutes that are kept
+(--cache); after that it all takes about twenty-five minutes.
 Run it with the Python of setup.sh's FOLDER/newest.
 
 usage: all_peers.py --build BUILD [--stock FOLDER/bin/python] [--quick] …
