@@ -91,40 +91,6 @@ __attribute__((noinline)) static void logits_part(float *s, int64_t lds, int64_t
     }
 }
 
-#ifdef HALF_LANES
-/* The same of no more lanes than a half vector has. */
-INLINE void logits_half_of(float *s, int64_t lds, int64_t lanes, const float *columns,
-                           const float *k, int64_t ld, int64_t dim, int keys, int more)
-{
-    hf sum[TALL];
-    for (int j = 0; j < keys; j++)
-        sum[j] = more ? h_load_part(s + j * lds, lanes) : h_zero();
-    for (int64_t d = 0; d < dim; d++) {
-        const hf q = h_load_part(columns + d * VL, HALF_LANES);
-        for (int j = 0; j < keys; j++) sum[j] = h_fma(q, h_set1(k[j * ld + d]), sum[j]);
-    }
-    for (int j = 0; j < keys; j++) h_store_part(s + j * lds, sum[j], lanes);
-}
-
-__attribute__((noinline)) static void
-logits_half_part(float *s, int64_t lds, int64_t lanes, const float *columns,
-                 const float *k, int64_t ld, int64_t n, int64_t dim, int more)
-{
-    for (int64_t j = 0, keys; j < n; j += keys) {
-        keys = share(n - j, TALL);
-        float *to = s + j * lds;
-        const float *kj = k + j * ld;
-#define KEYS(b) logits_half_of(to, lds, lanes, columns, kj, ld, dim, b, more)
-        SWITCH_TALL(keys, KEYS)
-#undef KEYS
-    }
-}
-#define FEW_LANES HALF_LANES
-#else
-#define FEW_LANES 0
-#define logits_half_part logits_part
-#endif
-
 /* s[j][lane] = scale·Σ_d q[query of lane][d]·k[j][d] */
 INLINE void logits(float *s, int64_t lds, int64_t lanes, const float *q, const tile *t,
                    const float *k, int64_t ld, int64_t n, int64_t dim, float scale)
@@ -133,9 +99,7 @@ INLINE void logits(float *s, int64_t lds, int64_t lanes, const float *q, const t
     for (int64_t d = 0; d < dim; d += DIM_TILE) {
         const int64_t part = dim - d < DIM_TILE ? dim - d : DIM_TILE;
         tile_load(columns, q + d, t, part, v_set1(scale));
-        if (lanes <= FEW_LANES)
-            logits_half_part(s, lds, lanes, columns, k + d, ld, n, part, d > 0);
-        else if (d == 0)
+        if (d == 0)
             logits_part(s, lds, lanes, columns, k, ld, n, part, 0);
         else
             logits_part(s, lds, lanes, columns, k + d, ld, n, part, 1);
@@ -277,10 +241,9 @@ static void heads_fwd(float *o, float *p, const float *q, const head *t,
     const float *k = q + t->width, *v = k + t->width;
     const int64_t n = t->n, live = rows->rows, lanes = count * live;
     const int64_t ld = (lanes - 1) / VL * VL + 2 * VL;
-    const int64_t written = live <= FEW_LANES ? FEW_LANES : VL;
     for (int64_t h = 0; h < count; h++)
-        logits(s + h * live, ld, written, q + h * t->dim, rows, k + h * t->dim, t->ld,
-               n, t->dim, t->scale);
+        logits(s + h * live, ld, VL, q + h * t->dim, rows, k + h * t->dim, t->ld, n,
+               t->dim, t->scale);
     for (int64_t c = 0; c < lanes; c += VL) softmax_keys(s + c, ld, lanes - c, n);
     for (int64_t h = 0; h < count; h++) {
         const float *w = s + h * live;
