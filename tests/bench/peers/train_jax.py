@@ -7,7 +7,6 @@ Answers lines on stdin as train_torch.py does.
 """
 import functools
 import sys
-import time
 
 import jax_flags
 
@@ -20,6 +19,7 @@ import optax
 
 import buckets
 import jax_gn2
+import turns
 
 
 def cross(logits, labels):
@@ -71,25 +71,10 @@ class Steps:
         return each.block_until_ready()
 
 
-def answer(steps, line, done):
-    if line == "losses":
-        return steps.step(0).tolist()
-    seconds = []
-    for i in range(done, done + int(line)):
-        start = time.perf_counter()
-        steps.step(i)
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
 def main():
     weights, data, _, batch, count = sys.argv[1:]
     steps = Steps(dict(np.load(weights)), data, int(batch), int(count))
-    print("ready", flush=True)
-    done = 0
-    for line in map(str.strip, sys.stdin):
-        print(*answer(steps, line, done), flush=True)
-        done += int(line) if line.isdigit() else 0
+    turns.serve(steps.step)
 
 
 if __name__ == "__main__":

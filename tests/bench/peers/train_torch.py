@@ -8,13 +8,13 @@ Lines on stdin: "losses" takes a step on the first batch and answers with the th
 losses before it, "N" takes N steps and answers with the seconds of each.
 """
 import sys
-import time
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 import buckets
+import turns
 from gn2_torch import DENSE, GN2, HEADS, LAYERS
 
 
@@ -145,7 +145,8 @@ class Steps:
             self.module.parameters(), lr=1e-4, weight_decay=1e-5, fused=True
         )
 
-    def step(self, batch):
+    def step(self, i):
+        batch = self.held[i % len(self.held)]
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             losses = self.losses(batch)
         self.optimiser.zero_grad(set_to_none=True)
@@ -159,28 +160,13 @@ class Steps:
             self.losses(self.held[0]).sum().backward()
 
 
-def answer(steps, line, done):
-    if line == "losses":
-        return steps.step(steps.held[0]).tolist()
-    seconds = []
-    for i in range(done, done + int(line)):
-        start = time.perf_counter()
-        steps.step(steps.held[i % len(steps.held)])
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
 def main():
     weights, data, threads, batch, count, precision = sys.argv[1:]
     torch.set_num_threads(int(threads))
     torch.set_float32_matmul_precision("highest")
     steps = Steps(dict(np.load(weights)), data, int(batch), int(count), precision)
     steps.warm()
-    print("ready", flush=True)
-    done = 0
-    for line in map(str.strip, sys.stdin):
-        print(*answer(steps, line, done), flush=True)
-        done += int(line) if line.isdigit() else 0
+    turns.serve(steps.step)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -96,3 +97,21 @@ def rounds(sides, line, count, pause=0.05):
         for name, rows in answers.items()
         if rows
     }
+
+
+def serve(step):
+    """The process of a Side that trains: answers "losses", and a number of steps by the
+    seconds of each. step(i) makes step i and gives its losses."""
+    print("ready", flush=True)
+    done = 0
+    for line in map(str.strip, sys.stdin):
+        if line == "losses":
+            print(*step(0).tolist(), flush=True)
+            continue
+        seconds = []
+        for i in range(done, done + int(line)):
+            start = time.perf_counter()
+            step(i)
+            seconds.append(time.perf_counter() - start)
+        print(*seconds, flush=True)
+        done += int(line)
