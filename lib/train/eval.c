@@ -199,7 +199,6 @@ static gn2_status read_batch(evaluation *e, gn2_batch_f32 *batch,
     gn2_labels given;
     batch->jets = 0;
     GN2_TRY(stop_if_asked(e));
-    GN2_TRY(gn2_dataset_serve_impl(e->bound.dataset, gn2_pool_workers(t->pool)));
     GN2_TRY(gn2_bound_next(&e->bound, &jets, &given));
     if (jets.count == 0) return GN2_OK;
     GN2_TRY(read_labels(&t->h, &given, labels));
