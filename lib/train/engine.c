@@ -200,12 +200,13 @@ static gn2_status run_batch(job *j)
     const int ordered = j->visitor && j->visitor->ordered;
     gn2_pool *pool = ordered ? NULL : engine->options.pool;
     j->first = j->together ? share->first : 0;
-    if (j->training) R(gn2_engine_order)(engine);
-    if (j->training)
+    if (j->training) {
+        R(gn2_engine_order)(engine);
         gn2_pool_run(pool, share->blocks, learn_from_block, j);
-    else
+    } else {
         gn2_pool_run(pool, j->together ? share->count : engine->options.shards,
                      look_at_shard, j);
+    }
     return GN2_OK;
 }
 
