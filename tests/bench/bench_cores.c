@@ -61,16 +61,9 @@ typedef struct parts {
     int64_t pieces;
 } parts;
 
-static double seconds_of(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double processor(void)
 {
-    return seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    return gn2_bench_seconds(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* A scheduler that runs nothing: all is left to the caller. */
@@ -354,10 +347,10 @@ static gn2_status check(bench *b, gn2_config *config, const parts *p, const setu
         gn2_status status = gn2_train_step(t, &b->view.jets, &b->view.labels, NULL);
         for (int k = 0; k < TURNS && !status; k++) {
             const double start = gn2_bench_now();
-            const double before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+            const double before = gn2_bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
             status = gn2_train_step(t, &b->view.jets, &b->view.labels, NULL);
             spent[k] = gn2_bench_now() - start;
-            worked[k] = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - before;
+            worked[k] = gn2_bench_seconds(CLOCK_PROCESS_CPUTIME_ID) - before;
         }
         gn2_train_delete(t);
         GN2_TRY(status);

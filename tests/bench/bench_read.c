@@ -14,6 +14,7 @@
 
 #include "data/dataset.h"
 #include "data/module.h"
+#include "peak.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -21,23 +22,16 @@
 #define CHUNK_ROWS 100
 #define REPEATS 100
 
-static double seconds_of(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Processor time of all threads: what reading takes from training. */
 static double now(void)
 {
-    return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    return gn2_bench_seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 /* What several threads make shorter. */
 static double wall(void)
 {
-    return seconds_of(CLOCK_MONOTONIC);
+    return gn2_bench_seconds(CLOCK_MONOTONIC);
 }
 
 static int fail(void)

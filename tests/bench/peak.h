@@ -3,6 +3,8 @@
 #ifndef GN2_BENCH_PEAK_H
 #define GN2_BENCH_PEAK_H
 
+#include <time.h>
+
 /* Fused multiply-adds in single precision on registers alone, with the widest
  * vectors the processor has, on `threads` threads at the same time: GFLOP/s of all
  * together (a multiply-add counts 2), median of 5 runs of about 20 ms. 0 where
@@ -11,6 +13,8 @@ double gn2_bench_peak_gflops(int threads);
 
 /* The same on the calling thread in one run of about 2 ms, for taking turns. */
 double gn2_bench_peak_quick(void);
+
+double gn2_bench_seconds(clockid_t clock);
 
 /* Seconds of a clock that only moves forward. */
 double gn2_bench_now(void);
