@@ -74,14 +74,14 @@ int gn2_hdf5_packet_reserve(gn2_hdf5_packet *packet, size_t size)
     return packet->packed.data != NULL;
 }
 
-gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out, char *error)
+gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out)
 {
     gn2_h5_crew *crew = gn2_alloc(1, sizeof *crew);
     *out = NULL;
-    if (!crew) return gn2_hdf5_no_memory(error);
+    if (!crew) return gn2_fail_memory();
     if (!make(crew, hands, PIECES_A_HAND * (size_t)hands->count)) {
         gn2_hdf5_crew_free(crew);
-        return gn2_hdf5_no_memory(error);
+        return gn2_fail_memory();
     }
     *out = crew;
     return GN2_OK;

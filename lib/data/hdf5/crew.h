@@ -38,7 +38,7 @@ int gn2_hdf5_crew_reserve(gn2_h5_crew *crew, size_t packets, size_t space);
 int gn2_hdf5_packet_reserve(gn2_hdf5_packet *packet, size_t size);
 
 /* The calls, see interface.h. */
-gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out, char *error);
+gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out);
 void gn2_hdf5_crew_free(gn2_h5_crew *crew);
 
 #endif

@@ -20,58 +20,60 @@ static gn2_h5_file *new_file(const char *path)
     return NULL;
 }
 
-static void free_file(gn2_h5_file *file)
+void gn2_hdf5_file_free(gn2_h5_file *file)
 {
+    if (!file) return;
+    /* HDF5 may still have it: what it reports to stays */
+    if (file->id >= 0 && H5Fclose(file->id) < 0) return;
     gn2_free(file->path);
     gn2_free(file);
 }
 
-gn2_status gn2_hdf5_file_open(const char *path, gn2_h5_file **out, char *error)
+gn2_status gn2_hdf5_file_open(const char *path, gn2_h5_file **out)
 {
     *out = NULL;
-    const gn2_status status = gn2_hdf5_refuse_path(path, error);
-    if (status != GN2_OK) return status;
+    GN2_TRY(gn2_hdf5_refuse_path(path));
     gn2_h5_file *file = new_file(path);
-    if (!file) return gn2_hdf5_no_memory(error);
+    if (!file) return gn2_fail_memory();
     file->id = gn2_hdf5_disk_open(path, &file->failure);
     if (file->id < 0) {
         const int failure = file->failure;
-        free_file(file);
-        return gn2_hdf5_refusal(path, failure, error);
+        gn2_hdf5_file_free(file);
+        return gn2_hdf5_refusal(path, failure);
     }
     *out = file;
     return GN2_OK;
 }
 
-gn2_status gn2_hdf5_file_create(const char *path, gn2_h5_file **out, char *error)
+gn2_status gn2_hdf5_file_create(const char *path, gn2_h5_file **out)
 {
     *out = NULL;
     gn2_h5_file *file = new_file(path);
-    if (!file) return gn2_hdf5_no_memory(error);
+    if (!file) return gn2_fail_memory();
     file->id = gn2_hdf5_disk_create(path, &file->failure);
     if (file->id < 0) {
-        free_file(file);
-        return gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': cannot be created", path);
+        gn2_hdf5_file_free(file);
+        return gn2_hdf5_fail(GN2_ERR_IO, "'%s': cannot be created", path);
     }
     *out = file;
     return GN2_OK;
 }
 
-gn2_status gn2_hdf5_file_check(const gn2_h5_file *file, char *error)
+gn2_status gn2_hdf5_file_check(const gn2_h5_file *file)
 {
     if (!file->failure) return GN2_OK;
     char reason[128] = "unknown error";
     H5Eclear2(H5E_DEFAULT);
-    return gn2_hdf5_fail(error, GN2_ERR_IO, "cannot write '%s': %s", file->path,
+    return gn2_hdf5_fail(GN2_ERR_IO, "cannot write '%s': %s", file->path,
                          strerror_r(file->failure, reason, sizeof reason));
 }
 
-gn2_status gn2_hdf5_file_close(gn2_h5_file *file, char *error)
+gn2_status gn2_hdf5_file_close(gn2_h5_file *file)
 {
-    if (!file) return GN2_OK;
-    if (H5Fclose(file->id) < 0) /* HDF5 may still have it: what it reports to stays */
-        return gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': cannot be closed", file->path);
-    const gn2_status status = gn2_hdf5_file_check(file, error);
-    free_file(file);
+    if (H5Fclose(file->id) < 0)
+        return gn2_hdf5_fail(GN2_ERR_IO, "'%s': cannot be closed", file->path);
+    const gn2_status status = gn2_hdf5_file_check(file);
+    file->id = -1;
+    gn2_hdf5_file_free(file);
     return status;
 }

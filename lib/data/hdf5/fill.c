@@ -66,18 +66,18 @@ static void reclaim(hid_t type, void *record)
     gn2_free(record);
 }
 
-static gn2_status is_fill(gn2_h5_table *table, int64_t row, int *out_fill, char *error)
+static gn2_status is_fill(gn2_h5_table *table, int64_t row, int *out_fill)
 {
     const hid_t type = table->chunks ? table->stored_type : table->file_type;
     char *fill = gn2_hdf5_fill_new(table->dataset, type);
     char *record = gn2_hdf5_fill_new(table->dataset, type);
     gn2_status status = GN2_OK;
     if (!fill || !record)
-        status = gn2_hdf5_no_memory(error);
+        status = gn2_fail_memory();
     else if (read_row(table, row, record) < 0)
-        status = gn2_hdf5_fail(error, GN2_ERR_FORMAT,
-                               "'%s': dataset '%s': row %lld cannot be read",
-                               table->path, table->name, (long long)row);
+        status =
+            gn2_hdf5_fail(GN2_ERR_FORMAT, "'%s': dataset '%s': row %lld cannot be read",
+                          table->path, table->name, (long long)row);
     else
         *out_fill = same_fields(type, fill, record);
     reclaim(type, record);
@@ -85,15 +85,14 @@ static gn2_status is_fill(gn2_h5_table *table, int64_t row, int *out_fill, char 
     return status;
 }
 
-gn2_status gn2_hdf5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill,
-                                  char *error)
+gn2_status gn2_hdf5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill)
 {
     *out_fill = 0;
     for (size_t i = 0; i < table->part_count; i++) {
         const gn2_hdf5_part *part = &table->parts[i];
         if (row < part->start || row - part->start >= part->count) continue;
         return gn2_hdf5_table_is_fill(part->table, part->from + row - part->start,
-                                      out_fill, error);
+                                      out_fill);
     }
-    return is_fill(table, row, out_fill, error);
+    return is_fill(table, row, out_fill);
 }

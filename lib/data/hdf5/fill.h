@@ -9,7 +9,6 @@
  * memory is short. */
 void *gn2_hdf5_fill_new(hid_t dataset, hid_t type);
 /* The call, see interface.h. */
-gn2_status gn2_hdf5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill,
-                                  char *error);
+gn2_status gn2_hdf5_table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill);
 
 #endif

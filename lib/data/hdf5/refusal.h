@@ -6,8 +6,8 @@
 #include "data/hdf5/interface.h"
 
 /* Refuses what is no regular file or cannot be read, before HDF5 sees it. */
-gn2_status gn2_hdf5_refuse_path(const char *path, char *error);
+gn2_status gn2_hdf5_refuse_path(const char *path);
 /* Says why HDF5 has just refused a file; `failure` is the errno of a read, or 0. */
-gn2_status gn2_hdf5_refusal(const char *path, int failure, char *error);
+gn2_status gn2_hdf5_refusal(const char *path, int failure);
 
 #endif

@@ -17,7 +17,6 @@
 typedef struct survey {
     gn2_h5_table *table;
     int depth;
-    char *error;
 } survey;
 
 /* A dataset, with the names it has in messages. */
@@ -60,7 +59,7 @@ static gn2_status check_filters(const survey *s, const place *at, hid_t plist)
     }
     const char *known = gn2_hdf5_filter_name(id);
     return gn2_hdf5_fail(
-        s->error, GN2_ERR_FORMAT,
+        GN2_ERR_FORMAT,
         "'%s': dataset '%s' is packed with filter %d (%.24s), for which there is no "
         "plugin here: name the folder of its plugin in HDF5_PLUGIN_PATH before the "
         "program starts, or where there is one, repack with h5repack -f GZIP=4 IN OUT",
@@ -131,12 +130,12 @@ static gn2_status check_size(const survey *s, const place *source, hid_t to, hid
     const hssize_t wanted = H5Sget_select_npoints(to);
     H5Sclose(space);
     if (wanted < 0)
-        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': virtual dataset '%s' takes '%s' without an end: "
                              "give its number of rows",
                              s->table->path, s->table->name, source->path);
     if (H5Sget_select_type(from) != H5S_SEL_ALL || wanted == has) return GN2_OK;
-    return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+    return gn2_hdf5_fail(GN2_ERR_FORMAT,
                          "'%s': virtual dataset '%s' takes %lld records of '%s', which "
                          "has %lld",
                          s->table->path, s->table->name, (long long)wanted,
@@ -170,28 +169,27 @@ static gn2_status open_source(survey *s, const place *at, hid_t plist, size_t in
 {
     gn2_hdf5_source names;
     if (!gn2_hdf5_source_of(plist, index, at->path, &names))
-        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': virtual dataset '%s' names its sources by a "
                              "pattern, '%s' of '%s': name them one by one",
                              at->path, at->name, names.dataset, names.file);
     gn2_h5_file *source = NULL;
-    gn2_status status = gn2_hdf5_file_open(names.path, &source, s->error);
+    gn2_status status = gn2_hdf5_file_open(names.path, &source);
     if (status != GN2_OK)
-        return gn2_hdf5_fail(s->error, status,
+        return gn2_hdf5_fail(status,
                              "'%s': virtual dataset '%s' needs '%s', which cannot be "
                              "opened",
                              at->path, at->name, names.file);
     const place there = {H5Dopen2(source->id, names.dataset, H5P_DEFAULT), names.path,
                          names.dataset};
     if (there.dataset < 0)
-        status = gn2_hdf5_fail(s->error, GN2_ERR_NOT_FOUND,
+        status = gn2_hdf5_fail(GN2_ERR_NOT_FOUND,
                                "'%s': virtual dataset '%s' needs dataset '%s' of '%s'",
                                at->path, at->name, names.dataset, names.file);
     else
         status = look_at_source(s, &there, plist, index, covered);
     if (there.dataset >= 0) H5Dclose(there.dataset);
-    char ignored[GN2_H5_ERROR_SIZE];
-    gn2_hdf5_file_close(source, ignored);
+    gn2_hdf5_file_free(source);
     return status;
 }
 
@@ -206,7 +204,7 @@ static gn2_status look_at_sources(survey *s, const place *at, hid_t plist,
     gn2_hdf5_extent(space, dims);
     H5Sclose(space);
     if (s->depth == MOST_DEPTH)
-        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': virtual dataset '%s' is its own source, or one of "
                              "more than %d levels",
                              at->path, at->name, MOST_DEPTH);
@@ -233,13 +231,13 @@ static gn2_status look_at(survey *s, const place *at, gn2_hdf5_ranges *gaps)
     return status;
 }
 
-gn2_status gn2_hdf5_survey(gn2_h5_table *table, char *error)
+gn2_status gn2_hdf5_survey(gn2_h5_table *table)
 {
-    survey s = {.table = table, .error = error};
+    survey s = {.table = table};
     const place at = {table->dataset, table->path, table->name};
     const gn2_status status = look_at(&s, &at, &table->gaps);
     H5Eclear2(H5E_DEFAULT);
-    if (status == GN2_OK && table->gaps.failed) return gn2_hdf5_no_memory(error);
+    if (status == GN2_OK && table->gaps.failed) return gn2_fail_memory();
     table->info.gap_count = table->gaps.count;
     table->info.gaps = table->gaps.range;
     return status;

@@ -10,7 +10,7 @@
 /* Refuses a dataset whose filters cannot be undone, or a virtual one whose sources
  * are not there (HDF5 would read those as zeros). Fills the table's gaps, and notes
  * for each field the first source that lacks it. */
-gn2_status gn2_hdf5_survey(gn2_h5_table *table, char *error);
+gn2_status gn2_hdf5_survey(gn2_h5_table *table);
 
 /* A source of a virtual dataset, as it is named there, and where its file is. */
 typedef struct gn2_hdf5_source {

@@ -16,13 +16,12 @@ typedef struct taker {
     const char *attribute;
     gn2_h5_text_fn each;
     void *context;
-    char *error;
 } taker;
 
 /* Right after the call that failed, while HDF5 knows why. */
 static gn2_status fail_read(const taker *t)
 {
-    return gn2_hdf5_fail(t->error, GN2_ERR_FORMAT,
+    return gn2_hdf5_fail(GN2_ERR_FORMAT,
                          "'%s': attribute '%s' of dataset '%s' cannot be read: damaged",
                          t->table->path, t->attribute, t->table->name);
 }
@@ -30,7 +29,7 @@ static gn2_status fail_read(const taker *t)
 static gn2_status give_variable(hid_t attribute, size_t count, const taker *t)
 {
     char **items = gn2_alloc(count + 1, sizeof *items);
-    if (!items) return gn2_hdf5_no_memory(t->error);
+    if (!items) return gn2_fail_memory();
     const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
     gn2_status status = GN2_OK;
     if (H5Aread(attribute, type, items) < 0) status = fail_read(t);
@@ -49,7 +48,7 @@ static gn2_status give_fixed(hid_t attribute, size_t count, const taker *t)
     const size_t size = H5Tget_size(type);
     char *items = gn2_alloc(count + 1, size), *item = gn2_alloc(size + 1, 1);
     const int room = items && item;
-    gn2_status status = room ? GN2_OK : gn2_hdf5_no_memory(t->error);
+    gn2_status status = room ? GN2_OK : gn2_fail_memory();
     if (room && H5Aread(attribute, type, items) < 0) status = fail_read(t);
     for (size_t i = 0; room && i < count && status == GN2_OK; i++) {
         memcpy(item, items + i * size, size);
@@ -71,7 +70,7 @@ static gn2_status give_strings(hid_t attribute, const taker *t)
     H5Sclose(space);
     H5Tclose(type);
     if (!is_text || !fits || count < 0 || count > MOST_ITEMS)
-        return gn2_hdf5_fail(t->error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': attribute '%s' of dataset '%s' is not a list of "
                              "strings",
                              t->table->path, t->attribute, t->table->name);
@@ -80,13 +79,13 @@ static gn2_status give_strings(hid_t attribute, const taker *t)
 }
 
 gn2_status gn2_hdf5_strings_read(gn2_h5_table *table, const char *attribute,
-                                 gn2_h5_text_fn each, void *context, char *error)
+                                 gn2_h5_text_fn each, void *context)
 {
-    const taker t = {table, attribute, each, context, error};
+    const taker t = {table, attribute, each, context};
     const htri_t there = H5Aexists(table->dataset, attribute);
     if (there < 0) return fail_read(&t);
     if (there == 0)
-        return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND,
+        return gn2_hdf5_fail(GN2_ERR_NOT_FOUND,
                              "'%s': dataset '%s' has no attribute '%s'", table->path,
                              table->name, attribute);
     const hid_t id = H5Aopen(table->dataset, attribute, H5P_DEFAULT);
@@ -98,7 +97,7 @@ gn2_status gn2_hdf5_strings_read(gn2_h5_table *table, const char *attribute,
 
 gn2_status gn2_hdf5_strings_write(gn2_h5_file *file, gn2_h5_table *table,
                                   const char *attribute, const char *const *items,
-                                  size_t count, char *error)
+                                  size_t count)
 {
     const hid_t owner = table ? table->dataset : file->id;
     const hsize_t size = count;
@@ -114,6 +113,6 @@ gn2_status gn2_hdf5_strings_write(gn2_h5_file *file, gn2_h5_table *table,
     H5Sclose(space);
     H5Tclose(type);
     if (result >= 0) return GN2_OK;
-    return gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': attribute '%s' cannot be written",
+    return gn2_hdf5_fail(GN2_ERR_IO, "'%s': attribute '%s' cannot be written",
                          file->path, attribute);
 }

@@ -19,22 +19,30 @@ gn2_h5_table *gn2_hdf5_table_new(gn2_h5_file *file, const char *name, size_t fie
     table->info.lacking = (const char *const *)table->lacking;
     if (table->path && table->name && table->fields && table->direct && table->lacking)
         return table;
-    char ignored[GN2_H5_ERROR_SIZE];
-    gn2_hdf5_table_close(table, ignored);
+    gn2_hdf5_table_free(table);
     return NULL;
 }
 
-gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error)
+void gn2_hdf5_parts_free(gn2_h5_table *table)
 {
-    if (!table) return GN2_OK;
-    gn2_status status = GN2_OK;
+    for (size_t i = 0; i < table->part_count; i++) {
+        gn2_hdf5_table_free(table->parts[i].table);
+        gn2_hdf5_file_free(table->parts[i].file);
+    }
+    gn2_free(table->parts);
+    table->parts = NULL;
+    table->part_count = 0;
+}
+
+void gn2_hdf5_table_free(gn2_h5_table *table)
+{
+    if (!table) return;
+    gn2_hdf5_parts_free(table);
     gn2_hdf5_chunks_free(table->chunks);
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
     if (table->file_type >= 0) H5Tclose(table->file_type);
     if (table->stored_type >= 0) H5Tclose(table->stored_type);
-    if (table->dataset >= 0 && H5Dclose(table->dataset) < 0)
-        status = gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be closed",
-                               table->path, table->name);
+    if (table->dataset >= 0) H5Dclose(table->dataset);
     for (size_t i = 0; table->fields && i < table->info.field_count; i++)
         H5free_memory((void *)(uintptr_t)table->fields[i].name);
     gn2_free(table->convert[0]);
@@ -50,5 +58,15 @@ gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error)
     gn2_free(table->path);
     gn2_free(table->name);
     gn2_free(table);
+}
+
+gn2_status gn2_hdf5_table_close(gn2_h5_table *table)
+{
+    gn2_status status = GN2_OK;
+    if (H5Dclose(table->dataset) < 0)
+        status = gn2_hdf5_fail(GN2_ERR_IO, "'%s': dataset '%s' cannot be closed",
+                               table->path, table->name);
+    table->dataset = -1;
+    gn2_hdf5_table_free(table);
     return status;
 }

@@ -40,7 +40,11 @@ struct gn2_h5_table {
 
 /* An empty table object; NULL when memory is short. */
 gn2_h5_table *gn2_hdf5_table_new(gn2_h5_file *file, const char *name, size_t fields);
+/* Without a word; accepts NULL. */
+void gn2_hdf5_table_free(gn2_h5_table *table);
+/* Leaves it a table that HDF5 reads. */
+void gn2_hdf5_parts_free(gn2_h5_table *table);
 /* The call, see interface.h. */
-gn2_status gn2_hdf5_table_close(gn2_h5_table *table, char *error);
+gn2_status gn2_hdf5_table_close(gn2_h5_table *table);
 
 #endif

@@ -103,18 +103,17 @@ static void describe_fields(gn2_h5_table *table)
 }
 
 /* Sizes of a file are what it claims: they are compared before they are multiplied. */
-static gn2_status check_sizes(const gn2_h5_table *table, const hsize_t dims[2],
-                              char *error)
+static gn2_status check_sizes(const gn2_h5_table *table, const hsize_t dims[2])
 {
     const size_t record = H5Tget_size(table->file_type);
     if (dims[0] > MOST_ROWS)
-        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': dataset '%s' has %llu rows, at most %llu are "
                              "possible",
                              table->path, table->name, (unsigned long long)dims[0],
                              (unsigned long long)MOST_ROWS);
     if (record > MOST_ROW || dims[1] > MOST_ROW / record)
-        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': dataset '%s' has rows of %llu slots of %zu bytes, "
                              "at most %zu bytes a row are possible",
                              table->path, table->name, (unsigned long long)dims[1],
@@ -122,7 +121,7 @@ static gn2_status check_sizes(const gn2_h5_table *table, const hsize_t dims[2],
     return GN2_OK;
 }
 
-static gn2_status describe_shape(gn2_h5_table *table, char *error)
+static gn2_status describe_shape(gn2_h5_table *table)
 {
     hsize_t dims[2] = {0, 1}, chunk[2] = {0, 1};
     const hid_t space = H5Dget_space(table->dataset);
@@ -130,8 +129,7 @@ static gn2_status describe_shape(gn2_h5_table *table, char *error)
     if (table->info.rank == 1 || table->info.rank == 2)
         H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
-    const gn2_status status = check_sizes(table, dims, error);
-    if (status != GN2_OK) return status;
+    GN2_TRY(check_sizes(table, dims));
     table->info.rows = (int64_t)dims[0];
     table->info.slots = (int64_t)dims[1];
     const hid_t plist = H5Dget_create_plist(table->dataset);
@@ -157,55 +155,54 @@ static void enlarge_cache(gn2_h5_table *table, hid_t file)
     table->dataset = again;
 }
 
-static gn2_status check_table(gn2_h5_table *table, char *error)
+static gn2_status check_table(gn2_h5_table *table)
 {
     if (table->info.rank != 1 && table->info.rank != 2)
-        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': dataset '%s' has %d dimensions, 1 or 2 are needed",
                              table->path, table->name, (int)table->info.rank);
-    return gn2_hdf5_survey(table, error);
+    return gn2_hdf5_survey(table);
 }
 
 /* Field names are owned by the table. */
-static gn2_status load_table(gn2_h5_table *table, hid_t file, char *error)
+static gn2_status load_table(gn2_h5_table *table, hid_t file)
 {
     const int count = H5Tget_nmembers(table->file_type);
     for (int i = 0; i < count; i++) {
         table->fields[i].name = H5Tget_member_name(table->file_type, (unsigned)i);
-        if (!table->fields[i].name) return gn2_hdf5_no_memory(error);
+        if (!table->fields[i].name) return gn2_fail_memory();
         table->info.field_count++;
     }
     describe_fields(table);
-    gn2_status status = describe_shape(table, error);
-    if (gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
-    if (status == GN2_OK) status = check_table(table, error);
+    gn2_status status = describe_shape(table);
+    if (gn2_hdf5_ran_short()) return gn2_fail_memory();
+    if (status == GN2_OK) status = check_table(table);
     if (status == GN2_OK) enlarge_cache(table, file);
     return status;
 }
 
 /* The stored type of a dataset of records. */
 static gn2_status record_type(hid_t dataset, const char *path, const char *name,
-                              hid_t *out_type, char *error)
+                              hid_t *out_type)
 {
     const hid_t type = H5Dget_type(dataset);
     *out_type = type;
     if (type >= 0 && H5Tget_class(type) == H5T_COMPOUND) return GN2_OK;
     if (type >= 0) H5Tclose(type);
-    return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
-                         "'%s': dataset '%s' has no named fields", path, name);
+    return gn2_hdf5_fail(GN2_ERR_FORMAT, "'%s': dataset '%s' has no named fields", path,
+                         name);
 }
 
-gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
-                               char *error)
+gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out)
 {
     *out = NULL;
     const hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
     if (dataset < 0) {
-        return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND, "'%s': no dataset '%s'",
-                             file->path, name);
+        return gn2_hdf5_fail(GN2_ERR_NOT_FOUND, "'%s': no dataset '%s'", file->path,
+                             name);
     }
     hid_t type;
-    gn2_status status = record_type(dataset, file->path, name, &type, error);
+    gn2_status status = record_type(dataset, file->path, name, &type);
     if (status != GN2_OK) {
         H5Dclose(dataset);
         return status;
@@ -214,16 +211,15 @@ gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table
     if (!table) {
         H5Tclose(type);
         H5Dclose(dataset);
-        return gn2_hdf5_no_memory(error);
+        return gn2_fail_memory();
     }
     table->dataset = dataset;
     table->file_type = type;
-    status = load_table(table, file->id, error);
+    status = load_table(table, file->id);
     if (status == GN2_OK) {
         *out = table;
         return GN2_OK;
     }
-    char ignored[GN2_H5_ERROR_SIZE];
-    gn2_hdf5_table_close(table, ignored);
+    gn2_hdf5_table_free(table);
     return status;
 }

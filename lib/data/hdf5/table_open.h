@@ -5,7 +5,6 @@
 #include "data/hdf5/file.h"
 #include "data/hdf5/table.h"
 
-gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
-                               char *error);
+gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out);
 
 #endif

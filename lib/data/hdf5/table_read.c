@@ -69,7 +69,7 @@ static hid_t select_some(gn2_h5_table *table, const uint8_t *wanted)
 }
 
 /* Whether the chunks are unpacked here. */
-static gn2_status choose_way(gn2_h5_table *table, int64_t only, char *error)
+static gn2_status choose_way(gn2_h5_table *table, int64_t only)
 {
     table->only = -1;
     if (table->stored_type < 0) table->stored_type = gn2_hdf5_stored(table->file_type);
@@ -79,11 +79,11 @@ static gn2_status choose_way(gn2_h5_table *table, int64_t only, char *error)
     const gn2_status status = gn2_hdf5_chunks_new(table->dataset, table->stored_type,
                                                   &table->info, &table->chunks);
     table->info.unpacked = table->chunks != NULL;
-    return status == GN2_OK ? GN2_OK : gn2_hdf5_no_memory(error);
+    return status == GN2_OK ? GN2_OK : gn2_fail_memory();
 }
 
 gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
-                                 int64_t only, char *error)
+                                 int64_t only)
 {
     size_t count = 0;
     for (size_t i = 0; i < table->info.field_count; i++) {
@@ -92,19 +92,19 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
         count++;
         if (table->fields[i].kind == GN2_H5_OTHER &&
             (wanted[i] != GN2_H5_AS_STORED || table->fields[i].size == 0))
-            return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+            return gn2_hdf5_fail(GN2_ERR_FORMAT,
                                  "'%s': dataset '%s': field '%s' is not a number of at "
                                  "most 8 bytes",
                                  table->path, table->name, table->fields[i].name);
         if (table->lacking[i])
-            return gn2_hdf5_fail(error, GN2_ERR_NOT_FOUND,
+            return gn2_hdf5_fail(GN2_ERR_NOT_FOUND,
                                  "'%s': dataset '%s': its source '%s' has no field "
                                  "'%s'",
                                  table->path, table->name, table->lacking[i],
                                  table->fields[i].name);
     }
     if (count == 0)
-        return gn2_hdf5_fail(error, GN2_ERR_INVALID_ARG,
+        return gn2_hdf5_fail(GN2_ERR_INVALID_ARG,
                              "'%s': dataset '%s': no field selected", table->path,
                              table->name);
     if (table->memory_type >= 0) H5Tclose(table->memory_type);
@@ -118,22 +118,22 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     gn2_free(table->fill);
     table->info.fill = table->fill =
         gn2_hdf5_fill_new(table->dataset, table->memory_type);
-    if (!table->fill || gn2_hdf5_ran_short()) return gn2_hdf5_no_memory(error);
-    return choose_way(table, only, error);
+    if (!table->fill || gn2_hdf5_ran_short()) return gn2_fail_memory();
+    return choose_way(table, only);
 }
 
 /* ---- chunks that are unpacked here ---- */
 
 static gn2_status read_stored(gn2_h5_table *table, const gn2_hdf5_range *range,
-                              void *records, char *error)
+                              void *records)
 {
     int64_t bad = 0;
     const char *wrong = gn2_hdf5_chunks_read(table->chunks, range, records, &bad);
     if (!wrong) return GN2_OK;
-    if (wrong == gn2_hdf5_chunks_no_memory) return gn2_hdf5_no_memory(error);
+    if (wrong == gn2_hdf5_chunks_no_memory) return gn2_fail_memory();
     const int64_t end = bad + table->info.chunk_rows;
     return gn2_hdf5_fail(
-        error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
+        table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
         "'%s': dataset '%s': rows %lld to %lld cannot be read: the chunk of row %lld "
         "is damaged, %s",
         table->path, table->name, (long long)bad,
@@ -162,14 +162,13 @@ void gn2_hdf5_table_rest(gn2_h5_table *table)
 }
 
 static gn2_status convert_rows(gn2_h5_table *table, const gn2_hdf5_range *range,
-                               char *records, char *error)
+                               char *records)
 {
     const size_t count = (size_t)(range->count * table->info.slots);
-    const gn2_status status = read_stored(table, range, table->convert[0], error);
-    if (status != GN2_OK) return status;
+    GN2_TRY(read_stored(table, range, table->convert[0]));
     if (H5Tconvert(table->stored_type, table->memory_type, count, table->convert[0],
                    table->convert[1], H5P_DEFAULT) < 0)
-        return gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': dataset '%s': numbers cannot be converted",
                              table->path, table->name);
     memcpy(records, table->convert[0], count * (size_t)table->info.record);
@@ -177,7 +176,7 @@ static gn2_status convert_rows(gn2_h5_table *table, const gn2_hdf5_range *range,
 }
 
 static gn2_status read_converted(gn2_h5_table *table, const gn2_hdf5_range *range,
-                                 char *records, char *error)
+                                 char *records)
 {
     const size_t stored = H5Tget_size(table->stored_type);
     const size_t wanted = (size_t)table->info.record;
@@ -185,11 +184,10 @@ static gn2_status read_converted(gn2_h5_table *table, const gn2_hdf5_range *rang
     const int64_t fit = (int64_t)(CONVERT_BYTES / row), rows = fit > 0 ? fit : 1;
     gn2_hdf5_range part = *range;
     const int64_t end = range->start + range->count;
-    if (!reserve(table, (size_t)rows * row)) return gn2_hdf5_no_memory(error);
+    if (!reserve(table, (size_t)rows * row)) return gn2_fail_memory();
     for (; part.start < end; part.start += part.count) {
         part.count = end - part.start < rows ? end - part.start : rows;
-        const gn2_status status = convert_rows(table, &part, records, error);
-        if (status != GN2_OK) return status;
+        GN2_TRY(convert_rows(table, &part, records));
         records += part.count * table->info.slots * table->info.record;
     }
     return GN2_OK;
@@ -198,7 +196,7 @@ static gn2_status read_converted(gn2_h5_table *table, const gn2_hdf5_range *rang
 /* ---- all others ---- */
 
 static gn2_status read_by_hdf5(gn2_h5_table *table, int64_t start, int64_t count,
-                               void *records, char *error)
+                               void *records)
 {
     const hsize_t from[2] = {(hsize_t)start, 0};
     const hsize_t size[2] = {(hsize_t)count, (hsize_t)table->info.slots};
@@ -214,22 +212,21 @@ static gn2_status read_by_hdf5(gn2_h5_table *table, int64_t start, int64_t count
                          H5P_DEFAULT, records);
     gn2_status status = GN2_OK;
     if (result < 0) /* said before a call that works clears HDF5's reason */
-        status = gn2_hdf5_fail(
-            error, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
-            "'%s': dataset '%s': rows %lld to %lld cannot be read", table->path,
-            table->name, (long long)start, (long long)(start + count - 1));
+        status = gn2_hdf5_fail(table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
+                               "'%s': dataset '%s': rows %lld to %lld cannot be read",
+                               table->path, table->name, (long long)start,
+                               (long long)(start + count - 1));
     H5Sclose(memory);
     H5Sclose(stored);
     return status;
 }
 
 gn2_status gn2_hdf5_table_read(gn2_h5_table *table, const gn2_h5_read *read,
-                               void *records, char *error)
+                               void *records)
 {
     if (read->count == 0 || table->info.slots == 0) return GN2_OK;
-    if (!table->chunks)
-        return read_by_hdf5(table, read->start, read->count, records, error);
+    if (!table->chunks) return read_by_hdf5(table, read->start, read->count, records);
     const gn2_hdf5_range range = {read->start, read->count, table->only, read->crew};
-    return table->whole ? read_stored(table, &range, records, error)
-                        : read_converted(table, &range, records, error);
+    return table->whole ? read_stored(table, &range, records)
+                        : read_converted(table, &range, records);
 }

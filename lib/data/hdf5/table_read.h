@@ -5,10 +5,10 @@
 #include "data/hdf5/table.h"
 
 gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
-                                 int64_t only, char *error);
+                                 int64_t only);
 /* Gives back the memory that conversions keep between two reads. */
 void gn2_hdf5_table_rest(gn2_h5_table *table);
 gn2_status gn2_hdf5_table_read(gn2_h5_table *table, const gn2_h5_read *read,
-                               void *records, char *error);
+                               void *records);
 
 #endif

@@ -50,12 +50,11 @@ static hid_t make_dataset(hid_t file, const char *name, hid_t type,
 }
 
 gn2_status gn2_hdf5_table_create(gn2_h5_file *file, const char *name,
-                                 const gn2_h5_layout *layout, gn2_h5_table **out,
-                                 char *error)
+                                 const gn2_h5_layout *layout, gn2_h5_table **out)
 {
     *out = NULL;
     gn2_h5_table *table = gn2_hdf5_table_new(file, name, 0);
-    if (!table) return gn2_hdf5_no_memory(error);
+    if (!table) return gn2_fail_memory();
     table->info.rank = layout->rank;
     table->info.slots = layout->rank == 2 ? layout->slots : 1;
     table->memory_type = make_type(layout);
@@ -67,9 +66,8 @@ gn2_status gn2_hdf5_table_create(gn2_h5_file *file, const char *name,
         return GN2_OK;
     }
     const gn2_status status = gn2_hdf5_fail(
-        error, GN2_ERR_IO, "'%s': dataset '%s' cannot be created", file->path, name);
-    char ignored[GN2_H5_ERROR_SIZE];
-    gn2_hdf5_table_close(table, ignored);
+        GN2_ERR_IO, "'%s': dataset '%s' cannot be created", file->path, name);
+    gn2_hdf5_table_free(table);
     return status;
 }
 
@@ -91,14 +89,13 @@ static herr_t write_rows(const gn2_h5_table *table, int64_t count, const void *r
 }
 
 gn2_status gn2_hdf5_table_append(gn2_h5_table *table, int64_t count,
-                                 const void *records, char *error)
+                                 const void *records)
 {
     if (count == 0) return GN2_OK;
-    const gn2_status status = gn2_hdf5_file_check(table->file, error);
-    if (status != GN2_OK) return status;
+    GN2_TRY(gn2_hdf5_file_check(table->file));
     if (write_rows(table, count, records) < 0)
-        return gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be written",
+        return gn2_hdf5_fail(GN2_ERR_IO, "'%s': dataset '%s' cannot be written",
                              table->path, table->name);
     table->info.rows += count;
-    return gn2_hdf5_file_check(table->file, error);
+    return gn2_hdf5_file_check(table->file);
 }

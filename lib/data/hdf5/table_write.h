@@ -6,9 +6,8 @@
 #include "data/hdf5/table.h"
 
 gn2_status gn2_hdf5_table_create(gn2_h5_file *file, const char *name,
-                                 const gn2_h5_layout *layout, gn2_h5_table **out,
-                                 char *error);
+                                 const gn2_h5_layout *layout, gn2_h5_table **out);
 gn2_status gn2_hdf5_table_append(gn2_h5_table *table, int64_t count,
-                                 const void *records, char *error);
+                                 const void *records);
 
 #endif

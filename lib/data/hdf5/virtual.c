@@ -34,25 +34,22 @@ static int read_places(hid_t plist, size_t i, gn2_hdf5_part *part)
 
 /* Opens a part; its table stays NULL where it does not fit. */
 static gn2_status open_part(const gn2_h5_table *table, hid_t plist, size_t i,
-                            gn2_hdf5_part *part, char *error)
+                            gn2_hdf5_part *part)
 {
     gn2_hdf5_source names;
     if (!gn2_hdf5_source_of(plist, i, table->path, &names)) return GN2_OK;
     errno = 0;
-    const gn2_status status = gn2_hdf5_file_open(names.path, &part->file, error);
+    const gn2_status status = gn2_hdf5_file_open(names.path, &part->file);
     if (status != GN2_OK) return errno == EMFILE ? GN2_OK : status;
     gn2_h5_table *source = NULL;
-    const gn2_status opened =
-        gn2_hdf5_any_open(part->file, names.dataset, &source, error);
-    if (opened != GN2_OK) return opened;
+    GN2_TRY(gn2_hdf5_any_open(part->file, names.dataset, &source));
     part->table = source;
     const int fits = source->info.rank == table->info.rank &&
                      source->info.slots == table->info.slots &&
                      part->count <= source->info.rows - part->from &&
                      H5Tequal(source->file_type, table->file_type) > 0;
     if (fits) return GN2_OK;
-    char ignored[GN2_H5_ERROR_SIZE];
-    gn2_hdf5_any_close(source, ignored);
+    gn2_hdf5_table_free(source);
     part->table = NULL;
     return GN2_OK;
 }
@@ -76,80 +73,56 @@ static int are_joined(const gn2_h5_table *table)
     return end == table->info.rows;
 }
 
-static gn2_status open_parts(gn2_h5_table *table, hid_t plist, size_t count,
-                             char *error)
+static gn2_status open_parts(gn2_h5_table *table, hid_t plist, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         gn2_hdf5_part *part = &table->parts[table->part_count++];
         if (!read_places(plist, i, part)) return GN2_OK;
-        const gn2_status status = open_part(table, plist, i, part, error);
+        const gn2_status status = open_part(table, plist, i, part);
         if (status != GN2_OK || !part->table) return status;
     }
     return GN2_OK;
 }
 
-static void close_parts(gn2_h5_table *table)
-{
-    char ignored[GN2_H5_ERROR_SIZE];
-    for (size_t i = 0; i < table->part_count; i++) {
-        gn2_hdf5_any_close(table->parts[i].table, ignored);
-        gn2_hdf5_file_close(table->parts[i].file, ignored);
-    }
-    gn2_free(table->parts);
-    table->parts = NULL;
-    table->part_count = 0;
-}
-
 /* Parts stay away where the table is not made of whole ones: HDF5 has to read it. How
  * deep they go, and that none is its own source, was seen when the table was opened. */
-static gn2_status find_parts(gn2_h5_table *table, hid_t plist, char *error)
+static gn2_status find_parts(gn2_h5_table *table, hid_t plist)
 {
     size_t count = 0;
     if (H5Pget_layout(plist) != H5D_VIRTUAL) return GN2_OK;
     if (H5Pget_virtual_count(plist, &count) < 0 || count == 0) return GN2_OK;
     table->parts = gn2_alloc(count, sizeof *table->parts);
-    if (!table->parts) return gn2_hdf5_no_memory(error);
-    const gn2_status status = open_parts(table, plist, count, error);
-    if (status != GN2_OK || !are_joined(table)) close_parts(table);
+    if (!table->parts) return gn2_fail_memory();
+    const gn2_status status = open_parts(table, plist, count);
+    if (status != GN2_OK || !are_joined(table)) gn2_hdf5_parts_free(table);
     return status;
 }
 
-gn2_status gn2_hdf5_any_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
-                             char *error)
+gn2_status gn2_hdf5_any_open(gn2_h5_file *file, const char *name, gn2_h5_table **out)
 {
-    gn2_status status = gn2_hdf5_table_open(file, name, out, error);
-    if (status != GN2_OK) return status;
+    GN2_TRY(gn2_hdf5_table_open(file, name, out));
     const hid_t plist = H5Dget_create_plist((*out)->dataset);
-    status = find_parts(*out, plist, error);
+    gn2_status status = find_parts(*out, plist);
     H5Pclose(plist);
     if (status == GN2_OK && (*out)->unreadable && !(*out)->part_count)
         status =
-            gn2_hdf5_fail(error, GN2_ERR_FORMAT,
+            gn2_hdf5_fail(GN2_ERR_FORMAT,
                           "'%s': virtual dataset '%s' is not made of whole rows of "
                           "like tables, so that HDF5 has to read it, which cannot "
                           "unpack source '%s': pack that with gzip",
                           (*out)->path, name, (*out)->unreadable);
     if (status == GN2_OK) return GN2_OK;
-    char ignored[GN2_H5_ERROR_SIZE];
-    gn2_hdf5_any_close(*out, ignored);
+    gn2_hdf5_table_free(*out);
     *out = NULL;
     return status;
 }
 
-gn2_status gn2_hdf5_any_close(gn2_h5_table *table, char *error)
+gn2_status gn2_hdf5_any_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only)
 {
-    if (!table) return GN2_OK;
-    close_parts(table);
-    return gn2_hdf5_table_close(table, error);
-}
-
-gn2_status gn2_hdf5_any_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
-                               char *error)
-{
-    gn2_status status = gn2_hdf5_table_select(table, wanted, only, error);
+    gn2_status status = gn2_hdf5_table_select(table, wanted, only);
     for (size_t i = 0; i < table->part_count && status == GN2_OK; i++) {
         const gn2_h5_table *part = table->parts[i].table;
-        status = gn2_hdf5_any_select(table->parts[i].table, wanted, only, error);
+        status = gn2_hdf5_any_select(table->parts[i].table, wanted, only);
         if (status != GN2_OK) return status;
         const int same = part->info.fill && memcmp(part->fill, table->fill,
                                                    (size_t)part->info.record) == 0;
@@ -158,8 +131,7 @@ gn2_status gn2_hdf5_any_select(gn2_h5_table *table, const uint8_t *wanted, int64
     return status;
 }
 
-static gn2_status read_parts(gn2_h5_table *table, gn2_h5_read read, char *out,
-                             char *error)
+static gn2_status read_parts(gn2_h5_table *table, gn2_h5_read read, char *out)
 {
     const int64_t row_bytes = table->info.record * table->info.slots;
     for (size_t i = 0; i < table->part_count && read.count > 0; i++) {
@@ -169,8 +141,7 @@ static gn2_status read_parts(gn2_h5_table *table, gn2_h5_read read, char *out,
         const int64_t left = part->count - skip;
         const int64_t take = left < read.count ? left : read.count;
         const gn2_h5_read there = {part->from + skip, take, read.crew};
-        const gn2_status status = gn2_hdf5_any_read(part->table, &there, out, error);
-        if (status != GN2_OK) return status;
+        GN2_TRY(gn2_hdf5_any_read(part->table, &there, out));
         if (left == take) gn2_hdf5_table_rest(part->table);
         out += take * row_bytes;
         read.start += take;
@@ -180,8 +151,8 @@ static gn2_status read_parts(gn2_h5_table *table, gn2_h5_read read, char *out,
 }
 
 gn2_status gn2_hdf5_any_read(gn2_h5_table *table, const gn2_h5_read *read,
-                             void *records, char *error)
+                             void *records)
 {
-    if (table->part_count) return read_parts(table, *read, records, error);
-    return gn2_hdf5_table_read(table, read, records, error);
+    if (table->part_count) return read_parts(table, *read, records);
+    return gn2_hdf5_table_read(table, read, records);
 }
