@@ -9,10 +9,12 @@
 
 struct gn2_h5_file {
     hid_t id;
-    char *path;
     int failure; /* errno of the first read or write that failed; 0: none */
+    char path[];
 };
 
+/* Refuses what is no regular file or cannot be read before HDF5 sees it; 'damaged' is
+ * said of damaged files only. */
 gn2_status gn2_hdf5_file_open(const char *path, gn2_h5_file **out);
 gn2_status gn2_hdf5_file_create(const char *path, gn2_h5_file **out);
 /* GN2_ERR_IO once a write has failed. */
