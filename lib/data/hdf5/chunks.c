@@ -12,6 +12,7 @@
 
 #include "data/hdf5/crew.h"
 #include "util/alloc.h"
+#include "util/error.h"
 
 /* Bytes of a row of chunks beyond which it is unpacked by the caller alone. */
 #define CREW_SPACE ((size_t)64 << 20)
@@ -90,12 +91,12 @@ static int look(gn2_hdf5_chunks *c, hid_t plist, int rank)
 static gn2_status fill_in(gn2_hdf5_chunks *c, hid_t plist, hid_t type, int *out_own)
 {
     size_t bytes;
-    if (!gn2_mul_size(c->across, chunk_stride(c) + 1, &bytes)) return GN2_ERR_NO_MEMORY;
+    if (!gn2_mul_size(c->across, chunk_stride(c) + 1, &bytes)) return gn2_fail_memory();
     c->plain = gn2_alloc(bytes, 1);
     c->fill = gn2_alloc(c->size, 1);
     if (!c->plain || !c->fill || !gn2_hdf5_crew_alone(&c->alone) ||
         !gn2_hdf5_crew_reserve(&c->alone, c->across, 0))
-        return GN2_ERR_NO_MEMORY;
+        return gn2_fail_memory();
     *out_own = read_fill(c, plist, type);
     return GN2_OK;
 }
@@ -105,7 +106,7 @@ gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *inf
 {
     *out = NULL;
     gn2_hdf5_chunks *c = gn2_alloc(1, sizeof *c);
-    if (!c) return GN2_ERR_NO_MEMORY;
+    if (!c) return gn2_fail_memory();
     *c = (gn2_hdf5_chunks){.dataset = dataset,
                            .total = info->rows,
                            .slots = (size_t)info->slots,
@@ -404,15 +405,15 @@ static const char *choose_crew(job *j, gn2_h5_crew *crew)
                : gn2_hdf5_chunks_no_memory;
 }
 
-const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, const gn2_hdf5_range *range,
-                                 void *records, int64_t *out_bad)
+const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, const gn2_h5_read *read,
+                                 int64_t only, void *records, int64_t *out_bad)
 {
     char *out = records;
-    const int64_t end = range->start + range->count;
-    job j = {.chunks = c, .only = range->only};
-    const char *wrong = choose_crew(&j, range->crew);
-    *out_bad = range->start;
-    for (int64_t row = range->start; row < end && !wrong;) {
+    const int64_t end = read->start + read->count;
+    job j = {.chunks = c, .only = only};
+    const char *wrong = choose_crew(&j, read->crew);
+    *out_bad = read->start;
+    for (int64_t row = read->start; row < end && !wrong;) {
         const size_t count = cut(&j, row, end, out);
         const gn2_hdf5_piece *last = &j.crew->pieces[count - 1];
         const int64_t next = last->number * c->rows + last->first + last->count;

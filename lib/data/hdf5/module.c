@@ -5,10 +5,7 @@
  */
 #include "data/hdf5/crew.h"
 #include "data/hdf5/errors.h"
-#include "data/hdf5/fill.h"
-#include "data/hdf5/strings.h"
-#include "data/hdf5/table_write.h"
-#include "data/hdf5/virtual.h"
+#include "data/hdf5/table.h"
 
 /* Every call of the table goes through here. */
 #define GUARDED(call)                               \
@@ -26,7 +23,7 @@ static gn2_status file_open(const char *path, gn2_h5_file **out, char *error)
 static gn2_status table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
                              char *error)
 {
-    GUARDED(gn2_hdf5_any_open(file, name, out));
+    GUARDED(gn2_hdf5_table_open(file, name, out));
 }
 
 static const gn2_h5_info *table_info(const gn2_h5_table *table)
@@ -37,7 +34,7 @@ static const gn2_h5_info *table_info(const gn2_h5_table *table)
 static gn2_status table_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
                                char *error)
 {
-    GUARDED(gn2_hdf5_any_select(table, wanted, only));
+    GUARDED(gn2_hdf5_table_select(table, wanted, only));
 }
 
 static gn2_status crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out, char *error)
@@ -48,7 +45,7 @@ static gn2_status crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out, char *e
 static gn2_status table_read(gn2_h5_table *table, const gn2_h5_read *read,
                              void *records, char *error)
 {
-    GUARDED(gn2_hdf5_any_read(table, read, records));
+    GUARDED(gn2_hdf5_table_read(table, read, records));
 }
 
 static gn2_status table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "data/hdf5/strings.h"
-
+/* Attributes that are lists of strings. */
 #include <string.h>
 
 #include "data/hdf5/errors.h"
+#include "data/hdf5/table.h"
 #include "util/alloc.h"
 
 /* Items of an attribute, and bytes of one of fixed length: classes are a few words. */
@@ -23,7 +23,7 @@ static gn2_status fail_read(const taker *t)
 {
     return gn2_hdf5_fail(GN2_ERR_FORMAT,
                          "'%s': attribute '%s' of dataset '%s' cannot be read: damaged",
-                         t->table->path, t->attribute, t->table->name);
+                         t->table->file->path, t->attribute, t->table->name);
 }
 
 static gn2_status give_variable(hid_t attribute, size_t count, const taker *t)
@@ -73,7 +73,7 @@ static gn2_status give_strings(hid_t attribute, const taker *t)
         return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': attribute '%s' of dataset '%s' is not a list of "
                              "strings",
-                             t->table->path, t->attribute, t->table->name);
+                             t->table->file->path, t->attribute, t->table->name);
     return is_variable ? give_variable(attribute, (size_t)count, t)
                        : give_fixed(attribute, (size_t)count, t);
 }
@@ -85,9 +85,8 @@ gn2_status gn2_hdf5_strings_read(gn2_h5_table *table, const char *attribute,
     const htri_t there = H5Aexists(table->dataset, attribute);
     if (there < 0) return fail_read(&t);
     if (there == 0)
-        return gn2_hdf5_fail(GN2_ERR_NOT_FOUND,
-                             "'%s': dataset '%s' has no attribute '%s'", table->path,
-                             table->name, attribute);
+        return gn2_hdf5_table_fail(table, GN2_ERR_NOT_FOUND, " has no attribute '%s'",
+                                   attribute);
     const hid_t id = H5Aopen(table->dataset, attribute, H5P_DEFAULT);
     if (id < 0) return fail_read(&t);
     const gn2_status status = give_strings(id, &t);
