@@ -14,22 +14,6 @@ static hid_t new_half(void)
     return type;
 }
 
-static hid_t native_integer(int32_t size, int is_signed)
-{
-    switch (size) {
-    case 1:
-        return is_signed ? H5T_NATIVE_INT8 : H5T_NATIVE_UINT8;
-    case 2:
-        return is_signed ? H5T_NATIVE_INT16 : H5T_NATIVE_UINT16;
-    case 4:
-        return is_signed ? H5T_NATIVE_INT32 : H5T_NATIVE_UINT32;
-    case 8:
-        return is_signed ? H5T_NATIVE_INT64 : H5T_NATIVE_UINT64;
-    default:
-        return -1;
-    }
-}
-
 static hid_t new_bool(void)
 {
     const hid_t type = H5Tenum_create(H5T_NATIVE_INT8);
@@ -39,20 +23,23 @@ static hid_t new_bool(void)
     return type;
 }
 
-static hid_t native_float(int32_t size)
-{
-    if (size == 2) return new_half();
-    if (size == 4) return H5Tcopy(H5T_NATIVE_FLOAT);
-    return size == 8 ? H5Tcopy(H5T_NATIVE_DOUBLE) : -1;
-}
-
 hid_t gn2_hdf5_native(int32_t kind, int32_t size)
 {
-    if (kind == GN2_H5_FLOAT) return native_float(size);
-    if (kind == GN2_H5_BOOL) return size == 1 ? new_bool() : -1;
-    if (kind != GN2_H5_INT && kind != GN2_H5_UINT) return -1;
-    const hid_t type = native_integer(size, kind == GN2_H5_INT);
-    return type < 0 ? -1 : H5Tcopy(type);
+    const struct {
+        int32_t kind, size;
+        hid_t type;
+    } own[] = {
+        {GN2_H5_FLOAT, 4, H5T_NATIVE_FLOAT}, {GN2_H5_FLOAT, 8, H5T_NATIVE_DOUBLE},
+        {GN2_H5_INT, 1, H5T_NATIVE_INT8},    {GN2_H5_UINT, 1, H5T_NATIVE_UINT8},
+        {GN2_H5_INT, 2, H5T_NATIVE_INT16},   {GN2_H5_UINT, 2, H5T_NATIVE_UINT16},
+        {GN2_H5_INT, 4, H5T_NATIVE_INT32},   {GN2_H5_UINT, 4, H5T_NATIVE_UINT32},
+        {GN2_H5_INT, 8, H5T_NATIVE_INT64},   {GN2_H5_UINT, 8, H5T_NATIVE_UINT64},
+    };
+    if (kind == GN2_H5_FLOAT && size == 2) return new_half();
+    if (kind == GN2_H5_BOOL && size == 1) return new_bool();
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (own[i].kind == kind && own[i].size == size) return H5Tcopy(own[i].type);
+    return -1;
 }
 
 /* Of a text or list of any length in a file: length, address and index of a heap. */
