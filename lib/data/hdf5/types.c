@@ -50,54 +50,48 @@ static int is_variable(hid_t type)
     return H5Tget_class(type) == H5T_VLEN || H5Tis_variable_str(type) > 0;
 }
 
-static size_t stored_size(hid_t type)
+/* A member as a chunk has it; −1 where something of any length is nested in it. */
+static hid_t stored_member(hid_t type)
 {
-    return is_variable(type) ? STORED_REFERENCE : H5Tget_size(type);
+    const H5T_class_t kind = H5Tget_class(type);
+    if (is_variable(type)) return H5Tcreate(H5T_OPAQUE, STORED_REFERENCE);
+    if ((kind == H5T_COMPOUND || kind == H5T_ARRAY) &&
+        (H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tdetect_class(type, H5T_STRING) > 0))
+        return -1;
+    return H5Tcopy(type);
 }
 
-/* Bytes that a record has more in the file than in memory; SIZE_MAX: not known. */
-static size_t more_bytes(hid_t record)
+/* Adds a member `shift` bytes behind where it is in memory; gives the bytes that it has
+ * more there, negative where it cannot be added. */
+static int add_member(hid_t stored, hid_t record, unsigned i, size_t shift)
 {
-    size_t more = 0;
-    for (int i = 0; i < H5Tget_nmembers(record); i++) {
-        const hid_t type = H5Tget_member_type(record, (unsigned)i);
-        const int nested =
-            !is_variable(type) &&
-            (H5Tget_class(type) == H5T_COMPOUND || H5Tget_class(type) == H5T_ARRAY) &&
-            (H5Tdetect_class(type, H5T_VLEN) > 0 ||
-             H5Tdetect_class(type, H5T_STRING) > 0);
-        more += stored_size(type) - H5Tget_size(type);
-        H5Tclose(type);
-        if (nested) return SIZE_MAX;
-    }
-    return more;
-}
-
-static void insert_stored(hid_t stored, hid_t record, unsigned i, size_t offset)
-{
-    const hid_t type = H5Tget_member_type(record, i);
+    const hid_t type = H5Tget_member_type(record, i), member = stored_member(type);
+    const size_t at = H5Tget_member_offset(record, i) + shift;
     char *name = H5Tget_member_name(record, i);
-    const hid_t opaque =
-        is_variable(type) ? H5Tcreate(H5T_OPAQUE, STORED_REFERENCE) : -1;
-    if (name) H5Tinsert(stored, name, offset, opaque >= 0 ? opaque : type);
+    int more = -1;
+    if (member >= 0 && name && H5Tinsert(stored, name, at, member) >= 0)
+        more = (int)(H5Tget_size(member) - H5Tget_size(type));
     H5free_memory(name);
-    if (opaque >= 0) H5Tclose(opaque);
+    if (member >= 0) H5Tclose(member);
     H5Tclose(type);
+    return more;
 }
 
 hid_t gn2_hdf5_stored(hid_t record)
 {
-    const size_t more = more_bytes(record);
-    if (more == SIZE_MAX) return -1;
-    if (more == 0) return H5Tcopy(record);
-    const hid_t stored = H5Tcreate(H5T_COMPOUND, H5Tget_size(record) + more);
+    const int count = H5Tget_nmembers(record);
+    const size_t size = H5Tget_size(record);
+    const hid_t stored =
+        H5Tcreate(H5T_COMPOUND, size + (size_t)count * STORED_REFERENCE);
     size_t shift = 0;
-    for (int i = 0; i < H5Tget_nmembers(record); i++) {
-        const hid_t type = H5Tget_member_type(record, (unsigned)i);
-        insert_stored(stored, record, (unsigned)i,
-                      H5Tget_member_offset(record, (unsigned)i) + shift);
-        shift += stored_size(type) - H5Tget_size(type);
-        H5Tclose(type);
+    for (int i = 0; i < count; i++) {
+        const int more = add_member(stored, record, (unsigned)i, shift);
+        if (more < 0) {
+            H5Tclose(stored);
+            return -1;
+        }
+        shift += (size_t)more;
     }
+    H5Tset_size(stored, size + shift);
     return stored;
 }
