@@ -185,11 +185,12 @@ static gn2_status header_text(const gn2_container_writer *writer, gn2_text *out)
 static gn2_status assemble(const gn2_container_writer *writer, const gn2_text *header,
                            unsigned char **out_data, size_t *out_size)
 {
+    static const unsigned char magic[GN2_MAGIC_SIZE] = GN2_MAGIC;
     const bytes *records = &writer->records;
     const size_t start = GN2_PREFIX_SIZE + header->length, size = start + records->size;
     unsigned char *data = gn2_alloc(size, 1);
     if (!data) return gn2_fail_memory();
-    memcpy(data, GN2_MAGIC, GN2_MAGIC_SIZE);
+    memcpy(data, magic, sizeof magic);
     gn2_set_u32(data + GN2_AT_VERSION, GN2_CONTAINER_VERSION);
     gn2_set_u32(data + GN2_AT_ENDIAN, GN2_ENDIAN_MARK);
     gn2_set_u64(data + GN2_AT_FILE_SIZE, size);

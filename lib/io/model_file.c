@@ -370,7 +370,7 @@ static gn2_status get_scale(const gn2_container *c, const char *key, double *out
 /* Scales and multipliers are the file's: a later library may compute others. */
 static gn2_status fill_model(const gn2_container *c, gn2_model *model)
 {
-    double attention, readout;
+    double attention = 0, readout = 0;
     GN2_TRY(get_scale(c, GN2_SCALE_ATTENTION, &attention));
     GN2_TRY(get_scale(c, GN2_SCALE_READOUT, &readout));
     gn2_model_set_scales(model, attention, readout);

@@ -25,9 +25,4 @@ gn2_status gn2_hdf5_fail(gn2_status status, const char *format, ...)
 /* Whether HDF5 ran short of memory in this call, even if it said that all was well. */
 int gn2_hdf5_ran_short(void);
 
-#ifdef __clang_analyzer__
-/* As of gn2_fail(). */
-#define gn2_hdf5_fail(status, ...) (gn2_hdf5_fail(status, __VA_ARGS__), (status))
-#endif
-
 #endif
