@@ -128,7 +128,7 @@ typedef struct gn2_h5_module {
     gn2_status (*strings_write)(gn2_h5_file *file, gn2_h5_table *table,
                                 const char *attribute, const char *const *items,
                                 size_t count, char *error);
-    /* Both free the object whatever they return. */
+    /* Both free the object whatever they return; a file comes after its tables. */
     gn2_status (*table_close)(gn2_h5_table *table, char *error);
     gn2_status (*file_close)(gn2_h5_file *file, char *error);
 } gn2_h5_module;

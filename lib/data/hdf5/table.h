@@ -63,7 +63,7 @@ gn2_status gn2_hdf5_survey(gn2_h5_table *table);
 gn2_status gn2_hdf5_parts_find(gn2_h5_table *table);
 void gn2_hdf5_parts_free(gn2_h5_table *table);
 
-/* ---- the others, by file ---- */
+/* ---- the other calls: table.c, table_read.c, table_write.c, strings.c ---- */
 
 gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out);
 
