@@ -179,7 +179,8 @@ gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out)
     table->record = 0;
     for (size_t i = 0; i < table->field_count; i++) {
         const gn2_score_field *f = &table->field[i];
-        fields[i] = (gn2_h5_field){f->name, f->kind, f->size, f->from, 0};
+        fields[i] = (gn2_h5_field){
+            .name = f->name, .kind = f->kind, .size = f->size, .offset = f->from};
         table->record += f->size;
     }
     const gn2_h5_layout layout = {.like = table->in,
