@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "data/hdf5/crew.h"
+#include "data/hdf5/errors.h"
 #include "util/alloc.h"
-#include "util/error.h"
 
 /* Bytes of a row of chunks beyond which it is unpacked by the caller alone. */
 #define CREW_SPACE ((size_t)64 << 20)
@@ -79,10 +79,11 @@ static int look(gn2_hdf5_chunks *c, hid_t plist, int rank)
 static gn2_status fill_in(gn2_hdf5_chunks *c, hid_t plist, hid_t type, int *out_own)
 {
     const gn2_h5_hands one = {.count = 1};
-    if (!gn2_mul_size(c->across, c->stride + 1, &c->space)) return gn2_fail_memory();
+    if (!gn2_mul_size(c->across, c->stride + 1, &c->space))
+        return gn2_hdf5_fail_memory();
     c->plain = gn2_alloc(c->space, 1);
     c->fill = gn2_alloc(c->size, 1);
-    if (!c->plain || !c->fill) return gn2_fail_memory();
+    if (!c->plain || !c->fill) return gn2_hdf5_fail_memory();
     *out_own = read_fill(c, plist, type);
     return gn2_hdf5_crew_new(&one, &c->alone);
 }
@@ -92,7 +93,7 @@ gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *inf
 {
     *out = NULL;
     gn2_hdf5_chunks *c = gn2_alloc(1, sizeof *c);
-    if (!c) return gn2_fail_memory();
+    if (!c) return gn2_hdf5_fail_memory();
     *c = (gn2_hdf5_chunks){.dataset = dataset,
                            .total = info->rows,
                            .slots = (size_t)info->slots,

@@ -5,8 +5,8 @@
  */
 #include "data/hdf5/crew.h"
 
+#include "data/hdf5/errors.h"
 #include "util/alloc.h"
-#include "util/error.h"
 
 /* Chunks in a row that are read, then unpacked: the hands wait for the last of them,
  * which matters less the more there are. */
@@ -49,7 +49,7 @@ int gn2_hdf5_packet_reserve(gn2_hdf5_packet *packet, size_t size)
 gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out)
 {
     gn2_h5_crew *crew = *out = gn2_alloc(1, sizeof *crew);
-    if (!crew) return gn2_fail_memory();
+    if (!crew) return gn2_hdf5_fail_memory();
     crew->hands = *hands;
     crew->piece_count = hands->run ? PIECES_A_HAND * (size_t)hands->count : 1;
     crew->pieces = gn2_alloc(crew->piece_count, sizeof *crew->pieces);
@@ -57,7 +57,7 @@ gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out)
     if (crew->pieces && crew->space) return GN2_OK;
     gn2_hdf5_crew_free(crew);
     *out = NULL;
-    return gn2_fail_memory();
+    return gn2_hdf5_fail_memory();
 }
 
 void gn2_hdf5_crew_free(gn2_h5_crew *crew)

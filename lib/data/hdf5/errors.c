@@ -4,6 +4,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+/* Of the call under way; calls are made one at a time. No thread-local memory: the
+ * loader, making it, ends the process where there is none to be had. */
+static char message[GN2_H5_ERROR_SIZE];
 
 void gn2_hdf5_enter(gn2_hdf5_guard *guard)
 {
@@ -18,7 +23,7 @@ gn2_status gn2_hdf5_leave(const gn2_hdf5_guard *guard, gn2_status status, char *
     H5Eclear2(H5E_DEFAULT);
     H5Eset_auto2(H5E_DEFAULT, guard->print, guard->context);
     if (status == GN2_OK) return status;
-    snprintf(error, GN2_H5_ERROR_SIZE, "%s", gn2_error_text());
+    memcpy(error, message, sizeof message);
     /* some of HDF5's reasons hold the text of ctime(), with its line end */
     for (; *error; error++)
         if ((unsigned char)*error < ' ') *error = ' ';
@@ -43,10 +48,9 @@ static herr_t look_at(unsigned n, const H5E_error2_t *entry, void *context)
 gn2_status gn2_hdf5_fail(gn2_status status, const char *format, ...)
 {
     const int code = errno; /* HDF5 does not report all of its allocations */
-    char text[GN2_H5_ERROR_SIZE];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    const int length = vsnprintf(message, sizeof message, format, args);
     va_end(args);
     cause c = {0};
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look_at, &c);
@@ -54,8 +58,16 @@ gn2_status gn2_hdf5_fail(gn2_status status, const char *format, ...)
         c.reason = "out of memory, or a size in the file is damaged";
         status = GN2_ERR_NO_MEMORY;
     }
-    return c.reason ? gn2_fail(status, "%s (HDF5: %s)", text, c.reason)
-                    : gn2_fail(status, "%s", text);
+    if (c.reason && length >= 0 && length < GN2_H5_ERROR_SIZE)
+        snprintf(message + length, (size_t)(GN2_H5_ERROR_SIZE - length), " (HDF5: %s)",
+                 c.reason);
+    return status;
+}
+
+gn2_status gn2_hdf5_fail_memory(void)
+{
+    strcpy(message, "out of memory");
+    return GN2_ERR_NO_MEMORY;
 }
 
 int gn2_hdf5_ran_short(void)

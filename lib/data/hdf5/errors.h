@@ -15,13 +15,15 @@ typedef struct gn2_hdf5_guard {
 } gn2_hdf5_guard;
 
 void gn2_hdf5_enter(gn2_hdf5_guard *guard);
-/* Returns `status`; copies its message to `error` where that is not GN2_OK. */
+/* Returns `status`; copies its message to `error`, of GN2_H5_ERROR_SIZE bytes, where
+ * that is not GN2_OK. */
 gn2_status gn2_hdf5_leave(const gn2_hdf5_guard *guard, gn2_status status, char *error);
 
-/* gn2_fail(), HDF5's innermost reason appended if it has one. Where HDF5 had no memory
- * this is GN2_ERR_NO_MEMORY, whatever was asked for. */
+/* As gn2_fail() is outside of the module, HDF5's innermost reason appended if it has
+ * one. Where HDF5 had no memory this is GN2_ERR_NO_MEMORY, whatever was asked for. */
 gn2_status gn2_hdf5_fail(gn2_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+gn2_status gn2_hdf5_fail_memory(void);
 /* Whether HDF5 ran short of memory in this call, even if it said that all was well. */
 int gn2_hdf5_ran_short(void);
 

@@ -160,7 +160,7 @@ gn2_status gn2_hdf5_file_open(const char *path, gn2_h5_file **out)
     *out = NULL;
     GN2_TRY(check_path(path));
     gn2_h5_file *file = new_file(path, H5F_ACC_RDONLY);
-    if (!file) return gn2_fail_memory();
+    if (!file) return gn2_hdf5_fail_memory();
     const int failure = file->failure;
     if (file->id >= 0)
         *out = file;
@@ -172,7 +172,7 @@ gn2_status gn2_hdf5_file_open(const char *path, gn2_h5_file **out)
 gn2_status gn2_hdf5_file_create(const char *path, gn2_h5_file **out)
 {
     *out = new_file(path, H5F_ACC_TRUNC);
-    if (!*out) return gn2_fail_memory();
+    if (!*out) return gn2_hdf5_fail_memory();
     if ((*out)->id >= 0) return GN2_OK;
     gn2_free(*out);
     *out = NULL;

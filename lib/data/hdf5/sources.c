@@ -248,7 +248,7 @@ gn2_status gn2_hdf5_survey(gn2_h5_table *table)
     const place at = {table->dataset, table->file->path, table->name};
     const gn2_status status = look_at(&s, &at, &table->gaps);
     H5Eclear2(H5E_DEFAULT);
-    if (status == GN2_OK && table->gaps.failed) return gn2_fail_memory();
+    if (status == GN2_OK && table->gaps.failed) return gn2_hdf5_fail_memory();
     table->info.gap_count = table->gaps.count;
     table->info.gaps = table->gaps.range;
     return status;
@@ -323,7 +323,7 @@ static gn2_status find_parts(gn2_h5_table *table, hid_t plist)
     if (H5Pget_layout(plist) != H5D_VIRTUAL) return GN2_OK;
     if (H5Pget_virtual_count(plist, &count) < 0 || count == 0) return GN2_OK;
     table->parts = gn2_alloc(count, sizeof *table->parts);
-    if (!table->parts) return gn2_fail_memory();
+    if (!table->parts) return gn2_hdf5_fail_memory();
     const gn2_status status = open_parts(table, plist, count);
     if (status != GN2_OK || !are_joined(table)) gn2_hdf5_parts_free(table);
     return status;

@@ -31,7 +31,7 @@ static gn2_status give_items(hid_t attribute, hid_t type, size_t count, const ta
     const int is_variable = H5Tis_variable_str(type) > 0;
     const size_t size = H5Tget_size(type); /* of a variable one: of a pointer */
     char *items = gn2_alloc(count + 1, size), *item = gn2_alloc(size + 1, 1);
-    gn2_status status = items && item ? GN2_OK : gn2_fail_memory();
+    gn2_status status = items && item ? GN2_OK : gn2_hdf5_fail_memory();
     if (status == GN2_OK && H5Aread(attribute, type, items) < 0) status = fail_read(t);
     for (size_t i = 0; i < count && status == GN2_OK; i++) {
         const char *text = item;

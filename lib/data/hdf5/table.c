@@ -164,7 +164,7 @@ static gn2_status load_fields(gn2_h5_table *table)
 {
     const int count = H5Tget_nmembers(table->file_type);
     table->fields = gn2_alloc((size_t)count + 1, sizeof *table->fields);
-    if (!table->fields) return gn2_fail_memory();
+    if (!table->fields) return gn2_hdf5_fail_memory();
     table->info.fields = table->fields;
     for (int i = 0; i < count; i++) {
         gn2_h5_field *field = &table->fields[i];
@@ -172,7 +172,7 @@ static gn2_status load_fields(gn2_h5_table *table)
         describe(type, field);
         H5Tclose(type);
         field->name = H5Tget_member_name(table->file_type, (unsigned)i);
-        if (!field->name) return gn2_fail_memory();
+        if (!field->name) return gn2_hdf5_fail_memory();
         table->info.field_count++;
     }
     return GN2_OK;
@@ -215,7 +215,7 @@ static gn2_status describe_shape(gn2_h5_table *table)
     info->rows = (int64_t)dims[0];
     info->slots = (int64_t)dims[1];
     info->chunk_rows = (int64_t)chunk[0];
-    return gn2_hdf5_ran_short() ? gn2_fail_memory() : GN2_OK;
+    return gn2_hdf5_ran_short() ? gn2_hdf5_fail_memory() : GN2_OK;
 }
 
 /* Opens again with a chunk cache that holds a few chunks of this dataset. */
@@ -256,7 +256,7 @@ gn2_status gn2_hdf5_table_open(gn2_h5_file *file, const char *name, gn2_h5_table
 {
     *out = NULL;
     gn2_h5_table *table = gn2_hdf5_table_new(file, name);
-    if (!table) return gn2_fail_memory();
+    if (!table) return gn2_hdf5_fail_memory();
     const gn2_status status = load_table(table);
     if (status == GN2_OK)
         *out = table;

@@ -149,7 +149,7 @@ gn2_status gn2_hdf5_table_select(gn2_h5_table *table, const uint8_t *wanted,
     table->info.record = (int64_t)H5Tget_size(table->memory_type);
     gn2_free(table->fill);
     table->info.fill = table->fill = new_fill(table->dataset, table->memory_type);
-    if (!table->fill || gn2_hdf5_ran_short()) return gn2_fail_memory();
+    if (!table->fill || gn2_hdf5_ran_short()) return gn2_hdf5_fail_memory();
     GN2_TRY(choose_way(table, only));
     return select_parts(table, wanted, only);
 }
@@ -162,7 +162,7 @@ static gn2_status read_stored(gn2_h5_table *table, const gn2_h5_read *read,
     int64_t bad = 0;
     const char *wrong = gn2_hdf5_chunks_read(table->chunks, read, only, records, &bad);
     if (!wrong) return GN2_OK;
-    if (wrong == gn2_hdf5_chunks_no_memory) return gn2_fail_memory();
+    if (wrong == gn2_hdf5_chunks_no_memory) return gn2_hdf5_fail_memory();
     const int64_t end = bad + table->info.chunk_rows;
     return gn2_hdf5_table_fail(
         table, table->file->failure ? GN2_ERR_IO : GN2_ERR_FORMAT,
@@ -210,7 +210,7 @@ static gn2_status read_converted(gn2_h5_table *table, gn2_h5_read read, char *re
     const size_t row = (stored > wanted ? stored : wanted) * (size_t)table->info.slots;
     const int64_t fit = (int64_t)(CONVERT_BYTES / row), rows = fit > 0 ? fit : 1;
     const int64_t end = read.start + read.count;
-    if (!reserve(table, (size_t)rows * row)) return gn2_fail_memory();
+    if (!reserve(table, (size_t)rows * row)) return gn2_hdf5_fail_memory();
     for (; read.start < end; read.start += read.count) {
         read.count = end - read.start < rows ? end - read.start : rows;
         GN2_TRY(convert_rows(table, &read, records));
@@ -308,7 +308,7 @@ static gn2_status is_fill(gn2_h5_table *table, int64_t row, int *out_fill)
     char *record = new_fill(table->dataset, type);
     gn2_status status = GN2_OK;
     if (!fill || !record)
-        status = gn2_fail_memory();
+        status = gn2_hdf5_fail_memory();
     else if (table->chunks)
         status = read_stored(table, &read, -1, record);
     else

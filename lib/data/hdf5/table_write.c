@@ -53,7 +53,7 @@ gn2_status gn2_hdf5_table_create(gn2_h5_file *file, const char *name,
 {
     *out = NULL;
     gn2_h5_table *table = gn2_hdf5_table_new(file, name);
-    if (!table) return gn2_fail_memory();
+    if (!table) return gn2_hdf5_fail_memory();
     table->info.rank = layout->rank;
     table->info.slots = layout->rank == 2 ? layout->slots : 1;
     table->memory_type = make_type(layout);
