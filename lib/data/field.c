@@ -159,14 +159,11 @@ gn2_field_int gn2_field_int_reader(int32_t kind, int32_t size)
 void gn2_field_print(int32_t kind, int32_t size, const char *at, char out_text[32])
 {
     const size_t i = find(kind, size);
-    double real;
     uint64_t large;
     out_text[0] = 0;
     if (i == READER_COUNT) return;
     if (kind == GN2_H5_FLOAT) {
-        real = (double)readers[i].to_float(at);
-        if (size == 8) memcpy(&real, at, sizeof real);
-        gn2_format_f64(real, out_text);
+        gn2_format_f64(gn2_field_real(readers[i].to_float, size, at), out_text);
     } else if (kind == GN2_H5_UINT && size == 8) {
         memcpy(&large, at, sizeof large);
         snprintf(out_text, 32, "%" PRIu64, large);

@@ -6,6 +6,8 @@
 #ifndef GN2_DATA_FIELD_H
 #define GN2_DATA_FIELD_H
 
+#include <string.h>
+
 #include "data/hdf5/interface.h"
 
 /* IEEE binary16 ↔ float; to half rounds to nearest, ties to even. */
@@ -23,6 +25,16 @@ typedef int64_t (*gn2_field_int)(const char *at);
 /* Readers of a field of a kind and size; NULL for kinds that are not numbers. */
 gn2_field_float gn2_field_float_reader(int32_t kind, int32_t size);
 gn2_field_int gn2_field_int_reader(int32_t kind, int32_t size);
+
+/* A real in full; to_float: its reader. */
+static inline double gn2_field_real(gn2_field_float to_float, int32_t size,
+                                    const char *at)
+{
+    double value;
+    if (size < (int32_t)sizeof value) return (double)to_float(at);
+    memcpy(&value, at, sizeof value);
+    return value;
+}
 
 /* A number as it stands in the record, for messages. */
 void gn2_field_print(int32_t kind, int32_t size, const char *at, char out_text[32]);

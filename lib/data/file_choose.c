@@ -14,8 +14,7 @@ typedef enum answer { NO, YES, IS_NAN } answer;
 static answer ask_real(const gn2_selection_term *term, const gn2_column *column,
                        const char *at)
 {
-    double value = (double)column->to_float(at);
-    if (column->size == sizeof value) memcpy(&value, at, sizeof value);
+    const double value = gn2_field_real(column->to_float, column->size, at);
     if (isnan(value)) return IS_NAN;
     return gn2_selection_real(term, value, column->stored) ? YES : NO;
 }

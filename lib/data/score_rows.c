@@ -5,10 +5,10 @@
  * themselves what their columns are called.
  */
 #include <gn2/tagger.h>
+#include <math.h>
 #include <string.h>
 
 #include "data/dataset.h"
-#include "data/score_width.h"
 #include "data/score_writer.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -78,15 +78,15 @@ static gn2_status check_score(const gn2_score_writer *w, const gn2_tag_output *o
 static gn2_status take_scores(gn2_score_writer *w, int64_t count,
                               const gn2_score *scores, size_t score_count)
 {
-    memset(w->given, 0, w->outputs.count * sizeof *w->given);
+    for (size_t i = 0; i < w->outputs.count; i++) w->output[i].given = NULL;
     for (size_t i = 0; i < score_count; i++) {
         int32_t id;
         GN2_TRY(gn2_tag_find_output(&w->outputs, scores[i].output, &id));
         GN2_TRY(check_score(w, &w->outputs.item[id], &scores[i], count));
-        if (w->given[id])
+        if (w->output[id].given)
             return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s' is given twice",
                             scores[i].output);
-        w->given[id] = &scores[i];
+        w->output[id].given = &scores[i];
     }
     return GN2_OK;
 }
@@ -107,24 +107,24 @@ static gn2_status check_state(const gn2_score_writer *w, int64_t count)
 static int is_written(const gn2_score_writer *w, int32_t id, int object)
 {
     if (w->outputs.item[id].object != object) return 0;
-    if (w->with[id]) return 1;
+    if (w->output[id].with) return 1;
     const int32_t source = gn2_tag_probabilities(&w->outputs);
-    return gn2_tag_rule_of(&w->outputs, id) && source >= 0 && w->with[source];
+    return gn2_tag_rule_of(&w->outputs, id) && source >= 0 && w->output[source].with;
 }
 
 /* The first call says which outputs there are. */
 static gn2_status check_same(gn2_score_writer *w)
 {
     for (size_t i = 0; i < w->outputs.count && !w->made; i++)
-        w->with[i] = w->given[i] != NULL;
+        w->output[i].with = w->output[i].given != NULL;
     for (size_t i = 0; i < w->outputs.count; i++) {
-        const uint8_t with = w->given[i] != NULL;
-        if (w->asked[i] && !is_written(w, (int32_t)i, w->outputs.item[i].object))
+        const int with = w->output[i].given != NULL;
+        if (w->output[i].asked && !is_written(w, (int32_t)i, w->outputs.item[i].object))
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "'%s': output '%s' is asked for by scores.outputs and is "
                             "not given",
                             w->path, w->outputs.item[i].name);
-        if (w->with[i] != with)
+        if (w->output[i].with != with)
             return gn2_fail(
                 GN2_ERR_STATE, "'%s': output '%s' is %s, other than in the first call",
                 w->path, w->outputs.item[i].name, with ? "given" : "missing");
@@ -148,26 +148,29 @@ static gn2_status add_field(gn2_score_writer *w, int32_t id, int64_t column)
 {
     const gn2_tag_output *o = &w->outputs.item[id];
     gn2_score_table *table = &w->object[o->object].table;
-    const int32_t real_size = table->half && fits_half(w, id) ? 2 : 4;
+    gn2_score_field field = {
+        .kind = GN2_H5_INT, .size = 8, .output = id, .column = column};
     gn2_text name = {0};
+    if (o->type == GN2_DATA_F32) {
+        field.kind = GN2_H5_FLOAT;
+        field.size = table->half && fits_half(w, id) ? 2 : 4;
+    }
     gn2_tag_name_field(&w->outputs, o, column, &name);
-    gn2_status status = gn2_fail_memory();
-    if (!name.failed && o->type == GN2_DATA_F32)
-        status = gn2_score_table_add(table, name.data, GN2_H5_FLOAT, real_size);
-    else if (!name.failed)
-        status = gn2_score_table_add(table, name.data, GN2_H5_INT, sizeof(int64_t));
+    const gn2_status status =
+        name.failed ? gn2_fail_memory() : gn2_score_table_add(table, name.data, field);
     gn2_free(name.data);
     return status;
 }
 
 static gn2_status add_fields(gn2_score_writer *w, int object)
 {
+    const gn2_score_field mask = {.kind = GN2_H5_BOOL, .size = 1, .output = -1};
     for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
         for (int64_t c = 0; is_written(w, i, object) && c < w->outputs.item[i].columns;
              c++)
             GN2_TRY(add_field(w, i, c));
     if (object == 0) return GN2_OK;
-    return gn2_score_table_add(&w->object[object].table, "mask", GN2_H5_BOOL, 1);
+    return gn2_score_table_add(&w->object[object].table, "mask", mask);
 }
 
 /* An attribute for each output, of its name: the fields it went to. */
@@ -193,16 +196,12 @@ static gn2_status make_table(gn2_score_writer *w, int object)
     gn2_score_object *o = &w->object[object];
     GN2_TRY(add_fields(w, object));
     if (o->table.field_count == 0) return GN2_OK; /* HDF5 has no empty records */
-    GN2_TRY(gn2_score_table_select(&o->table));
-    if (o->table.half) GN2_TRY(gn2_score_width_choose(&o->table));
     GN2_TRY(gn2_score_table_make(&o->table, w->out));
     GN2_TRY(write_names(w, object));
     const size_t slots =
         (size_t)(gn2_score_table_slab(&o->table) * o->table.info->slots);
-    o->value = gn2_alloc(slots, sizeof *o->value);
-    o->whole = gn2_alloc(slots, sizeof *o->whole);
     o->row = gn2_alloc(slots, sizeof *o->row);
-    return o->value && o->whole && o->row ? GN2_OK : gn2_fail_memory();
+    return o->row ? GN2_OK : gn2_fail_memory();
 }
 
 static gn2_status make_tables(gn2_score_writer *w)
@@ -216,7 +215,7 @@ static gn2_status make_tables(gn2_score_writer *w)
 gn2_status gn2_score_make_empty(gn2_score_writer *w)
 {
     for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
-        w->with[i] = (uint8_t)gn2_score_wanted(w, (size_t)i);
+        w->output[i].with = gn2_score_wanted(w, (size_t)i);
     return make_tables(w);
 }
 
@@ -240,7 +239,7 @@ static int is_packed(const slab *s, const gn2_score *score)
 static gn2_status check_packed(const slab *s, int64_t end, int whole)
 {
     for (size_t i = 0; i < s->w->outputs.count; i++) {
-        const gn2_score *score = s->w->given[i];
+        const gn2_score *score = s->w->output[i].given;
         const gn2_tag_output *o = &s->w->outputs.item[i];
         if (!score || o->object != s->object || !is_packed(s, score)) continue;
         if (score->rows < end || (whole && score->rows > end))
@@ -273,45 +272,50 @@ static int64_t row_of(const slab *s, const gn2_score *score, int64_t slot)
 
 /* ---- columns ---- */
 
-static void compute(const slab *s, const gn2_discriminant_rule *rule)
+/* Of a discriminant that is not given; p: the probabilities of the call. */
+static float compute(const slab *s, const gn2_discriminant_rule *rule, const float *p,
+                     int64_t jet)
 {
-    const int32_t source = gn2_tag_probabilities(&s->w->outputs);
     const int64_t classes = s->w->model->h.classes;
-    const float *p = s->w->given[source]->data;
-    for (int64_t i = 0; i < s->count; i++)
-        s->o->value[i] =
-            gn2_discriminant_value(p + (s->first + i) * classes, classes, rule->signal,
-                                   rule->fraction, rule->form);
+    return gn2_discriminant_value(p + (s->first + jet) * classes, classes, rule->signal,
+                                  rule->fraction, rule->form);
 }
 
-static void gather(const slab *s, int32_t id, int64_t column)
+static float given(const slab *s, const gn2_score *score, const gn2_score_field *field,
+                   int64_t slot)
 {
-    const gn2_score *score = s->w->given[id];
-    const int64_t columns = s->w->outputs.item[id].columns;
+    const int64_t row = row_of(s, score, slot);
+    const int64_t columns = s->w->outputs.item[field->output].columns;
     const float *data = score->data;
-    for (int64_t i = 0; i < s->count * s->o->table.info->slots; i++) {
-        const int64_t row = row_of(s, score, i);
-        s->o->value[i] = row < 0 ? 0 : data[row * columns + column];
-    }
+    return row < 0 ? 0 : data[row * columns + field->column];
 }
 
-static gn2_status put_real(const slab *s, int32_t id, int64_t column, size_t field,
-                           int64_t offset)
+static gn2_status fail_half(const slab *s, const gn2_score_field *field, int64_t slot,
+                            float value)
 {
-    const int64_t slots = s->count * s->o->table.info->slots;
-    if (s->w->given[id])
-        gather(s, id, column);
-    else
-        compute(s, gn2_tag_rule_of(&s->w->outputs, id));
-    const int64_t bad =
-        gn2_score_table_put(&s->o->table, field, offset, s->o->value, slots);
-    if (bad < 0) return GN2_OK;
     return gn2_fail(GN2_ERR_NUMERIC,
                     "output '%s', jet %lld of the file: %g would be infinite in 16 "
                     "bits; set scores.half_precision to no",
-                    s->w->outputs.item[id].name,
-                    (long long)(s->w->rows + s->first + bad / s->o->table.info->slots),
-                    (double)s->o->value[bad]);
+                    s->w->outputs.item[field->output].name,
+                    (long long)(s->w->rows + s->first + slot / s->o->table.info->slots),
+                    (double)value);
+}
+
+static gn2_status put_reals(const slab *s, const gn2_score_field *field)
+{
+    const gn2_tag_outputs *outputs = &s->w->outputs;
+    const gn2_score *score = s->w->output[field->output].given;
+    const gn2_discriminant_rule *rule = gn2_tag_rule_of(outputs, field->output);
+    const float *p =
+        score ? NULL : s->w->output[gn2_tag_probabilities(outputs)].given->data;
+    for (int64_t i = 0; i < s->count * s->o->table.info->slots; i++) {
+        const float value = score ? given(s, score, field, i) : compute(s, rule, p, i);
+        if (field->size == 2 && isfinite(value) && fabsf(value) >= GN2_HALF_OVERFLOW)
+            return fail_half(s, field, i, value);
+        gn2_score_put_real(gn2_score_table_at(&s->o->table, field, i), value,
+                           field->size);
+    }
+    return GN2_OK;
 }
 
 /* Slot of valid constituent `member` of the jet that has `slot`; −1: none. */
@@ -325,53 +329,45 @@ static int64_t slot_of(const slab *s, int64_t slot, int32_t member)
     return -1;
 }
 
-static gn2_status put_whole(const slab *s, int32_t id, int64_t column, int64_t offset)
+static gn2_status put_whole(const slab *s, const gn2_score_field *field)
 {
-    const gn2_score *score = s->w->given[id];
-    const gn2_tag_output *o = &s->w->outputs.item[id];
-    const int64_t slots = s->count * s->o->table.info->slots;
-    for (int64_t i = 0; i < slots; i++) {
+    const gn2_tag_output *o = &s->w->outputs.item[field->output];
+    const gn2_score *score = s->w->output[field->output].given;
+    const int32_t *data = score->data;
+    for (int64_t i = 0; i < s->count * s->o->table.info->slots; i++) {
         const int64_t row = row_of(s, score, i);
-        const int32_t *data = score->data;
         const int32_t member =
-            row < 0 ? NO_CONSTITUENT : data[row * o->columns + column];
-        s->o->whole[i] = member;
-        if (!is_packed(s, score) || member < 0) continue;
-        s->o->whole[i] = slot_of(s, i, member);
-        if (s->o->whole[i] < 0)
+            row < 0 ? NO_CONSTITUENT : data[row * o->columns + field->column];
+        const int within = is_packed(s, score) && member >= 0;
+        const int64_t slot = within ? slot_of(s, i, member) : member;
+        if (within && slot < 0)
             return gn2_fail(GN2_ERR_SHAPE,
                             "output '%s', row %lld: the jet has no constituent %d",
                             o->name, (long long)row, member);
+        memcpy(gn2_score_table_at(&s->o->table, field, i), &slot, sizeof slot);
     }
-    gn2_score_table_put_whole(&s->o->table, offset, s->o->whole, slots);
     return GN2_OK;
 }
 
 /* salt's mask: 1 where there is nothing. */
-static void put_mask(const slab *s, int64_t offset)
+static void put_mask(const slab *s, const gn2_score_field *field)
 {
     const gn2_score_table *t = &s->o->table;
     for (int64_t i = 0; i < s->count * t->info->slots; i++)
-        t->out_data[i * t->record + offset] = gn2_score_table_valid(t, i) ? 0 : 1;
+        *gn2_score_table_at(t, field, i) = gn2_score_table_valid(t, i) ? 0 : 1;
 }
 
-static gn2_status put_columns(const slab *s)
+static gn2_status put_scores(const slab *s)
 {
     const gn2_score_table *t = &s->o->table;
-    int64_t offset = gn2_score_table_copied(t);
-    size_t field = t->copied;
-    for (int32_t i = 0; i < (int32_t)s->w->outputs.count; i++) {
-        if (!is_written(s->w, i, s->object)) continue;
-        const gn2_tag_output *o = &s->w->outputs.item[i];
-        for (int64_t c = 0; c < o->columns; c++) {
-            if (o->type == GN2_DATA_F32)
-                GN2_TRY(put_real(s, i, c, field, offset));
-            else
-                GN2_TRY(put_whole(s, i, c, offset));
-            offset += t->field[field++].size;
-        }
+    for (size_t i = t->copied; i < t->field_count; i++) {
+        const gn2_score_field *field = &t->field[i];
+        if (field->output < 0)
+            put_mask(s, field);
+        else
+            GN2_TRY(field->kind == GN2_H5_FLOAT ? put_reals(s, field)
+                                                : put_whole(s, field));
     }
-    if (s->object) put_mask(s, offset);
     return GN2_OK;
 }
 
@@ -380,7 +376,7 @@ static gn2_status write_slab(slab *s)
     const gn2_score_table *t = &s->o->table;
     GN2_TRY(gn2_score_table_begin(&s->o->table, s->w->rows + s->first, s->count));
     if (s->object) GN2_TRY(find_rows(s));
-    GN2_TRY(put_columns(s));
+    GN2_TRY(put_scores(s));
     return gn2_h5_table_append(t->out, s->count, t->out_data);
 }
 
