@@ -75,14 +75,14 @@ gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_choosing *choosin
 {
     gn2_read_buffer *buffer = choosing->buffer;
     gn2_row_set set = {0};
-    gn2_slabs slabs = {.file = file, .buffer = buffer, .end = file->rows};
+    gn2_slabs slabs = {.file = file, .buffer = buffer, .end = file->jets.rows};
     slabs.table = &file->table[0];
-    gn2_status status = gn2_row_set_init(&set, file->rows, buffer->memory);
+    gn2_status status = gn2_row_set_init(&set, file->jets.rows, buffer->memory);
     if (status == GN2_OK) status = choose(&slabs, choosing, &set, nan);
     if (status == GN2_OK)
         gn2_row_set_count(&set);
     else
         gn2_row_set_free(&set);
-    file->selected = set;
+    file->jets = set;
     return status;
 }

@@ -189,13 +189,6 @@ static gn2_status decode_inputs(const decoder *d, const char *record, float *out
     return bad < 0 ? GN2_OK : fail_number(d, bad, row, slot);
 }
 
-/* Jets that are not selected are not looked at. */
-static int is_selected(const decoder *d, int64_t row)
-{
-    const gn2_row_set *selected = &d->file->selected;
-    return !selected->bits || gn2_row_set_has(selected, d->first + row);
-}
-
 /* ---- jets ---- */
 
 static int is_fill(const decoder *d, const gn2_column *column, const char *record)
@@ -265,7 +258,7 @@ static int64_t count_valid(const decoder *d, const char *records,
     int64_t total = 0;
     for (int64_t row = share->row; row < share->row + share->count; row++) {
         const char *at = records + row * slots * record + valid->offset;
-        if (!is_selected(d, row)) continue;
+        if (!gn2_row_set_has(&d->file->jets, d->first + row)) continue;
         for (int64_t i = 0; i < slots; i++)
             total += valid->to_int(at + i * record) ? 1 : 0;
     }
@@ -302,11 +295,9 @@ typedef struct work {
 /* Jets that rows of the slab become. */
 static int64_t count_jets(const decoder *d, const gn2_share *share)
 {
-    const gn2_row_set *selected = &d->file->selected;
     const int64_t first = d->first + share->row;
-    return selected->bits ? gn2_row_set_before(selected, first + share->count) -
-                                gn2_row_set_before(selected, first)
-                          : share->count;
+    return gn2_row_set_before(&d->file->jets, first + share->count) -
+           gn2_row_set_before(&d->file->jets, first);
 }
 
 /* Even shares; gives the number of jets of all. */
@@ -352,9 +343,9 @@ static gn2_status place_constituents(work *w, gn2_pool *pool)
 static gn2_status decode_rows(decoder *d, const char *records, const gn2_share *share)
 {
     const gn2_h5_info *info = d->table->info;
-    const int64_t size = info->record * (d->object ? info->slots : 1);
+    const int64_t size = info->record * info->slots;
     for (int64_t row = share->row; row < share->row + share->count; row++) {
-        if (!is_selected(d, row)) continue;
+        if (!gn2_row_set_has(&d->file->jets, d->first + row)) continue;
         GN2_TRY(d->object ? decode_slots(d, records + row * size, row)
                           : decode_jet(d, records + row * size, row));
     }
@@ -419,15 +410,11 @@ gn2_status gn2_data_file_load(gn2_data_file *file, const gn2_schema *schema,
                               gn2_non_finite policy, int64_t start, int64_t count,
                               gn2_read_buffer *buffer, gn2_rows *rows)
 {
-    const gn2_row_set *selected = &file->selected;
     const int64_t jet = rows->count;
-    gn2_slabs slabs = {.file = file, .buffer = buffer, .next = start};
-    slabs.end = start + count;
+    gn2_slabs slabs = {.file = file, .buffer = buffer};
     if (count == 0) return GN2_OK;
-    if (selected->bits) {
-        slabs.next = gn2_row_set_at(selected, start);
-        slabs.end = gn2_row_set_at(selected, start + count - 1) + 1;
-    }
+    slabs.next = gn2_row_set_at(&file->jets, start);
+    slabs.end = gn2_row_set_at(&file->jets, start + count - 1) + 1;
     GN2_TRY(gn2_rows_reserve(rows, jet + count));
     for (int32_t i = 0; i < schema->object_count; i++) {
         decoder d = {.file = file,

@@ -177,10 +177,11 @@ static gn2_status check_shape(const gn2_data_file *file, const gn2_object *objec
         return gn2_fail(GN2_ERR_FORMAT,
                         "'%s': dataset '%s' has %d dimension(s), %d needed", file->path,
                         object->dataset, info->rank, rank);
-    if (number > 0 && info->rows != file->rows)
-        return gn2_fail(
-            GN2_ERR_FORMAT, "'%s': dataset '%s' has %lld rows, the jets have %lld",
-            file->path, object->dataset, (long long)info->rows, (long long)file->rows);
+    if (number > 0 && info->rows != file->jets.rows)
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "'%s': dataset '%s' has %lld rows, the jets have %lld",
+                        file->path, object->dataset, (long long)info->rows,
+                        (long long)file->jets.rows);
     return GN2_OK;
 }
 
@@ -202,7 +203,7 @@ static gn2_status open_table(gn2_data_file *file, const gn2_schema *schema,
     const gn2_object *object = &schema->object[number];
     GN2_TRY(gn2_h5_table_open(file->file, object->dataset, &table->table));
     table->info = gn2_h5_table_info(table->table);
-    if (number == 0) file->rows = table->info->rows;
+    if (number == 0) file->jets.rows = file->jets.count = table->info->rows;
     GN2_TRY(check_shape(file, object, number, table->info));
     table->input_count = object->input_count;
     table->input = gn2_alloc(object->input_count, sizeof *table->input);
@@ -305,7 +306,7 @@ void gn2_data_file_close(gn2_data_file *file)
         (void)gn2_h5_table_close(file->table[i].table);
     }
     (void)gn2_h5_file_close(file->file);
-    gn2_row_set_free(&file->selected);
+    gn2_row_set_free(&file->jets);
     gn2_free(file->compared);
     gn2_free(file->label);
     gn2_free(file->map);

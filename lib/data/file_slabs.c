@@ -67,7 +67,7 @@ static int64_t crew_rows(const gn2_slabs *s)
     const gn2_h5_info *info = s->table->info;
     const int64_t rows = s->table->slab_rows;
     const int64_t threads = gn2_pool_workers(s->buffer->pool);
-    if (threads == 1 || !info->unpacked || s->file->selected.bits) return rows;
+    if (threads == 1 || !info->unpacked || s->file->jets.bits) return rows;
     const int64_t row = info->record * (info->slots ? info->slots : 1);
     const int64_t most = SLAB_MOST / (row * rows);
     const int64_t times = threads < most ? threads : most;
@@ -86,9 +86,8 @@ static int64_t slab_length(const gn2_slabs *s, int64_t rows)
 /* Is there a jet to be read among these rows? */
 static int is_wanted(const gn2_data_file *file, int64_t first, int64_t count)
 {
-    const gn2_row_set *selected = &file->selected;
-    return !selected->bits || gn2_row_set_before(selected, first) <
-                                  gn2_row_set_before(selected, first + count);
+    return gn2_row_set_before(&file->jets, first) <
+           gn2_row_set_before(&file->jets, first + count);
 }
 
 static gn2_status read_slab(gn2_slabs *s, int64_t rows)

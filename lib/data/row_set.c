@@ -55,6 +55,7 @@ void gn2_row_set_free(gn2_row_set *set)
 int64_t gn2_row_set_before(const gn2_row_set *set, int64_t row)
 {
     const int64_t block = row / BLOCK_ROWS, end = row / 64;
+    if (!set->bits) return row;
     int64_t count = set->before[block];
     for (int64_t w = block * WORDS; w < end; w++) count += ones(set->bits[w]);
     return count + ones(set->bits[end] & (((uint64_t)1 << (row % 64)) - 1));
@@ -76,6 +77,7 @@ static int64_t block_of(const gn2_row_set *set, int64_t k)
 
 int64_t gn2_row_set_at(const gn2_row_set *set, int64_t k)
 {
+    if (!set->bits) return k;
     const int64_t block = block_of(set, k);
     int64_t left = k - set->before[block], w = block * WORDS;
     for (; left >= ones(set->bits[w]); w++) left -= ones(set->bits[w]);

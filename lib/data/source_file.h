@@ -37,8 +37,7 @@ typedef struct gn2_data_table {
 typedef struct gn2_data_file {
     char *path;
     gn2_h5_file *file;
-    int64_t rows;         /* jets, selected or not */
-    gn2_row_set selected; /* those that data.selection chooses; bits NULL: all */
+    gn2_row_set jets;     /* of its rows, those that data.selection chooses */
     gn2_column *compared; /* (terms of the selection) */
     gn2_data_table table[1 + GN2_MAX_PARTS]; /* by object of the schema */
     /* of label k of the schema, (GN2_LABEL_FIELDS) each; to_float NULL: not there */
@@ -99,12 +98,7 @@ typedef struct gn2_choosing {
 /* Finds out which jets it chooses; *nan += those with NaN in a field of it. */
 gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_choosing *choosing,
                                 int64_t *nan);
-/* Jets that are used of a file. */
-static inline int64_t gn2_data_file_jets(const gn2_data_file *file)
-{
-    return file->selected.bits ? file->selected.count : file->rows;
-}
-/* Appends jets start … start+count−1 of those. */
+/* Appends jets start … start+count−1 of those that are used. */
 gn2_status gn2_data_file_load(gn2_data_file *file, const gn2_schema *schema,
                               gn2_non_finite policy, int64_t start, int64_t count,
                               gn2_read_buffer *buffer, gn2_rows *rows);
