@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "data/fork.h"
@@ -23,8 +22,7 @@ struct gn2_reader {
     /* under the mutex */
     int64_t made, taken; /* batches since the start; `taken` includes the one used */
     int stop;
-    gn2_status status;
-    char message[GN2_ERROR_SIZE];
+    gn2_trouble failed;
 };
 
 static gn2_status make_slots(gn2_reader *r, const gn2_rows_shape *shape,
@@ -99,12 +97,8 @@ static int wait_for_room(gn2_reader *r)
 static void publish(gn2_reader *r, gn2_status status)
 {
     pthread_mutex_lock(&r->mutex);
-    if (status == GN2_OK) {
-        r->made++;
-    } else {
-        r->status = status;
-        memcpy(r->message, gn2_error_text(), sizeof r->message);
-    }
+    r->made += status == GN2_OK;
+    gn2_trouble_note(&r->failed, status);
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->mutex);
 }
@@ -143,7 +137,7 @@ gn2_status gn2_reader_start(gn2_reader *r, int64_t epoch, int64_t batch)
     r->next = batch;
     r->made = r->taken = 0;
     r->stop = 0;
-    r->status = GN2_OK;
+    r->failed.status = GN2_OK;
     if (create_thread(r))
         return gn2_fail(GN2_ERR_NO_MEMORY, "the reading thread cannot be started");
     r->running = 1;
@@ -171,12 +165,11 @@ int gn2_reader_running(gn2_reader *r)
 gn2_status gn2_reader_take(gn2_reader *r, const gn2_rows **out_rows)
 {
     pthread_mutex_lock(&r->mutex);
-    while (r->made == r->taken && r->status == GN2_OK)
+    while (r->made == r->taken && r->failed.status == GN2_OK)
         pthread_cond_wait(&r->changed, &r->mutex);
     const int there = r->made > r->taken;
     if (there) *out_rows = &r->slot[r->taken++ % r->slot_count];
-    const gn2_status status = r->status;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->mutex);
-    return there ? GN2_OK : gn2_fail(status, "%s", r->message);
+    return there ? GN2_OK : gn2_trouble_raise(&r->failed); /* the thread is at its end */
 }
