@@ -23,7 +23,7 @@ typedef struct decoder {
     int32_t object;
     int64_t first; /* row of the file the slab begins with */
     gn2_rows *rows;
-    int64_t jet, at; /* of `rows`: the jet, and its constituent, that come next */
+    int64_t jet, at; /* of `rows`: the jet, and row of the object, that come next */
     gn2_trouble *trouble;
     const char *record; /* that is decoded */
     int64_t row, slot;  /* of it, in the slab; slot −1: a jet */
@@ -124,12 +124,12 @@ static gn2_status decode_number(const decoder *d, int32_t k, int32_t *out)
     return GN2_OK;
 }
 
-/* To row `at` of the table; after a bad one none are looked at. */
-static void decode_labels(const decoder *d, int64_t at)
+/* After a bad one none are looked at. */
+static void decode_labels(const decoder *d)
 {
     for (int32_t k = 0; k < d->schema->label_count && !d->trouble->status; k++) {
         if (d->schema->label[k].object != d->object || !d->rows->label[k]) continue;
-        void *out = gn2_rows_label_at(d->rows, k, at);
+        void *out = gn2_rows_label_at(d->rows, k, d->at);
         gn2_trouble_note(d->trouble, d->schema->label[k].real
                                          ? decode_reals(d, k, out)
                                          : decode_number(d, k, out));
@@ -153,17 +153,18 @@ static gn2_status check_range(const decoder *d, const float *out)
     return GN2_OK;
 }
 
-/* The record becomes row `at` of the table, its inputs go to `out`. */
-static gn2_status decode_record(const decoder *d, int64_t at, float *out)
+static gn2_status decode_record(decoder *d)
 {
     const gn2_data_table *t = d->table;
+    float *out = d->rows->object[d->object].data + d->at * (int64_t)t->input_count;
     for (size_t i = 0; i < t->input_count; i++)
         out[i] = t->input[i].to_float(d->record + t->input[i].offset);
     if (t->wide) GN2_TRY(check_range(d, out));
     const int64_t bad = gn2_schema_check(d->schema, d->policy, d->object, out);
     if (bad >= 0)
         return fail(d, GN2_ERR_NUMERIC, t->input[bad].name, "not a finite number");
-    decode_labels(d, at);
+    decode_labels(d);
+    d->at++;
     return GN2_OK;
 }
 
@@ -208,10 +209,9 @@ static gn2_status check_written(const decoder *d)
 
 static gn2_status decode_jet(decoder *d)
 {
-    const int64_t jet = d->jet++;
     d->slot = -1;
     GN2_TRY(check_written(d));
-    return decode_record(d, jet, d->rows->features + jet * d->rows->shape.columns);
+    return decode_record(d);
 }
 
 /* ---- constituents ---- */
@@ -236,16 +236,13 @@ static gn2_status decode_slots(decoder *d)
 {
     const gn2_h5_info *info = d->table->info;
     const gn2_column *valid = &d->table->valid;
-    const gn2_rows_part *part = &d->rows->part[d->object - 1];
-    const int64_t columns = d->rows->shape.part_columns[d->object - 1];
     for (d->slot = 0; d->slot < info->slots; d->slot++, d->record += info->record) {
         const int64_t flag = valid->to_int(d->record + valid->offset);
         if (flag == 0) continue;
         if (flag != 1) return fail_flag(d);
-        GN2_TRY(decode_record(d, d->at, part->data + d->at * columns));
-        d->at++;
+        GN2_TRY(decode_record(d));
     }
-    part->offsets[++d->jet] = d->at;
+    d->rows->object[d->object].offsets[++d->jet] = d->at;
     return GN2_OK;
 }
 
@@ -281,7 +278,7 @@ static int64_t share_out(work *w, const gn2_slabs *slab)
         gn2_share *share = &w->shares[i];
         share->row = i * slab->count / w->count;
         share->count = (i + 1) * slab->count / w->count - share->row;
-        share->jet = jet;
+        share->jet = share->at = jet;
         share->failed.status = GN2_OK;
         share->trouble.status = d->rows->trouble.status;
         jet += count_jets(d, share);
@@ -300,14 +297,14 @@ static void count_share(void *context, int64_t index, int32_t lane)
 static gn2_status place_constituents(work *w, gn2_pool *pool)
 {
     const decoder *d = w->decoder;
-    int64_t total = d->rows->part[d->object - 1].count;
+    int64_t total = d->rows->object[d->object].count;
     gn2_pool_run(pool, w->count, count_share, w);
     for (int64_t i = 0; i < w->count; i++) {
         const int64_t own = w->shares[i].at;
         w->shares[i].at = total;
         total += own;
     }
-    return gn2_rows_reserve_part(d->rows, d->object - 1, total);
+    return gn2_rows_reserve(d->rows, d->object, total);
 }
 
 static gn2_status decode_rows(decoder *d, const char *records, const gn2_share *share)
@@ -355,10 +352,7 @@ static gn2_status decode_slab(decoder *d, const gn2_slabs *slab)
     gn2_pool_run(slab->buffer->pool, w.count, decode_share, &w);
     GN2_TRY(conclude(&w));
     d->jet += jets;
-    if (d->object)
-        d->rows->part[d->object - 1].count = w.shares[w.count - 1].at;
-    else
-        d->rows->count = d->jet;
+    d->rows->object[d->object].count = w.shares[w.count - 1].at;
     return GN2_OK;
 }
 
@@ -376,12 +370,12 @@ gn2_status gn2_data_file_load(gn2_data_file *file, const gn2_schema *schema,
                               gn2_non_finite policy, int64_t start, int64_t count,
                               gn2_read_buffer *buffer, gn2_rows *rows)
 {
-    const int64_t jet = rows->count;
+    const int64_t jet = gn2_rows_jets(rows);
     gn2_slabs slabs = {.file = file, .buffer = buffer};
     if (count == 0) return GN2_OK;
     slabs.next = gn2_row_set_at(&file->jets, start);
     slabs.end = gn2_row_set_at(&file->jets, start + count - 1) + 1;
-    GN2_TRY(gn2_rows_reserve(rows, jet + count));
+    GN2_TRY(gn2_rows_reserve(rows, 0, jet + count));
     for (int32_t i = 0; i < schema->object_count; i++) {
         decoder d = {.file = file,
                      .table = &file->table[i],

@@ -171,5 +171,5 @@ gn2_status gn2_reader_take(gn2_reader *r, const gn2_rows **out_rows)
     if (there) *out_rows = &r->slot[r->taken++ % r->slot_count];
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->mutex);
-    return there ? GN2_OK : gn2_trouble_raise(&r->failed); /* the thread is at its end */
+    return there ? GN2_OK : gn2_trouble_raise(&r->failed); /* it has ended */
 }

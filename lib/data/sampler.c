@@ -200,7 +200,7 @@ static void find_group(gn2_sampler *s, int64_t position)
 
 static gn2_status shuffle_pool(gn2_sampler *s)
 {
-    const int64_t count = s->pool.count;
+    const int64_t count = gn2_rows_jets(&s->pool);
     if (count > s->shuffle_capacity) {
         gn2_free(s->shuffle);
         s->shuffle = gn2_alloc((size_t)count, sizeof *s->shuffle);

@@ -165,16 +165,13 @@ void gn2_schema_clear(gn2_schema *schema)
 
 gn2_rows_shape gn2_schema_shape(const gn2_schema *schema)
 {
-    gn2_rows_shape shape = {
-        .columns = (int64_t)schema->object[0].input_count,
-        .part_count = schema->object_count - 1,
-        .label_count = schema->label_count,
-    };
-    for (int32_t p = 0; p < shape.part_count; p++)
-        shape.part_columns[p] = (int64_t)schema->object[p + 1].input_count;
+    gn2_rows_shape shape = {.object_count = schema->object_count,
+                            .label_count = schema->label_count};
+    for (int32_t o = 0; o < shape.object_count; o++)
+        shape.columns[o] = (int64_t)schema->object[o].input_count;
     for (int32_t k = 0; k < shape.label_count; k++)
-        shape.label[k] = (gn2_rows_label){.part = schema->label[k].object - 1,
-                                          .columns = schema->label[k].columns};
+        shape.label[k] =
+            (gn2_rows_label){schema->label[k].object, schema->label[k].columns};
     return shape;
 }
 

@@ -83,38 +83,38 @@ static void copy_labels(const array_source *a, int32_t object, int64_t from, int
     }
 }
 
-static gn2_status copy_jet(const array_source *a, int64_t jet, gn2_non_finite policy,
-                           gn2_rows *rows)
+/* Row `from` of an object's arrays becomes its next; the number of the first input that
+ * is no finite number, and may not stay so, −1: none. */
+static int64_t copy_row(const array_source *a, int32_t object, int64_t from,
+                        gn2_non_finite policy, gn2_rows *rows)
 {
-    const int64_t columns = rows->shape.columns;
-    const int64_t stride = a->jets.row_stride ? a->jets.row_stride : columns;
-    float *out = rows->features + rows->count * columns;
-    memcpy(out, a->jets.features + jet * stride, (size_t)columns * sizeof *out);
-    const int64_t bad = gn2_schema_check(a->base.schema, policy, 0, out);
-    if (bad >= 0) return fail_value(a, 0, bad, jet, 0);
-    copy_labels(a, 0, jet, rows->count, rows);
-    return GN2_OK;
+    gn2_rows_object *to = &rows->object[object];
+    const gn2_sequence *s = object ? &a->sequence[object - 1] : NULL;
+    const int64_t columns = rows->shape.columns[object];
+    const int64_t stride = s ? s->row_stride : a->jets.row_stride;
+    const float *data = s ? s->data : a->jets.features;
+    float *out = to->data + to->count * columns;
+    memcpy(out, data + from * (stride ? stride : columns),
+           (size_t)columns * sizeof *out);
+    const int64_t bad = gn2_schema_check(a->base.schema, policy, object, out);
+    if (bad >= 0) return bad;
+    copy_labels(a, object, from, to->count++, rows);
+    return -1;
 }
 
-static gn2_status copy_part(const array_source *a, int32_t p, int64_t jet,
-                            gn2_non_finite policy, gn2_rows *rows)
+static gn2_status copy_constituents(const array_source *a, int32_t object, int64_t jet,
+                                    gn2_non_finite policy, gn2_rows *rows)
 {
-    const gn2_sequence *s = &a->sequence[p];
-    gn2_rows_part *part = &rows->part[p];
-    const int64_t columns = rows->shape.part_columns[p];
-    const int64_t stride = s->row_stride ? s->row_stride : columns;
+    const gn2_sequence *s = &a->sequence[object - 1];
+    gn2_rows_object *to = &rows->object[object];
     const span all = rows_of(s, jet);
-    GN2_TRY(gn2_rows_reserve_part(rows, p, part->count + all.end - all.first));
+    GN2_TRY(gn2_rows_reserve(rows, object, to->count + all.end - all.first));
     for (int64_t row = all.first; row < all.end; row++) {
         if (!counts(s, row)) continue;
-        float *out = part->data + part->count * columns;
-        memcpy(out, s->data + row * stride, (size_t)columns * sizeof *out);
-        const int64_t bad = gn2_schema_check(a->base.schema, policy, p + 1, out);
-        if (bad >= 0) return fail_value(a, p + 1, bad, jet, row - all.first);
-        copy_labels(a, p + 1, row, part->count, rows);
-        part->count++;
+        const int64_t bad = copy_row(a, object, row, policy, rows);
+        if (bad >= 0) return fail_value(a, object, bad, jet, row - all.first);
     }
-    part->offsets[rows->count + 1] = part->count;
+    to->offsets[gn2_rows_jets(rows)] = to->count;
     return GN2_OK;
 }
 
@@ -122,12 +122,12 @@ static gn2_status load(gn2_source *source, int64_t start, int64_t count,
                        gn2_non_finite policy, gn2_rows *rows)
 {
     array_source *a = (array_source *)source;
-    GN2_TRY(gn2_rows_reserve(rows, rows->count + count));
+    GN2_TRY(gn2_rows_reserve(rows, 0, gn2_rows_jets(rows) + count));
     for (int64_t jet = start; jet < start + count; jet++) {
-        GN2_TRY(copy_jet(a, jet, policy, rows));
-        for (int32_t p = 0; p < rows->shape.part_count; p++)
-            GN2_TRY(copy_part(a, p, jet, policy, rows));
-        rows->count++;
+        const int64_t bad = copy_row(a, 0, jet, policy, rows);
+        if (bad >= 0) return fail_value(a, 0, bad, jet, 0);
+        for (int32_t o = 1; o < rows->shape.object_count; o++)
+            GN2_TRY(copy_constituents(a, o, jet, policy, rows));
     }
     return GN2_OK;
 }
@@ -193,7 +193,7 @@ static void count_slots(array_source *a, int32_t p)
 
 static void take_sequences(array_source *a)
 {
-    for (int32_t p = 0; p < a->base.shape.part_count; p++) {
+    for (int32_t p = 0; p < a->base.shape.object_count - 1; p++) {
         a->sequence[p] = a->jets.sequences[p];
         count_slots(a, p);
     }

@@ -54,7 +54,7 @@ void gn2_data_file_close(gn2_data_file *file);
 /* Rows of a slab that one thread decodes. */
 typedef struct gn2_share {
     int64_t row, count;  /* from the first of the slab */
-    int64_t jet, at;     /* the first jet and constituent of `rows` that they become */
+    int64_t jet, at;     /* of `rows`: the first jet, and row, they become */
     gn2_trouble failed;  /* why they cannot be used */
     gn2_trouble trouble; /* with their labels */
 } gn2_share;
