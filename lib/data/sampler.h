@@ -8,12 +8,6 @@
 
 #include "data/source.h"
 
-typedef enum gn2_sampling {
-    GN2_SAMPLING_JETS,      /* blocks in random order, jets shuffled among a few */
-    GN2_SAMPLING_BATCHES,   /* salt's: contiguous full batches in random order */
-    GN2_SAMPLING_SEQUENTIAL /* file order */
-} gn2_sampling;
-
 typedef struct gn2_sampler gn2_sampler;
 
 gn2_status gn2_sampler_create(gn2_source *source, const gn2_config *config,
