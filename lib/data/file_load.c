@@ -47,14 +47,14 @@ fail(const decoder *d, gn2_status status, const char *field, const char *format,
 
 static void print_value(const decoder *d, const gn2_column *column, char text[32])
 {
-    gn2_field_print(column->kind, column->size, d->record + column->offset, text);
+    gn2_field_print(&column->read, d->record + column->field.offset, text);
 }
 
 /* What a label may be: a range, or the values that stand for classes. */
 static void print_range(const decoder *d, int32_t k, char out_text[GN2_NAME_LIST_SIZE])
 {
     const gn2_label_column *label = &d->schema->label[k];
-    const gn2_label_map *map = &d->file->map[k];
+    const gn2_label_map *map = &d->file->label[k].map;
     char pair[64];
     out_text[0] = 0;
     if (!map->count) {
@@ -71,28 +71,28 @@ static void print_range(const decoder *d, int32_t k, char out_text[GN2_NAME_LIST
 static gn2_status fail_label(const decoder *d, int32_t k)
 {
     char value[32], range[GN2_NAME_LIST_SIZE];
-    const gn2_column *column = &d->file->label[k][0];
-    const int64_t number = column->to_int(d->record + column->offset);
-    const char *name = gn2_label_map_name(&d->file->map[k], number);
+    const gn2_column *column = &d->file->label[k].column[0];
+    const int64_t number = column->read.to_int(d->record + column->field.offset);
+    const char *name = gn2_label_map_name(&d->file->label[k].map, number);
     print_value(d, column, value);
-    if (number == GN2_FIELD_NOT_WHOLE && column->kind == GN2_H5_FLOAT)
-        return fail(d, GN2_ERR_FORMAT, column->name, "label %s is not a whole number",
-                    value);
+    if (number == GN2_FIELD_NOT_WHOLE && column->field.kind == GN2_H5_FLOAT)
+        return fail(d, GN2_ERR_FORMAT, column->field.name,
+                    "label %s is not a whole number", value);
     if (name)
-        return fail(d, GN2_ERR_FORMAT, column->name,
+        return fail(d, GN2_ERR_FORMAT, column->field.name,
                     "label %s is '%s', which is not in %s", value, name,
                     d->schema->label[k].classes_key);
     print_range(d, k, range);
-    return fail(d, GN2_ERR_FORMAT, column->name, "label %s is out of range:%s", value,
-                range);
+    return fail(d, GN2_ERR_FORMAT, column->field.name, "label %s is out of range:%s",
+                value, range);
 }
 
 static gn2_status fail_flag(const decoder *d)
 {
     char value[32];
     print_value(d, &d->table->valid, value);
-    return fail(d, GN2_ERR_FORMAT, d->table->valid.name, "flag %s is neither 0 nor 1",
-                value);
+    return fail(d, GN2_ERR_FORMAT, d->table->valid.field.name,
+                "flag %s is neither 0 nor 1", value);
 }
 
 /* ---- labels ---- */
@@ -102,12 +102,12 @@ static gn2_status decode_reals(const decoder *d, int32_t k, float *out)
 {
     const gn2_label_column *label = &d->schema->label[k];
     for (int32_t i = 0; i < label->columns; i++) {
-        const gn2_column *column = &d->file->label[k][i];
-        out[i] = column->to_float(d->record + column->offset);
+        const gn2_column *column = &d->file->label[k].column[i];
+        out[i] = column->read.to_float(d->record + column->field.offset);
         const int bad =
             label->weight ? !(out[i] >= 0 && isfinite(out[i])) : isinf(out[i]);
         if (bad)
-            return fail(d, GN2_ERR_FORMAT, column->name,
+            return fail(d, GN2_ERR_FORMAT, column->field.name,
                         "%g can be no target or weight", (double)out[i]);
     }
     return GN2_OK;
@@ -116,9 +116,10 @@ static gn2_status decode_reals(const decoder *d, int32_t k, float *out)
 static gn2_status decode_number(const decoder *d, int32_t k, int32_t *out)
 {
     const gn2_label_column *label = &d->schema->label[k];
-    const gn2_column *column = &d->file->label[k][0];
-    int64_t value = column->to_int(d->record + column->offset);
-    if (d->file->map[k].count) value = gn2_label_map_find(&d->file->map[k], value);
+    const gn2_column *column = &d->file->label[k].column[0];
+    int64_t value = column->read.to_int(d->record + column->field.offset);
+    if (d->file->label[k].map.count)
+        value = gn2_label_map_find(&d->file->label[k].map, value);
     if (value < label->least || value > label->most) return fail_label(d, k);
     *out = (int32_t)value;
     return GN2_OK;
@@ -142,13 +143,13 @@ static void decode_labels(const decoder *d)
 static gn2_status check_range(const decoder *d, const float *out)
 {
     for (size_t i = 0; i < d->table->input_count; i++) {
-        double value;
         const gn2_column *column = &d->table->input[i];
-        if (!isinf(out[i]) || !gn2_column_is_double(column)) continue;
-        memcpy(&value, d->record + column->offset, sizeof value);
+        if (!isinf(out[i])) continue;
+        const double value =
+            gn2_field_real(&column->read, d->record + column->field.offset);
         if (isfinite(value))
-            return fail(d, GN2_ERR_NUMERIC, column->name, "%g is beyond 32-bit floats",
-                        value);
+            return fail(d, GN2_ERR_NUMERIC, column->field.name,
+                        "%g is beyond 32-bit floats", value);
     }
     return GN2_OK;
 }
@@ -158,11 +159,12 @@ static gn2_status decode_record(decoder *d)
     const gn2_data_table *t = d->table;
     float *out = d->rows->object[d->object].data + d->at * (int64_t)t->input_count;
     for (size_t i = 0; i < t->input_count; i++)
-        out[i] = t->input[i].to_float(d->record + t->input[i].offset);
+        out[i] = t->input[i].read.to_float(d->record + t->input[i].field.offset);
     if (t->wide) GN2_TRY(check_range(d, out));
     const int64_t bad = gn2_schema_check(d->schema, d->policy, d->object, out);
     if (bad >= 0)
-        return fail(d, GN2_ERR_NUMERIC, t->input[bad].name, "not a finite number");
+        return fail(d, GN2_ERR_NUMERIC, t->input[bad].field.name,
+                    "not a finite number");
     decode_labels(d);
     d->at++;
     return GN2_OK;
@@ -173,9 +175,9 @@ static gn2_status decode_record(decoder *d)
 static int is_fill(const decoder *d, const gn2_column *column)
 {
     const char *fill = d->table->info->fill;
-    return column->size == 0 || !fill ||
-           memcmp(d->record + column->offset, fill + column->offset,
-                  (size_t)column->size) == 0;
+    return column->field.size == 0 || !fill ||
+           memcmp(d->record + column->field.offset, fill + column->field.offset,
+                  (size_t)column->field.size) == 0;
 }
 
 /* Does all that is read of a jet stand at the fill values? The first input says no. */
@@ -187,7 +189,7 @@ static int looks_unwritten(const decoder *d)
     for (int32_t k = 0; k < d->schema->label_count; k++)
         for (int32_t i = 0; i < d->schema->label[k].columns; i++)
             if (d->schema->label[k].object == 0 && d->rows->label[k] &&
-                !is_fill(d, &d->file->label[k][i]))
+                !is_fill(d, &d->file->label[k].column[i]))
                 return 0;
     return 1;
 }
@@ -224,10 +226,10 @@ static int64_t count_valid(const decoder *d, const char *records,
     const int64_t slots = d->table->info->slots, record = d->table->info->record;
     int64_t total = 0;
     for (int64_t row = share->row; row < share->row + share->count; row++) {
-        const char *at = records + row * slots * record + valid->offset;
+        const char *at = records + row * slots * record + valid->field.offset;
         if (!gn2_row_set_has(&d->file->jets, d->first + row)) continue;
         for (int64_t i = 0; i < slots; i++)
-            total += valid->to_int(at + i * record) ? 1 : 0;
+            total += valid->read.to_int(at + i * record) ? 1 : 0;
     }
     return total;
 }
@@ -237,7 +239,7 @@ static gn2_status decode_slots(decoder *d)
     const gn2_h5_info *info = d->table->info;
     const gn2_column *valid = &d->table->valid;
     for (d->slot = 0; d->slot < info->slots; d->slot++, d->record += info->record) {
-        const int64_t flag = valid->to_int(d->record + valid->offset);
+        const int64_t flag = valid->read.to_int(d->record + valid->field.offset);
         if (flag == 0) continue;
         if (flag != 1) return fail_flag(d);
         GN2_TRY(decode_record(d));

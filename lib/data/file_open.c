@@ -32,13 +32,16 @@ static gn2_status missing(const field_list *list, const char *who, const char *n
                     near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
 }
 
-static gn2_status find_field(field_list *list, const char *who, const char *name,
-                             size_t *out_index)
+static size_t index_of(const field_list *list, const char *name)
 {
-    const size_t i = gn2_alias_find(list->names, list->info->field_count, name);
+    return gn2_alias_find(list->names, list->info->field_count, name);
+}
+
+static gn2_status mark(field_list *list, const char *who, const char *name)
+{
+    const size_t i = index_of(list, name);
     if (i == list->info->field_count) return missing(list, who, name);
     list->wanted[i] = 1;
-    *out_index = i;
     return GN2_OK;
 }
 
@@ -48,14 +51,13 @@ static gn2_status mark_inputs(field_list *list)
     const gn2_object *object = list->object;
     for (size_t i = 0; i < object->input_count; i++) {
         const char *name = object->inputs[i];
-        const size_t k = gn2_alias_find(list->names, list->info->field_count, name);
+        const size_t k = index_of(list, name);
         if (k < list->info->field_count && list->wanted[k])
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "'%s': two inputs would read field '%s' of dataset '%s', "
                             "one as '%s'",
                             list->file->path, list->names[k], object->dataset, name);
-        size_t ignored;
-        GN2_TRY(find_field(list, "", name, &ignored));
+        GN2_TRY(mark(list, "", name));
     }
     return GN2_OK;
 }
@@ -70,7 +72,7 @@ static gn2_status check_label(const field_list *list, const gn2_label_column *la
     int32_t found = 0;
     *out_there = 0;
     for (int32_t i = 0; i < label->columns; i++) {
-        const size_t at = gn2_alias_find(list->names, count, label->field[i]);
+        const size_t at = index_of(list, label->field[i]);
         if (at == count)
             lacks = label->field[i];
         else if (list->info->fields[at].kind == GN2_H5_OTHER)
@@ -92,36 +94,28 @@ static gn2_status check_label(const field_list *list, const gn2_label_column *la
 
 static void mark_label(field_list *list, const gn2_label_column *label)
 {
-    size_t ignored;
     int there;
     gn2_trouble_note(&list->file->trouble, check_label(list, label, &there));
     for (int32_t i = 0; there && i < label->columns; i++)
-        (void)find_field(list, "", label->field[i], &ignored);
+        (void)mark(list, "", label->field[i]);
 }
 
 static gn2_status mark_selection(field_list *list, const gn2_selection *selection)
 {
-    size_t ignored;
     for (size_t i = 0; i < selection->count; i++)
-        GN2_TRY(
-            find_field(list, "data.selection: ", selection->term[i].field, &ignored));
+        GN2_TRY(mark(list, "data.selection: ", selection->term[i].field));
     return GN2_OK;
 }
 
 static gn2_column column_of(const field_list *list, const char *name)
 {
     gn2_column column = {0};
-    const size_t i = gn2_alias_find(list->names, list->info->field_count, name);
+    const size_t i = index_of(list, name);
     if (i == list->info->field_count) return column;
     const gn2_h5_field *field = &list->info->fields[i];
-    if (field->offset < 0) return column; /* not read: a label that is in trouble */
-    column.name = field->name;
-    column.offset = field->offset;
-    column.kind = field->kind;
-    column.size = field->size;
-    column.stored = field->stored;
-    column.to_float = gn2_field_float_reader(field->kind, field->size);
-    column.to_int = gn2_field_int_reader(field->kind, field->size);
+    const gn2_field_reader *reader = gn2_field_reader_of(field->kind, field->size);
+    /* offset −1: not read, a label that is in trouble */
+    if (reader && field->offset >= 0) column = (gn2_column){*field, *reader};
     return column;
 }
 
@@ -130,32 +124,32 @@ static void find_label(const field_list *list, const gn2_label_column *label,
 {
     for (int32_t i = 0; i < label->columns; i++) {
         out[i] = column_of(list, label->field[i]);
-        if (!out[i].to_float) out[0].to_float = NULL; /* not whole: not there */
-        if (!out[i].to_float) return;
+        if (out[i].read.to_float) continue;
+        out[0].read.to_float = NULL; /* not whole: not there */
+        return;
     }
 }
 
 static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t object,
                          gn2_data_table *table)
 {
-    size_t valid = 0;
     GN2_TRY(mark_inputs(list));
-    if (object > 0) GN2_TRY(find_field(list, "", "valid", &valid));
+    if (object > 0) GN2_TRY(mark(list, "", "valid"));
     for (int32_t k = 0; k < schema->label_count; k++)
         if (schema->label[k].object == object) mark_label(list, &schema->label[k]);
     if (object == 0) GN2_TRY(mark_selection(list, &schema->selection));
-    const int64_t only = object > 0 ? (int64_t)valid : -1;
+    const int64_t only = object > 0 ? (int64_t)index_of(list, "valid") : -1;
     GN2_TRY(gn2_h5_table_select(table->table, list->wanted, only));
     for (size_t i = 0; i < table->input_count; i++) {
         table->input[i] = column_of(list, list->object->inputs[i]);
-        table->wide |= gn2_column_is_double(&table->input[i]);
+        table->wide |= gn2_field_is_double(&table->input[i].read);
     }
     for (size_t i = 0; object == 0 && i < schema->selection.count; i++)
         list->file->compared[i] = column_of(list, schema->selection.term[i].field);
     if (object > 0) table->valid = column_of(list, "valid");
     for (int32_t k = 0; k < schema->label_count; k++)
         if (schema->label[k].object == object)
-            find_label(list, &schema->label[k], list->file->label[k]);
+            find_label(list, &schema->label[k], list->file->label[k].column);
     return GN2_OK;
 }
 
@@ -229,14 +223,10 @@ typedef struct name_reader {
 static void take_name(void *context, size_t index, const char *text)
 {
     name_reader *reader = context;
-    gn2_label_map *map = reader->map;
     reader->count = index + 1;
-    if (index >= GN2_LABEL_MAP_MAX) return;
-    map->value[index] = (int64_t)index;
-    map->class_index[index] = gn2_schema_class(reader->schema, reader->label, text);
-    strncpy(map->name[index], text, sizeof map->name[index] - 1);
-    map->name[index][sizeof map->name[index] - 1] = 0;
-    map->count = index + 1;
+    if (index < GN2_LABEL_MAP_MAX)
+        gn2_label_map_add(reader->map, reader->schema, reader->label, (int64_t)index,
+                          text);
 }
 
 /* The attribute of the label's name lists the classes in the order of the values. */
@@ -253,8 +243,8 @@ static gn2_status read_names(gn2_data_file *file, const gn2_schema *schema, int3
         return gn2_fail(GN2_ERR_FORMAT,
                         "'%s': attribute '%s' lists %zu classes, 1 to %d are possible",
                         file->path, label->field[0], reader.count, GN2_LABEL_MAP_MAX);
-    file->map[k] = names;
-    file->named[k] = 1;
+    file->label[k].map = names;
+    file->label[k].named = 1;
     return GN2_OK;
 }
 
@@ -263,21 +253,10 @@ static void read_maps(gn2_data_file *file, const gn2_schema *schema)
     for (int32_t k = 0; k < schema->label_count; k++) {
         const gn2_label_column *label = &schema->label[k];
         if (label->object || !label->columns || !label->classes_key[0]) continue;
-        gn2_label_map_default(schema, label, &file->map[k]);
-        if (file->label[k][0].to_int)
+        gn2_label_map_default(schema, label, &file->label[k].map);
+        if (file->label[k].column[0].read.to_int)
             gn2_trouble_note(&file->trouble, read_names(file, schema, k));
     }
-}
-
-static gn2_status make_columns(gn2_data_file *file, const gn2_schema *schema)
-{
-    file->label = gn2_alloc((size_t)schema->label_count, sizeof *file->label);
-    file->map = gn2_alloc((size_t)schema->label_count, sizeof *file->map);
-    file->named = gn2_alloc((size_t)schema->label_count, sizeof *file->named);
-    file->compared = gn2_alloc(schema->selection.count, sizeof *file->compared);
-    return file->label && file->map && file->named && file->compared
-               ? GN2_OK
-               : gn2_fail_memory();
 }
 
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
@@ -287,8 +266,8 @@ gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
     memset(file, 0, sizeof *file);
     gn2_status status = GN2_OK;
     file->path = gn2_strdup(path);
-    if (!file->path) return gn2_fail_memory();
-    GN2_TRY_GOTO(make_columns(file, schema));
+    file->label = gn2_alloc((size_t)schema->label_count, sizeof *file->label);
+    GN2_TRY_GOTO(file->path && file->label ? GN2_OK : gn2_fail_memory());
     GN2_TRY_GOTO(gn2_h5_file_open(path, &file->file));
     for (int32_t i = 0; i < schema->object_count; i++)
         GN2_TRY_GOTO(open_table(file, schema, i));
@@ -307,10 +286,7 @@ void gn2_data_file_close(gn2_data_file *file)
     }
     (void)gn2_h5_file_close(file->file);
     gn2_row_set_free(&file->jets);
-    gn2_free(file->compared);
     gn2_free(file->label);
-    gn2_free(file->map);
-    gn2_free(file->named);
     gn2_free(file->path);
     memset(file, 0, sizeof *file);
 }

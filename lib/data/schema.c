@@ -197,8 +197,9 @@ int32_t gn2_schema_label(const gn2_schema *schema, int task)
     return -1;
 }
 
-int32_t gn2_schema_class(const gn2_schema *schema, const gn2_label_column *label,
-                         const char *name)
+/* Index of a class of a label, −2 if it has none of that name. */
+static int32_t class_of(const gn2_schema *schema, const gn2_label_column *label,
+                        const char *name)
 {
     const size_t count = gn2_config_list_count(schema->config, label->classes_key);
     for (size_t i = 0; i < count; i++) {
@@ -208,12 +209,12 @@ int32_t gn2_schema_class(const gn2_schema *schema, const gn2_label_column *label
     return GN2_LABEL_UNKNOWN;
 }
 
-static void map_add(const gn2_schema *schema, const gn2_label_column *label,
-                    gn2_label_map *map, int64_t value, const char *name)
+void gn2_label_map_add(gn2_label_map *map, const gn2_schema *schema,
+                       const gn2_label_column *label, int64_t value, const char *name)
 {
     const size_t i = map->count++;
     map->value[i] = value;
-    map->class_index[i] = gn2_schema_class(schema, label, name);
+    map->class_index[i] = class_of(schema, label, name);
     snprintf(map->name[i], sizeof map->name[i], "%s", name);
 }
 
@@ -229,12 +230,13 @@ void gn2_label_map_default(const gn2_schema *schema, const gn2_label_column *lab
     out_map->count = 0;
     if (strcmp(label->field[0], "HadronConeExclTruthLabelID") != 0) {
         for (size_t i = 0; i < count; i++)
-            map_add(schema, label, out_map, (int64_t)i,
-                    gn2_config_list_item(schema->config, label->classes_key, i));
+            gn2_label_map_add(
+                out_map, schema, label, (int64_t)i,
+                gn2_config_list_item(schema->config, label->classes_key, i));
         return;
     }
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        map_add(schema, label, out_map, codes[i].code, codes[i].name);
+        gn2_label_map_add(out_map, schema, label, codes[i].code, codes[i].name);
 }
 
 int32_t gn2_label_map_find(const gn2_label_map *map, int64_t value)

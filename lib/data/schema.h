@@ -80,9 +80,9 @@ typedef struct gn2_label_map {
 
 /* Number of the labels of a task, −1 if none are wanted. */
 int32_t gn2_schema_label(const gn2_schema *schema, int task);
-/* Index of a class of a label, −2 if it has none of that name. */
-int32_t gn2_schema_class(const gn2_schema *schema, const gn2_label_column *label,
-                         const char *name);
+/* Adds a value that stands for the class of a name; there is room. */
+void gn2_label_map_add(gn2_label_map *map, const gn2_schema *schema,
+                       const gn2_label_column *label, int64_t value, const char *name);
 /* Map of a label without names in the file: particle codes are translated, other
  * values index the classes. */
 void gn2_label_map_default(const gn2_schema *schema, const gn2_label_column *label,

@@ -200,10 +200,10 @@ static void widen(const gn2_score_table *table, gn2_score_field *to,
                   const char *records, int64_t slots)
 {
     const gn2_h5_field *from = &table->info->fields[to->from];
-    const gn2_field_float read = gn2_field_float_reader(from->kind, from->size);
+    const gn2_field_reader *reader = gn2_field_reader_of(from->kind, from->size);
     for (int64_t i = 0; i < slots; i++) {
         const char *at = records + i * table->info->record + from->offset;
-        const int32_t width = width_of(gn2_field_real(read, from->size, at));
+        const int32_t width = width_of(gn2_field_real(reader, at));
         if (width > to->size) to->size = width;
     }
 }
@@ -301,12 +301,12 @@ static void copy_field(const gn2_score_table *table, const gn2_score_field *to,
                        int64_t slots)
 {
     const gn2_h5_field *from = &table->info->fields[to->from];
-    const gn2_field_float read = gn2_field_float_reader(from->kind, from->size);
+    const gn2_field_reader *reader = gn2_field_reader_of(from->kind, from->size);
     for (int64_t i = 0; i < slots; i++) {
         const char *source = table->in_data + i * table->info->record + from->offset;
         char *target = gn2_score_table_at(table, to, i);
         if (to->kind == GN2_H5_FLOAT && to->size < 8)
-            gn2_score_put_real(target, read(source), to->size);
+            gn2_score_put_real(target, reader->to_float(source), to->size);
         else
             memcpy(target, source, (size_t)to->size);
     }
@@ -334,13 +334,13 @@ static gn2_status check_flags(const gn2_score_table *table, int64_t start,
 {
     if (table->valid < 0 || table->info->fields[table->valid].offset < 0) return GN2_OK;
     const gn2_h5_field *field = &table->info->fields[table->valid];
-    const gn2_field_int read = gn2_field_int_reader(field->kind, field->size);
+    const gn2_field_reader *reader = gn2_field_reader_of(field->kind, field->size);
     for (int64_t i = 0; i < slots; i++) {
         const char *at = table->in_data + i * table->info->record + field->offset;
-        const int64_t flag = read(at);
+        const int64_t flag = reader->to_int(at);
         char value[32];
         if (flag == 0 || flag == 1) continue;
-        gn2_field_print(field->kind, field->size, at, value);
+        gn2_field_print(reader, at, value);
         return gn2_fail(GN2_ERR_FORMAT,
                         "input, dataset '%s', field 'valid', row %lld, slot %lld: flag "
                         "%s is neither 0 nor 1",
@@ -366,7 +366,7 @@ int gn2_score_table_valid(const gn2_score_table *table, int64_t slot)
 {
     const gn2_h5_field *field = &table->info->fields[table->valid];
     const char *at = table->in_data + slot * table->info->record + field->offset;
-    return gn2_field_int_reader(field->kind, field->size)(at) != 0;
+    return gn2_field_reader_of(field->kind, field->size)->to_int(at) != 0;
 }
 
 gn2_status gn2_score_table_close(gn2_score_table *table)

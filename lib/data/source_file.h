@@ -10,19 +10,18 @@
 #include "data/schema.h"
 #include "util/threads.h"
 
-/* A field in a record. */
+/* A field that is read. */
 typedef struct gn2_column {
-    const char *name;           /* in the file */
-    int32_t kind, size, stored; /* bytes in the record, and in the file */
-    int64_t offset;
-    gn2_field_float to_float;
-    gn2_field_int to_int;
+    gn2_h5_field field;
+    gn2_field_reader read; /* to_float NULL: it is not there */
 } gn2_column;
 
-static inline int gn2_column_is_double(const gn2_column *column)
-{
-    return column->kind == GN2_H5_FLOAT && column->size == 8;
-}
+/* The fields of a label of the schema. */
+typedef struct gn2_file_label {
+    gn2_column column[GN2_LABEL_FIELDS]; /* the first is not there: none is */
+    gn2_label_map map;                   /* classes of jets */
+    int named;                           /* the map is the file's own */
+} gn2_file_label;
 
 typedef struct gn2_data_table {
     gn2_h5_table *table;
@@ -37,14 +36,11 @@ typedef struct gn2_data_table {
 typedef struct gn2_data_file {
     char *path;
     gn2_h5_file *file;
-    gn2_row_set jets;     /* of its rows, those that data.selection chooses */
-    gn2_column *compared; /* (terms of the selection) */
-    gn2_data_table table[1 + GN2_MAX_PARTS]; /* by object of the schema */
-    /* of label k of the schema, (GN2_LABEL_FIELDS) each; to_float NULL: not there */
-    gn2_column (*label)[GN2_LABEL_FIELDS];
-    gn2_label_map *map;  /* (labels): classes of jets */
-    uint8_t *named;      /* (labels): the map is the file's own */
-    gn2_trouble trouble; /* with labels */
+    gn2_row_set jets; /* of its rows, those that data.selection chooses */
+    gn2_column compared[GN2_SELECTION_TERMS]; /* by term of the selection */
+    gn2_data_table table[1 + GN2_MAX_PARTS];  /* by object of the schema */
+    gn2_file_label *label;                    /* (labels) */
+    gn2_trouble trouble;                      /* with labels */
 } gn2_data_file;
 
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,

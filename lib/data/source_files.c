@@ -274,7 +274,7 @@ static void title(const gn2_source *source, gn2_text *text)
 
 static const gn2_label_map *labels(const gn2_source *source, int32_t label)
 {
-    return &((const file_source *)source)->file[0].map[label];
+    return &((const file_source *)source)->file[0].label[label].map;
 }
 
 static void free_source(gn2_source *source)
@@ -288,7 +288,7 @@ static void free_source(gn2_source *source)
 
 static int has(const gn2_data_file *file, int32_t label)
 {
-    return file->label[label][0].to_float != NULL;
+    return file->label[label].column[0].read.to_float != NULL;
 }
 
 /* Does file i agree with the first one about label k? What one has of it all have; and
@@ -299,8 +299,8 @@ static gn2_status compare(const file_source *s, size_t i, int32_t k)
     const gn2_label_column *label = &s->base.schema->label[k];
     const char *dataset = s->base.schema->object[label->object].dataset;
     const int lacks = has(a, k) != has(b, k);
-    if (!lacks && a->named[k] == b->named[k]) return GN2_OK;
-    const int of_first = lacks ? has(a, k) : a->named[k];
+    if (!lacks && a->label[k].named == b->label[k].named) return GN2_OK;
+    const int of_first = lacks ? has(a, k) : a->label[k].named;
     const char *with = of_first ? a->path : b->path,
                *without = of_first ? b->path : a->path;
     if (lacks)
