@@ -29,9 +29,10 @@ gn2_status gn2_row_set_init(gn2_row_set *set, int64_t rows, _Atomic int64_t *mem
 {
     *set = (gn2_row_set){.rows = rows, .memory = memory};
     atomic_fetch_add(memory, bytes(set));
-    set->bits = gn2_alloc((size_t)block_count(set), WORDS * sizeof *set->bits);
-    set->before = gn2_alloc((size_t)block_count(set), sizeof *set->before);
-    return set->bits && set->before ? GN2_OK : gn2_fail_memory();
+    set->bits = gn2_alloc((size_t)bytes(set), 1);
+    if (!set->bits) return gn2_fail_memory();
+    set->before = (int64_t *)(set->bits + block_count(set) * WORDS);
+    return GN2_OK;
 }
 
 void gn2_row_set_count(gn2_row_set *set)
@@ -48,7 +49,6 @@ void gn2_row_set_free(gn2_row_set *set)
 {
     if (set->memory) atomic_fetch_sub(set->memory, bytes(set));
     gn2_free(set->bits);
-    gn2_free(set->before);
     memset(set, 0, sizeof *set);
 }
 

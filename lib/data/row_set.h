@@ -10,7 +10,7 @@
 typedef struct gn2_row_set {
     int64_t rows, count; /* of the file; of the set */
     uint64_t *bits;      /* NULL: all rows, nothing is kept */
-    int64_t *before;     /* those in front of each block of words */
+    int64_t *before;     /* those in front of each block of words; behind the bits */
     _Atomic int64_t *memory;
 } gn2_row_set;
 
