@@ -8,12 +8,6 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
-/* Bytes read at once: small enough to stay in cache between unpacking and
- * decoding, large enough to make the cost of a call vanish. */
-#define SLAB_BYTES ((int64_t)4 << 20)
-/* Chunks larger than this are read in parts. */
-#define SLAB_MOST ((int64_t)64 << 20)
-
 /* Names of a table's fields beside their numbers. */
 typedef struct field_list {
     gn2_data_file *file;
@@ -153,16 +147,6 @@ static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t obj
     return GN2_OK;
 }
 
-/* Rows of a read: a whole number of chunks near the wanted size. */
-static int64_t slab_rows(const gn2_h5_info *info)
-{
-    const int64_t row = info->record * (info->slots ? info->slots : 1);
-    const int64_t fit = SLAB_BYTES / row > 0 ? SLAB_BYTES / row : 1;
-    const int64_t chunk = info->chunk_rows;
-    if (chunk == 0 || chunk > SLAB_MOST / row) return fit;
-    return fit < chunk ? chunk : fit / chunk * chunk;
-}
-
 static gn2_status check_shape(const gn2_data_file *file, const gn2_object *object,
                               int32_t number, const gn2_h5_info *info)
 {
@@ -205,7 +189,6 @@ static gn2_status open_table(gn2_data_file *file, const gn2_schema *schema,
     field_list list = {.file = file, .object = object};
     gn2_status status = list_fields(table->info, &list);
     if (status == GN2_OK) status = choose(&list, schema, number, table);
-    if (status == GN2_OK) table->slab_rows = slab_rows(table->info);
     gn2_free(list.names);
     gn2_free(list.wanted);
     return status;

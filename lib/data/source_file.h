@@ -26,7 +26,6 @@ typedef struct gn2_file_label {
 typedef struct gn2_data_table {
     gn2_h5_table *table;
     const gn2_h5_info *info;
-    int64_t slab_rows; /* rows read at once */
     size_t input_count;
     gn2_column *input; /* (inputs), in config order */
     int wide;          /* some are of 64 bits */
