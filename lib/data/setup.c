@@ -200,8 +200,9 @@ static gn2_status weights_of_label(const gn2_dataset *d, const char *path, int32
 {
     const gn2_schema *s = &d->schema;
     const gn2_label_column *label = &s->label[k];
-    const gn2_label_map *map =
-        label->object == 0 ? d->source->labels(d->source, k) : NULL;
+    const gn2_label_map *map = label->object == 0 && d->source->labels
+                                   ? d->source->labels(d->source, k)
+                                   : NULL;
     const size_t count = map ? map->count : weights->count;
     double listed[GN2_LABEL_MAP_MAX];
     GN2_TRY(gn2_class_dict_read(path, s->object[label->object].dataset, label->field[0],

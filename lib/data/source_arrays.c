@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caller's arrays as a row of jets, ragged or padded. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "data/source.h"
@@ -36,14 +37,11 @@ static gn2_status fail_value(const array_source *a, int32_t object, int64_t inpu
                              int64_t jet, int64_t slot)
 {
     const gn2_object *o = &a->base.schema->object[object];
-    if (object == 0)
-        return gn2_fail(GN2_ERR_NUMERIC,
-                        "arrays: %s, field '%s', row %lld: not a "
-                        "finite number",
-                        o->name, o->inputs[input], (long long)jet);
+    char of_slot[32] = "";
+    if (object) snprintf(of_slot, sizeof of_slot, ", slot %lld", (long long)slot);
     return gn2_fail(GN2_ERR_NUMERIC,
-                    "arrays: %s, field '%s', row %lld, slot %lld: not a finite number",
-                    o->name, o->inputs[input], (long long)jet, (long long)slot);
+                    "arrays: %s, field '%s', row %lld%s: not a finite number", o->name,
+                    o->inputs[input], (long long)jet, of_slot);
 }
 
 /* Is a value what its label may be? */
@@ -157,18 +155,6 @@ static void title(const gn2_source *source, gn2_text *text)
     gn2_text_add(text, "arrays");
 }
 
-static const gn2_label_map *no_labels(const gn2_source *source, int32_t label)
-{
-    (void)source;
-    (void)label;
-    return NULL;
-}
-
-static void free_source(gn2_source *source)
-{
-    gn2_free(source);
-}
-
 /* ---- taking over the caller's structs ---- */
 
 static gn2_jets_form form_of(const gn2_schema *schema)
@@ -273,9 +259,7 @@ gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,
                            .load = load,
                            .describe = describe,
                            .identify = identify,
-                           .title = title,
-                           .labels = no_labels,
-                           .close = free_source};
+                           .title = title};
     a->jets = *jets;
     const gn2_status status = fill(a, labels);
     if (status != GN2_OK) {

@@ -277,13 +277,12 @@ static const gn2_label_map *labels(const gn2_source *source, int32_t label)
     return &((const file_source *)source)->file[0].label[label].map;
 }
 
-static void free_source(gn2_source *source)
+static void clear(gn2_source *source)
 {
     file_source *s = (file_source *)source;
     for (size_t i = 0; i < s->count; i++) gn2_data_file_close(&s->file[i]);
     gn2_read_buffer_free(&s->buffer);
     gn2_free(s->file);
-    gn2_free(s);
 }
 
 static int has(const gn2_data_file *file, int32_t label)
@@ -389,13 +388,13 @@ gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schem
                            .identify = identify,
                            .title = title,
                            .labels = labels,
-                           .close = free_source};
+                           .clear = clear};
     gn2_status status = gn2_read_buffer_make(&s->buffer, asked_threads(schema), memory);
     s->base.threads = s->buffer.pool;
     if (status == GN2_OK) status = open_files(s, names);
     if (status == GN2_OK) status = select_jets(s, names->watch);
     if (status != GN2_OK) {
-        free_source(&s->base);
+        gn2_source_free(&s->base);
         return status;
     }
     join_labels(s);
@@ -405,5 +404,6 @@ gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schem
 
 void gn2_source_free(gn2_source *source)
 {
-    if (source) source->close(source);
+    if (source && source->clear) source->clear(source);
+    gn2_free(source);
 }
