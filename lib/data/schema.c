@@ -23,14 +23,20 @@ static gn2_status read_defaults(const gn2_config *config, gn2_object *object)
     return GN2_OK;
 }
 
+const char *gn2_schema_dataset(const gn2_config *config, const char *object)
+{
+    char key[128];
+    gn2_config_key_of(key, "data.dataset.%s", object);
+    const char *dataset = gn2_config_str(config, key);
+    return dataset[0] ? dataset : object;
+}
+
 static gn2_status read_object(const gn2_config *config, const char *name,
                               gn2_object *object)
 {
     char key[128];
     object->name = name;
-    gn2_config_key_of(key, "data.dataset.%s", name);
-    const char *dataset = gn2_config_str(config, key);
-    object->dataset = dataset[0] ? dataset : name;
+    object->dataset = gn2_schema_dataset(config, name);
     gn2_config_key_of(key, "inputs.%s", name);
     object->input_count = gn2_config_list_count(config, key);
     if (object->input_count == 0)

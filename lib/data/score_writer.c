@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "data/dataset.h"
+#include "data/schema.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -25,15 +26,6 @@ static gn2_status fail_io(const char *action, const char *path)
     char reason[128] = "unknown error";
     const char *text = strerror_r(errno, reason, sizeof reason);
     return gn2_fail(GN2_ERR_IO, "cannot %s '%s': %s", action, path, text);
-}
-
-static const char *dataset_of(const gn2_score_writer *w, int object)
-{
-    const char *name = gn2_model_object_name(w->model, object);
-    char key[128];
-    const char *dataset =
-        gn2_config_str(w->config, gn2_config_key_of(key, "data.dataset.%s", name));
-    return dataset[0] ? dataset : name;
 }
 
 /* ---- creating ---- */
@@ -72,7 +64,8 @@ static gn2_status open_object(gn2_score_writer *w, int object)
     gn2_score_table *table = &w->object[object].table;
     table->half = gn2_config_says(w->config, "scores.half_precision", "yes");
     table->keeps_unwritten = gn2_config_says(w->config, "data.unwritten", "keep");
-    return gn2_score_table_open(table, w->in, dataset_of(w, object));
+    const char *name = gn2_model_object_name(w->model, object);
+    return gn2_score_table_open(table, w->in, gn2_schema_dataset(w->config, name));
 }
 
 static gn2_status open_constituents(gn2_score_writer *w, int object)
@@ -258,8 +251,7 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
     if (!w) return gn2_fail_memory();
     w->process = getpid();
     w->model = gn2_model_share(model);
-    GN2_TRY_GOTO(config ? gn2_config_clone(config, &w->config)
-                        : gn2_config_new(&w->config));
+    GN2_TRY_GOTO(gn2_config_clone(config, &w->config));
     GN2_TRY_GOTO(check_options(w->config));
     GN2_TRY_GOTO(check_path(path, input));
     GN2_TRY_GOTO(list_outputs(w));
