@@ -7,23 +7,14 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
-static gn2_status copy_config(const gn2_config *config, gn2_config **out_copy)
-{
-    return config ? gn2_config_clone(config, out_copy) : gn2_config_new(out_copy);
-}
-
+/* *out_dataset is to be freed whatever comes. */
 static gn2_status begin(const gn2_config *config, gn2_dataset **out_dataset)
 {
     gn2_dataset *d = gn2_alloc(1, sizeof *d);
-    if (!d) return gn2_fail_memory();
-    gn2_status status = copy_config(config, &d->config);
-    if (status == GN2_OK) status = gn2_schema_read(d->config, &d->schema);
-    if (status != GN2_OK) {
-        gn2_dataset_free_impl(d);
-        return status;
-    }
     *out_dataset = d;
-    return GN2_OK;
+    if (!d) return gn2_fail_memory();
+    GN2_TRY(gn2_config_clone(config, &d->config));
+    return gn2_schema_read(d->config, &d->schema);
 }
 
 static gn2_status set_up(gn2_dataset *d)
@@ -54,10 +45,11 @@ gn2_status gn2_dataset_watched_impl(const char *const *paths, size_t count,
                                     gn2_dataset **out_dataset)
 {
     gn2_dataset *d = NULL;
-    GN2_TRY(begin(config, &d));
     const gn2_file_names files = {paths, count, watch};
-    return finish(d, gn2_source_files(&files, &d->schema, &d->memory, &d->source),
-                  out_dataset);
+    gn2_status status = begin(config, &d);
+    if (status == GN2_OK)
+        status = gn2_source_files(&files, &d->schema, &d->memory, &d->source);
+    return finish(d, status, out_dataset);
 }
 
 gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
@@ -71,10 +63,10 @@ gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *label
                                    const gn2_config *config, gn2_dataset **out_dataset)
 {
     gn2_dataset *d = NULL;
-    GN2_TRY(begin(config, &d));
-    return finish(d,
-                  gn2_source_arrays(jets, labels, &d->schema, &d->memory, &d->source),
-                  out_dataset);
+    gn2_status status = begin(config, &d);
+    if (status == GN2_OK)
+        status = gn2_source_arrays(jets, labels, &d->schema, &d->memory, &d->source);
+    return finish(d, status, out_dataset);
 }
 
 gn2_use *gn2_dataset_use(gn2_dataset *d)

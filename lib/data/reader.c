@@ -25,16 +25,6 @@ struct gn2_reader {
     gn2_trouble failed;
 };
 
-static gn2_status make_slots(gn2_reader *r, const gn2_rows_shape *shape,
-                             _Atomic int64_t *memory)
-{
-    r->slot = gn2_alloc((size_t)r->slot_count, sizeof *r->slot);
-    if (!r->slot) return gn2_fail_memory();
-    for (int64_t i = 0; i < r->slot_count; i++)
-        GN2_TRY(gn2_rows_init(&r->slot[i], shape, memory));
-    return GN2_OK;
-}
-
 static void make_locks(gn2_reader *r)
 {
     pthread_mutex_init(&r->mutex, NULL);
@@ -55,19 +45,17 @@ gn2_status gn2_reader_create(gn2_sampler *sampler, const gn2_rows_shape *shape,
                              int64_t ahead, _Atomic int64_t *memory,
                              gn2_reader **out_reader)
 {
-    *out_reader = NULL;
     gn2_reader *r = gn2_alloc(1, sizeof *r);
+    *out_reader = r;
     if (!r) return gn2_fail_memory();
     r->sampler = sampler;
     r->slot_count = ahead + 1;
     make_locks(r);
-    gn2_status status = gn2_fork_watch();
-    if (status == GN2_OK) status = make_slots(r, shape, memory);
-    if (status != GN2_OK) {
-        gn2_reader_free(r);
-        return status;
-    }
-    *out_reader = r;
+    GN2_TRY(gn2_fork_watch());
+    r->slot = gn2_alloc((size_t)r->slot_count, sizeof *r->slot);
+    if (!r->slot) return gn2_fail_memory();
+    for (int64_t i = 0; i < r->slot_count; i++)
+        GN2_TRY(gn2_rows_init(&r->slot[i], shape, memory));
     return GN2_OK;
 }
 

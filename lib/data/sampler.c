@@ -89,31 +89,20 @@ static int64_t order_length(const gn2_sampler *s)
     return s->mode == JETS ? s->blocks : s->batches;
 }
 
-static gn2_status set_up(gn2_sampler *s, const gn2_config *config)
+gn2_status gn2_sampler_create(gn2_source *source, const gn2_config *config,
+                              gn2_sampler **out_sampler)
 {
+    gn2_sampler *s = gn2_alloc(1, sizeof *s);
+    *out_sampler = s;
+    if (!s) return gn2_fail_memory();
+    s->source = source;
     read_options(s, config);
     GN2_TRY(count_jets(s, config));
     s->epoch = s->loaded_epoch = s->loaded_group = -1;
     s->order = gn2_alloc((size_t)order_length(s), sizeof *s->order);
     if (!s->order) return gn2_fail_memory();
-    atomic_fetch_add(s->source->memory, order_length(s) * (int64_t)sizeof *s->order);
-    return gn2_rows_init(&s->pool, &s->source->shape, s->source->memory);
-}
-
-gn2_status gn2_sampler_create(gn2_source *source, const gn2_config *config,
-                              gn2_sampler **out_sampler)
-{
-    *out_sampler = NULL;
-    gn2_sampler *s = gn2_alloc(1, sizeof *s);
-    if (!s) return gn2_fail_memory();
-    s->source = source;
-    const gn2_status status = set_up(s, config);
-    if (status != GN2_OK) {
-        gn2_sampler_free(s);
-        return status;
-    }
-    *out_sampler = s;
-    return GN2_OK;
+    atomic_fetch_add(source->memory, order_length(s) * (int64_t)sizeof *s->order);
+    return gn2_rows_init(&s->pool, &source->shape, source->memory);
 }
 
 void gn2_sampler_free(gn2_sampler *s)

@@ -10,8 +10,10 @@
 
 typedef struct gn2_sampler gn2_sampler;
 
+/* *out_sampler is to be freed whatever comes. */
 gn2_status gn2_sampler_create(gn2_source *source, const gn2_config *config,
                               gn2_sampler **out_sampler);
+/* NULL is allowed. */
 void gn2_sampler_free(gn2_sampler *sampler);
 
 int64_t gn2_sampler_jet_count(const gn2_sampler *sampler);

@@ -58,6 +58,7 @@ typedef struct gn2_file_names {
     gn2_opening_watch *watch;
 } gn2_file_names;
 
+/* *out_source is to be freed whatever comes. */
 gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schema,
                             _Atomic int64_t *memory, gn2_source **out_source);
 gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,

@@ -225,24 +225,20 @@ static gn2_status take_labels(array_source *a, const gn2_labels *labels)
     return check_weights(a);
 }
 
-static gn2_status fill(array_source *a, const gn2_labels *labels)
+/* What options of files say of these. */
+static gn2_status check_options(const gn2_schema *schema)
 {
-    const gn2_jets_form form = form_of(a->base.schema);
-    if (a->base.schema->selection.count)
+    const int64_t threads = gn2_config_i64(schema->config, "data.read_threads");
+    if (schema->selection.count)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "data.selection chooses jets of files by their fields; of "
                         "arrays, give the rows that are wanted");
-    const int64_t threads = gn2_config_i64(a->base.schema->config, "data.read_threads");
     if (threads > 1)
         return gn2_fail(
             GN2_ERR_INVALID_ARG,
             "data.read_threads = %lld has no effect: the threads unpack what "
             "is read of files, and these are arrays",
             (long long)threads);
-    GN2_TRY(gn2_jets_check(&a->jets, &form));
-    GN2_TRY(take_labels(a, labels));
-    a->base.count = a->jets.count;
-    take_sequences(a);
     return GN2_OK;
 }
 
@@ -250,8 +246,9 @@ gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,
                              const gn2_schema *schema, _Atomic int64_t *memory,
                              gn2_source **out_source)
 {
-    *out_source = NULL;
+    const gn2_jets_form form = form_of(schema);
     array_source *a = gn2_alloc(1, sizeof *a);
+    *out_source = a ? &a->base : NULL;
     if (!a) return gn2_fail_memory();
     a->base = (gn2_source){.schema = schema,
                            .shape = gn2_schema_shape(schema),
@@ -261,11 +258,10 @@ gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,
                            .identify = identify,
                            .title = title};
     a->jets = *jets;
-    const gn2_status status = fill(a, labels);
-    if (status != GN2_OK) {
-        gn2_free(a);
-        return status;
-    }
-    *out_source = &a->base;
+    a->base.count = jets->count;
+    GN2_TRY(check_options(schema));
+    GN2_TRY(gn2_jets_check(jets, &form));
+    GN2_TRY(take_labels(a, labels));
+    take_sequences(a);
     return GN2_OK;
 }

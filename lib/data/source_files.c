@@ -373,8 +373,8 @@ static int32_t asked_threads(const gn2_schema *schema)
 gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schema,
                             _Atomic int64_t *memory, gn2_source **out_source)
 {
-    *out_source = NULL;
     file_source *s = gn2_alloc(1, sizeof *s);
+    *out_source = s ? &s->base : NULL;
     if (!s) return gn2_fail_memory();
     s->base = (gn2_source){.schema = schema,
                            .shape = gn2_schema_shape(schema),
@@ -389,16 +389,11 @@ gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schem
                            .title = title,
                            .labels = labels,
                            .clear = clear};
-    gn2_status status = gn2_read_buffer_make(&s->buffer, asked_threads(schema), memory);
+    GN2_TRY(gn2_read_buffer_make(&s->buffer, asked_threads(schema), memory));
     s->base.threads = s->buffer.pool;
-    if (status == GN2_OK) status = open_files(s, names);
-    if (status == GN2_OK) status = select_jets(s, names->watch);
-    if (status != GN2_OK) {
-        gn2_source_free(&s->base);
-        return status;
-    }
+    GN2_TRY(open_files(s, names));
+    GN2_TRY(select_jets(s, names->watch));
     join_labels(s);
-    *out_source = &s->base;
     return GN2_OK;
 }
 
