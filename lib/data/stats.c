@@ -10,6 +10,7 @@
 /* Jets read at once. */
 #define STATS_BLOCK 10000
 
+/* Of values that are `stride` floats apart; NaN and Inf are left out. */
 static gn2_moments moments_of(const float *values, int64_t count, int64_t stride)
 {
     gn2_moments m = {0};
@@ -29,10 +30,8 @@ static gn2_moments moments_of(const float *values, int64_t count, int64_t stride
 }
 
 /* Joins two sets: Chan, Golub, LeVeque 1979. */
-void gn2_moments_add(gn2_moments *moments, const float *values, int64_t count,
-                     int64_t stride)
+static void add_moments(gn2_moments *moments, gn2_moments more)
 {
-    const gn2_moments more = moments_of(values, count, stride);
     if (more.count <= 0) return;
     const double total = moments->count + more.count;
     const double off = more.mean - moments->mean;
@@ -81,8 +80,8 @@ static void add_block(gn2_stats *stats, const gn2_rows *rows)
         const int64_t columns = rows->shape.columns[o];
         if (o > 0) stats->constituents += object->count;
         for (int64_t i = 0; i < columns; i++)
-            gn2_moments_add(&stats->input[o][i], object->data + i, object->count,
-                            columns);
+            add_moments(&stats->input[o][i],
+                        moments_of(object->data + i, object->count, columns));
     }
 }
 
