@@ -18,11 +18,6 @@
 
 /* ---- what a call gives ---- */
 
-static int64_t slots_of(const gn2_score_writer *w, int object)
-{
-    return w->object[object].table.info->slots;
-}
-
 int64_t gn2_score_writer_rows(const gn2_score_writer *w, const char *output,
                               int64_t count)
 {
@@ -66,7 +61,7 @@ static gn2_status check_score(const gn2_score_writer *w, const gn2_tag_output *o
                               const gn2_score *score, int64_t count)
 {
     GN2_TRY(check_kind(w, o, score));
-    const int64_t most = count * slots_of(w, o->object);
+    const int64_t most = count * w->object[o->object].table.info->slots;
     if (score->rows < 0 || score->rows > most) return fail_rows(o, score, count, most);
     if (o->object == 0 && score->rows != count) return fail_rows(o, score, count, most);
     if (score->rows > 0 && !score->data)
@@ -74,7 +69,7 @@ static gn2_status check_score(const gn2_score_writer *w, const gn2_tag_output *o
     return GN2_OK;
 }
 
-/* Fills w->given. */
+/* Which outputs are given. */
 static gn2_status take_scores(gn2_score_writer *w, int64_t count,
                               const gn2_score *scores, size_t score_count)
 {
@@ -227,6 +222,7 @@ typedef struct slab {
     int object;
     int64_t jets;         /* of the call */
     int64_t first, count; /* jets of the slab, first counted in the call */
+    int64_t slots;        /* of them */
     int64_t used;         /* packed rows before the slab */
 } slab;
 
@@ -255,12 +251,9 @@ static gn2_status check_packed(const slab *s, int64_t end, int whole)
 /* Numbers the valid slots. */
 static gn2_status find_rows(slab *s)
 {
-    const int64_t slots = s->count * s->o->table.info->slots;
-    int64_t used = s->used;
-    for (int64_t i = 0; i < slots; i++)
-        s->o->row[i] = gn2_score_table_valid(&s->o->table, i) ? used++ : -1;
-    s->used = used;
-    return check_packed(s, used, 0);
+    for (int64_t i = 0; i < s->slots; i++)
+        s->o->row[i] = gn2_score_table_valid(&s->o->table, i) ? s->used++ : -1;
+    return check_packed(s, s->used, 0);
 }
 
 /* Row of the given data that belongs to a slot, −1: none. */
@@ -308,7 +301,7 @@ static gn2_status put_reals(const slab *s, const gn2_score_field *field)
     const gn2_discriminant_rule *rule = gn2_tag_rule_of(outputs, field->output);
     const float *p =
         score ? NULL : s->w->output[gn2_tag_probabilities(outputs)].given->data;
-    for (int64_t i = 0; i < s->count * s->o->table.info->slots; i++) {
+    for (int64_t i = 0; i < s->slots; i++) {
         const float value = score ? given(s, score, field, i) : compute(s, rule, p, i);
         if (field->size == 2 && isfinite(value) && fabsf(value) >= GN2_HALF_OVERFLOW)
             return fail_half(s, field, i, value);
@@ -334,7 +327,7 @@ static gn2_status put_whole(const slab *s, const gn2_score_field *field)
     const gn2_tag_output *o = &s->w->outputs.item[field->output];
     const gn2_score *score = s->w->output[field->output].given;
     const int32_t *data = score->data;
-    for (int64_t i = 0; i < s->count * s->o->table.info->slots; i++) {
+    for (int64_t i = 0; i < s->slots; i++) {
         const int64_t row = row_of(s, score, i);
         const int32_t member =
             row < 0 ? NO_CONSTITUENT : data[row * o->columns + field->column];
@@ -353,7 +346,7 @@ static gn2_status put_whole(const slab *s, const gn2_score_field *field)
 static void put_mask(const slab *s, const gn2_score_field *field)
 {
     const gn2_score_table *t = &s->o->table;
-    for (int64_t i = 0; i < s->count * t->info->slots; i++)
+    for (int64_t i = 0; i < s->slots; i++)
         *gn2_score_table_at(t, field, i) = gn2_score_table_valid(t, i) ? 0 : 1;
 }
 
@@ -387,6 +380,7 @@ static gn2_status write_object(gn2_score_writer *w, int object, int64_t count)
     const int64_t most = gn2_score_table_slab(&s.o->table);
     for (s.first = 0; s.first < count; s.first += most) {
         s.count = count - s.first < most ? count - s.first : most;
+        s.slots = s.count * s.o->table.info->slots;
         GN2_TRY(write_slab(&s));
     }
     return object ? check_packed(&s, s.used, 1) : GN2_OK;
