@@ -2,8 +2,6 @@
 /* Finding datasets, fields and labels of a file. */
 #include "data/source_file.h"
 
-#include <string.h>
-
 #include "config/alias.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -246,19 +244,14 @@ gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
                               gn2_data_file *out_file)
 {
     gn2_data_file *file = out_file;
-    memset(file, 0, sizeof *file);
-    gn2_status status = GN2_OK;
     file->path = gn2_strdup(path);
     file->label = gn2_alloc((size_t)schema->label_count, sizeof *file->label);
-    GN2_TRY_GOTO(file->path && file->label ? GN2_OK : gn2_fail_memory());
-    GN2_TRY_GOTO(gn2_h5_file_open(path, &file->file));
+    if (!file->path || !file->label) return gn2_fail_memory();
+    GN2_TRY(gn2_h5_file_open(path, &file->file));
     for (int32_t i = 0; i < schema->object_count; i++)
-        GN2_TRY_GOTO(open_table(file, schema, i));
+        GN2_TRY(open_table(file, schema, i));
     read_maps(file, schema);
     return GN2_OK;
-fail:
-    gn2_data_file_close(file);
-    return status;
 }
 
 void gn2_data_file_close(gn2_data_file *file)
@@ -271,5 +264,4 @@ void gn2_data_file_close(gn2_data_file *file)
     gn2_row_set_free(&file->jets);
     gn2_free(file->label);
     gn2_free(file->path);
-    memset(file, 0, sizeof *file);
 }

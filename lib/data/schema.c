@@ -143,21 +143,14 @@ gn2_status gn2_schema_read(const gn2_config *config, gn2_schema *out_schema)
     gn2_schema *schema = out_schema;
     memset(schema, 0, sizeof *schema);
     schema->config = config;
-    gn2_status status;
-    GN2_TRY_GOTO(read_objects(config, schema));
-    GN2_TRY_GOTO(gn2_hparams_tasks(config, &schema->h));
+    GN2_TRY(read_objects(config, schema));
+    GN2_TRY(gn2_hparams_tasks(config, &schema->h));
     read_labels(schema);
-    GN2_TRY_GOTO(gn2_selection_parse(gn2_config_str(config, "data.selection"),
-                                     &schema->selection));
-    const char *policy = gn2_config_str(config, "input.non_finite");
-    schema->non_finite =
-        strcmp(policy, "default") == 0 ? GN2_NON_FINITE_DEFAULT : GN2_NON_FINITE_ERROR;
-    schema->keeps_unwritten =
-        strcmp(gn2_config_str(config, "data.unwritten"), "keep") == 0;
-    return GN2_OK;
-fail:
-    gn2_schema_clear(schema);
-    return status;
+    if (gn2_config_says(config, "input.non_finite", "default"))
+        schema->non_finite = GN2_NON_FINITE_DEFAULT;
+    schema->keeps_unwritten = gn2_config_says(config, "data.unwritten", "keep");
+    return gn2_selection_parse(gn2_config_str(config, "data.selection"),
+                               &schema->selection);
 }
 
 void gn2_schema_clear(gn2_schema *schema)

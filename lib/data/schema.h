@@ -59,7 +59,7 @@ typedef struct gn2_schema {
 /* Name of an object's dataset. */
 const char *gn2_schema_dataset(const gn2_config *config, const char *object);
 
-/* Reads a schema; `config` must outlive it. */
+/* Reads a schema, to be cleared whatever comes; `config` must outlive it. */
 gn2_status gn2_schema_read(const gn2_config *config, gn2_schema *out_schema);
 void gn2_schema_clear(gn2_schema *schema);
 

@@ -42,6 +42,7 @@ typedef struct gn2_data_file {
     gn2_trouble trouble;                      /* with labels */
 } gn2_data_file;
 
+/* *out_file, zero, is to be closed whatever comes. */
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
                               gn2_data_file *out_file);
 void gn2_data_file_close(gn2_data_file *file);

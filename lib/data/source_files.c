@@ -355,8 +355,8 @@ static gn2_status open_files(file_source *s, const gn2_file_names *names)
     if (!s->file) return gn2_fail_memory();
     for (size_t i = 0; i < names->count; i++) {
         GN2_TRY(gn2_opening_tell(watch));
-        GN2_TRY(gn2_data_file_open(names->paths[i], s->base.schema, &s->file[i]));
         s->count = i + 1;
+        GN2_TRY(gn2_data_file_open(names->paths[i], s->base.schema, &s->file[i]));
         watch->seen.files = (int64_t)s->count;
         add_file(s, &s->file[i]);
     }
