@@ -157,13 +157,6 @@ static int64_t unwritten(const gn2_source *source, int64_t jets)
 
 /* ---- jets that are selected ---- */
 
-/* "'a.h5' and 2 more" */
-static void print_files(const file_source *s, gn2_text *text)
-{
-    gn2_text_format(text, "'%s'", s->file[0].path);
-    if (s->count > 1) gn2_text_format(text, " and %zu more", s->count - 1);
-}
-
 static gn2_status tell_selected(const file_source *s, const char *files, int64_t nan)
 {
     const char *selection = gn2_config_str(s->base.schema->config, "data.selection");
@@ -196,7 +189,8 @@ static gn2_status select_jets(file_source *s, gn2_opening_watch *watch)
         GN2_TRY(gn2_data_file_choose(file, &choosing, &nan));
         s->base.count += file->jets.count;
     }
-    print_files(s, &files);
+    gn2_text_format(&files, "'%s'", s->file[0].path); /* 'a.h5' and 2 more */
+    if (s->count > 1) gn2_text_format(&files, " and %zu more", s->count - 1);
     const gn2_status status =
         files.failed ? gn2_fail_memory() : tell_selected(s, files.data, nan);
     gn2_free(files.data);
