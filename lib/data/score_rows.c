@@ -23,7 +23,7 @@ int64_t gn2_score_writer_rows(const gn2_score_writer *w, const char *output,
 {
     for (size_t i = 0; i < w->outputs.count; i++) {
         const gn2_tag_output *o = &w->outputs.item[i];
-        const gn2_score_table *table = &w->object[o->object].table;
+        const gn2_score_table *table = &w->table[o->object];
         if (strcmp(o->name, output) == 0 && table->info)
             return count * table->info->slots;
     }
@@ -42,7 +42,7 @@ static gn2_status check_kind(const gn2_score_writer *w, const gn2_tag_output *o,
                              const gn2_score *score)
 {
     GN2_TRY(gn2_score_check_place(o));
-    if (!w->object[o->object].table.in)
+    if (!w->table[o->object].in)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "output '%s': these constituents are not written, as %s",
                         o->name,
@@ -61,7 +61,7 @@ static gn2_status check_score(const gn2_score_writer *w, const gn2_tag_output *o
                               const gn2_score *score, int64_t count)
 {
     GN2_TRY(check_kind(w, o, score));
-    const int64_t most = count * w->object[o->object].table.info->slots;
+    const int64_t most = count * w->table[o->object].info->slots;
     if (score->rows < 0 || score->rows > most) return fail_rows(o, score, count, most);
     if (o->object == 0 && score->rows != count) return fail_rows(o, score, count, most);
     if (score->rows > 0 && !score->data)
@@ -88,10 +88,10 @@ static gn2_status take_scores(gn2_score_writer *w, int64_t count,
 
 static gn2_status check_state(const gn2_score_writer *w, int64_t count)
 {
-    const int64_t rows = w->object[0].table.info ? w->object[0].table.info->rows : 0;
     if (!w->out) return gn2_fail(GN2_ERR_STATE, "'%s': scores after close", w->path);
     if (w->failed)
         return gn2_fail(GN2_ERR_STATE, "'%s': scores after an error", w->path);
+    const int64_t rows = w->table[0].info->rows;
     if (count > rows - w->rows)
         return gn2_fail(GN2_ERR_SHAPE, "'%s': scores for %lld jets, the input has %lld",
                         w->path, (long long)w->rows + count, (long long)rows);
@@ -142,7 +142,7 @@ static int fits_half(const gn2_score_writer *w, int32_t id)
 static gn2_status add_field(gn2_score_writer *w, int32_t id, int64_t column)
 {
     const gn2_tag_output *o = &w->outputs.item[id];
-    gn2_score_table *table = &w->object[o->object].table;
+    gn2_score_table *table = &w->table[o->object];
     gn2_score_field field = {
         .kind = GN2_H5_INT, .size = 8, .output = id, .column = column};
     gn2_text name = {0};
@@ -165,13 +165,13 @@ static gn2_status add_fields(gn2_score_writer *w, int object)
              c++)
             GN2_TRY(add_field(w, i, c));
     if (object == 0) return GN2_OK;
-    return gn2_score_table_add(&w->object[object].table, "mask", mask);
+    return gn2_score_table_add(&w->table[object], "mask", mask);
 }
 
 /* An attribute for each output, of its name: the fields it went to. */
 static gn2_status write_names(const gn2_score_writer *w, int object)
 {
-    const gn2_score_table *t = &w->object[object].table;
+    const gn2_score_table *t = &w->table[object];
     const char **names = gn2_alloc(t->field_count, sizeof *names);
     gn2_status status = names ? GN2_OK : gn2_fail_memory();
     size_t next = t->copied;
@@ -188,21 +188,17 @@ static gn2_status write_names(const gn2_score_writer *w, int object)
 
 static gn2_status make_table(gn2_score_writer *w, int object)
 {
-    gn2_score_object *o = &w->object[object];
+    gn2_score_table *table = &w->table[object];
     GN2_TRY(add_fields(w, object));
-    if (o->table.field_count == 0) return GN2_OK; /* HDF5 has no empty records */
-    GN2_TRY(gn2_score_table_make(&o->table, w->out));
-    GN2_TRY(write_names(w, object));
-    const size_t slots =
-        (size_t)(gn2_score_table_slab(&o->table) * o->table.info->slots);
-    o->row = gn2_alloc(slots, sizeof *o->row);
-    return o->row ? GN2_OK : gn2_fail_memory();
+    if (table->field_count == 0) return GN2_OK; /* HDF5 has no empty records */
+    GN2_TRY(gn2_score_table_make(table, w->out));
+    return write_names(w, object);
 }
 
 static gn2_status make_tables(gn2_score_writer *w)
 {
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++)
-        if (w->object[i].table.in) GN2_TRY(make_table(w, i));
+        if (w->table[i].in) GN2_TRY(make_table(w, i));
     w->made = 1;
     return GN2_OK;
 }
@@ -218,7 +214,7 @@ gn2_status gn2_score_make_empty(gn2_score_writer *w)
 
 typedef struct slab {
     gn2_score_writer *w;
-    gn2_score_object *o;
+    gn2_score_table *table;
     int object;
     int64_t jets;         /* of the call */
     int64_t first, count; /* jets of the slab, first counted in the call */
@@ -229,7 +225,7 @@ typedef struct slab {
 /* Fewer rows than slots are those of valid slots, one after the other. */
 static int is_packed(const slab *s, const gn2_score *score)
 {
-    return score->rows != s->jets * s->o->table.info->slots;
+    return score->rows != s->jets * s->table->info->slots;
 }
 
 static gn2_status check_packed(const slab *s, int64_t end, int whole)
@@ -252,15 +248,15 @@ static gn2_status check_packed(const slab *s, int64_t end, int whole)
 static gn2_status find_rows(slab *s)
 {
     for (int64_t i = 0; i < s->slots; i++)
-        s->o->row[i] = gn2_score_table_valid(&s->o->table, i) ? s->used++ : -1;
+        s->table->row[i] = gn2_score_table_valid(s->table, i) ? s->used++ : -1;
     return check_packed(s, s->used, 0);
 }
 
 /* Row of the given data that belongs to a slot, −1: none. */
 static int64_t row_of(const slab *s, const gn2_score *score, int64_t slot)
 {
-    if (is_packed(s, score)) return s->o->row[slot];
-    return s->first * s->o->table.info->slots + slot;
+    if (is_packed(s, score)) return s->table->row[slot];
+    return s->first * s->table->info->slots + slot;
 }
 
 /* ---- columns ---- */
@@ -290,7 +286,7 @@ static gn2_status fail_half(const slab *s, const gn2_score_field *field, int64_t
                     "output '%s', jet %lld of the file: %g would be infinite in 16 "
                     "bits; set scores.half_precision to no",
                     s->w->outputs.item[field->output].name,
-                    (long long)(s->w->rows + s->first + slot / s->o->table.info->slots),
+                    (long long)(s->w->rows + s->first + slot / s->table->info->slots),
                     (double)value);
 }
 
@@ -305,8 +301,7 @@ static gn2_status put_reals(const slab *s, const gn2_score_field *field)
         const float value = score ? given(s, score, field, i) : compute(s, rule, p, i);
         if (field->size == 2 && isfinite(value) && fabsf(value) >= GN2_HALF_OVERFLOW)
             return fail_half(s, field, i, value);
-        gn2_score_put_real(gn2_score_table_at(&s->o->table, field, i), value,
-                           field->size);
+        gn2_score_put_real(gn2_score_table_at(s->table, field, i), value, field->size);
     }
     return GN2_OK;
 }
@@ -314,8 +309,8 @@ static gn2_status put_reals(const slab *s, const gn2_score_field *field)
 /* Slot of valid constituent `member` of the jet that has `slot`; −1: none. */
 static int64_t slot_of(const slab *s, int64_t slot, int32_t member)
 {
-    const int64_t slots = s->o->table.info->slots;
-    const int64_t *row = s->o->row + slot / slots * slots;
+    const int64_t slots = s->table->info->slots;
+    const int64_t *row = s->table->row + slot / slots * slots;
     int32_t seen = 0;
     for (int64_t i = 0; i < slots; i++)
         if (row[i] >= 0 && seen++ == member) return i;
@@ -337,7 +332,7 @@ static gn2_status put_whole(const slab *s, const gn2_score_field *field)
             return gn2_fail(GN2_ERR_SHAPE,
                             "output '%s', row %lld: the jet has no constituent %d",
                             o->name, (long long)row, member);
-        memcpy(gn2_score_table_at(&s->o->table, field, i), &slot, sizeof slot);
+        memcpy(gn2_score_table_at(s->table, field, i), &slot, sizeof slot);
     }
     return GN2_OK;
 }
@@ -345,14 +340,14 @@ static gn2_status put_whole(const slab *s, const gn2_score_field *field)
 /* salt's mask: 1 where there is nothing. */
 static void put_mask(const slab *s, const gn2_score_field *field)
 {
-    const gn2_score_table *t = &s->o->table;
+    const gn2_score_table *t = s->table;
     for (int64_t i = 0; i < s->slots; i++)
         *gn2_score_table_at(t, field, i) = gn2_score_table_valid(t, i) ? 0 : 1;
 }
 
 static gn2_status put_scores(const slab *s)
 {
-    const gn2_score_table *t = &s->o->table;
+    const gn2_score_table *t = s->table;
     for (size_t i = t->copied; i < t->field_count; i++) {
         const gn2_score_field *field = &t->field[i];
         if (field->output < 0)
@@ -366,8 +361,8 @@ static gn2_status put_scores(const slab *s)
 
 static gn2_status write_slab(slab *s)
 {
-    const gn2_score_table *t = &s->o->table;
-    GN2_TRY(gn2_score_table_begin(&s->o->table, s->w->rows + s->first, s->count));
+    const gn2_score_table *t = s->table;
+    GN2_TRY(gn2_score_table_begin(s->table, s->w->rows + s->first, s->count));
     if (s->object) GN2_TRY(find_rows(s));
     GN2_TRY(put_scores(s));
     return gn2_h5_table_append(t->out, s->count, t->out_data);
@@ -375,12 +370,12 @@ static gn2_status write_slab(slab *s)
 
 static gn2_status write_object(gn2_score_writer *w, int object, int64_t count)
 {
-    slab s = {.w = w, .o = &w->object[object], .object = object, .jets = count};
-    if (!s.o->table.out) return GN2_OK;
-    const int64_t most = gn2_score_table_slab(&s.o->table);
+    slab s = {.w = w, .table = &w->table[object], .object = object, .jets = count};
+    if (!s.table->out) return GN2_OK;
+    const int64_t most = gn2_score_table_slab(s.table);
     for (s.first = 0; s.first < count; s.first += most) {
         s.count = count - s.first < most ? count - s.first : most;
-        s.slots = s.count * s.o->table.info->slots;
+        s.slots = s.count * s.table->info->slots;
         GN2_TRY(write_slab(&s));
     }
     return object ? check_packed(&s, s.used, 1) : GN2_OK;

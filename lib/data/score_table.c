@@ -280,10 +280,12 @@ static gn2_status reserve(gn2_score_table *table, int64_t rows)
         return gn2_fail_memory();
     gn2_free(table->in_data);
     gn2_free(table->out_data);
+    gn2_free(table->row);
     table->capacity = 0;
     table->in_data = gn2_alloc(slots, (size_t)table->info->record);
     table->out_data = gn2_alloc(slots, (size_t)table->record);
-    if (!table->in_data || !table->out_data) return gn2_fail_memory();
+    table->row = gn2_alloc(slots, sizeof *table->row);
+    if (!table->in_data || !table->out_data || !table->row) return gn2_fail_memory();
     table->capacity = rows;
     return GN2_OK;
 }
@@ -377,6 +379,7 @@ gn2_status gn2_score_table_close(gn2_score_table *table)
     gn2_free(table->field);
     gn2_free(table->in_data);
     gn2_free(table->out_data);
+    gn2_free(table->row);
     memset(table, 0, sizeof *table);
     return status;
 }

@@ -24,11 +24,12 @@ typedef struct gn2_score_table {
     int64_t valid;           /* field number in the input; −1: none */
     size_t field_count, field_capacity;
     gn2_score_field *field;
-    size_t copied;  /* the first fields, copied; scores follow */
-    int half;       /* reals get 16 bits where these hold them */
-    int64_t record; /* bytes of an output record */
-    char *in_data, *out_data;
-    int64_t capacity; /* input rows the two have room for */
+    size_t copied;            /* the first fields, copied; scores follow */
+    int half;                 /* reals get 16 bits where these hold them */
+    int64_t record;           /* bytes of an output record */
+    char *in_data, *out_data; /* records of the rows at hand */
+    int64_t *row;             /* packed row of each slot, over the call; −1: none */
+    int64_t capacity;         /* input rows these have room for */
 } gn2_score_table;
 
 /* Opens the input's dataset, whose name must outlive the table; how reals and unwritten

@@ -36,8 +36,7 @@ static gn2_status copy_field(gn2_score_writer *w, const char *name, int first, i
     int found = 0;
     for (int i = first; i < end; i++) {
         int here = 0;
-        if (w->object[i].table.in)
-            GN2_TRY(gn2_score_table_copy(&w->object[i].table, name, &here));
+        if (w->table[i].in) GN2_TRY(gn2_score_table_copy(&w->table[i], name, &here));
         found |= here;
     }
     if (found) return GN2_OK;
@@ -50,8 +49,7 @@ static gn2_status copy_fields(gn2_score_writer *w, const char *key, int first, i
     const size_t count = gn2_config_list_count(w->config, key);
     if (count == 1 && strcmp(gn2_config_list_item(w->config, key, 0), "*") == 0) {
         for (int i = first; i < end; i++)
-            if (w->object[i].table.in)
-                GN2_TRY(gn2_score_table_copy_all(&w->object[i].table));
+            if (w->table[i].in) GN2_TRY(gn2_score_table_copy_all(&w->table[i]));
         return GN2_OK;
     }
     for (size_t i = 0; i < count; i++)
@@ -61,7 +59,7 @@ static gn2_status copy_fields(gn2_score_writer *w, const char *key, int first, i
 
 static gn2_status open_object(gn2_score_writer *w, int object)
 {
-    gn2_score_table *table = &w->object[object].table;
+    gn2_score_table *table = &w->table[object];
     table->half = gn2_config_says(w->config, "scores.half_precision", "yes");
     table->keeps_unwritten = gn2_config_says(w->config, "data.unwritten", "keep");
     const char *name = gn2_model_object_name(w->model, object);
@@ -70,9 +68,9 @@ static gn2_status open_object(gn2_score_writer *w, int object)
 
 static gn2_status open_constituents(gn2_score_writer *w, int object)
 {
-    const gn2_score_table *t = &w->object[object].table;
+    const gn2_score_table *t = &w->table[object];
     GN2_TRY(open_object(w, object));
-    if (t->info->rank != 2 || t->info->rows != w->object[0].table.info->rows)
+    if (t->info->rank != 2 || t->info->rows != w->table[0].info->rows)
         return gn2_fail(GN2_ERR_FORMAT, "dataset '%s' does not fit the jets",
                         t->dataset);
     if (t->valid < 0)
@@ -132,7 +130,7 @@ static gn2_status open_all_constituents(gn2_score_writer *w)
 
 static gn2_status open_input(gn2_score_writer *w, const char *input)
 {
-    const gn2_score_table *jets = &w->object[0].table;
+    const gn2_score_table *jets = &w->table[0];
     GN2_TRY(gn2_h5_file_open(input, &w->in));
     GN2_TRY(open_object(w, 0));
     if (jets->info->rank != 1)
@@ -279,7 +277,7 @@ static gn2_status close_output(gn2_score_writer *w)
 {
     gn2_status status = w->made ? GN2_OK : gn2_score_make_empty(w);
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
-        const gn2_status closed = gn2_score_table_close(&w->object[i].table);
+        const gn2_status closed = gn2_score_table_close(&w->table[i]);
         if (!status) status = closed;
     }
     const gn2_status file = gn2_h5_file_close(w->out);
@@ -319,8 +317,7 @@ void gn2_score_writer_free_impl(gn2_score_writer *w)
 {
     if (!w) return;
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
-        (void)gn2_score_table_close(&w->object[i].table);
-        gn2_free(w->object[i].row);
+        (void)gn2_score_table_close(&w->table[i]);
     }
     (void)gn2_h5_file_close(w->out);
     (void)gn2_h5_file_close(w->in);

@@ -10,12 +10,6 @@
 #include "tag/outputs.h"
 #include "util/use.h"
 
-/* Scores of one object. */
-typedef struct gn2_score_object {
-    gn2_score_table table; /* open: the file gets this dataset */
-    int64_t *row; /* packed row of a slot of a slab, counted over the call; −1: none */
-} gn2_score_object;
-
 /* What becomes of an output of the model. */
 typedef struct gn2_score_output {
     int asked;              /* named by scores.outputs */
@@ -32,8 +26,8 @@ struct gn2_score_writer {
     char *path, *temporary;
     pid_t process; /* that made it, and alone may write and remove the file */
     gn2_h5_file *in, *out;
-    gn2_score_object object[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
-    gn2_score_output *output;                       /* (outputs) */
+    gn2_score_table table[1 + GN2_MAX_SEQUENCES]; /* by object; open: it is written */
+    gn2_score_output *output;                     /* (outputs) */
     int made, failed;
     int64_t rows;
 };
