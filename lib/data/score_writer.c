@@ -94,10 +94,9 @@ static int has_scores(const gn2_score_writer *w, int object)
     return 0;
 }
 
-/* Whether constituents are written and what is said of them goes together. */
-static gn2_status check_constituents(const gn2_score_writer *w, int found)
+/* No constituents are written: what is said of them has to go with that. */
+static gn2_status check_without(const gn2_score_writer *w)
 {
-    if (found) return GN2_OK;
     if (gn2_config_says(w->config, "scores.write_tracks", "yes"))
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "scores.write_tracks = yes: the model has no task that gives "
@@ -124,8 +123,7 @@ static gn2_status open_all_constituents(gn2_score_writer *w)
         GN2_TRY(open_constituents(w, i));
         found = 1;
     }
-    GN2_TRY(check_constituents(w, found));
-    return found ? copy_fields(w, "scores.track_fields", 1, end) : GN2_OK;
+    return found ? copy_fields(w, "scores.track_fields", 1, end) : check_without(w);
 }
 
 static gn2_status open_input(gn2_score_writer *w, const char *input)
