@@ -23,9 +23,12 @@ gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
     GN2_TRY(gn2_h5_table_open(file, dataset, &table->in));
     table->info = gn2_h5_table_info(table->in);
     table->valid = -1;
-    for (size_t i = 0; i < table->info->field_count; i++)
-        if (strcmp(table->info->fields[i].name, "valid") == 0)
-            table->valid = (int64_t)i;
+    table->names = gn2_alloc(table->info->field_count, sizeof *table->names);
+    if (!table->names) return gn2_fail_memory();
+    for (size_t i = 0; i < table->info->field_count; i++) {
+        table->names[i] = table->info->fields[i].name;
+        if (strcmp(table->names[i], "valid") == 0) table->valid = (int64_t)i;
+    }
     return GN2_OK;
 }
 
@@ -84,8 +87,7 @@ static gn2_status log_fields(const gn2_score_table *table, int32_t severity,
     size_t count = 0;
     for (size_t i = 0; i < table->info->field_count; i++)
         if (holds(table, i))
-            gn2_text_format(&names, "%s%s", count++ ? ", " : "",
-                            table->info->fields[i].name);
+            gn2_text_format(&names, "%s%s", count++ ? ", " : "", table->names[i]);
     if (!names.failed && count)
         gn2_log_line(severity, "dataset '%s': %zu of %zu fields %s: %s", table->dataset,
                      count, table->info->field_count, what, names.data);
@@ -111,10 +113,10 @@ static const gn2_score_field *copy_of(const gn2_score_table *table, size_t index
     return NULL;
 }
 
-static gn2_status copy_one(gn2_score_table *table, const char *const *known,
-                           const char *name, int *out_found)
+gn2_status gn2_score_table_copy(gn2_score_table *table, const char *name,
+                                int *out_found)
 {
-    const size_t i = gn2_alias_find(known, table->info->field_count, name);
+    const size_t i = gn2_alias_find(table->names, table->info->field_count, name);
     *out_found = i < table->info->field_count;
     if (!*out_found) return GN2_OK;
     if (!can_copy(table, i))
@@ -123,18 +125,6 @@ static gn2_status copy_one(gn2_score_table *table, const char *const *known,
                         "be copied",
                         name);
     return copy_of(table, i) ? GN2_OK : push_copy(table, i);
-}
-
-gn2_status gn2_score_table_copy(gn2_score_table *table, const char *name,
-                                int *out_found)
-{
-    const char **known = gn2_alloc(table->info->field_count, sizeof *known);
-    if (!known) return gn2_fail_memory();
-    for (size_t i = 0; i < table->info->field_count; i++)
-        known[i] = table->info->fields[i].name;
-    const gn2_status status = copy_one(table, known, name, out_found);
-    gn2_free(known);
-    return status;
 }
 
 static void drop_copy(gn2_score_table *table, const char *name)
@@ -377,6 +367,7 @@ gn2_status gn2_score_table_close(gn2_score_table *table)
     const gn2_status status = gn2_h5_table_close(table->out);
     for (size_t i = 0; i < table->field_count; i++) gn2_free(table->field[i].name);
     gn2_free(table->field);
+    gn2_free(table->names);
     gn2_free(table->in_data);
     gn2_free(table->out_data);
     gn2_free(table->row);

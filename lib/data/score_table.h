@@ -20,6 +20,7 @@ typedef struct gn2_score_table {
     gn2_h5_table *in, *out;
     const char *dataset;     /* its name, borrowed */
     const gn2_h5_info *info; /* of the input */
+    const char **names;      /* (fields of the input) */
     int keeps_unwritten;     /* rows nobody has filled are taken as they read */
     int64_t valid;           /* field number in the input; −1: none */
     size_t field_count, field_capacity;
