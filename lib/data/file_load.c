@@ -38,7 +38,7 @@ fail(const decoder *d, gn2_status status, const char *field, const char *format,
     if (d->slot >= 0) snprintf(slot, sizeof slot, ", slot %lld", (long long)d->slot);
     snprintf(where, sizeof where, "'%s': dataset '%s', field '%s', row %lld%s",
              d->file->path, d->schema->object[d->object].dataset, field,
-             (long long)(d->first + d->row), slot);
+             (long long)d->first + d->row, slot);
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
