@@ -72,11 +72,11 @@ static gn2_status check_label(const field_list *list, const gn2_label_column *la
                             "'%s': dataset '%s': field '%s' is not a number of at "
                             "most 8 bytes",
                             list->file->path, list->object->dataset, label->field[i]);
-        else if (list->info->lacking[at])
+        else if (list->info->fields[at].lacking)
             return gn2_fail(GN2_ERR_NOT_FOUND,
                             "'%s': dataset '%s': its source '%s' has no field '%s'",
                             list->file->path, list->object->dataset,
-                            list->info->lacking[at], label->field[i]);
+                            list->info->fields[at].lacking, label->field[i]);
         found += at < count;
     }
     if (found && lacks) return missing(list, "", lacks);

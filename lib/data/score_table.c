@@ -243,7 +243,8 @@ gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out)
     if (!fields) return gn2_fail_memory();
     for (size_t i = 0; i < table->field_count; i++) {
         gn2_score_field *f = &table->field[i];
-        fields[i] = (gn2_h5_field){f->name, f->kind, f->size, f->from, 0};
+        fields[i] = (gn2_h5_field){
+            .name = f->name, .kind = f->kind, .size = f->size, .offset = f->from};
         f->offset = table->record;
         table->record += f->size;
     }

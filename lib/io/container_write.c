@@ -24,7 +24,6 @@ struct gn2_container_writer {
     gn2_text vital;  /* comma-separated keys */
     bytes records;
     gn2_index keys, names; /* of the header and of the tensors, owned */
-    uint32_t tensors;
 };
 
 gn2_status gn2_container_writer_create(gn2_container_writer **out_writer)
@@ -78,10 +77,7 @@ gn2_status gn2_container_add_header(gn2_container_writer *writer, const char *ke
 {
     GN2_TRY(check_pair(writer, key, value));
     GN2_TRY(keep_name(&writer->keys, key));
-    gn2_text_add(&writer->header, key);
-    gn2_text_add(&writer->header, " = ");
-    gn2_text_add(&writer->header, value);
-    gn2_text_add(&writer->header, "\n");
+    gn2_text_format(&writer->header, "%s = %s\n", key, value);
     return writer->header.failed ? gn2_fail_memory() : GN2_OK;
 }
 
@@ -89,8 +85,7 @@ gn2_status gn2_container_add_vital(gn2_container_writer *writer, const char *key
                                    const char *value)
 {
     GN2_TRY(gn2_container_add_header(writer, key, value));
-    if (writer->vital.length > 0) gn2_text_add(&writer->vital, ",");
-    gn2_text_add(&writer->vital, key);
+    gn2_text_format(&writer->vital, "%s%s", writer->vital.length ? "," : "", key);
     return writer->vital.failed ? gn2_fail_memory() : GN2_OK;
 }
 
@@ -119,7 +114,7 @@ static gn2_status check_tensor(const gn2_container_writer *writer,
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "tensor '%s': dtype, rank or shape outside the limits",
                         info->name);
-    if (writer->tensors == GN2_CONTAINER_MAX_TENSORS)
+    if (writer->names.count == GN2_CONTAINER_MAX_TENSORS)
         return gn2_fail(GN2_ERR_INVALID_ARG, "tensor '%s': more than %u tensors",
                         info->name, GN2_CONTAINER_MAX_TENSORS);
     if (gn2_index_find(&writer->names, info->name))
@@ -128,8 +123,8 @@ static gn2_status check_tensor(const gn2_container_writer *writer,
     return GN2_OK;
 }
 
-/* Everything of a record that stands before its stored bytes; returns its size. */
-static size_t write_record_head(unsigned char *p, const gn2_tensor_info *info)
+/* Ends what stands before the stored bytes, sizes and CRCs of which are there. */
+static void write_record_head(unsigned char *p, const gn2_tensor_info *info)
 {
     const size_t length = strlen(info->name);
     unsigned char *rest = p + GN2_RECORD_FIXED;
@@ -142,7 +137,6 @@ static size_t write_record_head(unsigned char *p, const gn2_tensor_info *info)
     memcpy(rest, info->name, length + 1);
     rest += length + 1;
     gn2_set_u32(rest, gn2_crc32(p, (size_t)(rest - p)));
-    return (size_t)(rest - p) + 4;
 }
 
 static size_t record_head_size(const gn2_tensor_info *info)
@@ -170,7 +164,6 @@ gn2_status gn2_container_add_tensor(gn2_container_writer *writer,
     gn2_set_u32(record + GN2_RECORD_STORED_CRC, gn2_crc32(record + head, stored));
     write_record_head(record, info);
     out->size += head + stored;
-    writer->tensors++;
     return GN2_OK;
 }
 
@@ -178,11 +171,10 @@ gn2_status gn2_container_add_tensor(gn2_container_writer *writer,
 
 static gn2_status header_text(const gn2_container_writer *writer, gn2_text *out)
 {
-    gn2_text_format(out, GN2_KEY_MIN_VERSION " = %d\n", GN2_CONTAINER_REVISION);
-    gn2_text_add(out, GN2_KEY_MUST_KNOW " = ");
-    if (writer->vital.data) gn2_text_add(out, writer->vital.data);
-    gn2_text_add(out, "\n");
-    if (writer->header.data) gn2_text_add(out, writer->header.data);
+    gn2_text_format(out, GN2_KEY_MIN_VERSION " = %d\n" GN2_KEY_MUST_KNOW " = %s\n%s",
+                    GN2_CONTAINER_REVISION,
+                    writer->vital.data ? writer->vital.data : "",
+                    writer->header.data ? writer->header.data : "");
     if (out->failed) return gn2_fail_memory();
     if (out->length > GN2_CONTAINER_MAX_HEADER)
         return gn2_fail(GN2_ERR_INVALID_ARG, "the header has %zu bytes, limit is %u",
@@ -190,32 +182,24 @@ static gn2_status header_text(const gn2_container_writer *writer, gn2_text *out)
     return GN2_OK;
 }
 
-static void write_prefix(unsigned char *p, const gn2_container_writer *writer,
-                         const gn2_text *header)
-{
-    const size_t size = GN2_PREFIX_SIZE + header->length + writer->records.size;
-    static const unsigned char magic[GN2_MAGIC_SIZE] = GN2_MAGIC;
-    memcpy(p, magic, sizeof magic);
-    gn2_set_u32(p + GN2_AT_VERSION, GN2_CONTAINER_VERSION);
-    gn2_set_u32(p + GN2_AT_ENDIAN, GN2_ENDIAN_MARK);
-    gn2_set_u64(p + GN2_AT_FILE_SIZE, size);
-    gn2_set_u32(p + GN2_AT_HEADER_SIZE, (uint32_t)header->length);
-    gn2_set_u32(p + GN2_AT_TENSORS, writer->tensors);
-    gn2_set_u32(p + GN2_AT_HEADER_CRC, gn2_crc32(header->data, header->length));
-    gn2_set_u32(p + GN2_AT_PREFIX_CRC, gn2_crc32(p, GN2_AT_PREFIX_CRC));
-}
-
 static gn2_status assemble(const gn2_container_writer *writer, const gn2_text *header,
                            unsigned char **out_data, size_t *out_size)
 {
-    const size_t size = GN2_PREFIX_SIZE + header->length + writer->records.size;
+    static const unsigned char magic[GN2_MAGIC_SIZE] = GN2_MAGIC;
+    const bytes *records = &writer->records;
+    const size_t start = GN2_PREFIX_SIZE + header->length, size = start + records->size;
     unsigned char *data = gn2_alloc(size, 1);
     if (!data) return gn2_fail_memory();
-    write_prefix(data, writer, header);
+    memcpy(data, magic, sizeof magic);
+    gn2_set_u32(data + GN2_AT_VERSION, GN2_CONTAINER_VERSION);
+    gn2_set_u32(data + GN2_AT_ENDIAN, GN2_ENDIAN_MARK);
+    gn2_set_u64(data + GN2_AT_FILE_SIZE, size);
+    gn2_set_u32(data + GN2_AT_HEADER_SIZE, (uint32_t)header->length);
+    gn2_set_u32(data + GN2_AT_TENSORS, (uint32_t)writer->names.count);
+    gn2_set_u32(data + GN2_AT_HEADER_CRC, gn2_crc32(header->data, header->length));
+    gn2_set_u32(data + GN2_AT_PREFIX_CRC, gn2_crc32(data, GN2_AT_PREFIX_CRC));
     memcpy(data + GN2_PREFIX_SIZE, header->data, header->length);
-    if (writer->records.size > 0)
-        memcpy(data + GN2_PREFIX_SIZE + header->length, writer->records.data,
-               writer->records.size);
+    if (records->size > 0) memcpy(data + start, records->data, records->size);
     *out_data = data;
     *out_size = size;
     return GN2_OK;

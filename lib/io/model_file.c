@@ -146,9 +146,8 @@ static gn2_status get_param(const gn2_container *c, gn2_tensor *t)
         memcpy((char *)t + fields[i].offset, &value, sizeof value);
     }
     if (good) return GN2_OK;
-    return gn2_fail(GN2_ERR_FORMAT,
-                    "%s: header key '%s' is missing, incomplete or out of range",
-                    gn2_container_origin(c), key);
+    return gn2_container_bad(
+        c, "header key '%s' is missing, incomplete or out of range", key);
 }
 
 /* ---- writing ---- */
@@ -264,8 +263,7 @@ gn2_status gn2_model_file_config(const gn2_model *model, gn2_config **out_config
 static gn2_status blame_file(const gn2_container *c, gn2_status status)
 {
     if (status != GN2_ERR_INVALID_ARG && status != GN2_ERR_NOT_FOUND) return status;
-    return gn2_fail(GN2_ERR_FORMAT, "%s: %s", gn2_container_origin(c),
-                    gn2_error_text());
+    return gn2_container_bad(c, "%s", gn2_error_text());
 }
 
 static gn2_status check_kind(const gn2_container *c)
@@ -273,8 +271,8 @@ static gn2_status check_kind(const gn2_container *c)
     const char *kind = gn2_container_header(c, KEY_KIND);
     if (kind && (!strcmp(kind, GN2_KIND_MODEL) || !strcmp(kind, GN2_KIND_CHECKPOINT)))
         return gn2_container_check_vital(c, gn2_model_file_knows);
-    return gn2_fail(GN2_ERR_FORMAT, "%s: kind '%.50s' is not a model or checkpoint",
-                    gn2_container_origin(c), kind ? kind : "");
+    return gn2_container_bad(c, "kind '%.50s' is not a model or checkpoint",
+                             kind ? kind : "");
 }
 
 static gn2_status get_config(const gn2_container *c, gn2_config *config)
@@ -302,13 +300,11 @@ static gn2_status check_shape(const gn2_container *c, const gn2_tensor *t)
 {
     size_t index;
     if (gn2_container_find(c, t->name, &index) != GN2_OK)
-        return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' is missing",
-                        gn2_container_origin(c), t->name);
+        return gn2_container_bad(c, "tensor '%s' is missing", t->name);
     const gn2_tensor_info *has = gn2_container_tensor_info(c, index);
     const gn2_tensor_info needs = info_of(t);
     if (has->dtype != needs.dtype)
-        return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' is not float32",
-                        gn2_container_origin(c), t->name);
+        return gn2_container_bad(c, "tensor '%s' is not float32", t->name);
     const int same = has->rank == needs.rank && has->shape[0] == needs.shape[0] &&
                      (needs.rank < 2 || has->shape[1] == needs.shape[1]);
     if (same) return GN2_OK;
@@ -332,8 +328,7 @@ static gn2_status check_tensors(const gn2_container *c, const gn2_params *params
     for (size_t i = 0; i < count && own != params->count; i++) {
         const char *name = gn2_container_tensor_info(c, i)->name;
         if (!gn2_params_find(params, name) && !starts_with(name, TRAINER_PREFIX))
-            return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' is not of this model",
-                            gn2_container_origin(c), name);
+            return gn2_container_bad(c, "tensor '%s' is not of this model", name);
     }
     return GN2_OK;
 }
@@ -359,9 +354,8 @@ static gn2_status get_tensor(const gn2_container *c, const gn2_tensor *t,
     GN2_TRY(gn2_container_read(c, index, weights, (size_t)t->count * sizeof *weights));
     for (int64_t i = 0; i < t->count; i++)
         if (!isfinite(weights[i]))
-            return gn2_fail(GN2_ERR_FORMAT,
-                            "%s: tensor '%s': element %" PRId64 " is NaN or Inf",
-                            gn2_container_origin(c), t->name, i);
+            return gn2_container_bad(
+                c, "tensor '%s': element %" PRId64 " is NaN or Inf", t->name, i);
     return GN2_OK;
 }
 
@@ -369,15 +363,14 @@ static gn2_status get_scale(const gn2_container *c, const char *key, double *out
 {
     const char *text = gn2_container_header(c, key);
     if (text && parse_factor(text, out)) return GN2_OK;
-    return gn2_fail(GN2_ERR_FORMAT,
-                    "%s: header key '%s' is missing or no number from 0 to 3.4e38",
-                    gn2_container_origin(c), key);
+    return gn2_container_bad(
+        c, "header key '%s' is missing or no number from 0 to 3.4e38", key);
 }
 
 /* Scales and multipliers are the file's: a later library may compute others. */
 static gn2_status fill_model(const gn2_container *c, gn2_model *model)
 {
-    double attention, readout;
+    double attention = 0, readout = 0;
     GN2_TRY(get_scale(c, GN2_SCALE_ATTENTION, &attention));
     GN2_TRY(get_scale(c, GN2_SCALE_READOUT, &readout));
     gn2_model_set_scales(model, attention, readout);

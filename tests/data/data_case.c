@@ -170,8 +170,8 @@ static void write_table(gn2_h5_file *file, const case_jets *j, const char *name,
     for (size_t i = 0; i < count; i++) {
         if (j->without && strcmp(columns[i].name, j->without) == 0) continue;
         used[layout.field_count] = i;
-        fields[layout.field_count++] =
-            (gn2_h5_field){columns[i].name, columns[i].kind, columns[i].size, 0, 0};
+        fields[layout.field_count++] = (gn2_h5_field){
+            .name = columns[i].name, .kind = columns[i].kind, .size = columns[i].size};
         record += (size_t)columns[i].size;
     }
     char *records = gn2_alloc((size_t)total, record);

@@ -34,6 +34,11 @@ def test_it_prints_ratios_and_a_row(capsys):
     assert re.fullmatch(row, lines[-1]), lines[-1]
 
 
+def test_a_processor_it_may_not_use_is_refused(capsys):
+    assert main(["bench", "precision", "--cpu", "99999"]) == 1
+    assert "--cpu 99999: this process has" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "ratios, least",
     [

@@ -339,6 +339,19 @@ def test_zeros_that_were_written_are_jets(path):
     assert (read(write(path, jets, tracks))[0][8] == 0).all()
 
 
+def test_lists_tell_zeros_that_were_written_too(path):
+    jets, tracks = records({"hits": h5py.vlen_dtype("i4")})
+    for name in ("pt_btagJes", "eta_btagJes", "flavour_label"):
+        jets[name][8:10] = 0
+    for row in range(JETS):
+        jets["hits"][row] = np.arange(row != 9, dtype="i4")  # row 9: as if not written
+    with h5py.File(path, "w") as file:
+        file.create_dataset("jets", data=jets, chunks=(10,), compression="gzip")
+        file["tracks"] = tracks
+    assert (read(path, **{"data.max_jets": 9})[0][8] == 0).all()
+    refused(path, "'jets'", "row 9", "never written")
+
+
 # ---- virtual datasets ----
 
 

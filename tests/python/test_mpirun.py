@@ -126,6 +126,14 @@ def test_a_list_that_does_not_fit_is_refused(start, tmp_path):
     assert status == 1 and "none" in said
 
 
+@pytest.mark.parametrize(
+    "words", [("-n", "-2"), ("-n=1.5",), ("--expect-hosts=-1",), ("--wait", "nan")]
+)
+def test_numbers_that_are_none_are_refused(start, words):
+    status, said = start(OPENMPI, *words, "gn2")
+    assert status == 2 and f"argument {words[0].partition('=')[0]}: " in said
+
+
 def test_ranks_fill_hosts():
     hosts = {"a": 2, "b": 2, "c": 4}
     found = [mpirun.used(hosts, ranks, "x") for ranks in range(1, 9)]

@@ -290,6 +290,8 @@ def test_the_study(tmp_path, capsys):
         (["--measure=100"], "--measure: two batches at least"),
         (["--measure=100,10000"], "there are only 9000 jets"),
         (["--bandwidth=0"], "--bandwidth: numbers above 0"),
+        (["--bandwidth=nan"], "--bandwidth: numbers above 0"),
+        (["--latency=inf"], "--latency: above 0"),
         ([WORDS[-1]], "data.max_jets: this study sets it"),
     ],
 )

@@ -12,6 +12,7 @@
 
 #include "data/hdf5/crew.h"
 #include "util/alloc.h"
+#include "util/error.h"
 
 /* Bytes of a row of chunks beyond which it is unpacked by the caller alone. */
 #define CREW_SPACE ((size_t)64 << 20)
@@ -29,32 +30,18 @@ struct gn2_hdf5_chunks {
     size_t slots, width;   /* of a row; of a chunk */
     size_t across;         /* chunks that hold a row */
     size_t elements, size; /* of a chunk; bytes of an element */
+    size_t bytes, stride;  /* of a chunk; with room behind it */
+    size_t space;          /* bytes of a row of chunks, as in `plain` */
     int64_t cached;        /* number of the row of chunks in `plain`; −1: none */
     unsigned char *plain;  /* chunk after chunk, then a byte each: is it shuffled? */
     unsigned char *fill;   /* a record that was never written */
-    gn2_h5_crew alone;     /* who reads without a crew */
+    gn2_h5_crew *alone;    /* who reads without a crew */
 };
-
-/* Bytes of a chunk, and of the row of them with room behind each. */
-static size_t chunk_bytes(const gn2_hdf5_chunks *c)
-{
-    return c->elements * c->size;
-}
-
-static size_t chunk_stride(const gn2_hdf5_chunks *c)
-{
-    return chunk_bytes(c) + GN2_HDF5_FILTERS_ROOM;
-}
 
 /* Behind a row of chunks: which of them are shuffled. */
 static size_t flags_at(const gn2_hdf5_chunks *c)
 {
-    return c->across * chunk_stride(c);
-}
-
-static size_t space_of(const gn2_hdf5_chunks *c)
-{
-    return flags_at(c) + c->across;
+    return c->across * c->stride;
 }
 
 /* 0: HDF5 has to read, as of a text it does not tell what it is filled with. */
@@ -84,20 +71,20 @@ static int look(gn2_hdf5_chunks *c, hid_t plist, int rank)
                   c->filters.id[0] != H5Z_FILTER_FLETCHER32;
     /* HDF5 has chunks below 4 GiB */
     c->elements = (size_t)chunk[0] * c->width;
+    c->bytes = c->elements * c->size;
+    c->stride = c->bytes + GN2_HDF5_FILTERS_ROOM;
     return c->elements > 0 && c->elements <= UINT32_MAX / c->size;
 }
 
 static gn2_status fill_in(gn2_hdf5_chunks *c, hid_t plist, hid_t type, int *out_own)
 {
-    size_t bytes;
-    if (!gn2_mul_size(c->across, chunk_stride(c) + 1, &bytes)) return GN2_ERR_NO_MEMORY;
-    c->plain = gn2_alloc(bytes, 1);
+    const gn2_h5_hands one = {.count = 1};
+    if (!gn2_mul_size(c->across, c->stride + 1, &c->space)) return gn2_fail_memory();
+    c->plain = gn2_alloc(c->space, 1);
     c->fill = gn2_alloc(c->size, 1);
-    if (!c->plain || !c->fill || !gn2_hdf5_crew_alone(&c->alone) ||
-        !gn2_hdf5_crew_reserve(&c->alone, c->across, 0))
-        return GN2_ERR_NO_MEMORY;
+    if (!c->plain || !c->fill) return gn2_fail_memory();
     *out_own = read_fill(c, plist, type);
-    return GN2_OK;
+    return gn2_hdf5_crew_new(&one, &c->alone);
 }
 
 gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *info,
@@ -105,7 +92,7 @@ gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *inf
 {
     *out = NULL;
     gn2_hdf5_chunks *c = gn2_alloc(1, sizeof *c);
-    if (!c) return GN2_ERR_NO_MEMORY;
+    if (!c) return gn2_fail_memory();
     *c = (gn2_hdf5_chunks){.dataset = dataset,
                            .total = info->rows,
                            .slots = (size_t)info->slots,
@@ -125,7 +112,7 @@ gn2_status gn2_hdf5_chunks_new(hid_t dataset, hid_t type, const gn2_h5_info *inf
 void gn2_hdf5_chunks_free(gn2_hdf5_chunks *c)
 {
     if (!c) return;
-    gn2_hdf5_crew_clear(&c->alone);
+    gn2_hdf5_crew_free(c->alone);
     gn2_free(c->plain);
     gn2_free(c->fill);
     gn2_free(c);
@@ -164,18 +151,17 @@ static int stored_size(const gn2_hdf5_chunks *c, const hsize_t at[2], hsize_t *o
 static const char *fetch_chunk(const gn2_hdf5_chunks *c, const hsize_t at[2],
                                gn2_hdf5_packet *packet)
 {
-    gn2_hdf5_packed *packed = &packet->packed;
     hsize_t stored;
     if (!stored_size(c, at, &stored)) return "it is not found";
     /* deflate, LZF and LZ4 make at most a little more of what does not shrink */
-    if (stored / 2 > chunk_bytes(c) + 4096) return "it is longer than a chunk can be";
+    if (stored / 2 > c->bytes + 4096) return "it is longer than a chunk can be";
     if (!gn2_hdf5_packet_reserve(packet, (size_t)stored))
         return gn2_hdf5_chunks_no_memory;
-    packed->size = (size_t)stored;
+    packet->size = (size_t)stored;
     if (stored == 0) return NULL;
-    if (H5Dread_chunk(c->dataset, H5P_DEFAULT, at, &packed->mask, packed->data) < 0)
+    if (H5Dread_chunk(c->dataset, H5P_DEFAULT, at, &packet->mask, packet->data) < 0)
         return "it cannot be read";
-    if (c->partial_unpacked && is_partial(c, at)) packed->mask = UINT32_MAX;
+    if (c->partial_unpacked && is_partial(c, at)) packet->mask = UINT32_MAX;
     return NULL;
 }
 
@@ -185,11 +171,10 @@ static const char *unpack_chunk(const gn2_hdf5_chunks *c, const gn2_hdf5_packet 
 {
     int shuffled = 0;
     const char *wrong = NULL;
-    if (packet->packed.size == 0)
+    if (packet->size == 0)
         fill_chunk(c, out);
     else
-        wrong = gn2_hdf5_filters_undo(&c->filters, &packet->packed, out, chunk_bytes(c),
-                                      &shuffled);
+        wrong = gn2_hdf5_filters_undo(&c->filters, packet, out, c->bytes, &shuffled);
     *out_shuffled = (unsigned char)shuffled;
     return wrong;
 }
@@ -241,7 +226,7 @@ static void take_rows(const gn2_hdf5_chunks *c, const gn2_hdf5_piece *piece,
     }
     for (size_t row = first; row < first + count; row++)
         for (size_t i = 0; i < c->across; i++) {
-            const source from = {plain + i * chunk_stride(c), shuffled[i], only};
+            const source from = {plain + i * c->stride, shuffled[i], only};
             const size_t left = c->slots - i * c->width;
             const size_t slots = left < c->width ? left : c->width;
             take(c, &from, row * c->width, slots, out);
@@ -257,12 +242,6 @@ typedef struct job {
     gn2_h5_crew *crew;
     int64_t only;
 } job;
-
-static gn2_hdf5_packet *packets_of(const job *j, const gn2_hdf5_piece *piece)
-{
-    const size_t number = (size_t)(piece - j->crew->pieces);
-    return j->crew->packets + number * j->chunks->across;
-}
 
 /* One at least; rows of many chunks take the room of many pieces. */
 static size_t pieces_at_once(const gn2_h5_crew *crew, const gn2_hdf5_chunks *c)
@@ -283,7 +262,8 @@ static size_t cut(const job *j, int64_t start, int64_t end, char *out)
         const int64_t number = start / c->rows, first = start - number * c->rows;
         const int64_t rest = c->rows - first;
         const int64_t rows = rest < end - start ? rest : end - start;
-        j->crew->pieces[i] = (gn2_hdf5_piece){number, first, rows, out, NULL, 0};
+        j->crew->pieces[i] = (gn2_hdf5_piece){
+            number, first, rows, out, j->crew->packets + i * c->across, NULL, 0};
         out += (size_t)rows * c->slots * c->size;
         start += rows;
     }
@@ -294,7 +274,6 @@ static size_t cut(const job *j, int64_t start, int64_t end, char *out)
 static const char *fetch(const job *j, gn2_hdf5_piece *piece)
 {
     const gn2_hdf5_chunks *c = j->chunks;
-    gn2_hdf5_packet *packets = packets_of(j, piece);
     const char *wrong = NULL;
     if (piece->number == c->cached) {
         take_rows(c, piece, c->plain, j->only);
@@ -304,51 +283,41 @@ static const char *fetch(const job *j, gn2_hdf5_piece *piece)
     for (size_t i = 0; i < c->across && !wrong; i++) {
         const hsize_t at[2] = {(hsize_t)(piece->number * c->rows),
                                (hsize_t)(i * c->width)};
-        wrong = fetch_chunk(c, at, &packets[i]);
+        wrong = fetch_chunk(c, at, &piece->packets[i]);
     }
     return wrong;
 }
 
 /* Unpacks a row of chunks. */
-static const char *unpack(const job *j, const gn2_hdf5_piece *piece,
+static const char *unpack(const gn2_hdf5_chunks *c, const gn2_hdf5_piece *piece,
                           unsigned char *plain)
 {
-    const gn2_hdf5_chunks *c = j->chunks;
-    const gn2_hdf5_packet *packets = packets_of(j, piece);
     unsigned char *shuffled = plain + flags_at(c);
     const char *wrong = NULL;
     for (size_t i = 0; i < c->across && !wrong; i++)
-        wrong = unpack_chunk(c, &packets[i], plain + i * chunk_stride(c), &shuffled[i]);
+        wrong =
+            unpack_chunk(c, &piece->packets[i], plain + i * c->stride, &shuffled[i]);
     return wrong;
-}
-
-/* Unpacked where the next read finds it, which goes on in the same chunks: of a crew's
- * pieces that is the last one at most. */
-static const char *unpack_and_keep(const job *j, const gn2_hdf5_piece *piece)
-{
-    gn2_hdf5_chunks *c = j->chunks;
-    c->cached = -1;
-    const char *wrong = unpack(j, piece, c->plain);
-    if (wrong) return wrong;
-    c->cached = piece->number;
-    take_rows(c, piece, c->plain, j->only);
-    return NULL;
 }
 
 static const char *unpack_piece(const job *j, const gn2_hdf5_piece *piece, int32_t hand)
 {
-    const gn2_hdf5_chunks *c = j->chunks;
+    gn2_hdf5_chunks *c = j->chunks;
+    /* unpacked where the next read finds it, which goes on in the same chunks: of a
+     * crew's pieces that is the last one at most */
+    const int keep = j->crew == c->alone || piece->first + piece->count < c->rows;
+    unsigned char *plain = keep ? c->plain : j->crew->space[hand];
     unsigned char flag;
     if (piece->count == 0) return NULL;
     /* a chunk that is wanted whole and not shuffled goes where it belongs at once */
     if (c->straight && piece->count == c->rows)
-        return unpack_chunk(c, packets_of(j, piece), (unsigned char *)piece->out,
-                            &flag);
-    if (j->crew == &c->alone || piece->first + piece->count < c->rows)
-        return unpack_and_keep(j, piece);
-    const char *wrong = unpack(j, piece, j->crew->space[hand]);
-    if (!wrong) take_rows(c, piece, j->crew->space[hand], j->only);
-    return wrong;
+        return unpack_chunk(c, piece->packets, (unsigned char *)piece->out, &flag);
+    if (keep) c->cached = -1;
+    const char *wrong = unpack(c, piece, plain);
+    if (wrong) return wrong;
+    if (keep) c->cached = piece->number;
+    take_rows(c, piece, plain, j->only);
+    return NULL;
 }
 
 static void do_piece(void *context, int64_t index, int32_t hand)
@@ -394,25 +363,24 @@ static const char *read_pieces(job *j, size_t count, int64_t *out_bad)
 /* A crew where each of its hands can have room for a row of chunks. */
 static const char *choose_crew(job *j, gn2_h5_crew *crew)
 {
-    gn2_hdf5_chunks *c = j->chunks;
-    j->crew = &c->alone;
-    if (!crew || space_of(c) > CREW_SPACE) return NULL;
-    j->crew = crew;
-    const size_t packets = pieces_at_once(crew, c) * c->across;
-    return gn2_hdf5_crew_reserve(crew, packets, space_of(c))
+    const gn2_hdf5_chunks *c = j->chunks;
+    const int together = crew && c->space <= CREW_SPACE;
+    j->crew = together ? crew : c->alone;
+    const size_t packets = pieces_at_once(j->crew, c) * c->across;
+    return gn2_hdf5_crew_reserve(j->crew, packets, together ? c->space : 0)
                ? NULL
                : gn2_hdf5_chunks_no_memory;
 }
 
-const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, const gn2_hdf5_range *range,
-                                 void *records, int64_t *out_bad)
+const char *gn2_hdf5_chunks_read(gn2_hdf5_chunks *c, const gn2_h5_read *read,
+                                 int64_t only, void *records, int64_t *out_bad)
 {
     char *out = records;
-    const int64_t end = range->start + range->count;
-    job j = {.chunks = c, .only = range->only};
-    const char *wrong = choose_crew(&j, range->crew);
-    *out_bad = range->start;
-    for (int64_t row = range->start; row < end && !wrong;) {
+    const int64_t end = read->start + read->count;
+    job j = {.chunks = c, .only = only};
+    const char *wrong = choose_crew(&j, read->crew);
+    *out_bad = read->start;
+    for (int64_t row = read->start; row < end && !wrong;) {
         const size_t count = cut(&j, row, end, out);
         const gn2_hdf5_piece *last = &j.crew->pieces[count - 1];
         const int64_t next = last->number * c->rows + last->first + last->count;

@@ -5,40 +5,12 @@
  */
 #include "data/hdf5/crew.h"
 
-#include <string.h>
-
-#include "data/hdf5/errors.h"
 #include "util/alloc.h"
+#include "util/error.h"
 
 /* Chunks in a row that are read, then unpacked: the hands wait for the last of them,
  * which matters less the more there are. */
 #define PIECES_A_HAND 8
-
-static int make(gn2_h5_crew *crew, const gn2_h5_hands *hands, size_t pieces)
-{
-    *crew = (gn2_h5_crew){.hands = *hands, .piece_count = pieces};
-    crew->pieces = gn2_alloc(pieces, sizeof *crew->pieces);
-    crew->space = gn2_alloc((size_t)hands->count, sizeof *crew->space);
-    return crew->pieces && crew->space;
-}
-
-int gn2_hdf5_crew_alone(gn2_h5_crew *crew)
-{
-    const gn2_h5_hands one = {.count = 1};
-    return make(crew, &one, 1);
-}
-
-void gn2_hdf5_crew_clear(gn2_h5_crew *crew)
-{
-    for (size_t i = 0; i < crew->packet_count; i++)
-        gn2_free(crew->packets[i].packed.data);
-    for (int32_t i = 0; crew->space && i < crew->hands.count; i++)
-        gn2_free(crew->space[i]);
-    gn2_free(crew->packets);
-    gn2_free(crew->space);
-    gn2_free(crew->pieces);
-    memset(crew, 0, sizeof *crew);
-}
 
 static int reserve_packets(gn2_h5_crew *crew, size_t count)
 {
@@ -68,28 +40,34 @@ int gn2_hdf5_packet_reserve(gn2_hdf5_packet *packet, size_t size)
 {
     if (size <= packet->room) return 1;
     size += size / 2; /* chunks are of many sizes */
-    gn2_free(packet->packed.data);
-    packet->packed.data = gn2_alloc(size, 1);
-    packet->room = packet->packed.data ? size : 0;
-    return packet->packed.data != NULL;
+    gn2_free(packet->data);
+    packet->data = gn2_alloc(size, 1);
+    packet->room = packet->data ? size : 0;
+    return packet->data != NULL;
 }
 
-gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out, char *error)
+gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out)
 {
-    gn2_h5_crew *crew = gn2_alloc(1, sizeof *crew);
+    gn2_h5_crew *crew = *out = gn2_alloc(1, sizeof *crew);
+    if (!crew) return gn2_fail_memory();
+    crew->hands = *hands;
+    crew->piece_count = hands->run ? PIECES_A_HAND * (size_t)hands->count : 1;
+    crew->pieces = gn2_alloc(crew->piece_count, sizeof *crew->pieces);
+    crew->space = gn2_alloc((size_t)hands->count, sizeof *crew->space);
+    if (crew->pieces && crew->space) return GN2_OK;
+    gn2_hdf5_crew_free(crew);
     *out = NULL;
-    if (!crew) return gn2_hdf5_no_memory(error);
-    if (!make(crew, hands, PIECES_A_HAND * (size_t)hands->count)) {
-        gn2_hdf5_crew_free(crew);
-        return gn2_hdf5_no_memory(error);
-    }
-    *out = crew;
-    return GN2_OK;
+    return gn2_fail_memory();
 }
 
 void gn2_hdf5_crew_free(gn2_h5_crew *crew)
 {
     if (!crew) return;
-    gn2_hdf5_crew_clear(crew);
+    for (size_t i = 0; i < crew->packet_count; i++) gn2_free(crew->packets[i].data);
+    for (int32_t i = 0; crew->space && i < crew->hands.count; i++)
+        gn2_free(crew->space[i]);
+    gn2_free(crew->packets);
+    gn2_free(crew->space);
+    gn2_free(crew->pieces);
     gn2_free(crew);
 }

@@ -5,18 +5,13 @@
 
 #include "data/hdf5/filters.h"
 
-/* A chunk between being read and unpacked; size 0: it was never written. */
-typedef struct gn2_hdf5_packet {
-    gn2_hdf5_packed packed;
-    size_t room; /* bytes that `packed.data` has */
-} gn2_hdf5_packet;
-
 /* Rows of a row of chunks that are wanted, and where they go. */
 typedef struct gn2_hdf5_piece {
     int64_t number, first, count;
     char *out;
-    const char *wrong; /* NULL: nothing */
-    int code;          /* errno then */
+    gn2_hdf5_packet *packets; /* what is stored of the chunks, of the crew */
+    const char *wrong;        /* NULL: nothing */
+    int code;                 /* errno then */
 } gn2_hdf5_piece;
 
 struct gn2_h5_crew {
@@ -29,16 +24,13 @@ struct gn2_h5_crew {
     unsigned char **space; /* (hands.count) of that size */
 };
 
-/* The caller alone; fails where memory is short. */
-int gn2_hdf5_crew_alone(gn2_h5_crew *crew);
-void gn2_hdf5_crew_clear(gn2_h5_crew *crew);
 /* Room for so many packets, and for each hand to unpack so many bytes. 0: memory is
  * short. */
 int gn2_hdf5_crew_reserve(gn2_h5_crew *crew, size_t packets, size_t space);
 int gn2_hdf5_packet_reserve(gn2_hdf5_packet *packet, size_t size);
 
-/* The calls, see interface.h. */
-gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out, char *error);
+/* The calls, see interface.h; hands without run(): the caller alone, at one piece. */
+gn2_status gn2_hdf5_crew_new(const gn2_h5_hands *hands, gn2_h5_crew **out);
 void gn2_hdf5_crew_free(gn2_h5_crew *crew);
 
 #endif

@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "data/hdf5/heap.h"
 #include "util/alloc.h"
 
 #if H5_VERSION_GE(1, 13, 0)
@@ -48,14 +47,17 @@ typedef struct disk {
 /* Where the file that is opened next reports to; calls are made one at a time. */
 static int *reports_to;
 
+/* Tells HDF5 why; −1. */
+#define FAIL(...)                                                             \
+    (H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_IO, \
+              H5E_READERROR, __VA_ARGS__),                                    \
+     -1)
+
 static herr_t fail_errno(disk *d, int code)
 {
     char buffer[128] = "unknown error";
-    const char *text = strerror_r(code, buffer, sizeof buffer);
     if (d && d->failure && !*d->failure) *d->failure = code;
-    H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_IO,
-             H5E_READERROR, "%s", text);
-    return -1;
+    return FAIL("%s", strerror_r(code, buffer, sizeof buffer));
 }
 
 /* ---- opening ---- */
@@ -145,6 +147,49 @@ static herr_t disk_truncate(H5FD_t *file, hid_t dxpl, hbool_t closing)
     return 0;
 }
 
+/* ---- heaps ---- */
+
+/*
+ * A global heap, where texts of any length are kept: "GCOL", version 1, three zeros,
+ * its size; then objects, each with number, references, four zeros and a size, filled
+ * up to 8 bytes. Number 0 is what is free, and its size counts the head too. HDF5 (1.10
+ * at least) steps from object to object by these sizes and never ends where one is 0.
+ */
+#define HEAP_HEAD 16 /* of the heap, and of an object */
+#define LEAST_HEAP 4096
+#define MOST_HEAP ((uint64_t)1 << 40)
+
+static uint64_t little_endian(const unsigned char *bytes, int count)
+{
+    uint64_t value = 0;
+    while (count-- > 0) value = value << 8 | bytes[count];
+    return value;
+}
+
+/* Its size; 0: it is none, or of a file whose sizes have not 8 bytes. */
+static uint64_t heap_size(const unsigned char *bytes, size_t size)
+{
+    static const unsigned char start[8] = {'G', 'C', 'O', 'L', 1};
+    if (size < HEAP_HEAD || memcmp(bytes, start, sizeof start) != 0) return 0;
+    const uint64_t all = little_endian(bytes + 8, 8);
+    return all >= LEAST_HEAP && all < MOST_HEAP ? all : 0;
+}
+
+/* Whether bytes that HDF5 is about to be given are no heap whose damage would have it
+ * go round for ever. */
+static int heap_is_sound(const unsigned char *bytes, size_t size)
+{
+    const uint64_t all = heap_size(bytes, size);
+    if (all == 0) return 1;
+    for (uint64_t at = HEAP_HEAD; at + HEAP_HEAD <= all && at + HEAP_HEAD <= size;) {
+        const uint64_t number = little_endian(bytes + at, 2);
+        const uint64_t length = little_endian(bytes + at + 8, 8);
+        if (length > all - at || (number == 0 && length < HEAP_HEAD)) return 0;
+        at += number ? HEAP_HEAD + (length + 7) / 8 * 8 : length;
+    }
+    return 1;
+}
+
 /* ---- reading ---- */
 
 /* What is read of a range; −1: an error. Less than asked for at the end of the file. */
@@ -187,18 +232,12 @@ static herr_t disk_read(H5FD_t *file, H5FD_mem_t type, hid_t dxpl, haddr_t at,
     if (got < 0) got = 0;
     if ((size_t)got < size && !d->writable) {
         const unsigned long long ends = at + (size_t)got, needed = at + size;
-        H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_IO,
-                 H5E_READERROR, "the file ends at byte %llu, %llu are needed", ends,
-                 needed);
-        return -1;
+        return FAIL("the file ends at byte %llu, %llu are needed", ends, needed);
     }
     memset((char *)out + got, 0, size - (size_t)got);
     lay_over(d, out, size, at);
-    if (gn2_hdf5_heap_is_sound(out, size)) return 0;
-    H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_IO,
-             H5E_READERROR, "the heap of texts at byte %llu is damaged",
-             (unsigned long long)at);
-    return -1;
+    if (heap_is_sound(out, size)) return 0;
+    return FAIL("the heap of texts at byte %llu is damaged", (unsigned long long)at);
 }
 
 /* ---- writing ---- */
@@ -273,29 +312,15 @@ static hid_t driver_id(void)
     return id;
 }
 
-static hid_t new_access(void)
+hid_t gn2_hdf5_disk_open(const char *path, unsigned flags, int *failure)
 {
     const hid_t plist = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_driver(plist, driver_id(), NULL);
     H5Pset_fclose_degree(plist, H5F_CLOSE_STRONG);
-    return plist;
-}
-
-hid_t gn2_hdf5_disk_open(const char *path, int *failure)
-{
-    const hid_t plist = new_access();
     reports_to = failure;
-    const hid_t id = H5Fopen(path, H5F_ACC_RDONLY, plist);
-    reports_to = NULL;
-    H5Pclose(plist);
-    return id;
-}
-
-hid_t gn2_hdf5_disk_create(const char *path, int *failure)
-{
-    const hid_t plist = new_access();
-    reports_to = failure;
-    const hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, plist);
+    const hid_t id = flags == H5F_ACC_RDONLY
+                         ? H5Fopen(path, flags, plist)
+                         : H5Fcreate(path, flags, H5P_DEFAULT, plist);
     reports_to = NULL;
     H5Pclose(plist);
     return id;

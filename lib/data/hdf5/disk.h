@@ -9,9 +9,9 @@
 
 #include <hdf5.h>
 
-/* Opens or creates by the driver; negative on failure. `failure`, which lives as long
- * as the file is open, gets the errno of the first read or write that fails. */
-hid_t gn2_hdf5_disk_open(const char *path, int *failure);
-hid_t gn2_hdf5_disk_create(const char *path, int *failure);
+/* Opens (H5F_ACC_RDONLY) or creates (H5F_ACC_TRUNC) by the driver; negative on failure.
+ * `failure`, which lives as long as the file is open, gets the errno of the first read
+ * or write that fails. */
+hid_t gn2_hdf5_disk_open(const char *path, unsigned flags, int *failure);
 
 #endif

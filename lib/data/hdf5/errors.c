@@ -13,10 +13,16 @@ void gn2_hdf5_enter(gn2_hdf5_guard *guard)
     errno = 0;
 }
 
-void gn2_hdf5_leave(const gn2_hdf5_guard *guard)
+gn2_status gn2_hdf5_leave(const gn2_hdf5_guard *guard, gn2_status status, char *error)
 {
     H5Eclear2(H5E_DEFAULT);
     H5Eset_auto2(H5E_DEFAULT, guard->print, guard->context);
+    if (status == GN2_OK) return status;
+    snprintf(error, GN2_H5_ERROR_SIZE, "%s", gn2_error_text());
+    /* some of HDF5's reasons hold the text of ctime(), with its line end */
+    for (; *error; error++)
+        if ((unsigned char)*error < ' ') *error = ' ';
+    return status;
 }
 
 typedef struct cause {
@@ -34,19 +40,13 @@ static herr_t look_at(unsigned n, const H5E_error2_t *entry, void *context)
     return 0;
 }
 
-/* Some of HDF5's reasons hold the text of ctime(), with its line end. */
-static void one_line(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ') *text = ' ';
-}
-
-gn2_status gn2_hdf5_fail(char *error, gn2_status status, const char *format, ...)
+gn2_status gn2_hdf5_fail(gn2_status status, const char *format, ...)
 {
     const int code = errno; /* HDF5 does not report all of its allocations */
+    char text[GN2_H5_ERROR_SIZE];
     va_list args;
     va_start(args, format);
-    const int length = vsnprintf(error, GN2_H5_ERROR_SIZE, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
     cause c = {0};
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look_at, &c);
@@ -54,20 +54,11 @@ gn2_status gn2_hdf5_fail(char *error, gn2_status status, const char *format, ...
         c.reason = "out of memory, or a size in the file is damaged";
         status = GN2_ERR_NO_MEMORY;
     }
-    if (c.reason && length >= 0 && length < GN2_H5_ERROR_SIZE)
-        snprintf(error + length, (size_t)(GN2_H5_ERROR_SIZE - length), " (HDF5: %s)",
-                 c.reason);
-    one_line(error);
-    return status;
+    return c.reason ? gn2_fail(status, "%s (HDF5: %s)", text, c.reason)
+                    : gn2_fail(status, "%s", text);
 }
 
 int gn2_hdf5_ran_short(void)
 {
     return errno == ENOMEM; /* 0 when the call began */
-}
-
-gn2_status gn2_hdf5_no_memory(char *error)
-{
-    snprintf(error, GN2_H5_ERROR_SIZE, "out of memory");
-    return GN2_ERR_NO_MEMORY;
 }

@@ -6,6 +6,7 @@
 #include <hdf5.h>
 
 #include "data/hdf5/interface.h"
+#include "util/error.h"
 
 /* Silences HDF5's own printing for the length of a call. */
 typedef struct gn2_hdf5_guard {
@@ -14,13 +15,13 @@ typedef struct gn2_hdf5_guard {
 } gn2_hdf5_guard;
 
 void gn2_hdf5_enter(gn2_hdf5_guard *guard);
-void gn2_hdf5_leave(const gn2_hdf5_guard *guard);
+/* Returns `status`; copies its message to `error` where that is not GN2_OK. */
+gn2_status gn2_hdf5_leave(const gn2_hdf5_guard *guard, gn2_status status, char *error);
 
-/* Fills `error`, HDF5's innermost reason appended if it has one. Where HDF5 had no
- * memory this is GN2_ERR_NO_MEMORY, whatever was asked for. */
-gn2_status gn2_hdf5_fail(char *error, gn2_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-gn2_status gn2_hdf5_no_memory(char *error);
+/* gn2_fail(), HDF5's innermost reason appended if it has one. Where HDF5 had no memory
+ * this is GN2_ERR_NO_MEMORY, whatever was asked for. */
+gn2_status gn2_hdf5_fail(gn2_status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Whether HDF5 ran short of memory in this call, even if it said that all was well. */
 int gn2_hdf5_ran_short(void);
 

@@ -6,9 +6,6 @@
 #include <string.h>
 #include <zlib.h>
 
-#define FILTER_LZF 32000
-#define FILTER_LZ4 32004
-
 /* liblz4's limit; HDF5's own is 4 GiB. */
 #define LZ4_LIMIT 0x7E000000u
 
@@ -106,20 +103,42 @@ static int checksum_fits(const unsigned char *data, size_t size)
 
 /* ---- all filters of a chunk ---- */
 
-static const struct {
+/* Numbers of HDF5's registry of filters that jets have been packed with. */
+typedef struct filter {
     H5Z_filter_t id;
+    const char *name;
     int (*unpack)(const unsigned char *in, size_t length, unsigned char *out,
-                  size_t size);
-} packers[] = {
-    {H5Z_FILTER_DEFLATE, inflate_all}, {FILTER_LZF, lzf_all}, {FILTER_LZ4, lz4_all}};
+                  size_t size); /* NULL: not here */
+} filter;
 
-#define PACKERS ((int)(sizeof packers / sizeof packers[0]))
+static const filter known[] = {
+    {H5Z_FILTER_DEFLATE, "deflate", inflate_all},
+    {H5Z_FILTER_SZIP, "szip", NULL},
+    {307, "bzip2", NULL},
+    {32000, "LZF", lzf_all},
+    {32001, "Blosc", NULL},
+    {32004, "LZ4", lz4_all},
+    {32008, "bitshuffle", NULL},
+    {32013, "ZFP", NULL},
+    {32015, "Zstandard", NULL},
+    {32017, "SZ", NULL},
+    {32018, "FCIDECOMP", NULL},
+    {32019, "JPEG", NULL},
+    {32024, "SZ3", NULL},
+    {32026, "Blosc2", NULL},
+};
 
-static int packer_of(H5Z_filter_t id)
+/* One without name and packer if it is none of them. */
+static filter find(H5Z_filter_t id)
 {
-    for (int i = 0; i < PACKERS; i++)
-        if (packers[i].id == id) return i;
-    return -1;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i].id == id) return known[i];
+    return (filter){id, "", NULL};
+}
+
+const char *gn2_hdf5_filter_name(H5Z_filter_t id)
+{
+    return find(id).name;
 }
 
 /* Shuffle is left to who gathers the records, so it has to come first; with two
@@ -128,7 +147,7 @@ static int is_own(const gn2_hdf5_filters *f)
 {
     int packed = 0;
     for (int i = 0; i < f->count; i++) {
-        if (packer_of(f->id[i]) >= 0)
+        if (find(f->id[i]).unpack)
             packed++;
         else if (f->id[i] == H5Z_FILTER_SHUFFLE ? i > 0
                                                 : f->id[i] != H5Z_FILTER_FLETCHER32)
@@ -160,19 +179,19 @@ static size_t size_at(const gn2_hdf5_filters *f, uint32_t mask, int end, size_t 
 }
 
 const char *gn2_hdf5_filters_undo(const gn2_hdf5_filters *f,
-                                  const gn2_hdf5_packed *packed, unsigned char *out,
+                                  const gn2_hdf5_packet *packet, unsigned char *out,
                                   size_t size, int *out_shuffled)
 {
-    const unsigned char *data = packed->data;
-    size_t length = packed->size;
+    const unsigned char *data = packet->data;
+    size_t length = packet->size;
     *out_shuffled = 0;
     for (int i = f->count - 1; i >= 0; i--) {
-        const int packer = packer_of(f->id[i]);
-        if (packed->mask >> i & 1) continue;
-        if (packer >= 0) {
-            const size_t wanted = size_at(f, packed->mask, i, size);
+        const filter step = find(f->id[i]);
+        if (packet->mask >> i & 1) continue;
+        if (step.unpack) {
+            const size_t wanted = size_at(f, packet->mask, i, size);
             if (wanted > size + GN2_HDF5_FILTERS_ROOM ||
-                !packers[packer].unpack(data, length, out, wanted))
+                !step.unpack(data, length, out, wanted))
                 return "it does not unpack to its size";
             data = out;
             length = wanted;
@@ -187,30 +206,4 @@ const char *gn2_hdf5_filters_undo(const gn2_hdf5_filters *f,
     if (length != size) return "it has not the size of a chunk";
     if (data != out) memcpy(out, data, size);
     return NULL;
-}
-
-/* Numbers of HDF5's registry of filters that jets have been packed with. */
-const char *gn2_hdf5_filter_name(H5Z_filter_t id)
-{
-    static const struct {
-        H5Z_filter_t id;
-        const char *name;
-    } names[] = {
-        {H5Z_FILTER_SZIP, "szip"},
-        {307, "bzip2"},
-        {FILTER_LZF, "LZF"},
-        {32001, "Blosc"},
-        {FILTER_LZ4, "LZ4"},
-        {32008, "bitshuffle"},
-        {32013, "ZFP"},
-        {32015, "Zstandard"},
-        {32017, "SZ"},
-        {32018, "FCIDECOMP"},
-        {32019, "JPEG"},
-        {32024, "SZ3"},
-        {32026, "Blosc2"},
-    };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (names[i].id == id) return names[i].name;
-    return "";
 }

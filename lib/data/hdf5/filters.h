@@ -23,12 +23,13 @@ typedef struct gn2_hdf5_filters {
 /* Of a dataset's creation property list. */
 gn2_hdf5_filters gn2_hdf5_filters_of(hid_t plist);
 
-/* A chunk as stored: filter i was left out where bit i of the mask is set. */
-typedef struct gn2_hdf5_packed {
+/* A chunk between being read and unpacked: filter i was left out where bit i of the
+ * mask is set. */
+typedef struct gn2_hdf5_packet {
     unsigned char *data;
-    size_t size;
+    size_t size, room; /* bytes used, 0: it was never written; bytes that `data` has */
     uint32_t mask;
-} gn2_hdf5_packed;
+} gn2_hdf5_packet;
 
 /* Bytes that an unpacked chunk may have more than its records. */
 #define GN2_HDF5_FILTERS_ROOM 4
@@ -36,7 +37,7 @@ typedef struct gn2_hdf5_packed {
 /* Unpacks a chunk to exactly `size` bytes (`out` has GN2_HDF5_FILTERS_ROOM more), which
  * are shuffled where *out_shuffled. NULL, or what is wrong with it. */
 const char *gn2_hdf5_filters_undo(const gn2_hdf5_filters *filters,
-                                  const gn2_hdf5_packed *packed, unsigned char *out,
+                                  const gn2_hdf5_packet *packet, unsigned char *out,
                                   size_t size, int *out_shuffled);
 
 /* What a filter is called, "" if that is not known. */

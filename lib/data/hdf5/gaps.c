@@ -32,7 +32,7 @@ void gn2_hdf5_ranges_free(gn2_hdf5_ranges *list)
     *list = (gn2_hdf5_ranges){0};
 }
 
-static int by_start(const void *a, const void *b)
+int gn2_hdf5_by_first(const void *a, const void *b)
 {
     const gn2_h5_range *x = a, *y = b;
     return (x->first > y->first) - (x->first < y->first);
@@ -42,7 +42,8 @@ void gn2_hdf5_ranges_rest(gn2_hdf5_ranges *covered, int64_t rows, gn2_hdf5_range
 {
     int64_t at = 0;
     if (covered->count)
-        qsort(covered->range, covered->count, sizeof *covered->range, by_start);
+        qsort(covered->range, covered->count, sizeof *covered->range,
+              gn2_hdf5_by_first);
     for (size_t i = 0; i < covered->count; i++) {
         gn2_hdf5_ranges_add(list, at, covered->range[i].first);
         if (covered->range[i].end > at) at = covered->range[i].end;

@@ -17,6 +17,8 @@ typedef struct gn2_hdf5_ranges {
 /* Adds first … end−1 if there are any; what touches the last range is joined to it. */
 void gn2_hdf5_ranges_add(gn2_hdf5_ranges *list, int64_t first, int64_t end);
 void gn2_hdf5_ranges_free(gn2_hdf5_ranges *list);
+/* Compares ranges, or what begins with one, for qsort(). */
+int gn2_hdf5_by_first(const void *a, const void *b);
 /* Adds the rows 0 … rows−1 that are in none of the ranges; sorts these. */
 void gn2_hdf5_ranges_rest(gn2_hdf5_ranges *covered, int64_t rows,
                           gn2_hdf5_ranges *list);

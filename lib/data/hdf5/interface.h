@@ -16,7 +16,7 @@
 #include <gn2/base.h>
 
 /* Changes with anything below; a module of another number is refused. */
-#define GN2_H5_VERSION 5
+#define GN2_H5_VERSION 6
 #define GN2_H5_ERROR_SIZE 480
 
 /* Kinds of a field; sizes are 2, 4, 8 for reals, 1, 2, 4, 8 for integers. */
@@ -40,7 +40,10 @@ typedef struct gn2_h5_field {
     int32_t kind;
     int32_t size;   /* bytes in a record */
     int64_t offset; /* in a record; −1 if not selected */
-    int32_t stored; /* bytes in the file; not used where a dataset is made */
+    /* not used where a dataset is made: */
+    int32_t stored;      /* bytes in the file */
+    int32_t direct;      /* it is stored as it will be in memory */
+    const char *lacking; /* a source of a virtual dataset without it, or NULL */
 } gn2_h5_field;
 
 /* Rows first … end−1. */
@@ -57,7 +60,6 @@ typedef struct gn2_h5_info {
     int64_t record;     /* bytes of a record as selected */
     size_t field_count;
     const gn2_h5_field *fields;
-    const char *const *lacking; /* (field_count): a source without the field, or NULL */
     size_t gap_count;
     const gn2_h5_range *gaps; /* rows that no writer has filled, rising */
     const char *fill;         /* a record as selected, of what such rows read as; NULL:
@@ -126,7 +128,7 @@ typedef struct gn2_h5_module {
     gn2_status (*strings_write)(gn2_h5_file *file, gn2_h5_table *table,
                                 const char *attribute, const char *const *items,
                                 size_t count, char *error);
-    /* Both accept NULL and free the object whatever they return. */
+    /* Both free the object whatever they return; a file comes after its tables. */
     gn2_status (*table_close)(gn2_h5_table *table, char *error);
     gn2_status (*file_close)(gn2_h5_file *file, char *error);
 } gn2_h5_module;

@@ -5,94 +5,43 @@
  */
 #include "data/hdf5/crew.h"
 #include "data/hdf5/errors.h"
-#include "data/hdf5/fill.h"
-#include "data/hdf5/strings.h"
-#include "data/hdf5/table_write.h"
-#include "data/hdf5/virtual.h"
+#include "data/hdf5/table.h"
 
-/* Every call of the table goes through here. */
-#define GUARDED(call)                   \
-    do {                                \
-        gn2_hdf5_guard guard;           \
-        gn2_hdf5_enter(&guard);         \
-        const gn2_status status = call; \
-        gn2_hdf5_leave(&guard);         \
-        return status;                  \
-    } while (0)
+/* A call of the table, NAME(…, error), by gn2_hdf5_NAME(arguments). */
+#define GUARDED(name, arguments, ...)                                    \
+    static gn2_status name(__VA_ARGS__, char *error)                     \
+    {                                                                    \
+        gn2_hdf5_guard guard;                                            \
+        gn2_hdf5_enter(&guard);                                          \
+        return gn2_hdf5_leave(&guard, gn2_hdf5_##name arguments, error); \
+    }
 
-static gn2_status file_open(const char *path, gn2_h5_file **out, char *error)
-{
-    GUARDED(gn2_hdf5_file_open(path, out, error));
-}
-
-static gn2_status table_open(gn2_h5_file *file, const char *name, gn2_h5_table **out,
-                             char *error)
-{
-    GUARDED(gn2_hdf5_any_open(file, name, out, error));
-}
+GUARDED(file_open, (path, out), const char *path, gn2_h5_file **out)
+GUARDED(table_open, (file, name, out), gn2_h5_file *file, const char *name,
+        gn2_h5_table **out)
+GUARDED(table_select, (table, wanted, only), gn2_h5_table *table, const uint8_t *wanted,
+        int64_t only)
+GUARDED(crew_new, (hands, out), const gn2_h5_hands *hands, gn2_h5_crew **out)
+GUARDED(table_read, (table, read, records), gn2_h5_table *table,
+        const gn2_h5_read *read, void *records)
+GUARDED(table_is_fill, (table, row, out_fill), gn2_h5_table *table, int64_t row,
+        int *out_fill)
+GUARDED(strings_read, (table, attribute, each, context), gn2_h5_table *table,
+        const char *attribute, gn2_h5_text_fn each, void *context)
+GUARDED(file_create, (path, out), const char *path, gn2_h5_file **out)
+GUARDED(table_create, (file, name, layout, out), gn2_h5_file *file, const char *name,
+        const gn2_h5_layout *layout, gn2_h5_table **out)
+GUARDED(table_append, (table, count, records), gn2_h5_table *table, int64_t count,
+        const void *records)
+GUARDED(strings_write, (file, table, attribute, items, count), gn2_h5_file *file,
+        gn2_h5_table *table, const char *attribute, const char *const *items,
+        size_t count)
+GUARDED(table_close, (table), gn2_h5_table *table)
+GUARDED(file_close, (file), gn2_h5_file *file)
 
 static const gn2_h5_info *table_info(const gn2_h5_table *table)
 {
     return &table->info;
-}
-
-static gn2_status table_select(gn2_h5_table *table, const uint8_t *wanted, int64_t only,
-                               char *error)
-{
-    GUARDED(gn2_hdf5_any_select(table, wanted, only, error));
-}
-
-static gn2_status table_read(gn2_h5_table *table, const gn2_h5_read *read,
-                             void *records, char *error)
-{
-    GUARDED(gn2_hdf5_any_read(table, read, records, error));
-}
-
-static gn2_status table_is_fill(gn2_h5_table *table, int64_t row, int *out_fill,
-                                char *error)
-{
-    GUARDED(gn2_hdf5_table_is_fill(table, row, out_fill, error));
-}
-
-static gn2_status strings_read(gn2_h5_table *table, const char *attribute,
-                               gn2_h5_text_fn each, void *context, char *error)
-{
-    GUARDED(gn2_hdf5_strings_read(table, attribute, each, context, error));
-}
-
-static gn2_status file_create(const char *path, gn2_h5_file **out, char *error)
-{
-    GUARDED(gn2_hdf5_file_create(path, out, error));
-}
-
-static gn2_status table_create(gn2_h5_file *file, const char *name,
-                               const gn2_h5_layout *layout, gn2_h5_table **out,
-                               char *error)
-{
-    GUARDED(gn2_hdf5_table_create(file, name, layout, out, error));
-}
-
-static gn2_status table_append(gn2_h5_table *table, int64_t count, const void *records,
-                               char *error)
-{
-    GUARDED(gn2_hdf5_table_append(table, count, records, error));
-}
-
-static gn2_status strings_write(gn2_h5_file *file, gn2_h5_table *table,
-                                const char *attribute, const char *const *items,
-                                size_t count, char *error)
-{
-    GUARDED(gn2_hdf5_strings_write(file, table, attribute, items, count, error));
-}
-
-static gn2_status table_close(gn2_h5_table *table, char *error)
-{
-    GUARDED(gn2_hdf5_any_close(table, error));
-}
-
-static gn2_status file_close(gn2_h5_file *file, char *error)
-{
-    GUARDED(gn2_hdf5_file_close(file, error));
 }
 
 static const gn2_h5_module module = {
@@ -101,7 +50,7 @@ static const gn2_h5_module module = {
     .table_open = table_open,
     .table_info = table_info,
     .table_select = table_select,
-    .crew_new = gn2_hdf5_crew_new,
+    .crew_new = crew_new,
     .crew_free = gn2_hdf5_crew_free,
     .table_read = table_read,
     .table_is_fill = table_is_fill,

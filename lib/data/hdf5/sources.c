@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "data/hdf5/sources.h"
-
+/*
+ * What a table's storage can give: filters, sources, fields, rows that were written.
+ * The parts of a virtual dataset, as UPP and h5py make them, are read as tables of
+ * their own, so that they may be packed with whatever can be unpacked here; HDF5 would
+ * unpack them by its own filters only.
+ */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "data/hdf5/errors.h"
-#include "data/hdf5/file.h"
 #include "data/hdf5/filters.h"
+#include "data/hdf5/table.h"
 #include "util/alloc.h"
 
 /* Virtual datasets of virtual datasets; more is a circle. */
@@ -17,7 +23,6 @@
 typedef struct survey {
     gn2_h5_table *table;
     int depth;
-    char *error;
 } survey;
 
 /* A dataset, with the names it has in messages. */
@@ -60,7 +65,7 @@ static gn2_status check_filters(const survey *s, const place *at, hid_t plist)
     }
     const char *known = gn2_hdf5_filter_name(id);
     return gn2_hdf5_fail(
-        s->error, GN2_ERR_FORMAT,
+        GN2_ERR_FORMAT,
         "'%s': dataset '%s' is packed with filter %d (%.24s), for which there is no "
         "plugin here: name the folder of its plugin in HDF5_PLUGIN_PATH before the "
         "program starts, or where there is one, repack with h5repack -f GZIP=4 IN OUT",
@@ -77,11 +82,11 @@ static void note_fields(const survey *s, const place *at)
     const hid_t type = H5Dget_type(at->dataset);
     const int is_record = H5Tget_class(type) == H5T_COMPOUND;
     for (size_t i = 0; i < table->info.field_count; i++) {
-        if (table->lacking[i]) continue;
-        if (is_record && H5Tget_member_index(type, table->fields[i].name) >= 0)
-            continue;
-        table->lacking[i] = gn2_strdup(at->path);
-        table->gaps.failed |= !table->lacking[i];
+        gn2_h5_field *field = &table->fields[i];
+        if (field->lacking) continue;
+        if (is_record && H5Tget_member_index(type, field->name) >= 0) continue;
+        field->lacking = gn2_strdup(at->path);
+        table->gaps.failed |= !field->lacking;
     }
     H5Eclear2(H5E_DEFAULT);
     H5Tclose(type);
@@ -112,8 +117,13 @@ static int plain_name(char *name)
     return 1;
 }
 
-int gn2_hdf5_source_of(hid_t plist, size_t index, const char *path,
-                       gn2_hdf5_source *out)
+/* A source of a virtual dataset, as it is named there, and where its file is. */
+typedef struct source_names {
+    char file[PATH_MAX], dataset[256], path[PATH_MAX];
+} source_names;
+
+/* Mapping `index` of a virtual dataset of file `path`; 0: its names are a pattern. */
+static int source_of(hid_t plist, size_t index, const char *path, source_names *out)
 {
     out->file[0] = out->dataset[0] = 0;
     H5Pget_virtual_filename(plist, index, out->file, sizeof out->file);
@@ -131,15 +141,15 @@ static gn2_status check_size(const survey *s, const place *source, hid_t to, hid
     const hssize_t wanted = H5Sget_select_npoints(to);
     H5Sclose(space);
     if (wanted < 0)
-        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': virtual dataset '%s' takes '%s' without an end: "
                              "give its number of rows",
-                             s->table->path, s->table->name, source->path);
+                             s->table->file->path, s->table->name, source->path);
     if (H5Sget_select_type(from) != H5S_SEL_ALL || wanted == has) return GN2_OK;
-    return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+    return gn2_hdf5_fail(GN2_ERR_FORMAT,
                          "'%s': virtual dataset '%s' takes %lld records of '%s', which "
                          "has %lld",
-                         s->table->path, s->table->name, (long long)wanted,
+                         s->table->file->path, s->table->name, (long long)wanted,
                          source->path, (long long)has);
 }
 
@@ -168,30 +178,29 @@ static gn2_status look_at_source(survey *s, const place *source, hid_t plist,
 static gn2_status open_source(survey *s, const place *at, hid_t plist, size_t index,
                               gn2_hdf5_ranges *covered)
 {
-    gn2_hdf5_source names;
-    if (!gn2_hdf5_source_of(plist, index, at->path, &names))
-        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+    source_names names;
+    if (!source_of(plist, index, at->path, &names))
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': virtual dataset '%s' names its sources by a "
                              "pattern, '%s' of '%s': name them one by one",
                              at->path, at->name, names.dataset, names.file);
     gn2_h5_file *source = NULL;
-    gn2_status status = gn2_hdf5_file_open(names.path, &source, s->error);
+    gn2_status status = gn2_hdf5_file_open(names.path, &source);
     if (status != GN2_OK)
-        return gn2_hdf5_fail(s->error, status,
+        return gn2_hdf5_fail(status,
                              "'%s': virtual dataset '%s' needs '%s', which cannot be "
                              "opened",
                              at->path, at->name, names.file);
     const place there = {H5Dopen2(source->id, names.dataset, H5P_DEFAULT), names.path,
                          names.dataset};
     if (there.dataset < 0)
-        status = gn2_hdf5_fail(s->error, GN2_ERR_NOT_FOUND,
+        status = gn2_hdf5_fail(GN2_ERR_NOT_FOUND,
                                "'%s': virtual dataset '%s' needs dataset '%s' of '%s'",
                                at->path, at->name, names.dataset, names.file);
     else
         status = look_at_source(s, &there, plist, index, covered);
     if (there.dataset >= 0) H5Dclose(there.dataset);
-    char ignored[GN2_H5_ERROR_SIZE];
-    gn2_hdf5_file_close(source, ignored);
+    gn2_hdf5_file_free(source);
     return status;
 }
 
@@ -206,7 +215,7 @@ static gn2_status look_at_sources(survey *s, const place *at, hid_t plist,
     gn2_hdf5_extent(space, dims);
     H5Sclose(space);
     if (s->depth == MOST_DEPTH)
-        return gn2_hdf5_fail(s->error, GN2_ERR_FORMAT,
+        return gn2_hdf5_fail(GN2_ERR_FORMAT,
                              "'%s': virtual dataset '%s' is its own source, or one of "
                              "more than %d levels",
                              at->path, at->name, MOST_DEPTH);
@@ -233,14 +242,113 @@ static gn2_status look_at(survey *s, const place *at, gn2_hdf5_ranges *gaps)
     return status;
 }
 
-gn2_status gn2_hdf5_survey(gn2_h5_table *table, char *error)
+gn2_status gn2_hdf5_survey(gn2_h5_table *table)
 {
-    survey s = {.table = table, .error = error};
-    const place at = {table->dataset, table->path, table->name};
+    survey s = {.table = table};
+    const place at = {table->dataset, table->file->path, table->name};
     const gn2_status status = look_at(&s, &at, &table->gaps);
     H5Eclear2(H5E_DEFAULT);
-    if (status == GN2_OK && table->gaps.failed) return gn2_hdf5_no_memory(error);
+    if (status == GN2_OK && table->gaps.failed) return gn2_fail_memory();
     table->info.gap_count = table->gaps.count;
     table->info.gaps = table->gaps.range;
     return status;
+}
+
+/* ---- parts ---- */
+
+static int read_places(hid_t plist, size_t i, gn2_hdf5_part *part)
+{
+    gn2_h5_range from = {0, 0};
+    const hid_t here = H5Pget_virtual_vspace(plist, i);
+    const hid_t there = H5Pget_virtual_srcspace(plist, i);
+    const int fits = gn2_hdf5_is_run(here, &part->rows) &&
+                     (H5Sget_select_type(there) == H5S_SEL_ALL ||
+                      (gn2_hdf5_is_run(there, &from) &&
+                       from.end - from.first == part->rows.end - part->rows.first));
+    H5Sclose(here);
+    H5Sclose(there);
+    part->from = from.first;
+    return fits;
+}
+
+/* Opens a part; its table stays NULL where it does not fit. */
+static gn2_status open_part(const gn2_h5_table *table, hid_t plist, size_t i,
+                            gn2_hdf5_part *part)
+{
+    source_names names;
+    if (!source_of(plist, i, table->file->path, &names)) return GN2_OK;
+    errno = 0;
+    const gn2_status status = gn2_hdf5_file_open(names.path, &part->file);
+    if (status != GN2_OK) return errno == EMFILE ? GN2_OK : status;
+    gn2_h5_table *there;
+    GN2_TRY(gn2_hdf5_table_open(part->file, names.dataset, &there));
+    if (there->info.rank == table->info.rank &&
+        there->info.slots == table->info.slots &&
+        part->rows.end - part->rows.first <= there->info.rows - part->from &&
+        H5Tequal(there->file_type, table->file_type) > 0)
+        part->table = there;
+    else
+        gn2_hdf5_table_free(there);
+    return GN2_OK;
+}
+
+/* Puts the parts in the order of the rows; are there no holes? */
+static int are_joined(const gn2_h5_table *table)
+{
+    int64_t end = 0;
+    qsort(table->parts, table->part_count, sizeof *table->parts, gn2_hdf5_by_first);
+    for (size_t i = 0; i < table->part_count; i++) {
+        const gn2_hdf5_part *part = &table->parts[i];
+        if (!part->table || part->rows.first != end) return 0;
+        end = part->rows.end;
+    }
+    return end == table->info.rows;
+}
+
+static gn2_status open_parts(gn2_h5_table *table, hid_t plist, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        gn2_hdf5_part *part = &table->parts[table->part_count++];
+        if (!read_places(plist, i, part)) return GN2_OK;
+        const gn2_status status = open_part(table, plist, i, part);
+        if (status != GN2_OK || !part->table) return status;
+    }
+    return GN2_OK;
+}
+
+/* How deep they go, and that none is its own source, the survey has seen. */
+static gn2_status find_parts(gn2_h5_table *table, hid_t plist)
+{
+    size_t count = 0;
+    if (H5Pget_layout(plist) != H5D_VIRTUAL) return GN2_OK;
+    if (H5Pget_virtual_count(plist, &count) < 0 || count == 0) return GN2_OK;
+    table->parts = gn2_alloc(count, sizeof *table->parts);
+    if (!table->parts) return gn2_fail_memory();
+    const gn2_status status = open_parts(table, plist, count);
+    if (status != GN2_OK || !are_joined(table)) gn2_hdf5_parts_free(table);
+    return status;
+}
+
+void gn2_hdf5_parts_free(gn2_h5_table *table)
+{
+    for (size_t i = 0; i < table->part_count; i++) {
+        gn2_hdf5_table_free(table->parts[i].table);
+        gn2_hdf5_file_free(table->parts[i].file);
+    }
+    gn2_free(table->parts);
+    table->parts = NULL;
+    table->part_count = 0;
+}
+
+gn2_status gn2_hdf5_parts_find(gn2_h5_table *table)
+{
+    const hid_t plist = H5Dget_create_plist(table->dataset);
+    const gn2_status status = find_parts(table, plist);
+    H5Pclose(plist);
+    if (status != GN2_OK || !table->unreadable || table->part_count) return status;
+    return gn2_hdf5_fail(GN2_ERR_FORMAT,
+                         "'%s': virtual dataset '%s' is not made of whole rows of like "
+                         "tables, so that HDF5 has to read it, which cannot unpack "
+                         "source '%s': pack that with gzip",
+                         table->file->path, table->name, table->unreadable);
 }

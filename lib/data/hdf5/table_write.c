@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of records, made and appended to; shuffle and gzip, which all can read. */
-#include "data/hdf5/table_write.h"
-
 #include "data/hdf5/errors.h"
+#include "data/hdf5/table.h"
 #include "data/hdf5/types.h"
 
 /* gzip level: h5py's default */
@@ -50,12 +49,11 @@ static hid_t make_dataset(hid_t file, const char *name, hid_t type,
 }
 
 gn2_status gn2_hdf5_table_create(gn2_h5_file *file, const char *name,
-                                 const gn2_h5_layout *layout, gn2_h5_table **out,
-                                 char *error)
+                                 const gn2_h5_layout *layout, gn2_h5_table **out)
 {
     *out = NULL;
-    gn2_h5_table *table = gn2_hdf5_table_new(file, name, 0);
-    if (!table) return gn2_hdf5_no_memory(error);
+    gn2_h5_table *table = gn2_hdf5_table_new(file, name);
+    if (!table) return gn2_fail_memory();
     table->info.rank = layout->rank;
     table->info.slots = layout->rank == 2 ? layout->slots : 1;
     table->memory_type = make_type(layout);
@@ -66,39 +64,34 @@ gn2_status gn2_hdf5_table_create(gn2_h5_file *file, const char *name,
         *out = table;
         return GN2_OK;
     }
-    const gn2_status status = gn2_hdf5_fail(
-        error, GN2_ERR_IO, "'%s': dataset '%s' cannot be created", file->path, name);
-    char ignored[GN2_H5_ERROR_SIZE];
-    gn2_hdf5_table_close(table, ignored);
+    const gn2_status status =
+        gn2_hdf5_table_fail(table, GN2_ERR_IO, " cannot be created");
+    gn2_hdf5_table_free(table);
     return status;
 }
 
 static herr_t write_rows(const gn2_h5_table *table, int64_t count, const void *records)
 {
-    const hsize_t from[2] = {(hsize_t)table->info.rows, 0};
-    const hsize_t size[2] = {(hsize_t)count, (hsize_t)table->info.slots};
-    const hsize_t total[2] = {from[0] + size[0], size[1]};
+    const hsize_t total[2] = {(hsize_t)(table->info.rows + count),
+                              (hsize_t)table->info.slots};
+    hid_t space[2];
     if (H5Dset_extent(table->dataset, total) < 0) return -1;
-    const hid_t stored = H5Dget_space(table->dataset);
-    const hid_t memory = H5Screate_simple(table->info.rank, size, NULL);
-    herr_t result = H5Sselect_hyperslab(stored, H5S_SELECT_SET, from, NULL, size, NULL);
+    herr_t result = gn2_hdf5_table_rows(table, table->info.rows, count, space);
     if (result >= 0)
-        result = H5Dwrite(table->dataset, table->memory_type, memory, stored,
+        result = H5Dwrite(table->dataset, table->memory_type, space[1], space[0],
                           H5P_DEFAULT, records);
-    H5Sclose(memory);
-    H5Sclose(stored);
+    H5Sclose(space[1]);
+    H5Sclose(space[0]);
     return result;
 }
 
 gn2_status gn2_hdf5_table_append(gn2_h5_table *table, int64_t count,
-                                 const void *records, char *error)
+                                 const void *records)
 {
     if (count == 0) return GN2_OK;
-    const gn2_status status = gn2_hdf5_file_check(table->file, error);
-    if (status != GN2_OK) return status;
+    GN2_TRY(gn2_hdf5_file_check(table->file));
     if (write_rows(table, count, records) < 0)
-        return gn2_hdf5_fail(error, GN2_ERR_IO, "'%s': dataset '%s' cannot be written",
-                             table->path, table->name);
+        return gn2_hdf5_table_fail(table, GN2_ERR_IO, " cannot be written");
     table->info.rows += count;
-    return gn2_hdf5_file_check(table->file, error);
+    return gn2_hdf5_file_check(table->file);
 }

@@ -14,22 +14,6 @@ static hid_t new_half(void)
     return type;
 }
 
-static hid_t native_integer(int32_t size, int is_signed)
-{
-    switch (size) {
-    case 1:
-        return is_signed ? H5T_NATIVE_INT8 : H5T_NATIVE_UINT8;
-    case 2:
-        return is_signed ? H5T_NATIVE_INT16 : H5T_NATIVE_UINT16;
-    case 4:
-        return is_signed ? H5T_NATIVE_INT32 : H5T_NATIVE_UINT32;
-    case 8:
-        return is_signed ? H5T_NATIVE_INT64 : H5T_NATIVE_UINT64;
-    default:
-        return -1;
-    }
-}
-
 static hid_t new_bool(void)
 {
     const hid_t type = H5Tenum_create(H5T_NATIVE_INT8);
@@ -39,20 +23,23 @@ static hid_t new_bool(void)
     return type;
 }
 
-static hid_t native_float(int32_t size)
-{
-    if (size == 2) return new_half();
-    if (size == 4) return H5Tcopy(H5T_NATIVE_FLOAT);
-    return size == 8 ? H5Tcopy(H5T_NATIVE_DOUBLE) : -1;
-}
-
 hid_t gn2_hdf5_native(int32_t kind, int32_t size)
 {
-    if (kind == GN2_H5_FLOAT) return native_float(size);
-    if (kind == GN2_H5_BOOL) return size == 1 ? new_bool() : -1;
-    if (kind != GN2_H5_INT && kind != GN2_H5_UINT) return -1;
-    const hid_t type = native_integer(size, kind == GN2_H5_INT);
-    return type < 0 ? -1 : H5Tcopy(type);
+    const struct {
+        int32_t kind, size;
+        hid_t type;
+    } own[] = {
+        {GN2_H5_FLOAT, 4, H5T_NATIVE_FLOAT}, {GN2_H5_FLOAT, 8, H5T_NATIVE_DOUBLE},
+        {GN2_H5_INT, 1, H5T_NATIVE_INT8},    {GN2_H5_UINT, 1, H5T_NATIVE_UINT8},
+        {GN2_H5_INT, 2, H5T_NATIVE_INT16},   {GN2_H5_UINT, 2, H5T_NATIVE_UINT16},
+        {GN2_H5_INT, 4, H5T_NATIVE_INT32},   {GN2_H5_UINT, 4, H5T_NATIVE_UINT32},
+        {GN2_H5_INT, 8, H5T_NATIVE_INT64},   {GN2_H5_UINT, 8, H5T_NATIVE_UINT64},
+    };
+    if (kind == GN2_H5_FLOAT && size == 2) return new_half();
+    if (kind == GN2_H5_BOOL && size == 1) return new_bool();
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (own[i].kind == kind && own[i].size == size) return H5Tcopy(own[i].type);
+    return -1;
 }
 
 /* Of a text or list of any length in a file: length, address and index of a heap. */
@@ -63,54 +50,48 @@ static int is_variable(hid_t type)
     return H5Tget_class(type) == H5T_VLEN || H5Tis_variable_str(type) > 0;
 }
 
-static size_t stored_size(hid_t type)
+/* A member as a chunk has it; −1 where something of any length is nested in it. */
+static hid_t stored_member(hid_t type)
 {
-    return is_variable(type) ? STORED_REFERENCE : H5Tget_size(type);
+    const H5T_class_t kind = H5Tget_class(type);
+    if (is_variable(type)) return H5Tcreate(H5T_OPAQUE, STORED_REFERENCE);
+    if ((kind == H5T_COMPOUND || kind == H5T_ARRAY) &&
+        (H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tdetect_class(type, H5T_STRING) > 0))
+        return -1;
+    return H5Tcopy(type);
 }
 
-/* Bytes that a record has more in the file than in memory; SIZE_MAX: not known. */
-static size_t more_bytes(hid_t record)
+/* Adds a member `shift` bytes behind where it is in memory; gives the bytes that it has
+ * more there, negative where it cannot be added. */
+static int add_member(hid_t stored, hid_t record, unsigned i, size_t shift)
 {
-    size_t more = 0;
-    for (int i = 0; i < H5Tget_nmembers(record); i++) {
-        const hid_t type = H5Tget_member_type(record, (unsigned)i);
-        const int nested =
-            !is_variable(type) &&
-            (H5Tget_class(type) == H5T_COMPOUND || H5Tget_class(type) == H5T_ARRAY) &&
-            (H5Tdetect_class(type, H5T_VLEN) > 0 ||
-             H5Tdetect_class(type, H5T_STRING) > 0);
-        more += stored_size(type) - H5Tget_size(type);
-        H5Tclose(type);
-        if (nested) return SIZE_MAX;
-    }
-    return more;
-}
-
-static void insert_stored(hid_t stored, hid_t record, unsigned i, size_t offset)
-{
-    const hid_t type = H5Tget_member_type(record, i);
+    const hid_t type = H5Tget_member_type(record, i), member = stored_member(type);
+    const size_t at = H5Tget_member_offset(record, i) + shift;
     char *name = H5Tget_member_name(record, i);
-    const hid_t opaque =
-        is_variable(type) ? H5Tcreate(H5T_OPAQUE, STORED_REFERENCE) : -1;
-    if (name) H5Tinsert(stored, name, offset, opaque >= 0 ? opaque : type);
+    int more = -1;
+    if (member >= 0 && name && H5Tinsert(stored, name, at, member) >= 0)
+        more = (int)(H5Tget_size(member) - H5Tget_size(type));
     H5free_memory(name);
-    if (opaque >= 0) H5Tclose(opaque);
+    if (member >= 0) H5Tclose(member);
     H5Tclose(type);
+    return more;
 }
 
 hid_t gn2_hdf5_stored(hid_t record)
 {
-    const size_t more = more_bytes(record);
-    if (more == SIZE_MAX) return -1;
-    if (more == 0) return H5Tcopy(record);
-    const hid_t stored = H5Tcreate(H5T_COMPOUND, H5Tget_size(record) + more);
+    const int count = H5Tget_nmembers(record);
+    const size_t size = H5Tget_size(record);
+    const hid_t stored =
+        H5Tcreate(H5T_COMPOUND, size + (size_t)count * STORED_REFERENCE);
     size_t shift = 0;
-    for (int i = 0; i < H5Tget_nmembers(record); i++) {
-        const hid_t type = H5Tget_member_type(record, (unsigned)i);
-        insert_stored(stored, record, (unsigned)i,
-                      H5Tget_member_offset(record, (unsigned)i) + shift);
-        shift += stored_size(type) - H5Tget_size(type);
-        H5Tclose(type);
+    for (int i = 0; i < count; i++) {
+        const int more = add_member(stored, record, (unsigned)i, shift);
+        if (more < 0) {
+            H5Tclose(stored);
+            return -1;
+        }
+        shift += (size_t)more;
     }
+    H5Tset_size(stored, size + shift);
     return stored;
 }

@@ -11,8 +11,8 @@
  * closes it. */
 hid_t gn2_hdf5_native(int32_t kind, int32_t size);
 
-/* A type of records as a chunk has them: HDF5 hands out types with texts and lists of
- * any length at their size in memory. −1 where such are nested. */
+/* A type of records as a chunk has them: texts and lists of any length, which HDF5
+ * hands out as in memory, are references of no meaning. −1 where such are nested. */
 hid_t gn2_hdf5_stored(hid_t record);
 
 #endif

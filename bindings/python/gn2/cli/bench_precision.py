@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from .. import Config, Model, Tagger, Trainer
-from .common import Failure
+from .common import Failure, natural, positive
 
 #: f32 over bf16 in time that is worth other bits
 GAIN = 1.1
@@ -38,15 +38,15 @@ Sample = tuple[Any, Any, Any]
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-w", "--width", action="append", type=int, help="model.embed_dim (64, 256)")
-    add("-r", "--rounds", type=int, default=9, help="rounds of four turns (9)")
-    add("--cpu", type=int, help="processor to stay on")
+    add("-r", "--rounds", type=positive, default=9, help="rounds of four turns (9)")
+    add("--cpu", type=natural, help="processor to stay on")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.cpu is not None:
-        os.sched_setaffinity(0, {args.cpu})
-    if args.rounds < 1 or min(args.width or [8]) < 8:
-        raise Failure("--rounds must be 1 or more, --width 8 or more")
+        _stay_on(args.cpu)
+    if min(args.width or [8]) < 8:
+        raise Failure("--width must be 8 or more")
     found: dict[str, list[tuple[int, float]]] = {kind: [] for kind in KINDS}
     print(f"{'width':>5}  {'':8}  {'f32 ms':>9}  {'bf16 ms':>9}  f32/bf16  rounds")
     for width in args.width or [64, 256]:
@@ -57,6 +57,13 @@ def run(args: argparse.Namespace) -> int:
             print(_line(width, kind, pairs, ratios))
     print(_row(found["batch"], found["training"]))
     return 0
+
+
+def _stay_on(cpu: int) -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    if cpu not in mine:
+        raise Failure(f"--cpu {cpu}: this process has {', '.join(map(str, mine))}")
+    os.sched_setaffinity(0, {cpu})
 
 
 def _line(

@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 
-from .common import Failure, NotAsked
+from .common import Failure, NotAsked, natural, seconds
 from .ranks import HOSTS, RANKS
 
 #: where operators put the list, and what they say it by
@@ -245,10 +245,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"list of hosts (default: {', '.join(NAMED)}, or {USUAL} where it is)",
     )
-    found.add_argument("-n", type=int, default=0, help="ranks (default: all slots)")
+    found.add_argument("-n", type=natural, default=0, help="ranks (default: all slots)")
     found.add_argument(
         "--expect-hosts",
-        type=int,
+        type=natural,
         default=0,
         metavar="M",
         help="refuse another number of hosts (default: as many as -n fills)",
@@ -261,7 +261,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"a variable, or a pattern, that goes along besides {', '.join(CARRIED)}",
     )
     found.add_argument(
-        "--wait", type=float, default=300.0, help="seconds for hosts to answer (300)"
+        "--wait", type=seconds, default=300.0, help="seconds for hosts to answer (300)"
     )
     found.add_argument("--mpirun", default="mpirun", help="launcher (mpirun)")
     found.add_argument("command", nargs=argparse.REMAINDER, help="what the ranks run")

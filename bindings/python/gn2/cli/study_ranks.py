@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from typing import Any
 
 from .. import Config, features
@@ -42,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GB/S", help="of networks, in Gb/s (1,10,25,100)")  # fmt: skip
     add("--latency", type=float, default=30.0, metavar="US",
         help="of these networks, in µs (30)")  # fmt: skip
-    add("--steps", type=int, default=3, help="of each measurement (3)")
+    add("--steps", type=common.positive, default=3, help="of each measurement (3)")
     add("--group", choices=["torch"], help="as of gn2 fit")
 
 
@@ -60,10 +61,10 @@ def _check(args: argparse.Namespace) -> None:
     lists = ("widths", "batches", "ranks", "measure", "bandwidth")
     for name in lists:
         values = getattr(args, name)
-        if not values or min(values) <= 0:
+        if not values or not all(0 < value < math.inf for value in values):
             raise InvalidArgument(f"--{name}: numbers above 0")
-    if not args.latency > 0 or args.steps < 1:
-        raise InvalidArgument("--latency and --steps: above 0")
+    if not 0 < args.latency < math.inf:
+        raise InvalidArgument("--latency: above 0")
     if len(set(args.measure)) < 2:
         raise InvalidArgument("--measure: two batches at least, to tell apart costs")
 
