@@ -79,7 +79,7 @@ static gn2_status put_all(gn2_config *to, const gn2_config *from)
 gn2_status gn2_config_clone(const gn2_config *config, gn2_config **out_config)
 {
     GN2_TRY(gn2_config_new(out_config));
-    const gn2_status status = put_all(*out_config, config);
+    const gn2_status status = config ? put_all(*out_config, config) : GN2_OK;
     if (status == GN2_OK) return GN2_OK;
     gn2_config_delete(*out_config);
     *out_config = NULL;

@@ -11,6 +11,7 @@
 #include "util/str.h"
 
 gn2_status gn2_config_new(gn2_config **out_config);
+/* config NULL: defaults. */
 gn2_status gn2_config_clone(const gn2_config *config, gn2_config **out_config);
 void gn2_config_delete(gn2_config *config);
 

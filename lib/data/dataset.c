@@ -7,23 +7,14 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
-static gn2_status copy_config(const gn2_config *config, gn2_config **out_copy)
-{
-    return config ? gn2_config_clone(config, out_copy) : gn2_config_new(out_copy);
-}
-
+/* *out_dataset is to be freed whatever comes. */
 static gn2_status begin(const gn2_config *config, gn2_dataset **out_dataset)
 {
     gn2_dataset *d = gn2_alloc(1, sizeof *d);
-    if (!d) return gn2_fail_memory();
-    gn2_status status = copy_config(config, &d->config);
-    if (status == GN2_OK) status = gn2_schema_read(d->config, &d->schema);
-    if (status != GN2_OK) {
-        gn2_dataset_free_impl(d);
-        return status;
-    }
     *out_dataset = d;
-    return GN2_OK;
+    if (!d) return gn2_fail_memory();
+    GN2_TRY(gn2_config_clone(config, &d->config));
+    return gn2_schema_read(d->config, &d->schema);
 }
 
 static gn2_status set_up(gn2_dataset *d)
@@ -54,10 +45,11 @@ gn2_status gn2_dataset_watched_impl(const char *const *paths, size_t count,
                                     gn2_dataset **out_dataset)
 {
     gn2_dataset *d = NULL;
-    GN2_TRY(begin(config, &d));
     const gn2_file_names files = {paths, count, watch};
-    return finish(d, gn2_source_files(&files, &d->schema, &d->memory, &d->source),
-                  out_dataset);
+    gn2_status status = begin(config, &d);
+    if (status == GN2_OK)
+        status = gn2_source_files(&files, &d->schema, &d->memory, &d->source);
+    return finish(d, status, out_dataset);
 }
 
 gn2_status gn2_dataset_open_impl(const char *const *paths, size_t count,
@@ -71,10 +63,10 @@ gn2_status gn2_dataset_arrays_impl(const gn2_jets *jets, const gn2_labels *label
                                    const gn2_config *config, gn2_dataset **out_dataset)
 {
     gn2_dataset *d = NULL;
-    GN2_TRY(begin(config, &d));
-    return finish(d,
-                  gn2_source_arrays(jets, labels, &d->schema, &d->memory, &d->source),
-                  out_dataset);
+    gn2_status status = begin(config, &d);
+    if (status == GN2_OK)
+        status = gn2_source_arrays(jets, labels, &d->schema, &d->memory, &d->source);
+    return finish(d, status, out_dataset);
 }
 
 gn2_use *gn2_dataset_use(gn2_dataset *d)
@@ -157,12 +149,12 @@ gn2_status gn2_dataset_rows_impl(const gn2_dataset *d, int64_t *out_rows, int64_
 static void view_sequences(gn2_dataset *d, const gn2_rows *rows)
 {
     memset(d->sequence, 0, sizeof d->sequence);
-    for (int32_t p = 0; p < rows->shape.part_count; p++) {
-        d->sequence[p].struct_size = (uint32_t)sizeof d->sequence[p];
-        d->sequence[p].data = rows->part[p].data;
-        d->sequence[p].row_stride = rows->shape.part_columns[p];
-        d->sequence[p].offsets = rows->part[p].offsets;
-    }
+    for (int32_t o = 1; o < rows->shape.object_count; o++)
+        d->sequence[o - 1] =
+            (gn2_sequence){.struct_size = (uint32_t)sizeof d->sequence[0],
+                           .data = rows->object[o].data,
+                           .row_stride = rows->shape.columns[o],
+                           .offsets = rows->object[o].offsets};
 }
 
 static void view_labels(gn2_dataset *d, const gn2_rows *rows, gn2_labels *out_labels)
@@ -190,10 +182,10 @@ static void view(gn2_dataset *d, const gn2_rows *rows, gn2_jets *out_jets,
 {
     view_sequences(d, rows);
     *out_jets = (gn2_jets){.struct_size = (uint32_t)sizeof *out_jets,
-                           .sequence_count = (uint32_t)rows->shape.part_count,
-                           .count = rows->count,
-                           .features = rows->features,
-                           .row_stride = rows->shape.columns,
+                           .sequence_count = (uint32_t)rows->shape.object_count - 1,
+                           .count = gn2_rows_jets(rows),
+                           .features = rows->object[0].data,
+                           .row_stride = rows->shape.columns[0],
                            .sequences = d->sequence,
                            .sequence_stride = (int64_t)sizeof d->sequence[0]};
     if (out_labels) view_labels(d, rows, out_labels);
@@ -226,7 +218,7 @@ gn2_status gn2_dataset_next_impl(gn2_dataset *d, gn2_jets *out_jets,
     if (out_labels) GN2_TRY(gn2_trouble_raise(&d->source->trouble));
     GN2_TRY(fetch(d, &rows));
     if (out_labels && rows->trouble.status) return refuse(d, rows);
-    if (rows->count > 0) d->batch++;
+    if (gn2_rows_jets(rows) > 0) d->batch++;
     view(d, rows, out_jets, out_labels);
     return GN2_OK;
 }

@@ -5,12 +5,15 @@
 #include "data/yaml.h"
 #include "util/error.h"
 
-static gn2_status find_dataset(const gn2_yaml *yaml, const char *dataset,
-                               int32_t *out_node)
+/* Reads a dict, to be cleared, and finds the entry of a dataset. */
+static gn2_status open_dict(const char *path, const char *dataset, gn2_yaml *out_yaml,
+                            int32_t *out_node)
 {
-    *out_node = gn2_yaml_find(yaml, 0, dataset);
+    GN2_TRY(gn2_yaml_load(path, out_yaml));
+    *out_node = gn2_yaml_find(out_yaml, 0, dataset);
     if (*out_node >= 0) return GN2_OK;
-    return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': no entry '%s'", yaml->path, dataset);
+    gn2_yaml_clear(out_yaml);
+    return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': no entry '%s'", path, dataset);
 }
 
 /* Entry of a variable: its own name first, then the aliases. */
@@ -32,11 +35,9 @@ static gn2_status read_part(const gn2_yaml *yaml, int32_t variable, const char *
                     yaml->node[variable].line, yaml->node[variable].key, part);
 }
 
-static gn2_status read_norm(const gn2_yaml *yaml, const gn2_object *object,
-                            double *mean, double *std)
+static gn2_status read_norm(const gn2_yaml *yaml, int32_t dataset,
+                            const gn2_object *object, double *mean, double *std)
 {
-    int32_t dataset;
-    GN2_TRY(find_dataset(yaml, object->dataset, &dataset));
     for (size_t i = 0; i < object->input_count; i++) {
         const int32_t node = find_variable(yaml, dataset, object->inputs[i]);
         if (node < 0)
@@ -59,8 +60,9 @@ gn2_status gn2_norm_dict_read(const char *path, const gn2_object *object, double
                               double *std)
 {
     gn2_yaml yaml;
-    GN2_TRY(gn2_yaml_load(path, &yaml));
-    const gn2_status status = read_norm(&yaml, object, mean, std);
+    int32_t node;
+    GN2_TRY(open_dict(path, object->dataset, &yaml, &node));
+    const gn2_status status = read_norm(&yaml, node, object, mean, std);
     gn2_yaml_clear(&yaml);
     return status;
 }
@@ -84,14 +86,12 @@ gn2_status gn2_class_dict_read(const char *path, const char *dataset, const char
 {
     gn2_yaml yaml;
     int32_t node;
-    GN2_TRY(gn2_yaml_load(path, &yaml));
-    gn2_status status = find_dataset(&yaml, dataset, &node);
-    if (status == GN2_OK) {
-        const int32_t list = gn2_yaml_find(&yaml, node, label);
-        status = list >= 0 ? read_weights(&yaml, list, weights, count)
-                           : gn2_fail(GN2_ERR_NOT_FOUND, "'%s': '%s' has no entry '%s'",
-                                      path, dataset, label);
-    }
+    GN2_TRY(open_dict(path, dataset, &yaml, &node));
+    const int32_t list = gn2_yaml_find(&yaml, node, label);
+    const gn2_status status =
+        list >= 0 ? read_weights(&yaml, list, weights, count)
+                  : gn2_fail(GN2_ERR_NOT_FOUND, "'%s': '%s' has no entry '%s'", path,
+                             dataset, label);
     gn2_yaml_clear(&yaml);
     return status;
 }

@@ -121,11 +121,7 @@ static int64_t f64_int(const char *at)
     return whole(value);
 }
 
-static const struct {
-    int32_t kind, size;
-    gn2_field_float to_float;
-    gn2_field_int to_int;
-} readers[] = {
+static const gn2_field_reader readers[] = {
     {GN2_H5_FLOAT, 2, f16_float, f16_int}, {GN2_H5_FLOAT, 4, f32_float, f32_int},
     {GN2_H5_FLOAT, 8, f64_float, f64_int}, {GN2_H5_INT, 1, i8_float, i8_int},
     {GN2_H5_INT, 2, i16_float, i16_int},   {GN2_H5_INT, 4, i32_float, i32_int},
@@ -134,43 +130,22 @@ static const struct {
     {GN2_H5_UINT, 8, u64_float, u64_int},  {GN2_H5_BOOL, 1, i8_float, i8_int},
 };
 
-#define READER_COUNT (sizeof readers / sizeof readers[0])
-
-static size_t find(int32_t kind, int32_t size)
+const gn2_field_reader *gn2_field_reader_of(int32_t kind, int32_t size)
 {
-    size_t i = 0;
-    while (i < READER_COUNT && (readers[i].kind != kind || readers[i].size != size))
-        i++;
-    return i;
+    for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++)
+        if (readers[i].kind == kind && readers[i].size == size) return &readers[i];
+    return NULL;
 }
 
-gn2_field_float gn2_field_float_reader(int32_t kind, int32_t size)
+void gn2_field_print(const gn2_field_reader *reader, const char *at, char out_text[32])
 {
-    const size_t i = find(kind, size);
-    return i < READER_COUNT ? readers[i].to_float : NULL;
-}
-
-gn2_field_int gn2_field_int_reader(int32_t kind, int32_t size)
-{
-    const size_t i = find(kind, size);
-    return i < READER_COUNT ? readers[i].to_int : NULL;
-}
-
-void gn2_field_print(int32_t kind, int32_t size, const char *at, char out_text[32])
-{
-    const size_t i = find(kind, size);
-    double real;
     uint64_t large;
-    out_text[0] = 0;
-    if (i == READER_COUNT) return;
-    if (kind == GN2_H5_FLOAT) {
-        real = (double)readers[i].to_float(at);
-        if (size == 8) memcpy(&real, at, sizeof real);
-        gn2_format_f64(real, out_text);
-    } else if (kind == GN2_H5_UINT && size == 8) {
+    if (reader->kind == GN2_H5_FLOAT) {
+        gn2_format_f64(gn2_field_real(reader, at), out_text);
+    } else if (reader->kind == GN2_H5_UINT && reader->size == 8) {
         memcpy(&large, at, sizeof large);
         snprintf(out_text, 32, "%" PRIu64, large);
     } else {
-        snprintf(out_text, 32, "%" PRId64, readers[i].to_int(at));
+        snprintf(out_text, 32, "%" PRId64, reader->to_int(at));
     }
 }

@@ -6,6 +6,8 @@
 #ifndef GN2_DATA_FIELD_H
 #define GN2_DATA_FIELD_H
 
+#include <string.h>
+
 #include "data/hdf5/interface.h"
 
 /* IEEE binary16 ↔ float; to half rounds to nearest, ties to even. */
@@ -14,17 +16,34 @@ uint16_t gn2_float_to_half(float value);
 /* What rounds to infinity, and all above: half a step above the largest, 65504. */
 #define GN2_HALF_OVERFLOW 65520.0f
 
-typedef float (*gn2_field_float)(const char *at);
-typedef int64_t (*gn2_field_int)(const char *at);
-
-/* What an integer reader gives for 0.5, NaN, Inf, 2⁶³ and above: nothing is cut. */
+/* What to_int() gives for 0.5, NaN, Inf, 2⁶³ and above: nothing is cut. */
 #define GN2_FIELD_NOT_WHOLE INT64_MIN
 
-/* Readers of a field of a kind and size; NULL for kinds that are not numbers. */
-gn2_field_float gn2_field_float_reader(int32_t kind, int32_t size);
-gn2_field_int gn2_field_int_reader(int32_t kind, int32_t size);
+/* How numbers of a kind and size are read. */
+typedef struct gn2_field_reader {
+    int32_t kind, size;
+    float (*to_float)(const char *at);
+    int64_t (*to_int)(const char *at);
+} gn2_field_reader;
+
+/* NULL for kinds that are not numbers. */
+const gn2_field_reader *gn2_field_reader_of(int32_t kind, int32_t size);
+
+static inline int gn2_field_is_double(const gn2_field_reader *reader)
+{
+    return reader->kind == GN2_H5_FLOAT && reader->size == 8;
+}
+
+/* A real in full. */
+static inline double gn2_field_real(const gn2_field_reader *reader, const char *at)
+{
+    double value;
+    if (!gn2_field_is_double(reader)) return (double)reader->to_float(at);
+    memcpy(&value, at, sizeof value);
+    return value;
+}
 
 /* A number as it stands in the record, for messages. */
-void gn2_field_print(int32_t kind, int32_t size, const char *at, char out_text[32]);
+void gn2_field_print(const gn2_field_reader *reader, const char *at, char out_text[32]);
 
 #endif

@@ -14,22 +14,21 @@ typedef enum answer { NO, YES, IS_NAN } answer;
 static answer ask_real(const gn2_selection_term *term, const gn2_column *column,
                        const char *at)
 {
-    double value = (double)column->to_float(at);
-    if (column->size == sizeof value) memcpy(&value, at, sizeof value);
+    const double value = gn2_field_real(&column->read, at);
     if (isnan(value)) return IS_NAN;
-    return gn2_selection_real(term, value, column->stored) ? YES : NO;
+    return gn2_selection_real(term, value, column->field.stored) ? YES : NO;
 }
 
 static answer ask(const gn2_selection_term *term, const gn2_column *column,
                   const char *at)
 {
     uint64_t magnitude;
-    if (column->kind == GN2_H5_FLOAT) return ask_real(term, column, at);
-    if (column->kind == GN2_H5_UINT && column->size == sizeof magnitude) {
+    if (column->field.kind == GN2_H5_FLOAT) return ask_real(term, column, at);
+    if (column->field.kind == GN2_H5_UINT && column->field.size == sizeof magnitude) {
         memcpy(&magnitude, at, sizeof magnitude);
         return gn2_selection_whole(term, 0, magnitude) ? YES : NO;
     }
-    const int64_t value = column->to_int(at);
+    const int64_t value = column->read.to_int(at);
     magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     return gn2_selection_whole(term, value < 0, magnitude) ? YES : NO;
 }
@@ -41,7 +40,7 @@ static answer ask_all(const gn2_selection *selection, const gn2_column *columns,
     int any = 0, all = 0;
     for (size_t i = 0; i < selection->count; i++) {
         const gn2_selection_term *term = &selection->term[i];
-        const answer found = ask(term, &columns[i], record + columns[i].offset);
+        const answer found = ask(term, &columns[i], record + columns[i].field.offset);
         if (found == IS_NAN) return IS_NAN;
         if (term->begins) {
             any |= all;
@@ -76,14 +75,14 @@ gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_choosing *choosin
 {
     gn2_read_buffer *buffer = choosing->buffer;
     gn2_row_set set = {0};
-    gn2_slabs slabs = {.file = file, .buffer = buffer, .end = file->rows};
+    gn2_slabs slabs = {.file = file, .buffer = buffer, .end = file->jets.rows};
     slabs.table = &file->table[0];
-    gn2_status status = gn2_row_set_init(&set, file->rows, buffer->memory);
+    gn2_status status = gn2_row_set_init(&set, file->jets.rows, buffer->memory);
     if (status == GN2_OK) status = choose(&slabs, choosing, &set, nan);
     if (status == GN2_OK)
         gn2_row_set_count(&set);
     else
         gn2_row_set_free(&set);
-    file->selected = set;
+    file->jets = set;
     return status;
 }

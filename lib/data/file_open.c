@@ -2,17 +2,9 @@
 /* Finding datasets, fields and labels of a file. */
 #include "data/source_file.h"
 
-#include <string.h>
-
 #include "config/alias.h"
 #include "util/alloc.h"
 #include "util/error.h"
-
-/* Bytes read at once: small enough to stay in cache between unpacking and
- * decoding, large enough to make the cost of a call vanish. */
-#define SLAB_BYTES ((int64_t)4 << 20)
-/* Chunks larger than this are read in parts. */
-#define SLAB_MOST ((int64_t)64 << 20)
 
 /* Names of a table's fields beside their numbers. */
 typedef struct field_list {
@@ -32,13 +24,16 @@ static gn2_status missing(const field_list *list, const char *who, const char *n
                     near ? "; did you mean '" : "", near ? near : "", near ? "'" : "");
 }
 
-static gn2_status find_field(field_list *list, const char *who, const char *name,
-                             size_t *out_index)
+static size_t index_of(const field_list *list, const char *name)
 {
-    const size_t i = gn2_alias_find(list->names, list->info->field_count, name);
+    return gn2_alias_find(list->names, list->info->field_count, name);
+}
+
+static gn2_status mark(field_list *list, const char *who, const char *name)
+{
+    const size_t i = index_of(list, name);
     if (i == list->info->field_count) return missing(list, who, name);
     list->wanted[i] = 1;
-    *out_index = i;
     return GN2_OK;
 }
 
@@ -48,14 +43,13 @@ static gn2_status mark_inputs(field_list *list)
     const gn2_object *object = list->object;
     for (size_t i = 0; i < object->input_count; i++) {
         const char *name = object->inputs[i];
-        const size_t k = gn2_alias_find(list->names, list->info->field_count, name);
+        const size_t k = index_of(list, name);
         if (k < list->info->field_count && list->wanted[k])
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "'%s': two inputs would read field '%s' of dataset '%s', "
                             "one as '%s'",
                             list->file->path, list->names[k], object->dataset, name);
-        size_t ignored;
-        GN2_TRY(find_field(list, "", name, &ignored));
+        GN2_TRY(mark(list, "", name));
     }
     return GN2_OK;
 }
@@ -70,7 +64,7 @@ static gn2_status check_label(const field_list *list, const gn2_label_column *la
     int32_t found = 0;
     *out_there = 0;
     for (int32_t i = 0; i < label->columns; i++) {
-        const size_t at = gn2_alias_find(list->names, count, label->field[i]);
+        const size_t at = index_of(list, label->field[i]);
         if (at == count)
             lacks = label->field[i];
         else if (list->info->fields[at].kind == GN2_H5_OTHER)
@@ -92,36 +86,28 @@ static gn2_status check_label(const field_list *list, const gn2_label_column *la
 
 static void mark_label(field_list *list, const gn2_label_column *label)
 {
-    size_t ignored;
     int there;
     gn2_trouble_note(&list->file->trouble, check_label(list, label, &there));
     for (int32_t i = 0; there && i < label->columns; i++)
-        (void)find_field(list, "", label->field[i], &ignored);
+        (void)mark(list, "", label->field[i]);
 }
 
 static gn2_status mark_selection(field_list *list, const gn2_selection *selection)
 {
-    size_t ignored;
     for (size_t i = 0; i < selection->count; i++)
-        GN2_TRY(
-            find_field(list, "data.selection: ", selection->term[i].field, &ignored));
+        GN2_TRY(mark(list, "data.selection: ", selection->term[i].field));
     return GN2_OK;
 }
 
 static gn2_column column_of(const field_list *list, const char *name)
 {
     gn2_column column = {0};
-    const size_t i = gn2_alias_find(list->names, list->info->field_count, name);
+    const size_t i = index_of(list, name);
     if (i == list->info->field_count) return column;
     const gn2_h5_field *field = &list->info->fields[i];
-    if (field->offset < 0) return column; /* not read: a label that is in trouble */
-    column.name = field->name;
-    column.offset = field->offset;
-    column.kind = field->kind;
-    column.size = field->size;
-    column.stored = field->stored;
-    column.to_float = gn2_field_float_reader(field->kind, field->size);
-    column.to_int = gn2_field_int_reader(field->kind, field->size);
+    const gn2_field_reader *reader = gn2_field_reader_of(field->kind, field->size);
+    /* offset −1: not read, a label that is in trouble */
+    if (reader && field->offset >= 0) column = (gn2_column){*field, *reader};
     return column;
 }
 
@@ -130,43 +116,33 @@ static void find_label(const field_list *list, const gn2_label_column *label,
 {
     for (int32_t i = 0; i < label->columns; i++) {
         out[i] = column_of(list, label->field[i]);
-        if (!out[i].to_float) out[0].to_float = NULL; /* not whole: not there */
-        if (!out[i].to_float) return;
+        if (out[i].read.to_float) continue;
+        out[0].read.to_float = NULL; /* not whole: not there */
+        return;
     }
 }
 
 static gn2_status choose(field_list *list, const gn2_schema *schema, int32_t object,
                          gn2_data_table *table)
 {
-    size_t valid = 0;
     GN2_TRY(mark_inputs(list));
-    if (object > 0) GN2_TRY(find_field(list, "", "valid", &valid));
+    if (object > 0) GN2_TRY(mark(list, "", "valid"));
     for (int32_t k = 0; k < schema->label_count; k++)
         if (schema->label[k].object == object) mark_label(list, &schema->label[k]);
     if (object == 0) GN2_TRY(mark_selection(list, &schema->selection));
-    const int64_t only = object > 0 ? (int64_t)valid : -1;
+    const int64_t only = object > 0 ? (int64_t)index_of(list, "valid") : -1;
     GN2_TRY(gn2_h5_table_select(table->table, list->wanted, only));
     for (size_t i = 0; i < table->input_count; i++) {
         table->input[i] = column_of(list, list->object->inputs[i]);
-        table->wide |= gn2_column_is_double(&table->input[i]);
+        table->wide |= gn2_field_is_double(&table->input[i].read);
     }
     for (size_t i = 0; object == 0 && i < schema->selection.count; i++)
         list->file->compared[i] = column_of(list, schema->selection.term[i].field);
     if (object > 0) table->valid = column_of(list, "valid");
     for (int32_t k = 0; k < schema->label_count; k++)
         if (schema->label[k].object == object)
-            find_label(list, &schema->label[k], list->file->label[k]);
+            find_label(list, &schema->label[k], list->file->label[k].column);
     return GN2_OK;
-}
-
-/* Rows of a read: a whole number of chunks near the wanted size. */
-static int64_t slab_rows(const gn2_h5_info *info)
-{
-    const int64_t row = info->record * (info->slots ? info->slots : 1);
-    const int64_t fit = SLAB_BYTES / row > 0 ? SLAB_BYTES / row : 1;
-    const int64_t chunk = info->chunk_rows;
-    if (chunk == 0 || chunk > SLAB_MOST / row) return fit;
-    return fit < chunk ? chunk : fit / chunk * chunk;
 }
 
 static gn2_status check_shape(const gn2_data_file *file, const gn2_object *object,
@@ -177,10 +153,11 @@ static gn2_status check_shape(const gn2_data_file *file, const gn2_object *objec
         return gn2_fail(GN2_ERR_FORMAT,
                         "'%s': dataset '%s' has %d dimension(s), %d needed", file->path,
                         object->dataset, info->rank, rank);
-    if (number > 0 && info->rows != file->rows)
-        return gn2_fail(
-            GN2_ERR_FORMAT, "'%s': dataset '%s' has %lld rows, the jets have %lld",
-            file->path, object->dataset, (long long)info->rows, (long long)file->rows);
+    if (number > 0 && info->rows != file->jets.rows)
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "'%s': dataset '%s' has %lld rows, the jets have %lld",
+                        file->path, object->dataset, (long long)info->rows,
+                        (long long)file->jets.rows);
     return GN2_OK;
 }
 
@@ -202,7 +179,7 @@ static gn2_status open_table(gn2_data_file *file, const gn2_schema *schema,
     const gn2_object *object = &schema->object[number];
     GN2_TRY(gn2_h5_table_open(file->file, object->dataset, &table->table));
     table->info = gn2_h5_table_info(table->table);
-    if (number == 0) file->rows = table->info->rows;
+    if (number == 0) file->jets.rows = file->jets.count = table->info->rows;
     GN2_TRY(check_shape(file, object, number, table->info));
     table->input_count = object->input_count;
     table->input = gn2_alloc(object->input_count, sizeof *table->input);
@@ -210,7 +187,6 @@ static gn2_status open_table(gn2_data_file *file, const gn2_schema *schema,
     field_list list = {.file = file, .object = object};
     gn2_status status = list_fields(table->info, &list);
     if (status == GN2_OK) status = choose(&list, schema, number, table);
-    if (status == GN2_OK) table->slab_rows = slab_rows(table->info);
     gn2_free(list.names);
     gn2_free(list.wanted);
     return status;
@@ -228,14 +204,10 @@ typedef struct name_reader {
 static void take_name(void *context, size_t index, const char *text)
 {
     name_reader *reader = context;
-    gn2_label_map *map = reader->map;
     reader->count = index + 1;
-    if (index >= GN2_LABEL_MAP_MAX) return;
-    map->value[index] = (int64_t)index;
-    map->class_index[index] = gn2_schema_class(reader->schema, reader->label, text);
-    strncpy(map->name[index], text, sizeof map->name[index] - 1);
-    map->name[index][sizeof map->name[index] - 1] = 0;
-    map->count = index + 1;
+    if (index < GN2_LABEL_MAP_MAX)
+        gn2_label_map_add(reader->map, reader->schema, reader->label, (int64_t)index,
+                          text);
 }
 
 /* The attribute of the label's name lists the classes in the order of the values. */
@@ -252,8 +224,8 @@ static gn2_status read_names(gn2_data_file *file, const gn2_schema *schema, int3
         return gn2_fail(GN2_ERR_FORMAT,
                         "'%s': attribute '%s' lists %zu classes, 1 to %d are possible",
                         file->path, label->field[0], reader.count, GN2_LABEL_MAP_MAX);
-    file->map[k] = names;
-    file->named[k] = 1;
+    file->label[k].map = names;
+    file->label[k].named = 1;
     return GN2_OK;
 }
 
@@ -262,40 +234,24 @@ static void read_maps(gn2_data_file *file, const gn2_schema *schema)
     for (int32_t k = 0; k < schema->label_count; k++) {
         const gn2_label_column *label = &schema->label[k];
         if (label->object || !label->columns || !label->classes_key[0]) continue;
-        gn2_label_map_default(schema, label, &file->map[k]);
-        if (file->label[k][0].to_int)
+        gn2_label_map_default(schema, label, &file->label[k].map);
+        if (file->label[k].column[0].read.to_int)
             gn2_trouble_note(&file->trouble, read_names(file, schema, k));
     }
-}
-
-static gn2_status make_columns(gn2_data_file *file, const gn2_schema *schema)
-{
-    file->label = gn2_alloc((size_t)schema->label_count, sizeof *file->label);
-    file->map = gn2_alloc((size_t)schema->label_count, sizeof *file->map);
-    file->named = gn2_alloc((size_t)schema->label_count, sizeof *file->named);
-    file->compared = gn2_alloc(schema->selection.count, sizeof *file->compared);
-    return file->label && file->map && file->named && file->compared
-               ? GN2_OK
-               : gn2_fail_memory();
 }
 
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
                               gn2_data_file *out_file)
 {
     gn2_data_file *file = out_file;
-    memset(file, 0, sizeof *file);
-    gn2_status status = GN2_OK;
     file->path = gn2_strdup(path);
-    if (!file->path) return gn2_fail_memory();
-    GN2_TRY_GOTO(make_columns(file, schema));
-    GN2_TRY_GOTO(gn2_h5_file_open(path, &file->file));
+    file->label = gn2_alloc((size_t)schema->label_count, sizeof *file->label);
+    if (!file->path || !file->label) return gn2_fail_memory();
+    GN2_TRY(gn2_h5_file_open(path, &file->file));
     for (int32_t i = 0; i < schema->object_count; i++)
-        GN2_TRY_GOTO(open_table(file, schema, i));
+        GN2_TRY(open_table(file, schema, i));
     read_maps(file, schema);
     return GN2_OK;
-fail:
-    gn2_data_file_close(file);
-    return status;
 }
 
 void gn2_data_file_close(gn2_data_file *file)
@@ -305,11 +261,7 @@ void gn2_data_file_close(gn2_data_file *file)
         (void)gn2_h5_table_close(file->table[i].table);
     }
     (void)gn2_h5_file_close(file->file);
-    gn2_row_set_free(&file->selected);
-    gn2_free(file->compared);
+    gn2_row_set_free(&file->jets);
     gn2_free(file->label);
-    gn2_free(file->map);
-    gn2_free(file->named);
     gn2_free(file->path);
-    memset(file, 0, sizeof *file);
 }

@@ -7,7 +7,10 @@
 /* Shares of a slab: the threads wait for the last of them, which matters less the more
  * there are. */
 #define SHARES_A_THREAD 4
-/* Most bytes of a slab that is larger because there are more threads. */
+/* Bytes read at once: small enough to stay in cache between unpacking and
+ * decoding, large enough to make the cost of a call vanish. */
+#define SLAB_BYTES ((int64_t)4 << 20)
+/* Most bytes of a slab that is larger because its chunks are, or for more threads. */
 #define SLAB_MOST ((int64_t)64 << 20)
 
 static gn2_status make(gn2_read_buffer *buffer, int32_t threads)
@@ -60,16 +63,30 @@ static gn2_status reserve_buffer(gn2_read_buffer *buffer, const gn2_h5_info *inf
     return GN2_OK;
 }
 
+static int64_t row_bytes(const gn2_h5_info *info)
+{
+    return info->record * (info->slots ? info->slots : 1);
+}
+
+/* Rows of a read: a whole number of chunks near the wanted size; larger chunks are read
+ * in parts. */
+static int64_t slab_rows(const gn2_h5_info *info)
+{
+    const int64_t row = row_bytes(info), chunk = info->chunk_rows;
+    const int64_t fit = SLAB_BYTES / row > 0 ? SLAB_BYTES / row : 1;
+    if (chunk == 0 || chunk > SLAB_MOST / row) return fit;
+    return fit < chunk ? chunk : fit / chunk * chunk;
+}
+
 /* Rows of a slab that a crew unpacks: more, that all have something of it. Which jets
  * are read for a selection does not depend on that. */
 static int64_t crew_rows(const gn2_slabs *s)
 {
     const gn2_h5_info *info = s->table->info;
-    const int64_t rows = s->table->slab_rows;
+    const int64_t rows = slab_rows(info);
     const int64_t threads = gn2_pool_workers(s->buffer->pool);
-    if (threads == 1 || !info->unpacked || s->file->selected.bits) return rows;
-    const int64_t row = info->record * (info->slots ? info->slots : 1);
-    const int64_t most = SLAB_MOST / (row * rows);
+    if (threads == 1 || !info->unpacked || s->file->jets.bits) return rows;
+    const int64_t most = SLAB_MOST / (row_bytes(info) * rows);
     const int64_t times = threads < most ? threads : most;
     return rows * (times > 1 ? times : 1);
 }
@@ -86,9 +103,8 @@ static int64_t slab_length(const gn2_slabs *s, int64_t rows)
 /* Is there a jet to be read among these rows? */
 static int is_wanted(const gn2_data_file *file, int64_t first, int64_t count)
 {
-    const gn2_row_set *selected = &file->selected;
-    return !selected->bits || gn2_row_set_before(selected, first) <
-                                  gn2_row_set_before(selected, first + count);
+    return gn2_row_set_before(&file->jets, first) <
+           gn2_row_set_before(&file->jets, first + count);
 }
 
 static gn2_status read_slab(gn2_slabs *s, int64_t rows)
@@ -111,7 +127,8 @@ gn2_status gn2_slabs_next(gn2_slabs *s)
     if (s->count == 0) return GN2_OK;
     gn2_fork_pause();
     const gn2_status status = read_slab(s, rows);
-    if (status == GN2_OK || rows == s->table->slab_rows) return status;
+    const int64_t alone = slab_rows(s->table->info);
+    if (status == GN2_OK || rows == alone) return status;
     /* what is wrong with rows before is to be found first, as by one thread */
-    return read_slab(s, s->table->slab_rows);
+    return read_slab(s, alone);
 }

@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "data/fork.h"
@@ -23,19 +22,8 @@ struct gn2_reader {
     /* under the mutex */
     int64_t made, taken; /* batches since the start; `taken` includes the one used */
     int stop;
-    gn2_status status;
-    char message[GN2_ERROR_SIZE];
+    gn2_trouble failed;
 };
-
-static gn2_status make_slots(gn2_reader *r, const gn2_rows_shape *shape,
-                             _Atomic int64_t *memory)
-{
-    r->slot = gn2_alloc((size_t)r->slot_count, sizeof *r->slot);
-    if (!r->slot) return gn2_fail_memory();
-    for (int64_t i = 0; i < r->slot_count; i++)
-        GN2_TRY(gn2_rows_init(&r->slot[i], shape, memory));
-    return GN2_OK;
-}
 
 static void make_locks(gn2_reader *r)
 {
@@ -57,19 +45,17 @@ gn2_status gn2_reader_create(gn2_sampler *sampler, const gn2_rows_shape *shape,
                              int64_t ahead, _Atomic int64_t *memory,
                              gn2_reader **out_reader)
 {
-    *out_reader = NULL;
     gn2_reader *r = gn2_alloc(1, sizeof *r);
+    *out_reader = r;
     if (!r) return gn2_fail_memory();
     r->sampler = sampler;
     r->slot_count = ahead + 1;
     make_locks(r);
-    gn2_status status = gn2_fork_watch();
-    if (status == GN2_OK) status = make_slots(r, shape, memory);
-    if (status != GN2_OK) {
-        gn2_reader_free(r);
-        return status;
-    }
-    *out_reader = r;
+    GN2_TRY(gn2_fork_watch());
+    r->slot = gn2_alloc((size_t)r->slot_count, sizeof *r->slot);
+    if (!r->slot) return gn2_fail_memory();
+    for (int64_t i = 0; i < r->slot_count; i++)
+        GN2_TRY(gn2_rows_init(&r->slot[i], shape, memory));
     return GN2_OK;
 }
 
@@ -99,12 +85,8 @@ static int wait_for_room(gn2_reader *r)
 static void publish(gn2_reader *r, gn2_status status)
 {
     pthread_mutex_lock(&r->mutex);
-    if (status == GN2_OK) {
-        r->made++;
-    } else {
-        r->status = status;
-        memcpy(r->message, gn2_error_text(), sizeof r->message);
-    }
+    r->made += status == GN2_OK;
+    gn2_trouble_note(&r->failed, status);
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->mutex);
 }
@@ -143,7 +125,7 @@ gn2_status gn2_reader_start(gn2_reader *r, int64_t epoch, int64_t batch)
     r->next = batch;
     r->made = r->taken = 0;
     r->stop = 0;
-    r->status = GN2_OK;
+    r->failed.status = GN2_OK;
     if (create_thread(r))
         return gn2_fail(GN2_ERR_NO_MEMORY, "the reading thread cannot be started");
     r->running = 1;
@@ -171,12 +153,11 @@ int gn2_reader_running(gn2_reader *r)
 gn2_status gn2_reader_take(gn2_reader *r, const gn2_rows **out_rows)
 {
     pthread_mutex_lock(&r->mutex);
-    while (r->made == r->taken && r->status == GN2_OK)
+    while (r->made == r->taken && r->failed.status == GN2_OK)
         pthread_cond_wait(&r->changed, &r->mutex);
     const int there = r->made > r->taken;
     if (there) *out_rows = &r->slot[r->taken++ % r->slot_count];
-    const gn2_status status = r->status;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->mutex);
-    return there ? GN2_OK : gn2_fail(status, "%s", r->message);
+    return there ? GN2_OK : gn2_trouble_raise(&r->failed); /* it has ended */
 }

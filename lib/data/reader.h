@@ -10,7 +10,8 @@
 
 typedef struct gn2_reader gn2_reader;
 
-/* `ahead` ≥ 1 batches are kept ready beside the one in use. */
+/* `ahead` ≥ 1 batches are kept ready beside the one in use. *out_reader is to be freed
+ * whatever comes. */
 gn2_status gn2_reader_create(gn2_sampler *sampler, const gn2_rows_shape *shape,
                              int64_t ahead, _Atomic int64_t *memory,
                              gn2_reader **out_reader);

@@ -29,9 +29,10 @@ gn2_status gn2_row_set_init(gn2_row_set *set, int64_t rows, _Atomic int64_t *mem
 {
     *set = (gn2_row_set){.rows = rows, .memory = memory};
     atomic_fetch_add(memory, bytes(set));
-    set->bits = gn2_alloc((size_t)block_count(set), WORDS * sizeof *set->bits);
-    set->before = gn2_alloc((size_t)block_count(set), sizeof *set->before);
-    return set->bits && set->before ? GN2_OK : gn2_fail_memory();
+    set->bits = gn2_alloc((size_t)bytes(set), 1);
+    if (!set->bits) return gn2_fail_memory();
+    set->before = (int64_t *)(set->bits + block_count(set) * WORDS);
+    return GN2_OK;
 }
 
 void gn2_row_set_count(gn2_row_set *set)
@@ -48,13 +49,13 @@ void gn2_row_set_free(gn2_row_set *set)
 {
     if (set->memory) atomic_fetch_sub(set->memory, bytes(set));
     gn2_free(set->bits);
-    gn2_free(set->before);
     memset(set, 0, sizeof *set);
 }
 
 int64_t gn2_row_set_before(const gn2_row_set *set, int64_t row)
 {
     const int64_t block = row / BLOCK_ROWS, end = row / 64;
+    if (!set->bits) return row;
     int64_t count = set->before[block];
     for (int64_t w = block * WORDS; w < end; w++) count += ones(set->bits[w]);
     return count + ones(set->bits[end] & (((uint64_t)1 << (row % 64)) - 1));
@@ -76,6 +77,7 @@ static int64_t block_of(const gn2_row_set *set, int64_t k)
 
 int64_t gn2_row_set_at(const gn2_row_set *set, int64_t k)
 {
+    if (!set->bits) return k;
     const int64_t block = block_of(set, k);
     int64_t left = k - set->before[block], w = block * WORDS;
     for (; left >= ones(set->bits[w]); w++) left -= ones(set->bits[w]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Some of the rows of a file, a bit each, and which of them is the k-th. */
+/* Some of the rows of a file, a bit each, or all, and which of them is the k-th. */
 #ifndef GN2_DATA_ROW_SET_H
 #define GN2_DATA_ROW_SET_H
 
@@ -9,8 +9,8 @@
 
 typedef struct gn2_row_set {
     int64_t rows, count; /* of the file; of the set */
-    uint64_t *bits;      /* NULL: there is no set */
-    int64_t *before;     /* those in front of each block of words */
+    uint64_t *bits;      /* NULL: all rows, nothing is kept */
+    int64_t *before;     /* those in front of each block of words; behind the bits */
     _Atomic int64_t *memory;
 } gn2_row_set;
 
@@ -21,12 +21,11 @@ static inline void gn2_row_set_put(gn2_row_set *set, int64_t row)
     set->bits[row / 64] |= (uint64_t)1 << (row % 64);
 }
 void gn2_row_set_count(gn2_row_set *set);
-/* A set that was not made is allowed. */
 void gn2_row_set_free(gn2_row_set *set);
 
 static inline int gn2_row_set_has(const gn2_row_set *set, int64_t row)
 {
-    return (int)(set->bits[row / 64] >> (row % 64) & 1u);
+    return !set->bits || (set->bits[row / 64] >> (row % 64) & 1u);
 }
 /* Rows of the set in front of a row, 0 ≤ row ≤ rows. */
 int64_t gn2_row_set_before(const gn2_row_set *set, int64_t row);

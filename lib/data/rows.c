@@ -30,35 +30,9 @@ static int64_t next_capacity(int64_t old, int64_t wanted)
     return more > wanted ? more : wanted;
 }
 
-gn2_status gn2_rows_init(gn2_rows *rows, const gn2_rows_shape *shape,
-                         _Atomic int64_t *memory)
+static size_t row_size(const gn2_rows *rows, int32_t object)
 {
-    memset(rows, 0, sizeof *rows);
-    rows->shape = *shape;
-    rows->memory = memory;
-    GN2_TRY(gn2_rows_reserve(rows, 1));
-    for (int32_t p = 0; p < shape->part_count; p++)
-        GN2_TRY(gn2_rows_reserve_part(rows, p, 1));
-    return GN2_OK;
-}
-
-static size_t part_size(const gn2_rows *rows, int32_t p)
-{
-    return (size_t)rows->shape.part_columns[p] * sizeof(float);
-}
-
-static size_t jet_size(const gn2_rows *rows)
-{
-    return (size_t)rows->shape.columns * sizeof(float);
-}
-
-static void free_part(gn2_rows *rows, int32_t p)
-{
-    gn2_rows_part *part = &rows->part[p];
-    give_back(rows, part->capacity, part_size(rows, p));
-    if (part->offsets) give_back(rows, rows->capacity + 1, sizeof(int64_t));
-    gn2_free(part->data);
-    gn2_free(part->offsets);
+    return (size_t)rows->shape.columns[object] * sizeof(float);
 }
 
 static size_t label_size(const gn2_rows *rows, int32_t k)
@@ -71,110 +45,98 @@ void *gn2_rows_label_at(const gn2_rows *rows, int32_t k, int64_t row)
     return (char *)rows->label[k] + (size_t)row * label_size(rows, k);
 }
 
-static void free_labels(gn2_rows *rows)
+gn2_status gn2_rows_init(gn2_rows *rows, const gn2_rows_shape *shape,
+                         _Atomic int64_t *memory)
 {
-    for (int32_t k = 0; k < rows->shape.label_count; k++) {
-        const int32_t p = rows->shape.label[k].part;
-        const int64_t rooms = p < 0 ? rows->capacity : rows->part[p].capacity;
-        if (rows->label[k]) give_back(rows, rooms, label_size(rows, k));
-        gn2_free(rows->label[k]);
-    }
+    memset(rows, 0, sizeof *rows);
+    rows->shape = *shape;
+    rows->memory = memory;
+    for (int32_t o = 0; o < shape->object_count; o++)
+        GN2_TRY(gn2_rows_reserve(rows, o, 1));
+    return GN2_OK;
 }
 
 void gn2_rows_free(gn2_rows *rows)
 {
     if (!rows->memory) return;
-    free_labels(rows);
-    for (int32_t p = 0; p < rows->shape.part_count; p++) free_part(rows, p);
-    give_back(rows, rows->capacity, jet_size(rows));
-    gn2_free(rows->features);
+    for (int32_t k = 0; k < rows->shape.label_count; k++) {
+        const int64_t rooms = rows->object[rows->shape.label[k].object].capacity;
+        if (rows->label[k]) give_back(rows, rooms, label_size(rows, k));
+        gn2_free(rows->label[k]);
+    }
+    for (int32_t o = 0; o < rows->shape.object_count; o++) {
+        const gn2_rows_object *object = &rows->object[o];
+        give_back(rows, object->capacity, row_size(rows, o));
+        if (object->offsets)
+            give_back(rows, rows->object[0].capacity + 1, sizeof *object->offsets);
+        gn2_free(object->data);
+        gn2_free(object->offsets);
+    }
     memset(rows, 0, sizeof *rows);
 }
 
 void gn2_rows_clear(gn2_rows *rows)
 {
-    rows->count = 0;
     rows->trouble.status = GN2_OK;
-    for (int32_t p = 0; p < rows->shape.part_count; p++) rows->part[p].count = 0;
+    for (int32_t o = 0; o < rows->shape.object_count; o++) rows->object[o].count = 0;
 }
 
-/* Labels of a part (−1: the jets) grow with its rows. */
-static gn2_status regrow_labels(gn2_rows *rows, int32_t part, int64_t used, int64_t old,
-                                int64_t capacity)
+/* Offsets of all constituents grow with the jets. */
+static gn2_status regrow_offsets(gn2_rows *rows, int64_t old, int64_t capacity)
 {
-    for (int32_t k = 0; k < rows->shape.label_count; k++) {
-        const gn2_rows_label *label = &rows->shape.label[k];
-        if (label->part == part && label->columns)
-            GN2_TRY(regrow(rows, &rows->label[k], used, old, capacity,
-                           label_size(rows, k)));
+    for (int32_t o = 1; o < rows->shape.object_count; o++) {
+        int64_t **offsets = &rows->object[o].offsets;
+        const int64_t used = *offsets ? gn2_rows_jets(rows) + 1 : 0;
+        GN2_TRY(regrow(rows, offsets, used, *offsets ? old + 1 : 0, capacity + 1,
+                       sizeof **offsets));
     }
     return GN2_OK;
 }
 
-gn2_status gn2_rows_reserve(gn2_rows *rows, int64_t jets)
+gn2_status gn2_rows_reserve(gn2_rows *rows, int32_t o, int64_t count)
 {
-    const int64_t old = rows->capacity;
-    if (jets <= old) return GN2_OK;
-    const int64_t capacity = next_capacity(old, jets);
-    GN2_TRY(regrow(rows, &rows->features, rows->count, old, capacity, jet_size(rows)));
-    GN2_TRY(regrow_labels(rows, -1, rows->count, old, capacity));
-    for (int32_t p = 0; p < rows->shape.part_count; p++) {
-        gn2_rows_part *part = &rows->part[p];
-        const int64_t used = part->offsets ? rows->count + 1 : 0;
-        GN2_TRY(regrow(rows, &part->offsets, used, part->offsets ? old + 1 : 0,
-                       capacity + 1, sizeof(int64_t)));
-    }
-    rows->capacity = capacity;
-    return GN2_OK;
-}
-
-gn2_status gn2_rows_reserve_part(gn2_rows *rows, int32_t p, int64_t count)
-{
-    gn2_rows_part *part = &rows->part[p];
-    const int64_t old = part->capacity;
+    gn2_rows_object *object = &rows->object[o];
+    const int64_t old = object->capacity, used = object->count;
     if (count <= old) return GN2_OK;
     const int64_t capacity = next_capacity(old, count);
-    GN2_TRY(regrow(rows, &part->data, part->count, old, capacity, part_size(rows, p)));
-    GN2_TRY(regrow_labels(rows, p, part->count, old, capacity));
-    part->capacity = capacity;
+    GN2_TRY(regrow(rows, &object->data, used, old, capacity, row_size(rows, o)));
+    for (int32_t k = 0; k < rows->shape.label_count; k++)
+        if (rows->shape.label[k].object == o && rows->shape.label[k].columns)
+            GN2_TRY(regrow(rows, &rows->label[k], used, old, capacity,
+                           label_size(rows, k)));
+    if (o == 0) GN2_TRY(regrow_offsets(rows, old, capacity));
+    object->capacity = capacity;
     return GN2_OK;
 }
 
-/* Rows first … first+count−1 of another table's labels of a part to row `at`. */
-static void copy_labels(gn2_rows *rows, const gn2_rows *from, int32_t part, int64_t at,
-                        int64_t first, int64_t count)
+/* Rows first … first+count−1 of an object of another table, and their labels, to row
+ * `at`. */
+static void copy_rows(gn2_rows *rows, const gn2_rows *from, int32_t o, int64_t at,
+                      int64_t first, int64_t count)
 {
+    const int64_t columns = rows->shape.columns[o];
+    if (count == 0) return;
+    if (columns)
+        memcpy(rows->object[o].data + at * columns,
+               from->object[o].data + first * columns,
+               (size_t)count * row_size(rows, o));
     for (int32_t k = 0; k < rows->shape.label_count; k++)
-        if (rows->shape.label[k].part == part && rows->label[k] && count)
+        if (rows->shape.label[k].object == o && rows->label[k])
             memcpy(gn2_rows_label_at(rows, k, at), gn2_rows_label_at(from, k, first),
                    (size_t)count * label_size(rows, k));
-}
-
-/* Constituents of jet `from` to those of jet `to`, whose place is known. */
-static void copy_constituents(gn2_rows *rows, const gn2_rows *source, int32_t p,
-                              int64_t from, int64_t to)
-{
-    gn2_rows_part *part = &rows->part[p];
-    const gn2_rows_part *given = &source->part[p];
-    const int64_t columns = rows->shape.part_columns[p];
-    const int64_t first = given->offsets[from], at = part->offsets[to];
-    const int64_t count = given->offsets[from + 1] - first;
-    if (count && columns)
-        memcpy(part->data + at * columns, given->data + first * columns,
-               (size_t)(count * columns) * sizeof(float));
-    copy_labels(rows, source, p, at, first, count);
 }
 
 /* Makes room, and finds out where the constituents go. */
 static gn2_status place(gn2_rows *rows, const gn2_rows_choice *c)
 {
-    GN2_TRY(gn2_rows_reserve(rows, rows->count + c->count));
-    for (int32_t p = 0; p < rows->shape.part_count; p++) {
-        const int64_t *given = c->from->part[p].offsets;
-        int64_t *offsets = rows->part[p].offsets + rows->count;
+    const int64_t jets = gn2_rows_jets(rows);
+    GN2_TRY(gn2_rows_reserve(rows, 0, jets + c->count));
+    for (int32_t o = 1; o < rows->shape.object_count; o++) {
+        const int64_t *given = c->from->object[o].offsets;
+        int64_t *offsets = rows->object[o].offsets + jets;
         for (int64_t i = 0; i < c->count; i++)
             offsets[i + 1] = offsets[i] + given[c->index[i] + 1] - given[c->index[i]];
-        GN2_TRY(gn2_rows_reserve_part(rows, p, offsets[c->count]));
+        GN2_TRY(gn2_rows_reserve(rows, o, offsets[c->count]));
     }
     return GN2_OK;
 }
@@ -192,16 +154,17 @@ static void copy_jets(void *context, int64_t index, int32_t lane)
     const copying *c = context;
     gn2_rows *rows = c->rows;
     const gn2_rows *from = c->choice->from;
-    const int64_t columns = rows->shape.columns, first = index * PIECE_JETS;
-    const int64_t end = first + PIECE_JETS, count = c->choice->count;
+    const int64_t first = index * PIECE_JETS, end = first + PIECE_JETS;
+    const int64_t count = c->choice->count;
     (void)lane;
     for (int64_t i = first; i < (end < count ? end : count); i++) {
-        const int64_t jet = c->choice->index[i], to = rows->count + i;
-        memcpy(rows->features + to * columns, from->features + jet * columns,
-               jet_size(rows));
-        copy_labels(rows, from, -1, to, jet, 1);
-        for (int32_t p = 0; p < rows->shape.part_count; p++)
-            copy_constituents(rows, from, p, jet, to);
+        const int64_t jet = c->choice->index[i], to = gn2_rows_jets(rows) + i;
+        copy_rows(rows, from, 0, to, jet, 1);
+        for (int32_t o = 1; o < rows->shape.object_count; o++) {
+            const int64_t *given = from->object[o].offsets + jet;
+            copy_rows(rows, from, o, rows->object[o].offsets[to], given[0],
+                      given[1] - given[0]);
+        }
     }
 }
 
@@ -213,8 +176,8 @@ gn2_status gn2_rows_gather(gn2_rows *rows, const gn2_rows_choice *choice,
     GN2_TRY(place(rows, choice));
     gn2_trouble_pass(&rows->trouble, &choice->from->trouble);
     gn2_pool_run(pool, (choice->count - 1) / PIECE_JETS + 1, copy_jets, &c);
-    rows->count += choice->count;
-    for (int32_t p = 0; p < rows->shape.part_count; p++)
-        rows->part[p].count = rows->part[p].offsets[rows->count];
+    rows->object[0].count += choice->count;
+    for (int32_t o = 1; o < rows->shape.object_count; o++)
+        rows->object[o].count = rows->object[o].offsets[gn2_rows_jets(rows)];
     return GN2_OK;
 }

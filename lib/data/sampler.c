@@ -6,14 +6,18 @@
  */
 #include "data/sampler.h"
 
-#include <string.h>
-
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/rng.h"
 
 /* Streams of random numbers under the key of an epoch. */
 enum { STREAM_ORDER = 1, STREAM_GROUP = 2 };
+
+typedef enum sampling {
+    JETS,      /* blocks in random order, jets shuffled among a few */
+    BATCHES,   /* salt's: contiguous full batches in random order */
+    SEQUENTIAL /* file order */
+} sampling;
 
 /* Blocks mixed together; `first` is its first jet's position in the epoch. */
 typedef struct group {
@@ -22,7 +26,7 @@ typedef struct group {
 
 struct gn2_sampler {
     gn2_source *source;
-    gn2_sampling mode;
+    sampling mode;
     int64_t jets, batch_size, batches;
     int64_t block, mixed, blocks, groups;
     uint64_t seed;
@@ -34,13 +38,6 @@ struct gn2_sampler {
     int64_t *shuffle; /* order of the pool's jets */
     int64_t shuffle_capacity;
 };
-
-static const struct {
-    const char *name;
-    gn2_sampling mode;
-} modes[] = {{"jets", GN2_SAMPLING_JETS},
-             {"batches", GN2_SAMPLING_BATCHES},
-             {"sequential", GN2_SAMPLING_SEQUENTIAL}};
 
 static int64_t divide_up(int64_t a, int64_t b)
 {
@@ -54,9 +51,8 @@ static int64_t least(int64_t a, int64_t b)
 
 static void read_options(gn2_sampler *s, const gn2_config *config)
 {
-    const char *mode = gn2_config_str(config, "data.sampling");
-    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
-        if (strcmp(mode, modes[i].name) == 0) s->mode = modes[i].mode;
+    if (gn2_config_says(config, "data.sampling", "batches")) s->mode = BATCHES;
+    if (gn2_config_says(config, "data.sampling", "sequential")) s->mode = SEQUENTIAL;
     s->batch_size = gn2_config_i64(config, "data.batch_size");
     s->block = gn2_config_i64(config, "data.block_size");
     s->mixed = gn2_config_i64(config, "data.blocks_mixed");
@@ -77,11 +73,11 @@ static gn2_status count_jets(gn2_sampler *s, const gn2_config *config)
                         "data.max_jets is %lld, the data has %lld jets%s",
                         (long long)wanted, (long long)s->source->count, chosen_by(s));
     s->jets = wanted < 0 ? s->source->count : wanted;
-    s->batches = s->mode == GN2_SAMPLING_SEQUENTIAL ? divide_up(s->jets, s->batch_size)
-                                                    : s->jets / s->batch_size;
+    s->batches = s->mode == SEQUENTIAL ? divide_up(s->jets, s->batch_size)
+                                       : s->jets / s->batch_size;
     s->blocks = divide_up(s->jets, s->block);
     s->groups = divide_up(s->blocks, s->mixed);
-    if (s->batches == 0 && s->mode != GN2_SAMPLING_SEQUENTIAL)
+    if (s->batches == 0 && s->mode != SEQUENTIAL)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "data.batch_size is %lld, but there are only %lld jets%s",
                         (long long)s->batch_size, (long long)s->jets, chosen_by(s));
@@ -90,34 +86,23 @@ static gn2_status count_jets(gn2_sampler *s, const gn2_config *config)
 
 static int64_t order_length(const gn2_sampler *s)
 {
-    return s->mode == GN2_SAMPLING_JETS ? s->blocks : s->batches;
-}
-
-static gn2_status set_up(gn2_sampler *s, const gn2_config *config)
-{
-    read_options(s, config);
-    GN2_TRY(count_jets(s, config));
-    s->epoch = s->loaded_epoch = s->loaded_group = -1;
-    s->order = gn2_alloc((size_t)order_length(s), sizeof *s->order);
-    if (!s->order) return gn2_fail_memory();
-    atomic_fetch_add(s->source->memory, order_length(s) * (int64_t)sizeof *s->order);
-    return gn2_rows_init(&s->pool, &s->source->shape, s->source->memory);
+    return s->mode == JETS ? s->blocks : s->batches;
 }
 
 gn2_status gn2_sampler_create(gn2_source *source, const gn2_config *config,
                               gn2_sampler **out_sampler)
 {
-    *out_sampler = NULL;
     gn2_sampler *s = gn2_alloc(1, sizeof *s);
+    *out_sampler = s;
     if (!s) return gn2_fail_memory();
     s->source = source;
-    const gn2_status status = set_up(s, config);
-    if (status != GN2_OK) {
-        gn2_sampler_free(s);
-        return status;
-    }
-    *out_sampler = s;
-    return GN2_OK;
+    read_options(s, config);
+    GN2_TRY(count_jets(s, config));
+    s->epoch = s->loaded_epoch = s->loaded_group = -1;
+    s->order = gn2_alloc((size_t)order_length(s), sizeof *s->order);
+    if (!s->order) return gn2_fail_memory();
+    atomic_fetch_add(source->memory, order_length(s) * (int64_t)sizeof *s->order);
+    return gn2_rows_init(&s->pool, &source->shape, source->memory);
 }
 
 void gn2_sampler_free(gn2_sampler *s)
@@ -181,10 +166,10 @@ static void start_epoch(gn2_sampler *s, int64_t epoch)
 {
     if (s->epoch == epoch) return;
     s->epoch = epoch;
-    if (s->mode == GN2_SAMPLING_SEQUENTIAL) return;
+    if (s->mode == SEQUENTIAL) return;
     const uint64_t key = gn2_rng_key(epoch_key(s, epoch), STREAM_ORDER);
     gn2_rng_permutation(key, s->order, order_length(s));
-    if (s->mode != GN2_SAMPLING_JETS) return;
+    if (s->mode != JETS) return;
     for (int64_t g = 0; g < s->groups; g++)
         sort_blocks(s->order + g * s->mixed, least(s->mixed, s->blocks - g * s->mixed));
     s->now = group_at(s, 0, 0);
@@ -200,7 +185,7 @@ static void find_group(gn2_sampler *s, int64_t position)
 
 static gn2_status shuffle_pool(gn2_sampler *s)
 {
-    const int64_t count = s->pool.count;
+    const int64_t count = gn2_rows_jets(&s->pool);
     if (count > s->shuffle_capacity) {
         gn2_free(s->shuffle);
         s->shuffle = gn2_alloc((size_t)count, sizeof *s->shuffle);
@@ -261,8 +246,8 @@ gn2_status gn2_sampler_batch(gn2_sampler *s, int64_t epoch, int64_t batch,
 {
     start_epoch(s, epoch);
     gn2_rows_clear(rows);
-    if (s->mode == GN2_SAMPLING_JETS) return mixed_batch(s, batch, rows);
-    const int64_t place = s->mode == GN2_SAMPLING_BATCHES ? s->order[batch] : batch;
+    if (s->mode == JETS) return mixed_batch(s, batch, rows);
+    const int64_t place = s->mode == BATCHES ? s->order[batch] : batch;
     const int64_t first = place * s->batch_size;
     return s->source->load(s->source, first, least(s->batch_size, s->jets - first),
                            s->source->schema->non_finite, rows);

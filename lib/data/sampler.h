@@ -8,16 +8,12 @@
 
 #include "data/source.h"
 
-typedef enum gn2_sampling {
-    GN2_SAMPLING_JETS,      /* blocks in random order, jets shuffled among a few */
-    GN2_SAMPLING_BATCHES,   /* salt's: contiguous full batches in random order */
-    GN2_SAMPLING_SEQUENTIAL /* file order */
-} gn2_sampling;
-
 typedef struct gn2_sampler gn2_sampler;
 
+/* *out_sampler is to be freed whatever comes. */
 gn2_status gn2_sampler_create(gn2_source *source, const gn2_config *config,
                               gn2_sampler **out_sampler);
+/* NULL is allowed. */
 void gn2_sampler_free(gn2_sampler *sampler);
 
 int64_t gn2_sampler_jet_count(const gn2_sampler *sampler);

@@ -23,14 +23,20 @@ static gn2_status read_defaults(const gn2_config *config, gn2_object *object)
     return GN2_OK;
 }
 
+const char *gn2_schema_dataset(const gn2_config *config, const char *object)
+{
+    char key[128];
+    gn2_config_key_of(key, "data.dataset.%s", object);
+    const char *dataset = gn2_config_str(config, key);
+    return dataset[0] ? dataset : object;
+}
+
 static gn2_status read_object(const gn2_config *config, const char *name,
                               gn2_object *object)
 {
     char key[128];
     object->name = name;
-    gn2_config_key_of(key, "data.dataset.%s", name);
-    const char *dataset = gn2_config_str(config, key);
-    object->dataset = dataset[0] ? dataset : name;
+    object->dataset = gn2_schema_dataset(config, name);
     gn2_config_key_of(key, "inputs.%s", name);
     object->input_count = gn2_config_list_count(config, key);
     if (object->input_count == 0)
@@ -137,21 +143,14 @@ gn2_status gn2_schema_read(const gn2_config *config, gn2_schema *out_schema)
     gn2_schema *schema = out_schema;
     memset(schema, 0, sizeof *schema);
     schema->config = config;
-    gn2_status status;
-    GN2_TRY_GOTO(read_objects(config, schema));
-    GN2_TRY_GOTO(gn2_hparams_tasks(config, &schema->h));
+    GN2_TRY(read_objects(config, schema));
+    GN2_TRY(gn2_hparams_tasks(config, &schema->h));
     read_labels(schema);
-    GN2_TRY_GOTO(gn2_selection_parse(gn2_config_str(config, "data.selection"),
-                                     &schema->selection));
-    const char *policy = gn2_config_str(config, "input.non_finite");
-    schema->non_finite =
-        strcmp(policy, "default") == 0 ? GN2_NON_FINITE_DEFAULT : GN2_NON_FINITE_ERROR;
-    schema->keeps_unwritten =
-        strcmp(gn2_config_str(config, "data.unwritten"), "keep") == 0;
-    return GN2_OK;
-fail:
-    gn2_schema_clear(schema);
-    return status;
+    if (gn2_config_says(config, "input.non_finite", "default"))
+        schema->non_finite = GN2_NON_FINITE_DEFAULT;
+    schema->keeps_unwritten = gn2_config_says(config, "data.unwritten", "keep");
+    return gn2_selection_parse(gn2_config_str(config, "data.selection"),
+                               &schema->selection);
 }
 
 void gn2_schema_clear(gn2_schema *schema)
@@ -165,16 +164,13 @@ void gn2_schema_clear(gn2_schema *schema)
 
 gn2_rows_shape gn2_schema_shape(const gn2_schema *schema)
 {
-    gn2_rows_shape shape = {
-        .columns = (int64_t)schema->object[0].input_count,
-        .part_count = schema->object_count - 1,
-        .label_count = schema->label_count,
-    };
-    for (int32_t p = 0; p < shape.part_count; p++)
-        shape.part_columns[p] = (int64_t)schema->object[p + 1].input_count;
+    gn2_rows_shape shape = {.object_count = schema->object_count,
+                            .label_count = schema->label_count};
+    for (int32_t o = 0; o < shape.object_count; o++)
+        shape.columns[o] = (int64_t)schema->object[o].input_count;
     for (int32_t k = 0; k < shape.label_count; k++)
-        shape.label[k] = (gn2_rows_label){.part = schema->label[k].object - 1,
-                                          .columns = schema->label[k].columns};
+        shape.label[k] =
+            (gn2_rows_label){schema->label[k].object, schema->label[k].columns};
     return shape;
 }
 
@@ -200,8 +196,9 @@ int32_t gn2_schema_label(const gn2_schema *schema, int task)
     return -1;
 }
 
-int32_t gn2_schema_class(const gn2_schema *schema, const gn2_label_column *label,
-                         const char *name)
+/* Index of a class of a label, −2 if it has none of that name. */
+static int32_t class_of(const gn2_schema *schema, const gn2_label_column *label,
+                        const char *name)
 {
     const size_t count = gn2_config_list_count(schema->config, label->classes_key);
     for (size_t i = 0; i < count; i++) {
@@ -211,12 +208,12 @@ int32_t gn2_schema_class(const gn2_schema *schema, const gn2_label_column *label
     return GN2_LABEL_UNKNOWN;
 }
 
-static void map_add(const gn2_schema *schema, const gn2_label_column *label,
-                    gn2_label_map *map, int64_t value, const char *name)
+void gn2_label_map_add(gn2_label_map *map, const gn2_schema *schema,
+                       const gn2_label_column *label, int64_t value, const char *name)
 {
     const size_t i = map->count++;
     map->value[i] = value;
-    map->class_index[i] = gn2_schema_class(schema, label, name);
+    map->class_index[i] = class_of(schema, label, name);
     snprintf(map->name[i], sizeof map->name[i], "%s", name);
 }
 
@@ -232,12 +229,13 @@ void gn2_label_map_default(const gn2_schema *schema, const gn2_label_column *lab
     out_map->count = 0;
     if (strcmp(label->field[0], "HadronConeExclTruthLabelID") != 0) {
         for (size_t i = 0; i < count; i++)
-            map_add(schema, label, out_map, (int64_t)i,
-                    gn2_config_list_item(schema->config, label->classes_key, i));
+            gn2_label_map_add(
+                out_map, schema, label, (int64_t)i,
+                gn2_config_list_item(schema->config, label->classes_key, i));
         return;
     }
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        map_add(schema, label, out_map, codes[i].code, codes[i].name);
+        gn2_label_map_add(out_map, schema, label, codes[i].code, codes[i].name);
 }
 
 int32_t gn2_label_map_find(const gn2_label_map *map, int64_t value)

@@ -56,7 +56,10 @@ typedef struct gn2_schema {
     int keeps_unwritten; /* rows that no writer has filled are taken as they read */
 } gn2_schema;
 
-/* Reads a schema; `config` must outlive it. */
+/* Name of an object's dataset. */
+const char *gn2_schema_dataset(const gn2_config *config, const char *object);
+
+/* Reads a schema, to be cleared whatever comes; `config` must outlive it. */
 gn2_status gn2_schema_read(const gn2_config *config, gn2_schema *out_schema);
 void gn2_schema_clear(gn2_schema *schema);
 
@@ -80,9 +83,9 @@ typedef struct gn2_label_map {
 
 /* Number of the labels of a task, −1 if none are wanted. */
 int32_t gn2_schema_label(const gn2_schema *schema, int task);
-/* Index of a class of a label, −2 if it has none of that name. */
-int32_t gn2_schema_class(const gn2_schema *schema, const gn2_label_column *label,
-                         const char *name);
+/* Adds a value that stands for the class of a name; there is room. */
+void gn2_label_map_add(gn2_label_map *map, const gn2_schema *schema,
+                       const gn2_label_column *label, int64_t value, const char *name);
 /* Map of a label without names in the file: particle codes are translated, other
  * values index the classes. */
 void gn2_label_map_default(const gn2_schema *schema, const gn2_label_column *label,

@@ -5,10 +5,10 @@
  * themselves what their columns are called.
  */
 #include <gn2/tagger.h>
+#include <math.h>
 #include <string.h>
 
 #include "data/dataset.h"
-#include "data/score_width.h"
 #include "data/score_writer.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -18,17 +18,12 @@
 
 /* ---- what a call gives ---- */
 
-static int64_t slots_of(const gn2_score_writer *w, int object)
-{
-    return w->object[object].table.info->slots;
-}
-
 int64_t gn2_score_writer_rows(const gn2_score_writer *w, const char *output,
                               int64_t count)
 {
     for (size_t i = 0; i < w->outputs.count; i++) {
         const gn2_tag_output *o = &w->outputs.item[i];
-        const gn2_score_table *table = &w->object[o->object].table;
+        const gn2_score_table *table = &w->table[o->object];
         if (strcmp(o->name, output) == 0 && table->info)
             return count * table->info->slots;
     }
@@ -47,7 +42,7 @@ static gn2_status check_kind(const gn2_score_writer *w, const gn2_tag_output *o,
                              const gn2_score *score)
 {
     GN2_TRY(gn2_score_check_place(o));
-    if (!w->object[o->object].table.in)
+    if (!w->table[o->object].in)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "output '%s': these constituents are not written, as %s",
                         o->name,
@@ -66,7 +61,7 @@ static gn2_status check_score(const gn2_score_writer *w, const gn2_tag_output *o
                               const gn2_score *score, int64_t count)
 {
     GN2_TRY(check_kind(w, o, score));
-    const int64_t most = count * slots_of(w, o->object);
+    const int64_t most = count * w->table[o->object].info->slots;
     if (score->rows < 0 || score->rows > most) return fail_rows(o, score, count, most);
     if (o->object == 0 && score->rows != count) return fail_rows(o, score, count, most);
     if (score->rows > 0 && !score->data)
@@ -74,29 +69,29 @@ static gn2_status check_score(const gn2_score_writer *w, const gn2_tag_output *o
     return GN2_OK;
 }
 
-/* Fills w->given. */
+/* Which outputs are given. */
 static gn2_status take_scores(gn2_score_writer *w, int64_t count,
                               const gn2_score *scores, size_t score_count)
 {
-    memset(w->given, 0, w->outputs.count * sizeof *w->given);
+    for (size_t i = 0; i < w->outputs.count; i++) w->output[i].given = NULL;
     for (size_t i = 0; i < score_count; i++) {
         int32_t id;
         GN2_TRY(gn2_tag_find_output(&w->outputs, scores[i].output, &id));
         GN2_TRY(check_score(w, &w->outputs.item[id], &scores[i], count));
-        if (w->given[id])
+        if (w->output[id].given)
             return gn2_fail(GN2_ERR_INVALID_ARG, "output '%s' is given twice",
                             scores[i].output);
-        w->given[id] = &scores[i];
+        w->output[id].given = &scores[i];
     }
     return GN2_OK;
 }
 
 static gn2_status check_state(const gn2_score_writer *w, int64_t count)
 {
-    const int64_t rows = w->object[0].table.info ? w->object[0].table.info->rows : 0;
     if (!w->out) return gn2_fail(GN2_ERR_STATE, "'%s': scores after close", w->path);
     if (w->failed)
         return gn2_fail(GN2_ERR_STATE, "'%s': scores after an error", w->path);
+    const int64_t rows = w->table[0].info->rows;
     if (count > rows - w->rows)
         return gn2_fail(GN2_ERR_SHAPE, "'%s': scores for %lld jets, the input has %lld",
                         w->path, (long long)w->rows + count, (long long)rows);
@@ -107,24 +102,24 @@ static gn2_status check_state(const gn2_score_writer *w, int64_t count)
 static int is_written(const gn2_score_writer *w, int32_t id, int object)
 {
     if (w->outputs.item[id].object != object) return 0;
-    if (w->with[id]) return 1;
+    if (w->output[id].with) return 1;
     const int32_t source = gn2_tag_probabilities(&w->outputs);
-    return gn2_tag_rule_of(&w->outputs, id) && source >= 0 && w->with[source];
+    return gn2_tag_rule_of(&w->outputs, id) && source >= 0 && w->output[source].with;
 }
 
 /* The first call says which outputs there are. */
 static gn2_status check_same(gn2_score_writer *w)
 {
     for (size_t i = 0; i < w->outputs.count && !w->made; i++)
-        w->with[i] = w->given[i] != NULL;
+        w->output[i].with = w->output[i].given != NULL;
     for (size_t i = 0; i < w->outputs.count; i++) {
-        const uint8_t with = w->given[i] != NULL;
-        if (w->asked[i] && !is_written(w, (int32_t)i, w->outputs.item[i].object))
+        const int with = w->output[i].given != NULL;
+        if (w->output[i].asked && !is_written(w, (int32_t)i, w->outputs.item[i].object))
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "'%s': output '%s' is asked for by scores.outputs and is "
                             "not given",
                             w->path, w->outputs.item[i].name);
-        if (w->with[i] != with)
+        if (w->output[i].with != with)
             return gn2_fail(
                 GN2_ERR_STATE, "'%s': output '%s' is %s, other than in the first call",
                 w->path, w->outputs.item[i].name, with ? "given" : "missing");
@@ -147,33 +142,36 @@ static int fits_half(const gn2_score_writer *w, int32_t id)
 static gn2_status add_field(gn2_score_writer *w, int32_t id, int64_t column)
 {
     const gn2_tag_output *o = &w->outputs.item[id];
-    gn2_score_table *table = &w->object[o->object].table;
-    const int32_t real_size = table->half && fits_half(w, id) ? 2 : 4;
+    gn2_score_table *table = &w->table[o->object];
+    gn2_score_field field = {
+        .kind = GN2_H5_INT, .size = 8, .output = id, .column = column};
     gn2_text name = {0};
+    if (o->type == GN2_DATA_F32) {
+        field.kind = GN2_H5_FLOAT;
+        field.size = table->half && fits_half(w, id) ? 2 : 4;
+    }
     gn2_tag_name_field(&w->outputs, o, column, &name);
-    gn2_status status = gn2_fail_memory();
-    if (!name.failed && o->type == GN2_DATA_F32)
-        status = gn2_score_table_add(table, name.data, GN2_H5_FLOAT, real_size);
-    else if (!name.failed)
-        status = gn2_score_table_add(table, name.data, GN2_H5_INT, sizeof(int64_t));
+    const gn2_status status =
+        name.failed ? gn2_fail_memory() : gn2_score_table_add(table, name.data, field);
     gn2_free(name.data);
     return status;
 }
 
 static gn2_status add_fields(gn2_score_writer *w, int object)
 {
+    const gn2_score_field mask = {.kind = GN2_H5_BOOL, .size = 1, .output = -1};
     for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
         for (int64_t c = 0; is_written(w, i, object) && c < w->outputs.item[i].columns;
              c++)
             GN2_TRY(add_field(w, i, c));
     if (object == 0) return GN2_OK;
-    return gn2_score_table_add(&w->object[object].table, "mask", GN2_H5_BOOL, 1);
+    return gn2_score_table_add(&w->table[object], "mask", mask);
 }
 
 /* An attribute for each output, of its name: the fields it went to. */
 static gn2_status write_names(const gn2_score_writer *w, int object)
 {
-    const gn2_score_table *t = &w->object[object].table;
+    const gn2_score_table *t = &w->table[object];
     const char **names = gn2_alloc(t->field_count, sizeof *names);
     gn2_status status = names ? GN2_OK : gn2_fail_memory();
     size_t next = t->copied;
@@ -190,25 +188,17 @@ static gn2_status write_names(const gn2_score_writer *w, int object)
 
 static gn2_status make_table(gn2_score_writer *w, int object)
 {
-    gn2_score_object *o = &w->object[object];
+    gn2_score_table *table = &w->table[object];
     GN2_TRY(add_fields(w, object));
-    if (o->table.field_count == 0) return GN2_OK; /* HDF5 has no empty records */
-    GN2_TRY(gn2_score_table_select(&o->table));
-    if (o->table.half) GN2_TRY(gn2_score_width_choose(&o->table));
-    GN2_TRY(gn2_score_table_make(&o->table, w->out));
-    GN2_TRY(write_names(w, object));
-    const size_t slots =
-        (size_t)(gn2_score_table_slab(&o->table) * o->table.info->slots);
-    o->value = gn2_alloc(slots, sizeof *o->value);
-    o->whole = gn2_alloc(slots, sizeof *o->whole);
-    o->row = gn2_alloc(slots, sizeof *o->row);
-    return o->value && o->whole && o->row ? GN2_OK : gn2_fail_memory();
+    if (table->field_count == 0) return GN2_OK; /* HDF5 has no empty records */
+    GN2_TRY(gn2_score_table_make(table, w->out));
+    return write_names(w, object);
 }
 
 static gn2_status make_tables(gn2_score_writer *w)
 {
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++)
-        if (w->object[i].table.in) GN2_TRY(make_table(w, i));
+        if (w->table[i].in) GN2_TRY(make_table(w, i));
     w->made = 1;
     return GN2_OK;
 }
@@ -216,7 +206,7 @@ static gn2_status make_tables(gn2_score_writer *w)
 gn2_status gn2_score_make_empty(gn2_score_writer *w)
 {
     for (int32_t i = 0; i < (int32_t)w->outputs.count; i++)
-        w->with[i] = (uint8_t)gn2_score_wanted(w, (size_t)i);
+        w->output[i].with = gn2_score_wanted(w, (size_t)i);
     return make_tables(w);
 }
 
@@ -224,23 +214,24 @@ gn2_status gn2_score_make_empty(gn2_score_writer *w)
 
 typedef struct slab {
     gn2_score_writer *w;
-    gn2_score_object *o;
+    gn2_score_table *table;
     int object;
     int64_t jets;         /* of the call */
     int64_t first, count; /* jets of the slab, first counted in the call */
+    int64_t slots;        /* of them */
     int64_t used;         /* packed rows before the slab */
 } slab;
 
 /* Fewer rows than slots are those of valid slots, one after the other. */
 static int is_packed(const slab *s, const gn2_score *score)
 {
-    return score->rows != s->jets * s->o->table.info->slots;
+    return score->rows != s->jets * s->table->info->slots;
 }
 
 static gn2_status check_packed(const slab *s, int64_t end, int whole)
 {
     for (size_t i = 0; i < s->w->outputs.count; i++) {
-        const gn2_score *score = s->w->given[i];
+        const gn2_score *score = s->w->output[i].given;
         const gn2_tag_output *o = &s->w->outputs.item[i];
         if (!score || o->object != s->object || !is_packed(s, score)) continue;
         if (score->rows < end || (whole && score->rows > end))
@@ -256,141 +247,135 @@ static gn2_status check_packed(const slab *s, int64_t end, int whole)
 /* Numbers the valid slots. */
 static gn2_status find_rows(slab *s)
 {
-    const int64_t slots = s->count * s->o->table.info->slots;
-    int64_t used = s->used;
-    for (int64_t i = 0; i < slots; i++)
-        s->o->row[i] = gn2_score_table_valid(&s->o->table, i) ? used++ : -1;
-    s->used = used;
-    return check_packed(s, used, 0);
+    for (int64_t i = 0; i < s->slots; i++)
+        s->table->row[i] = gn2_score_table_valid(s->table, i) ? s->used++ : -1;
+    return check_packed(s, s->used, 0);
 }
 
 /* Row of the given data that belongs to a slot, −1: none. */
 static int64_t row_of(const slab *s, const gn2_score *score, int64_t slot)
 {
-    if (is_packed(s, score)) return s->o->row[slot];
-    return s->first * s->o->table.info->slots + slot;
+    if (is_packed(s, score)) return s->table->row[slot];
+    return s->first * s->table->info->slots + slot;
 }
 
 /* ---- columns ---- */
 
-static void compute(const slab *s, const gn2_discriminant_rule *rule)
+/* Of a discriminant that is not given; p: the probabilities of the call. */
+static float compute(const slab *s, const gn2_discriminant_rule *rule, const float *p,
+                     int64_t jet)
 {
-    const int32_t source = gn2_tag_probabilities(&s->w->outputs);
     const int64_t classes = s->w->model->h.classes;
-    const float *p = s->w->given[source]->data;
-    for (int64_t i = 0; i < s->count; i++)
-        s->o->value[i] =
-            gn2_discriminant_value(p + (s->first + i) * classes, classes, rule->signal,
-                                   rule->fraction, rule->form);
+    return gn2_discriminant_value(p + (s->first + jet) * classes, classes, rule->signal,
+                                  rule->fraction, rule->form);
 }
 
-static void gather(const slab *s, int32_t id, int64_t column)
+static float given(const slab *s, const gn2_score *score, const gn2_score_field *field,
+                   int64_t slot)
 {
-    const gn2_score *score = s->w->given[id];
-    const int64_t columns = s->w->outputs.item[id].columns;
+    const int64_t row = row_of(s, score, slot);
+    const int64_t columns = s->w->outputs.item[field->output].columns;
     const float *data = score->data;
-    for (int64_t i = 0; i < s->count * s->o->table.info->slots; i++) {
-        const int64_t row = row_of(s, score, i);
-        s->o->value[i] = row < 0 ? 0 : data[row * columns + column];
-    }
+    return row < 0 ? 0 : data[row * columns + field->column];
 }
 
-static gn2_status put_real(const slab *s, int32_t id, int64_t column, size_t field,
-                           int64_t offset)
+static gn2_status fail_half(const slab *s, const gn2_score_field *field, int64_t slot,
+                            float value)
 {
-    const int64_t slots = s->count * s->o->table.info->slots;
-    if (s->w->given[id])
-        gather(s, id, column);
-    else
-        compute(s, gn2_tag_rule_of(&s->w->outputs, id));
-    const int64_t bad =
-        gn2_score_table_put(&s->o->table, field, offset, s->o->value, slots);
-    if (bad < 0) return GN2_OK;
     return gn2_fail(GN2_ERR_NUMERIC,
                     "output '%s', jet %lld of the file: %g would be infinite in 16 "
                     "bits; set scores.half_precision to no",
-                    s->w->outputs.item[id].name,
-                    (long long)(s->w->rows + s->first + bad / s->o->table.info->slots),
-                    (double)s->o->value[bad]);
+                    s->w->outputs.item[field->output].name,
+                    (long long)(s->w->rows + s->first + slot / s->table->info->slots),
+                    (double)value);
+}
+
+static gn2_status put_reals(const slab *s, const gn2_score_field *field)
+{
+    const gn2_tag_outputs *outputs = &s->w->outputs;
+    const gn2_score *score = s->w->output[field->output].given;
+    const gn2_discriminant_rule *rule = gn2_tag_rule_of(outputs, field->output);
+    const float *p =
+        score ? NULL : s->w->output[gn2_tag_probabilities(outputs)].given->data;
+    for (int64_t i = 0; i < s->slots; i++) {
+        const float value = score ? given(s, score, field, i) : compute(s, rule, p, i);
+        if (field->size == 2 && isfinite(value) && fabsf(value) >= GN2_HALF_OVERFLOW)
+            return fail_half(s, field, i, value);
+        gn2_score_put_real(gn2_score_table_at(s->table, field, i), value, field->size);
+    }
+    return GN2_OK;
 }
 
 /* Slot of valid constituent `member` of the jet that has `slot`; −1: none. */
 static int64_t slot_of(const slab *s, int64_t slot, int32_t member)
 {
-    const int64_t slots = s->o->table.info->slots;
-    const int64_t *row = s->o->row + slot / slots * slots;
+    const int64_t slots = s->table->info->slots;
+    const int64_t *row = s->table->row + slot / slots * slots;
     int32_t seen = 0;
     for (int64_t i = 0; i < slots; i++)
         if (row[i] >= 0 && seen++ == member) return i;
     return -1;
 }
 
-static gn2_status put_whole(const slab *s, int32_t id, int64_t column, int64_t offset)
+static gn2_status put_whole(const slab *s, const gn2_score_field *field)
 {
-    const gn2_score *score = s->w->given[id];
-    const gn2_tag_output *o = &s->w->outputs.item[id];
-    const int64_t slots = s->count * s->o->table.info->slots;
-    for (int64_t i = 0; i < slots; i++) {
+    const gn2_tag_output *o = &s->w->outputs.item[field->output];
+    const gn2_score *score = s->w->output[field->output].given;
+    const int32_t *data = score->data;
+    for (int64_t i = 0; i < s->slots; i++) {
         const int64_t row = row_of(s, score, i);
-        const int32_t *data = score->data;
         const int32_t member =
-            row < 0 ? NO_CONSTITUENT : data[row * o->columns + column];
-        s->o->whole[i] = member;
-        if (!is_packed(s, score) || member < 0) continue;
-        s->o->whole[i] = slot_of(s, i, member);
-        if (s->o->whole[i] < 0)
+            row < 0 ? NO_CONSTITUENT : data[row * o->columns + field->column];
+        const int within = is_packed(s, score) && member >= 0;
+        const int64_t slot = within ? slot_of(s, i, member) : member;
+        if (within && slot < 0)
             return gn2_fail(GN2_ERR_SHAPE,
                             "output '%s', row %lld: the jet has no constituent %d",
                             o->name, (long long)row, member);
+        memcpy(gn2_score_table_at(s->table, field, i), &slot, sizeof slot);
     }
-    gn2_score_table_put_whole(&s->o->table, offset, s->o->whole, slots);
     return GN2_OK;
 }
 
 /* salt's mask: 1 where there is nothing. */
-static void put_mask(const slab *s, int64_t offset)
+static void put_mask(const slab *s, const gn2_score_field *field)
 {
-    const gn2_score_table *t = &s->o->table;
-    for (int64_t i = 0; i < s->count * t->info->slots; i++)
-        t->out_data[i * t->record + offset] = gn2_score_table_valid(t, i) ? 0 : 1;
+    const gn2_score_table *t = s->table;
+    for (int64_t i = 0; i < s->slots; i++)
+        *gn2_score_table_at(t, field, i) = gn2_score_table_valid(t, i) ? 0 : 1;
 }
 
-static gn2_status put_columns(const slab *s)
+static gn2_status put_scores(const slab *s)
 {
-    const gn2_score_table *t = &s->o->table;
-    int64_t offset = gn2_score_table_copied(t);
-    size_t field = t->copied;
-    for (int32_t i = 0; i < (int32_t)s->w->outputs.count; i++) {
-        if (!is_written(s->w, i, s->object)) continue;
-        const gn2_tag_output *o = &s->w->outputs.item[i];
-        for (int64_t c = 0; c < o->columns; c++) {
-            if (o->type == GN2_DATA_F32)
-                GN2_TRY(put_real(s, i, c, field, offset));
-            else
-                GN2_TRY(put_whole(s, i, c, offset));
-            offset += t->field[field++].size;
-        }
+    const gn2_score_table *t = s->table;
+    for (size_t i = t->copied; i < t->field_count; i++) {
+        const gn2_score_field *field = &t->field[i];
+        if (field->output < 0)
+            put_mask(s, field);
+        else
+            GN2_TRY(field->kind == GN2_H5_FLOAT ? put_reals(s, field)
+                                                : put_whole(s, field));
     }
-    if (s->object) put_mask(s, offset);
     return GN2_OK;
 }
 
 static gn2_status write_slab(slab *s)
 {
-    const gn2_score_table *t = &s->o->table;
-    GN2_TRY(gn2_score_table_begin(&s->o->table, s->w->rows + s->first, s->count));
+    const gn2_score_table *t = s->table;
+    GN2_TRY(gn2_score_table_begin(s->table, s->w->rows + s->first, s->count));
     if (s->object) GN2_TRY(find_rows(s));
-    GN2_TRY(put_columns(s));
+    GN2_TRY(put_scores(s));
     return gn2_h5_table_append(t->out, s->count, t->out_data);
 }
 
 static gn2_status write_object(gn2_score_writer *w, int object, int64_t count)
 {
-    slab s = {.w = w, .o = &w->object[object], .object = object, .jets = count};
-    if (!s.o->table.out) return GN2_OK;
-    const int64_t most = gn2_score_table_slab(&s.o->table);
+    slab s = {.w = w, .table = &w->table[object], .object = object, .jets = count};
+    if (!s.table->out) return GN2_OK;
+    const int64_t most = gn2_score_table_slab(s.table);
     for (s.first = 0; s.first < count; s.first += most) {
         s.count = count - s.first < most ? count - s.first : most;
+        s.slots = s.count * s.table->info->slots;
         GN2_TRY(write_slab(&s));
     }
     return object ? check_packed(&s, s.used, 1) : GN2_OK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/score_table.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -16,20 +17,22 @@
 #define SLAB_BYTES ((int64_t)4 << 20)
 
 gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
-                                const char *dataset, int half)
+                                const char *dataset)
 {
     table->dataset = dataset;
     GN2_TRY(gn2_h5_table_open(file, dataset, &table->in));
     table->info = gn2_h5_table_info(table->in);
-    table->half = half;
     table->valid = -1;
-    for (size_t i = 0; i < table->info->field_count; i++)
-        if (strcmp(table->info->fields[i].name, "valid") == 0)
-            table->valid = (int64_t)i;
+    table->names = gn2_alloc(table->info->field_count, sizeof *table->names);
+    if (!table->names) return gn2_fail_memory();
+    for (size_t i = 0; i < table->info->field_count; i++) {
+        table->names[i] = table->info->fields[i].name;
+        if (strcmp(table->names[i], "valid") == 0) table->valid = (int64_t)i;
+    }
     return GN2_OK;
 }
 
-static gn2_status push(gn2_score_table *table, gn2_score_field field)
+static gn2_status push(gn2_score_table *table, const char *name, gn2_score_field field)
 {
     if (table->field_count == table->field_capacity) {
         void *block = table->field;
@@ -39,7 +42,7 @@ static gn2_status push(gn2_score_table *table, gn2_score_field field)
         table->field = block;
         table->field_capacity = more;
     }
-    field.name = gn2_strdup(field.name);
+    field.name = gn2_strdup(name);
     if (!field.name) return gn2_fail_memory();
     table->field[table->field_count++] = field;
     return GN2_OK;
@@ -56,34 +59,38 @@ static int32_t copied_size(const gn2_score_table *table, const gn2_h5_field *fro
 static gn2_status push_copy(gn2_score_table *table, size_t index)
 {
     const gn2_h5_field *from = &table->info->fields[index];
-    const gn2_score_field field = {(char *)(uintptr_t)from->name, from->kind,
-                                   copied_size(table, from), (int64_t)index};
-    GN2_TRY(push(table, field));
+    const gn2_score_field field = {
+        .kind = from->kind, .size = copied_size(table, from), .from = (int64_t)index};
+    GN2_TRY(push(table, from->name, field));
     table->copied++;
     return GN2_OK;
 }
 
 /* Numbers, and whatever else is of fixed size. */
-static int can_copy(const gn2_h5_field *field)
+static int can_copy(const gn2_score_table *table, size_t index)
 {
+    const gn2_h5_field *field = &table->info->fields[index];
     return field->kind != GN2_H5_OTHER || field->size > 0;
 }
 
-/* Says which fields of the input are left out. */
-static gn2_status log_others(const gn2_score_table *table)
+static int is_left_out(const gn2_score_table *table, size_t index)
+{
+    return !can_copy(table, index);
+}
+
+/* Says of which fields of the input something holds. */
+static gn2_status log_fields(const gn2_score_table *table, int32_t severity,
+                             int (*holds)(const gn2_score_table *, size_t),
+                             const char *what)
 {
     gn2_text names = {0};
     size_t count = 0;
-    for (size_t i = 0; i < table->info->field_count; i++) {
-        const gn2_h5_field *field = &table->info->fields[i];
-        if (!can_copy(field))
-            gn2_text_format(&names, "%s%s", count++ ? ", " : "", field->name);
-    }
+    for (size_t i = 0; i < table->info->field_count; i++)
+        if (holds(table, i))
+            gn2_text_format(&names, "%s%s", count++ ? ", " : "", table->names[i]);
     if (!names.failed && count)
-        gn2_log_line(GN2_LOG_WARNING,
-                     "dataset '%s': %zu of %zu fields are of any length, or refer to "
-                     "others, and are not copied to the scores: %s",
-                     table->dataset, count, table->info->field_count, names.data);
+        gn2_log_line(severity, "dataset '%s': %zu of %zu fields %s: %s", table->dataset,
+                     count, table->info->field_count, what, names.data);
     const int failed = names.failed;
     gn2_free(names.data);
     return failed ? gn2_fail_memory() : GN2_OK;
@@ -92,41 +99,32 @@ static gn2_status log_others(const gn2_score_table *table)
 gn2_status gn2_score_table_copy_all(gn2_score_table *table)
 {
     for (size_t i = 0; i < table->info->field_count; i++)
-        if (can_copy(&table->info->fields[i])) GN2_TRY(push_copy(table, i));
-    return log_others(table);
+        if (can_copy(table, i)) GN2_TRY(push_copy(table, i));
+    return log_fields(table, GN2_LOG_WARNING, is_left_out,
+                      "are of any length, or refer to others, and are not copied to "
+                      "the scores");
 }
 
-static int has_field(const gn2_score_table *table, int64_t from)
+/* The copy of a field of the input; NULL: it is not copied. */
+static const gn2_score_field *copy_of(const gn2_score_table *table, size_t index)
 {
-    for (size_t i = 0; i < table->field_count; i++)
-        if (table->field[i].from == from) return 1;
-    return 0;
-}
-
-static gn2_status copy_one(gn2_score_table *table, const char *const *known,
-                           const char *name, int *out_found)
-{
-    const size_t i = gn2_alias_find(known, table->info->field_count, name);
-    *out_found = i < table->info->field_count;
-    if (!*out_found) return GN2_OK;
-    if (!can_copy(&table->info->fields[i]))
-        return gn2_fail(GN2_ERR_FORMAT,
-                        "field '%s' is of any length, or refers to others, and cannot "
-                        "be copied",
-                        name);
-    return has_field(table, (int64_t)i) ? GN2_OK : push_copy(table, i);
+    for (size_t i = 0; i < table->copied; i++)
+        if (table->field[i].from == (int64_t)index) return &table->field[i];
+    return NULL;
 }
 
 gn2_status gn2_score_table_copy(gn2_score_table *table, const char *name,
                                 int *out_found)
 {
-    const char **known = gn2_alloc(table->info->field_count, sizeof *known);
-    if (!known) return gn2_fail_memory();
-    for (size_t i = 0; i < table->info->field_count; i++)
-        known[i] = table->info->fields[i].name;
-    const gn2_status status = copy_one(table, known, name, out_found);
-    gn2_free(known);
-    return status;
+    const size_t i = gn2_alias_find(table->names, table->info->field_count, name);
+    *out_found = i < table->info->field_count;
+    if (!*out_found) return GN2_OK;
+    if (!can_copy(table, i))
+        return gn2_fail(GN2_ERR_FORMAT,
+                        "field '%s' is of any length, or refers to others, and cannot "
+                        "be copied",
+                        name);
+    return copy_of(table, i) ? GN2_OK : push_copy(table, i);
 }
 
 static void drop_copy(gn2_score_table *table, const char *name)
@@ -142,21 +140,21 @@ static void drop_copy(gn2_score_table *table, const char *name)
     }
 }
 
-gn2_status gn2_score_table_add(gn2_score_table *table, const char *name, int32_t kind,
-                               int32_t size)
+gn2_status gn2_score_table_add(gn2_score_table *table, const char *name,
+                               gn2_score_field field)
 {
-    const gn2_score_field field = {(char *)(uintptr_t)name, kind, size, -1};
+    field.from = -1;
     drop_copy(table, name);
     for (size_t i = table->copied; i < table->field_count; i++)
         if (strcmp(table->field[i].name, name) == 0)
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "two scores of an object are called '%s'", name);
-    return push(table, field);
+    return push(table, name, field);
 }
 
 /* ---- making ---- */
 
-gn2_status gn2_score_table_select(gn2_score_table *table)
+static gn2_status select_copied(gn2_score_table *table)
 {
     uint8_t *wanted = gn2_alloc(table->info->field_count, 1);
     if (!wanted) return gn2_fail_memory();
@@ -172,15 +170,82 @@ gn2_status gn2_score_table_select(gn2_score_table *table)
     return status;
 }
 
+int64_t gn2_score_table_slab(const gn2_score_table *table)
+{
+    const int64_t record = table->record + table->info->record;
+    const int64_t rows = SLAB_BYTES / (record * table->info->slots + 1);
+    return rows < CHUNK_SLOTS ? CHUNK_SLOTS : rows / CHUNK_SLOTS * CHUNK_SLOTS;
+}
+
+/* ---- how wide copied reals have to be so that none becomes infinite ---- */
+
+static int32_t width_of(double value)
+{
+    const double size = fabs(value);
+    if (!isfinite(value) || size < (double)GN2_HALF_OVERFLOW) return 2;
+    return size <= (double)FLT_MAX ? 4 : 8;
+}
+
+static void widen(const gn2_score_table *table, gn2_score_field *to,
+                  const char *records, int64_t slots)
+{
+    const gn2_h5_field *from = &table->info->fields[to->from];
+    const gn2_field_reader *reader = gn2_field_reader_of(from->kind, from->size);
+    for (int64_t i = 0; i < slots; i++) {
+        const char *at = records + i * table->info->record + from->offset;
+        const int32_t width = width_of(gn2_field_real(reader, at));
+        if (width > to->size) to->size = width;
+    }
+}
+
+static gn2_status look_through(gn2_score_table *table, char *records, int64_t rows)
+{
+    const int64_t total = table->info->rows;
+    for (int64_t row = 0; row < total; row += rows) {
+        const int64_t count = total - row < rows ? total - row : rows;
+        GN2_TRY(gn2_h5_table_read(table->in, row, count, records));
+        for (size_t i = 0; i < table->copied; i++)
+            if (table->field[i].kind == GN2_H5_FLOAT)
+                widen(table, &table->field[i], records, count * table->info->slots);
+    }
+    return GN2_OK;
+}
+
+static int is_wider(const gn2_score_table *table, size_t index)
+{
+    const gn2_score_field *copy = copy_of(table, index);
+    return copy && copy->kind == GN2_H5_FLOAT && copy->size > 2;
+}
+
+/* Reals that 16 bits do not hold get 32, or 64. */
+static gn2_status choose_widths(gn2_score_table *table)
+{
+    int reals = 0;
+    for (size_t i = 0; i < table->copied; i++)
+        reals |= table->field[i].kind == GN2_H5_FLOAT;
+    if (!table->half || !reals || table->info->slots == 0) return GN2_OK;
+    const int64_t rows = gn2_score_table_slab(table);
+    char *records =
+        gn2_alloc((size_t)(rows * table->info->slots), (size_t)table->info->record);
+    if (!records) return gn2_fail_memory();
+    const gn2_status status = look_through(table, records, rows);
+    gn2_free(records);
+    GN2_TRY(status);
+    return log_fields(table, GN2_LOG_INFO, is_wider,
+                      "have numbers that 16 bits do not hold, and are written wider");
+}
+
 gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out)
 {
+    GN2_TRY(select_copied(table));
+    GN2_TRY(choose_widths(table));
     gn2_h5_field *fields = gn2_alloc(table->field_count, sizeof *fields);
     if (!fields) return gn2_fail_memory();
-    table->record = 0;
     for (size_t i = 0; i < table->field_count; i++) {
-        const gn2_score_field *f = &table->field[i];
+        gn2_score_field *f = &table->field[i];
         fields[i] = (gn2_h5_field){
             .name = f->name, .kind = f->kind, .size = f->size, .offset = f->from};
+        f->offset = table->record;
         table->record += f->size;
     }
     const gn2_h5_layout layout = {.like = table->in,
@@ -198,13 +263,6 @@ gn2_status gn2_score_table_make(gn2_score_table *table, gn2_h5_file *out)
 
 /* ---- rows ---- */
 
-int64_t gn2_score_table_slab(const gn2_score_table *table)
-{
-    const int64_t record = table->record + table->info->record;
-    const int64_t rows = SLAB_BYTES / (record * table->info->slots + 1);
-    return rows < CHUNK_SLOTS ? CHUNK_SLOTS : rows / CHUNK_SLOTS * CHUNK_SLOTS;
-}
-
 static gn2_status reserve(gn2_score_table *table, int64_t rows)
 {
     size_t slots;
@@ -213,15 +271,17 @@ static gn2_status reserve(gn2_score_table *table, int64_t rows)
         return gn2_fail_memory();
     gn2_free(table->in_data);
     gn2_free(table->out_data);
+    gn2_free(table->row);
     table->capacity = 0;
     table->in_data = gn2_alloc(slots, (size_t)table->info->record);
     table->out_data = gn2_alloc(slots, (size_t)table->record);
-    if (!table->in_data || !table->out_data) return gn2_fail_memory();
+    table->row = gn2_alloc(slots, sizeof *table->row);
+    if (!table->in_data || !table->out_data || !table->row) return gn2_fail_memory();
     table->capacity = rows;
     return GN2_OK;
 }
 
-static void put_real(char *at, float value, int32_t size)
+void gn2_score_put_real(char *at, float value, int32_t size)
 {
     const uint16_t half = gn2_float_to_half(value);
     if (size == 2)
@@ -230,17 +290,16 @@ static void put_real(char *at, float value, int32_t size)
         memcpy(at, &value, sizeof value);
 }
 
-static void copy_field(const gn2_score_table *table, size_t index, int64_t offset,
+static void copy_field(const gn2_score_table *table, const gn2_score_field *to,
                        int64_t slots)
 {
-    const gn2_score_field *to = &table->field[index];
     const gn2_h5_field *from = &table->info->fields[to->from];
-    const gn2_field_float read = gn2_field_float_reader(from->kind, from->size);
+    const gn2_field_reader *reader = gn2_field_reader_of(from->kind, from->size);
     for (int64_t i = 0; i < slots; i++) {
         const char *source = table->in_data + i * table->info->record + from->offset;
-        char *target = table->out_data + i * table->record + offset;
+        char *target = gn2_score_table_at(table, to, i);
         if (to->kind == GN2_H5_FLOAT && to->size < 8)
-            put_real(target, read(source), to->size);
+            gn2_score_put_real(target, reader->to_float(source), to->size);
         else
             memcpy(target, source, (size_t)to->size);
     }
@@ -268,13 +327,13 @@ static gn2_status check_flags(const gn2_score_table *table, int64_t start,
 {
     if (table->valid < 0 || table->info->fields[table->valid].offset < 0) return GN2_OK;
     const gn2_h5_field *field = &table->info->fields[table->valid];
-    const gn2_field_int read = gn2_field_int_reader(field->kind, field->size);
+    const gn2_field_reader *reader = gn2_field_reader_of(field->kind, field->size);
     for (int64_t i = 0; i < slots; i++) {
         const char *at = table->in_data + i * table->info->record + field->offset;
-        const int64_t flag = read(at);
+        const int64_t flag = reader->to_int(at);
         char value[32];
         if (flag == 0 || flag == 1) continue;
-        gn2_field_print(field->kind, field->size, at, value);
+        gn2_field_print(reader, at, value);
         return gn2_fail(GN2_ERR_FORMAT,
                         "input, dataset '%s', field 'valid', row %lld, slot %lld: flag "
                         "%s is neither 0 nor 1",
@@ -291,11 +350,8 @@ gn2_status gn2_score_table_begin(gn2_score_table *table, int64_t start, int64_t 
     if (table->info->record > 0)
         GN2_TRY(gn2_h5_table_read(table->in, start, count, table->in_data));
     GN2_TRY(check_flags(table, start, count * table->info->slots));
-    int64_t offset = 0;
-    for (size_t i = 0; i < table->copied; i++) {
-        copy_field(table, i, offset, count * table->info->slots);
-        offset += table->field[i].size;
-    }
+    for (size_t i = 0; i < table->copied; i++)
+        copy_field(table, &table->field[i], count * table->info->slots);
     return GN2_OK;
 }
 
@@ -303,39 +359,7 @@ int gn2_score_table_valid(const gn2_score_table *table, int64_t slot)
 {
     const gn2_h5_field *field = &table->info->fields[table->valid];
     const char *at = table->in_data + slot * table->info->record + field->offset;
-    return gn2_field_int_reader(field->kind, field->size)(at) != 0;
-}
-
-/* A finite number that 16 bits would make infinite. */
-static int64_t first_too_large(const float *values, int64_t slots)
-{
-    for (int64_t i = 0; i < slots; i++)
-        if (isfinite(values[i]) && fabsf(values[i]) >= GN2_HALF_OVERFLOW) return i;
-    return -1;
-}
-
-int64_t gn2_score_table_put(const gn2_score_table *table, size_t index, int64_t offset,
-                            const float *values, int64_t slots)
-{
-    const int32_t size = table->field[index].size;
-    for (int64_t i = 0; i < slots; i++)
-        put_real(table->out_data + i * table->record + offset, values[i], size);
-    return size == 2 ? first_too_large(values, slots) : -1;
-}
-
-void gn2_score_table_put_whole(const gn2_score_table *table, int64_t offset,
-                               const int64_t *values, int64_t slots)
-{
-    for (int64_t i = 0; i < slots; i++)
-        memcpy(table->out_data + i * table->record + offset, &values[i],
-               sizeof *values);
-}
-
-int64_t gn2_score_table_copied(const gn2_score_table *table)
-{
-    int64_t bytes = 0;
-    for (size_t i = 0; i < table->copied; i++) bytes += table->field[i].size;
-    return bytes;
+    return gn2_field_reader_of(field->kind, field->size)->to_int(at) != 0;
 }
 
 gn2_status gn2_score_table_close(gn2_score_table *table)
@@ -344,8 +368,10 @@ gn2_status gn2_score_table_close(gn2_score_table *table)
     const gn2_status status = gn2_h5_table_close(table->out);
     for (size_t i = 0; i < table->field_count; i++) gn2_free(table->field[i].name);
     gn2_free(table->field);
+    gn2_free(table->names);
     gn2_free(table->in_data);
     gn2_free(table->out_data);
+    gn2_free(table->row);
     memset(table, 0, sizeof *table);
     return status;
 }

@@ -14,31 +14,18 @@
 #include <unistd.h>
 
 #include "data/dataset.h"
+#include "data/schema.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/file.h"
 
 #define TEMPORARY_NAMES 1000
 
-static int is_yes(const gn2_config *config, const char *key)
-{
-    return strcmp(gn2_config_str(config, key), "yes") == 0;
-}
-
 static gn2_status fail_io(const char *action, const char *path)
 {
     char reason[128] = "unknown error";
     const char *text = strerror_r(errno, reason, sizeof reason);
     return gn2_fail(GN2_ERR_IO, "cannot %s '%s': %s", action, path, text);
-}
-
-const char *gn2_score_dataset(const gn2_score_writer *w, int object)
-{
-    const char *name = gn2_model_object_name(w->model, object);
-    char key[128];
-    const char *dataset =
-        gn2_config_str(w->config, gn2_config_key_of(key, "data.dataset.%s", name));
-    return dataset[0] ? dataset : name;
 }
 
 /* ---- creating ---- */
@@ -49,8 +36,7 @@ static gn2_status copy_field(gn2_score_writer *w, const char *name, int first, i
     int found = 0;
     for (int i = first; i < end; i++) {
         int here = 0;
-        if (w->object[i].table.in)
-            GN2_TRY(gn2_score_table_copy(&w->object[i].table, name, &here));
+        if (w->table[i].in) GN2_TRY(gn2_score_table_copy(&w->table[i], name, &here));
         found |= here;
     }
     if (found) return GN2_OK;
@@ -63,8 +49,7 @@ static gn2_status copy_fields(gn2_score_writer *w, const char *key, int first, i
     const size_t count = gn2_config_list_count(w->config, key);
     if (count == 1 && strcmp(gn2_config_list_item(w->config, key, 0), "*") == 0) {
         for (int i = first; i < end; i++)
-            if (w->object[i].table.in)
-                GN2_TRY(gn2_score_table_copy_all(&w->object[i].table));
+            if (w->table[i].in) GN2_TRY(gn2_score_table_copy_all(&w->table[i]));
         return GN2_OK;
     }
     for (size_t i = 0; i < count; i++)
@@ -74,33 +59,32 @@ static gn2_status copy_fields(gn2_score_writer *w, const char *key, int first, i
 
 static gn2_status open_object(gn2_score_writer *w, int object)
 {
-    const int half = is_yes(w->config, "scores.half_precision");
-    const char *dataset = gn2_score_dataset(w, object);
-    gn2_score_table *table = &w->object[object].table;
-    GN2_TRY(gn2_score_table_open(table, w->in, dataset, half));
-    table->keeps_unwritten =
-        strcmp(gn2_config_str(w->config, "data.unwritten"), "keep") == 0;
-    return GN2_OK;
+    gn2_score_table *table = &w->table[object];
+    table->half = gn2_config_says(w->config, "scores.half_precision", "yes");
+    table->keeps_unwritten = gn2_config_says(w->config, "data.unwritten", "keep");
+    const char *name = gn2_model_object_name(w->model, object);
+    return gn2_score_table_open(table, w->in, gn2_schema_dataset(w->config, name));
 }
 
 static gn2_status open_constituents(gn2_score_writer *w, int object)
 {
-    const char *dataset = gn2_score_dataset(w, object);
-    const gn2_score_table *t = &w->object[object].table;
+    const gn2_score_table *t = &w->table[object];
     GN2_TRY(open_object(w, object));
-    if (t->info->rank != 2 || t->info->rows != w->object[0].table.info->rows)
-        return gn2_fail(GN2_ERR_FORMAT, "dataset '%s' does not fit the jets", dataset);
+    if (t->info->rank != 2 || t->info->rows != w->table[0].info->rows)
+        return gn2_fail(GN2_ERR_FORMAT, "dataset '%s' does not fit the jets",
+                        t->dataset);
     if (t->valid < 0)
         return gn2_fail(GN2_ERR_NOT_FOUND, "dataset '%s' has no field 'valid'",
-                        dataset);
+                        t->dataset);
     return GN2_OK;
 }
 
 int gn2_score_wanted(const gn2_score_writer *w, size_t output)
 {
     const gn2_tag_output *o = &w->outputs.item[output];
-    if (w->asked[output]) return 1;
-    return o->field && (o->object == 0 || is_yes(w->config, "scores.write_tracks"));
+    if (w->output[output].asked) return 1;
+    return o->field &&
+           (o->object == 0 || gn2_config_says(w->config, "scores.write_tracks", "yes"));
 }
 
 static int has_scores(const gn2_score_writer *w, int object)
@@ -110,11 +94,10 @@ static int has_scores(const gn2_score_writer *w, int object)
     return 0;
 }
 
-/* Whether constituents are written and what is said of them goes together. */
-static gn2_status check_constituents(const gn2_score_writer *w, int found)
+/* No constituents are written: what is said of them has to go with that. */
+static gn2_status check_without(const gn2_score_writer *w)
 {
-    if (found) return GN2_OK;
-    if (is_yes(w->config, "scores.write_tracks"))
+    if (gn2_config_says(w->config, "scores.write_tracks", "yes"))
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "scores.write_tracks = yes: the model has no task that gives "
                         "scores of constituents; scores.outputs takes other outputs");
@@ -140,18 +123,17 @@ static gn2_status open_all_constituents(gn2_score_writer *w)
         GN2_TRY(open_constituents(w, i));
         found = 1;
     }
-    GN2_TRY(check_constituents(w, found));
-    return found ? copy_fields(w, "scores.track_fields", 1, end) : GN2_OK;
+    return found ? copy_fields(w, "scores.track_fields", 1, end) : check_without(w);
 }
 
 static gn2_status open_input(gn2_score_writer *w, const char *input)
 {
-    const gn2_score_table *jets = &w->object[0].table;
+    const gn2_score_table *jets = &w->table[0];
     GN2_TRY(gn2_h5_file_open(input, &w->in));
     GN2_TRY(open_object(w, 0));
     if (jets->info->rank != 1)
         return gn2_fail(GN2_ERR_FORMAT, "'%s': dataset '%s' has %d dimensions, not 1",
-                        input, gn2_score_dataset(w, 0), jets->info->rank);
+                        input, jets->dataset, jets->info->rank);
     GN2_TRY(copy_fields(w, "scores.jet_fields", 0, 1));
     return open_all_constituents(w);
 }
@@ -231,7 +213,7 @@ static gn2_status read_asked(gn2_score_writer *w)
         int32_t id;
         GN2_TRY(gn2_tag_find_output(&w->outputs, name, &id));
         GN2_TRY(gn2_score_check_place(&w->outputs.item[id]));
-        w->asked[id] = 1;
+        w->output[id].asked = 1;
     }
     return GN2_OK;
 }
@@ -251,11 +233,8 @@ static gn2_status list_outputs(gn2_score_writer *w)
     GN2_TRY(gn2_tag_list_outputs(&w->outputs, w->model, &w->rules));
     if (gn2_config_list_count(w->config, "scores.models"))
         GN2_TRY(gn2_tag_add_spread(&w->outputs));
-    w->given = gn2_alloc(w->outputs.count, sizeof *w->given);
-    w->with = gn2_alloc(w->outputs.count, sizeof *w->with);
-    w->asked = gn2_alloc(w->outputs.count, sizeof *w->asked);
-    if (!w->given || !w->with || !w->asked) return gn2_fail_memory();
-    return read_asked(w);
+    w->output = gn2_alloc(w->outputs.count, sizeof *w->output);
+    return w->output ? read_asked(w) : gn2_fail_memory();
 }
 
 gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
@@ -268,8 +247,7 @@ gn2_status gn2_score_writer_create_impl(const char *path, const char *input,
     if (!w) return gn2_fail_memory();
     w->process = getpid();
     w->model = gn2_model_share(model);
-    GN2_TRY_GOTO(config ? gn2_config_clone(config, &w->config)
-                        : gn2_config_new(&w->config));
+    GN2_TRY_GOTO(gn2_config_clone(config, &w->config));
     GN2_TRY_GOTO(check_options(w->config));
     GN2_TRY_GOTO(check_path(path, input));
     GN2_TRY_GOTO(list_outputs(w));
@@ -297,7 +275,7 @@ static gn2_status close_output(gn2_score_writer *w)
 {
     gn2_status status = w->made ? GN2_OK : gn2_score_make_empty(w);
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
-        const gn2_status closed = gn2_score_table_close(&w->object[i].table);
+        const gn2_status closed = gn2_score_table_close(&w->table[i]);
         if (!status) status = closed;
     }
     const gn2_status file = gn2_h5_file_close(w->out);
@@ -337,18 +315,13 @@ void gn2_score_writer_free_impl(gn2_score_writer *w)
 {
     if (!w) return;
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
-        (void)gn2_score_table_close(&w->object[i].table);
-        gn2_free(w->object[i].value);
-        gn2_free(w->object[i].whole);
-        gn2_free(w->object[i].row);
+        (void)gn2_score_table_close(&w->table[i]);
     }
     (void)gn2_h5_file_close(w->out);
     (void)gn2_h5_file_close(w->in);
     if (w->temporary && w->process == getpid()) unlink(w->temporary);
     gn2_tag_clear_outputs(&w->outputs);
-    gn2_free(w->given);
-    gn2_free(w->with);
-    gn2_free(w->asked);
+    gn2_free(w->output);
     gn2_free(w->temporary);
     gn2_free(w->path);
     gn2_config_delete(w->config);

@@ -10,13 +10,12 @@
 #include "tag/outputs.h"
 #include "util/use.h"
 
-/* Scores of one object. */
-typedef struct gn2_score_object {
-    gn2_score_table table; /* open: the file gets this dataset */
-    float *value;          /* a column of a slab, by slot */
-    int64_t *whole;        /* the same of integers */
-    int64_t *row;          /* packed row of a slot, counted over the call; −1: none */
-} gn2_score_object;
+/* What becomes of an output of the model. */
+typedef struct gn2_score_output {
+    int asked;              /* named by scores.outputs */
+    int with;               /* given at the first rows */
+    const gn2_score *given; /* in the call under way, NULL: not */
+} gn2_score_output;
 
 struct gn2_score_writer {
     gn2_use use;
@@ -27,16 +26,12 @@ struct gn2_score_writer {
     char *path, *temporary;
     pid_t process; /* that made it, and alone may write and remove the file */
     gn2_h5_file *in, *out;
-    gn2_score_object object[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
-    uint8_t *asked;          /* (outputs) named by scores.outputs */
-    uint8_t *with;           /* (outputs) given at the first rows */
-    const gn2_score **given; /* (outputs) in the call under way, NULL: not */
+    gn2_score_table table[1 + GN2_MAX_SEQUENCES]; /* by object; open: it is written */
+    gn2_score_output *output;                     /* (outputs) */
     int made, failed;
     int64_t rows;
 };
 
-/* Dataset of an object. */
-const char *gn2_score_dataset(const gn2_score_writer *w, int object);
 /* Whether the options want an output, if it can be had. */
 int gn2_score_wanted(const gn2_score_writer *w, size_t output);
 /* Refuses outputs whose rows are those of no dataset. */

@@ -19,68 +19,77 @@
 /* Jets whose constituents are counted for train.shards. */
 #define COUNTED_JETS 10000
 
-/* What will be written; arrays sized by the schema. */
+/* Numbers that a key is to get. */
+typedef struct list {
+    char key[128];
+    size_t count;
+    double *value; /* NULL: not wanted, or given */
+} list;
+
+/* Lists of means and deviations, an object after the other; behind them, of weights. */
+enum { NORMS = 2 * (1 + GN2_MAX_PARTS), LISTS = NORMS + GN2_MAX_LABELS };
+
+/* What will be written. */
 typedef struct findings {
-    double *mean[1 + GN2_MAX_PARTS], *std[1 + GN2_MAX_PARTS]; /* NULL: given */
-    double *weights[GN2_MAX_LABELS]; /* of its classes; NULL: not wanted, or given */
-    int64_t shards;                  /* 0: given */
+    list list[LISTS];
+    int64_t shards; /* 0: given */
     char *provenance;
     gn2_text given; /* keys that are kept, comma between */
 } findings;
 
 static void clear(findings *f)
 {
-    for (int32_t o = 0; o <= GN2_MAX_PARTS; o++) {
-        gn2_free(f->mean[o]);
-        gn2_free(f->std[o]);
-    }
-    for (int32_t k = 0; k < GN2_MAX_LABELS; k++) gn2_free(f->weights[k]);
+    for (int i = 0; i < LISTS; i++) gn2_free(f->list[i].value);
     gn2_free(f->provenance);
     gn2_free(f->given.data);
 }
 
-/* Has the config a list of `count` numbers already? Then it is noted. */
-static gn2_status note_given(const gn2_config *config, const char *key, size_t count,
-                             findings *f, int *out_given)
+static double *mean_of(const findings *f, int32_t object)
 {
-    const size_t has = gn2_config_list_count(config, key);
-    *out_given = has > 0;
+    return f->list[2 * object].value;
+}
+
+static double *std_of(const findings *f, int32_t object)
+{
+    return f->list[2 * object + 1].value;
+}
+
+/* Is anything wanted of lists first … end−1? */
+static int wants(const findings *f, int first, int end)
+{
+    for (int i = first; i < end; i++)
+        if (f->list[i].value) return 1;
+    return 0;
+}
+
+/* A key that has numbers keeps them, and is noted; one that has none gets room for what
+ * is wanted. */
+static gn2_status make_list(const gn2_config *config, int wanted, findings *f, list *l)
+{
+    const size_t has = gn2_config_list_count(config, l->key);
+    if (has == 0 && wanted) {
+        l->value = gn2_alloc(l->count, sizeof *l->value);
+        return l->value ? GN2_OK : gn2_fail_memory();
+    }
     if (has == 0) return GN2_OK;
-    if (has != count)
+    if (has != l->count)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "%s has %zu values, %zu are needed; empty, it is made of the "
                         "data",
-                        key, has, count);
+                        l->key, has, l->count);
     if (f->given.length) gn2_text_add(&f->given, ",");
-    gn2_text_add(&f->given, key);
+    gn2_text_add(&f->given, l->key);
     return f->given.failed ? gn2_fail_memory() : GN2_OK;
 }
 
-/* Room for what a key is to get, unless it has something. */
-static gn2_status make_room(const gn2_config *config, const char *key, size_t count,
-                            findings *f, double **out)
-{
-    int given;
-    GN2_TRY(note_given(config, key, count, f, &given));
-    if (given) return GN2_OK;
-    *out = gn2_alloc(count, sizeof **out);
-    return *out ? GN2_OK : gn2_fail_memory();
-}
-
-static const char *weights_key(const gn2_schema *s, int32_t k, char key[128])
-{
-    return gn2_config_key_of(key, "task.%s.class_weights",
-                             s->h.task[s->label[k].task].name);
-}
-
 static gn2_status make_norm(const gn2_object *object, const gn2_config *config,
-                            findings *f, int32_t o)
+                            findings *f, list *norm)
 {
-    char key[128];
-    gn2_config_key_of(key, "norm.%s.mean", object->name);
-    GN2_TRY(make_room(config, key, object->input_count, f, &f->mean[o]));
-    gn2_config_key_of(key, "norm.%s.std", object->name);
-    return make_room(config, key, object->input_count, f, &f->std[o]);
+    gn2_config_key_of(norm[0].key, "norm.%s.mean", object->name);
+    gn2_config_key_of(norm[1].key, "norm.%s.std", object->name);
+    norm[0].count = norm[1].count = object->input_count;
+    GN2_TRY(make_list(config, 1, f, &norm[0]));
+    return make_list(config, 1, f, &norm[1]);
 }
 
 /* A config that was set up by data without them may have class weights of its own. */
@@ -88,39 +97,22 @@ static gn2_status make_weights(const gn2_dataset *d, const gn2_config *config,
                                findings *f, int32_t k)
 {
     const gn2_label_column *label = &d->schema.label[k];
-    const int wanted =
-        strcmp(gn2_config_str(d->config, "data.class_weights"), "yes") == 0;
-    const size_t count = (size_t)label->most + 1;
-    char key[128];
-    int given;
+    list *weights = &f->list[NORMS + k];
     if (!label->classes_key[0]) return GN2_OK;
-    weights_key(&d->schema, k, key);
-    if (wanted && label->columns)
-        return make_room(config, key, count, f, &f->weights[k]);
-    return note_given(config, key, count, f, &given);
+    gn2_config_key_of(weights->key, "task.%s.class_weights",
+                      d->schema.h.task[label->task].name);
+    weights->count = (size_t)label->most + 1;
+    const int wanted = gn2_config_says(d->config, "data.class_weights", "yes");
+    return make_list(config, wanted && label->columns, f, weights);
 }
 
 static gn2_status make(const gn2_dataset *d, const gn2_config *config, findings *f)
 {
     const gn2_schema *s = &d->schema;
     for (int32_t o = 0; o < s->object_count; o++)
-        GN2_TRY(make_norm(&s->object[o], config, f, o));
+        GN2_TRY(make_norm(&s->object[o], config, f, &f->list[2 * o]));
     for (int32_t k = 0; k < s->label_count; k++) GN2_TRY(make_weights(d, config, f, k));
     return GN2_OK;
-}
-
-static int wants_norm(const findings *f)
-{
-    for (int32_t o = 0; o <= GN2_MAX_PARTS; o++)
-        if (f->mean[o] || f->std[o]) return 1;
-    return 0;
-}
-
-static int wants_weights(const findings *f)
-{
-    for (int32_t k = 0; k < GN2_MAX_LABELS; k++)
-        if (f->weights[k]) return 1;
-    return 0;
 }
 
 /* ---- from the data ---- */
@@ -130,11 +122,12 @@ static gn2_status norm_from_stats(const gn2_schema *schema, const gn2_stats *sta
 {
     for (int32_t o = 0; o < schema->object_count; o++) {
         const gn2_object *object = &schema->object[o];
+        double *mean = mean_of(f, o), *std = std_of(f, o);
         for (size_t i = 0; i < object->input_count; i++) {
-            if (f->mean[o]) f->mean[o][i] = stats->input[o][i].mean;
-            if (!f->std[o]) continue;
-            f->std[o][i] = gn2_moments_std(&stats->input[o][i]);
-            if (f->std[o][i] > 0) continue;
+            if (mean) mean[i] = stats->input[o][i].mean;
+            if (!std) continue;
+            std[i] = gn2_moments_std(&stats->input[o][i]);
+            if (std[i] > 0) continue;
             return gn2_fail(GN2_ERR_NUMERIC,
                             "'%s' of %s does not vary (standard deviation 0 over %.0f "
                             "values): leave it out of inputs.%s",
@@ -146,12 +139,11 @@ static gn2_status norm_from_stats(const gn2_schema *schema, const gn2_stats *sta
 }
 
 /* UPP: total / count, divided by the smallest, two decimals. */
-static gn2_status weights_from_counts(const int64_t *counts, size_t classes,
-                                      const gn2_config *config, const char *names_key,
-                                      double *weights)
+static gn2_status weights_from_counts(const int64_t *counts, const gn2_config *config,
+                                      const char *names_key, const list *weights)
 {
     int64_t most = 0;
-    for (size_t i = 0; i < classes; i++) {
+    for (size_t i = 0; i < weights->count; i++) {
         if (counts[i] > most) most = counts[i];
         if (counts[i] > 0) continue;
         return gn2_fail(GN2_ERR_NOT_FOUND,
@@ -160,8 +152,8 @@ static gn2_status weights_from_counts(const int64_t *counts, size_t classes,
                         "data.class_weights = no",
                         gn2_config_list_item(config, names_key, i), names_key);
     }
-    for (size_t i = 0; i < classes; i++)
-        weights[i] = round((double)most / (double)counts[i] * 100) / 100;
+    for (size_t i = 0; i < weights->count; i++)
+        weights->value[i] = round((double)most / (double)counts[i] * 100) / 100;
     return GN2_OK;
 }
 
@@ -180,10 +172,11 @@ static gn2_status weights_from_stats(const gn2_dataset *d, const gn2_stats *stat
 {
     const gn2_schema *s = &d->schema;
     for (int32_t k = 0; k < s->label_count; k++) {
-        if (!f->weights[k]) continue;
+        const list *weights = &f->list[NORMS + k];
+        if (!weights->value) continue;
         GN2_TRY(require(d, k));
-        GN2_TRY(weights_from_counts(stats->classes[k], (size_t)s->label[k].most + 1,
-                                    d->config, s->label[k].classes_key, f->weights[k]));
+        GN2_TRY(weights_from_counts(stats->classes[k], d->config,
+                                    s->label[k].classes_key, weights));
     }
     return GN2_OK;
 }
@@ -193,8 +186,9 @@ static gn2_status weights_from_stats(const gn2_dataset *d, const gn2_stats *stat
 static gn2_status norm_from_dict(const gn2_dataset *d, const char *path, findings *f)
 {
     for (int32_t o = 0; o < d->schema.object_count; o++) {
-        if (!f->mean[o] && !f->std[o]) continue;
-        GN2_TRY(gn2_norm_dict_read(path, &d->schema.object[o], f->mean[o], f->std[o]));
+        if (!wants(f, 2 * o, 2 * o + 2)) continue;
+        GN2_TRY(gn2_norm_dict_read(path, &d->schema.object[o], mean_of(f, o),
+                                   std_of(f, o)));
     }
     return GN2_OK;
 }
@@ -202,23 +196,23 @@ static gn2_status norm_from_dict(const gn2_dataset *d, const char *path, finding
 /* The list of a jet label is in the order of the file's values, ours in that of the
  * classes. */
 static gn2_status weights_of_label(const gn2_dataset *d, const char *path, int32_t k,
-                                   double *weights)
+                                   const list *weights)
 {
     const gn2_schema *s = &d->schema;
     const gn2_label_column *label = &s->label[k];
-    const size_t classes = (size_t)label->most + 1;
-    const gn2_label_map *map =
-        label->object == 0 ? d->source->labels(d->source, k) : NULL;
-    const size_t count = map ? map->count : classes;
+    const gn2_label_map *map = label->object == 0 && d->source->labels
+                                   ? d->source->labels(d->source, k)
+                                   : NULL;
+    const size_t count = map ? map->count : weights->count;
     double listed[GN2_LABEL_MAP_MAX];
     GN2_TRY(gn2_class_dict_read(path, s->object[label->object].dataset, label->field[0],
                                 listed, count));
     for (size_t i = 0; i < count; i++) {
         const int32_t to = map ? map->class_index[i] : (int32_t)i;
-        if (to >= 0) weights[to] = listed[i];
+        if (to >= 0) weights->value[to] = listed[i];
     }
-    for (size_t i = 0; i < classes; i++)
-        if (!(weights[i] > 0))
+    for (size_t i = 0; i < weights->count; i++)
+        if (!(weights->value[i] > 0))
             return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': no weight for class '%s'", path,
                             gn2_config_list_item(d->config, label->classes_key, i));
     return GN2_OK;
@@ -227,7 +221,8 @@ static gn2_status weights_of_label(const gn2_dataset *d, const char *path, int32
 static gn2_status weights_from_dict(const gn2_dataset *d, const char *path, findings *f)
 {
     for (int32_t k = 0; k < d->schema.label_count; k++)
-        if (f->weights[k]) GN2_TRY(weights_of_label(d, path, k, f->weights[k]));
+        if (f->list[NORMS + k].value)
+            GN2_TRY(weights_of_label(d, path, k, &f->list[NORMS + k]));
     return GN2_OK;
 }
 
@@ -247,8 +242,8 @@ static gn2_status find(gn2_dataset *d, findings *f)
     const char *classes = gn2_config_str(d->config, "data.class_dict");
     if (norm[0]) GN2_TRY(norm_from_dict(d, norm, f));
     if (classes[0]) GN2_TRY(weights_from_dict(d, classes, f));
-    const int of_norm = !norm[0] && wants_norm(f);
-    if (!of_norm && (classes[0] || !wants_weights(f))) return GN2_OK;
+    const int of_norm = !norm[0] && wants(f, 0, NORMS);
+    if (!of_norm && (classes[0] || !wants(f, NORMS, LISTS))) return GN2_OK;
     gn2_stats stats;
     GN2_TRY(collect(d, &stats));
     gn2_status status = GN2_OK;
@@ -329,53 +324,16 @@ static gn2_status check_inputs(const gn2_dataset *d, const gn2_config *config)
     return GN2_OK;
 }
 
-static gn2_status put_list(gn2_config *config, const char *key, const double *values,
-                           size_t count)
-{
-    return values ? gn2_config_put_f64_list(config, key, values, count) : GN2_OK;
-}
-
-static gn2_status put_norm(const gn2_dataset *d, const findings *f, gn2_config *config)
-{
-    char key[128];
-    for (int32_t o = 0; o < d->schema.object_count; o++) {
-        const gn2_object *object = &d->schema.object[o];
-        gn2_config_key_of(key, "norm.%s.mean", object->name);
-        GN2_TRY(put_list(config, key, f->mean[o], object->input_count));
-        gn2_config_key_of(key, "norm.%s.std", object->name);
-        GN2_TRY(put_list(config, key, f->std[o], object->input_count));
-    }
-    return GN2_OK;
-}
-
-/* Weights, and the names of the classes they are of. */
-static gn2_status put_weights(const gn2_dataset *d, const findings *f,
-                              gn2_config *config)
-{
-    const gn2_schema *s = &d->schema;
-    for (int32_t k = 0; k < s->label_count; k++) {
-        char key[128];
-        if (!f->weights[k]) continue;
-        GN2_TRY(gn2_config_put_f64_list(config, weights_key(s, k, key), f->weights[k],
-                                        (size_t)s->label[k].most + 1));
-    }
-    return GN2_OK;
-}
-
-static gn2_status put_classes(const gn2_dataset *d, gn2_config *config)
-{
-    const char *text;
-    GN2_TRY(gn2_config_read_text(d->config, "model.classes", &text));
-    return gn2_config_put_text(config, "model.classes", text);
-}
-
 static gn2_status put(const gn2_dataset *d, const findings *f, gn2_config *config)
 {
     char jets[32];
+    const char *classes;
     gn2_format_f64((double)gn2_sampler_jet_count(d->sampler), jets);
-    GN2_TRY(put_classes(d, config));
-    GN2_TRY(put_norm(d, f, config));
-    GN2_TRY(put_weights(d, f, config));
+    GN2_TRY(gn2_config_read_text(d->config, "model.classes", &classes));
+    GN2_TRY(gn2_config_put_text(config, "model.classes", classes));
+    for (const list *l = f->list; l < f->list + LISTS; l++)
+        if (l->value)
+            GN2_TRY(gn2_config_put_f64_list(config, l->key, l->value, l->count));
     if (f->shards) GN2_TRY(gn2_config_put_i64(config, "train.shards", f->shards));
     GN2_TRY(gn2_config_put_str(config, "provenance.data", f->provenance));
     if (f->given.length)
@@ -383,14 +341,15 @@ static gn2_status put(const gn2_dataset *d, const findings *f, gn2_config *confi
     return gn2_config_put_str(config, "provenance.jets", jets);
 }
 
-/* Tried on a copy first: a failure leaves the caller's config as it was. */
+/* On a copy: a failure leaves the caller's config as it was. */
 static gn2_status apply(const gn2_dataset *d, const findings *f, gn2_config *config)
 {
-    gn2_config *trial = NULL;
-    GN2_TRY(gn2_config_clone(config, &trial));
-    const gn2_status status = put(d, f, trial);
-    gn2_config_delete(trial);
-    return status == GN2_OK ? put(d, f, config) : status;
+    gn2_config *copy = NULL;
+    GN2_TRY(gn2_config_clone(config, &copy));
+    const gn2_status status = put(d, f, copy);
+    if (status == GN2_OK) gn2_config_swap(config, copy);
+    gn2_config_delete(copy);
+    return status;
 }
 
 gn2_status gn2_dataset_setup_impl(gn2_dataset *d, gn2_config *config)

@@ -45,9 +45,10 @@ struct gn2_source {
     /* One line for provenance: file names or "arrays". */
     void (*title)(const gn2_source *source, gn2_text *text);
     /* Classes of the labels in the order of their values in the first file, as
-     * salt's class_dict lists them; NULL if values index the schema's classes. */
+     * salt's class_dict lists them; NULL: values index the schema's classes. */
     const gn2_label_map *(*labels)(const gn2_source *source, int32_t label);
-    void (*close)(gn2_source *source);
+    /* Frees what it holds; NULL: nothing. */
+    void (*clear)(gn2_source *source);
 };
 
 /* Files to be opened, and who watches it. */
@@ -57,6 +58,7 @@ typedef struct gn2_file_names {
     gn2_opening_watch *watch;
 } gn2_file_names;
 
+/* *out_source is to be freed whatever comes. */
 gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schema,
                             _Atomic int64_t *memory, gn2_source **out_source);
 gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caller's arrays as a row of jets, ragged or padded. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "data/source.h"
@@ -36,14 +37,11 @@ static gn2_status fail_value(const array_source *a, int32_t object, int64_t inpu
                              int64_t jet, int64_t slot)
 {
     const gn2_object *o = &a->base.schema->object[object];
-    if (object == 0)
-        return gn2_fail(GN2_ERR_NUMERIC,
-                        "arrays: %s, field '%s', row %lld: not a "
-                        "finite number",
-                        o->name, o->inputs[input], (long long)jet);
+    char of_slot[32] = "";
+    if (object) snprintf(of_slot, sizeof of_slot, ", slot %lld", (long long)slot);
     return gn2_fail(GN2_ERR_NUMERIC,
-                    "arrays: %s, field '%s', row %lld, slot %lld: not a finite number",
-                    o->name, o->inputs[input], (long long)jet, (long long)slot);
+                    "arrays: %s, field '%s', row %lld%s: not a finite number", o->name,
+                    o->inputs[input], (long long)jet, of_slot);
 }
 
 /* Is a value what its label may be? */
@@ -83,38 +81,38 @@ static void copy_labels(const array_source *a, int32_t object, int64_t from, int
     }
 }
 
-static gn2_status copy_jet(const array_source *a, int64_t jet, gn2_non_finite policy,
-                           gn2_rows *rows)
+/* Row `from` of an object's arrays becomes its next; the number of the first input that
+ * is no finite number, and may not stay so, −1: none. */
+static int64_t copy_row(const array_source *a, int32_t object, int64_t from,
+                        gn2_non_finite policy, gn2_rows *rows)
 {
-    const int64_t columns = rows->shape.columns;
-    const int64_t stride = a->jets.row_stride ? a->jets.row_stride : columns;
-    float *out = rows->features + rows->count * columns;
-    memcpy(out, a->jets.features + jet * stride, (size_t)columns * sizeof *out);
-    const int64_t bad = gn2_schema_check(a->base.schema, policy, 0, out);
-    if (bad >= 0) return fail_value(a, 0, bad, jet, 0);
-    copy_labels(a, 0, jet, rows->count, rows);
-    return GN2_OK;
+    gn2_rows_object *to = &rows->object[object];
+    const gn2_sequence *s = object ? &a->sequence[object - 1] : NULL;
+    const int64_t columns = rows->shape.columns[object];
+    const int64_t stride = s ? s->row_stride : a->jets.row_stride;
+    const float *data = s ? s->data : a->jets.features;
+    float *out = to->data + to->count * columns;
+    memcpy(out, data + from * (stride ? stride : columns),
+           (size_t)columns * sizeof *out);
+    const int64_t bad = gn2_schema_check(a->base.schema, policy, object, out);
+    if (bad >= 0) return bad;
+    copy_labels(a, object, from, to->count++, rows);
+    return -1;
 }
 
-static gn2_status copy_part(const array_source *a, int32_t p, int64_t jet,
-                            gn2_non_finite policy, gn2_rows *rows)
+static gn2_status copy_constituents(const array_source *a, int32_t object, int64_t jet,
+                                    gn2_non_finite policy, gn2_rows *rows)
 {
-    const gn2_sequence *s = &a->sequence[p];
-    gn2_rows_part *part = &rows->part[p];
-    const int64_t columns = rows->shape.part_columns[p];
-    const int64_t stride = s->row_stride ? s->row_stride : columns;
+    const gn2_sequence *s = &a->sequence[object - 1];
+    gn2_rows_object *to = &rows->object[object];
     const span all = rows_of(s, jet);
-    GN2_TRY(gn2_rows_reserve_part(rows, p, part->count + all.end - all.first));
+    GN2_TRY(gn2_rows_reserve(rows, object, to->count + all.end - all.first));
     for (int64_t row = all.first; row < all.end; row++) {
         if (!counts(s, row)) continue;
-        float *out = part->data + part->count * columns;
-        memcpy(out, s->data + row * stride, (size_t)columns * sizeof *out);
-        const int64_t bad = gn2_schema_check(a->base.schema, policy, p + 1, out);
-        if (bad >= 0) return fail_value(a, p + 1, bad, jet, row - all.first);
-        copy_labels(a, p + 1, row, part->count, rows);
-        part->count++;
+        const int64_t bad = copy_row(a, object, row, policy, rows);
+        if (bad >= 0) return fail_value(a, object, bad, jet, row - all.first);
     }
-    part->offsets[rows->count + 1] = part->count;
+    to->offsets[gn2_rows_jets(rows)] = to->count;
     return GN2_OK;
 }
 
@@ -122,12 +120,12 @@ static gn2_status load(gn2_source *source, int64_t start, int64_t count,
                        gn2_non_finite policy, gn2_rows *rows)
 {
     array_source *a = (array_source *)source;
-    GN2_TRY(gn2_rows_reserve(rows, rows->count + count));
+    GN2_TRY(gn2_rows_reserve(rows, 0, gn2_rows_jets(rows) + count));
     for (int64_t jet = start; jet < start + count; jet++) {
-        GN2_TRY(copy_jet(a, jet, policy, rows));
-        for (int32_t p = 0; p < rows->shape.part_count; p++)
-            GN2_TRY(copy_part(a, p, jet, policy, rows));
-        rows->count++;
+        const int64_t bad = copy_row(a, 0, jet, policy, rows);
+        if (bad >= 0) return fail_value(a, 0, bad, jet, 0);
+        for (int32_t o = 1; o < rows->shape.object_count; o++)
+            GN2_TRY(copy_constituents(a, o, jet, policy, rows));
     }
     return GN2_OK;
 }
@@ -157,18 +155,6 @@ static void title(const gn2_source *source, gn2_text *text)
     gn2_text_add(text, "arrays");
 }
 
-static const gn2_label_map *no_labels(const gn2_source *source, int32_t label)
-{
-    (void)source;
-    (void)label;
-    return NULL;
-}
-
-static void free_source(gn2_source *source)
-{
-    gn2_free(source);
-}
-
 /* ---- taking over the caller's structs ---- */
 
 static gn2_jets_form form_of(const gn2_schema *schema)
@@ -193,7 +179,7 @@ static void count_slots(array_source *a, int32_t p)
 
 static void take_sequences(array_source *a)
 {
-    for (int32_t p = 0; p < a->base.shape.part_count; p++) {
+    for (int32_t p = 0; p < a->base.shape.object_count - 1; p++) {
         a->sequence[p] = a->jets.sequences[p];
         count_slots(a, p);
     }
@@ -239,24 +225,20 @@ static gn2_status take_labels(array_source *a, const gn2_labels *labels)
     return check_weights(a);
 }
 
-static gn2_status fill(array_source *a, const gn2_labels *labels)
+/* What options of files say of these. */
+static gn2_status check_options(const gn2_schema *schema)
 {
-    const gn2_jets_form form = form_of(a->base.schema);
-    if (a->base.schema->selection.count)
+    const int64_t threads = gn2_config_i64(schema->config, "data.read_threads");
+    if (schema->selection.count)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "data.selection chooses jets of files by their fields; of "
                         "arrays, give the rows that are wanted");
-    const int64_t threads = gn2_config_i64(a->base.schema->config, "data.read_threads");
     if (threads > 1)
         return gn2_fail(
             GN2_ERR_INVALID_ARG,
             "data.read_threads = %lld has no effect: the threads unpack what "
             "is read of files, and these are arrays",
             (long long)threads);
-    GN2_TRY(gn2_jets_check(&a->jets, &form));
-    GN2_TRY(take_labels(a, labels));
-    a->base.count = a->jets.count;
-    take_sequences(a);
     return GN2_OK;
 }
 
@@ -264,8 +246,9 @@ gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,
                              const gn2_schema *schema, _Atomic int64_t *memory,
                              gn2_source **out_source)
 {
-    *out_source = NULL;
+    const gn2_jets_form form = form_of(schema);
     array_source *a = gn2_alloc(1, sizeof *a);
+    *out_source = a ? &a->base : NULL;
     if (!a) return gn2_fail_memory();
     a->base = (gn2_source){.schema = schema,
                            .shape = gn2_schema_shape(schema),
@@ -273,15 +256,12 @@ gn2_status gn2_source_arrays(const gn2_jets *jets, const gn2_labels *labels,
                            .load = load,
                            .describe = describe,
                            .identify = identify,
-                           .title = title,
-                           .labels = no_labels,
-                           .close = free_source};
+                           .title = title};
     a->jets = *jets;
-    const gn2_status status = fill(a, labels);
-    if (status != GN2_OK) {
-        gn2_free(a);
-        return status;
-    }
-    *out_source = &a->base;
+    a->base.count = jets->count;
+    GN2_TRY(check_options(schema));
+    GN2_TRY(gn2_jets_check(jets, &form));
+    GN2_TRY(take_labels(a, labels));
+    take_sequences(a);
     return GN2_OK;
 }

@@ -10,24 +10,22 @@
 #include "data/schema.h"
 #include "util/threads.h"
 
-/* A field in a record. */
+/* A field that is read. */
 typedef struct gn2_column {
-    const char *name;           /* in the file */
-    int32_t kind, size, stored; /* bytes in the record, and in the file */
-    int64_t offset;
-    gn2_field_float to_float;
-    gn2_field_int to_int;
+    gn2_h5_field field;
+    gn2_field_reader read; /* to_float NULL: it is not there */
 } gn2_column;
 
-static inline int gn2_column_is_double(const gn2_column *column)
-{
-    return column->kind == GN2_H5_FLOAT && column->size == 8;
-}
+/* The fields of a label of the schema. */
+typedef struct gn2_file_label {
+    gn2_column column[GN2_LABEL_FIELDS]; /* the first is not there: none is */
+    gn2_label_map map;                   /* classes of jets */
+    int named;                           /* the map is the file's own */
+} gn2_file_label;
 
 typedef struct gn2_data_table {
     gn2_h5_table *table;
     const gn2_h5_info *info;
-    int64_t slab_rows; /* rows read at once */
     size_t input_count;
     gn2_column *input; /* (inputs), in config order */
     int wide;          /* some are of 64 bits */
@@ -37,27 +35,23 @@ typedef struct gn2_data_table {
 typedef struct gn2_data_file {
     char *path;
     gn2_h5_file *file;
-    int64_t rows;         /* jets, selected or not */
-    gn2_row_set selected; /* those that data.selection chooses; bits NULL: all */
-    gn2_column *compared; /* (terms of the selection) */
-    gn2_data_table table[1 + GN2_MAX_PARTS]; /* by object of the schema */
-    /* of label k of the schema, (GN2_LABEL_FIELDS) each; to_float NULL: not there */
-    gn2_column (*label)[GN2_LABEL_FIELDS];
-    gn2_label_map *map;  /* (labels): classes of jets */
-    uint8_t *named;      /* (labels): the map is the file's own */
-    gn2_trouble trouble; /* with labels */
+    gn2_row_set jets; /* of its rows, those that data.selection chooses */
+    gn2_column compared[GN2_SELECTION_TERMS]; /* by term of the selection */
+    gn2_data_table table[1 + GN2_MAX_PARTS];  /* by object of the schema */
+    gn2_file_label *label;                    /* (labels) */
+    gn2_trouble trouble;                      /* with labels */
 } gn2_data_file;
 
+/* *out_file, zero, is to be closed whatever comes. */
 gn2_status gn2_data_file_open(const char *path, const gn2_schema *schema,
                               gn2_data_file *out_file);
 void gn2_data_file_close(gn2_data_file *file);
 
 /* Rows of a slab that one thread decodes. */
 typedef struct gn2_share {
-    int64_t row, count; /* from the first of the slab */
-    int64_t jet, at;    /* the first jet and constituent of `rows` that they become */
-    gn2_status status;  /* why they cannot be used */
-    char message[GN2_ERROR_SIZE];
+    int64_t row, count;  /* from the first of the slab */
+    int64_t jet, at;     /* of `rows`: the first jet, and row, they become */
+    gn2_trouble failed;  /* why they cannot be used */
     gn2_trouble trouble; /* with their labels */
 } gn2_share;
 
@@ -99,12 +93,7 @@ typedef struct gn2_choosing {
 /* Finds out which jets it chooses; *nan += those with NaN in a field of it. */
 gn2_status gn2_data_file_choose(gn2_data_file *file, const gn2_choosing *choosing,
                                 int64_t *nan);
-/* Jets that are used of a file. */
-static inline int64_t gn2_data_file_jets(const gn2_data_file *file)
-{
-    return file->selected.bits ? file->selected.count : file->rows;
-}
-/* Appends jets start … start+count−1 of those. */
+/* Appends jets start … start+count−1 of those that are used. */
 gn2_status gn2_data_file_load(gn2_data_file *file, const gn2_schema *schema,
                               gn2_non_finite policy, int64_t start, int64_t count,
                               gn2_read_buffer *buffer, gn2_rows *rows);

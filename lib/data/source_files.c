@@ -23,7 +23,7 @@ static gn2_status load_range(gn2_source *source, int64_t start, int64_t count,
     file_source *s = (file_source *)source;
     for (size_t i = 0; i < s->count && count > 0; i++) {
         gn2_data_file *file = &s->file[i];
-        const int64_t jets = gn2_data_file_jets(file);
+        const int64_t jets = file->jets.count;
         if (start < jets) {
             const int64_t left = jets - start;
             const int64_t take = left < count ? left : count;
@@ -101,20 +101,14 @@ static gn2_status fail_unwritten(const gn2_source *source, const gn2_data_file *
                     "%sdata.unwritten = keep takes HDF5's fill values for them",
                     file->path, source->schema->object[object].dataset,
                     (long long)rows.first, (long long)rows.end - 1,
-                    (long long)file->rows, stop);
+                    (long long)file->jets.rows, stop);
 }
 
 /* Rows of a file among which its first jets are; the selection looks at all of them. */
 static int64_t rows_of(const gn2_data_file *file, int64_t jets)
 {
-    if (jets > gn2_data_file_jets(file)) return file->rows;
-    return file->selected.bits ? gn2_row_set_at(&file->selected, jets - 1) + 1 : jets;
-}
-
-/* Jets among the rows in front of one. */
-static int64_t jets_before(const gn2_data_file *file, int64_t row)
-{
-    return file->selected.bits ? gn2_row_set_before(&file->selected, row) : row;
+    if (jets > file->jets.count) return file->jets.rows;
+    return gn2_row_set_at(&file->jets, jets - 1) + 1;
 }
 
 static gn2_status check(const gn2_source *source, int64_t jets)
@@ -128,8 +122,8 @@ static gn2_status check(const gn2_source *source, int64_t jets)
             next_gap(file, source->schema->object_count, 0, &object);
         if (gap.first < rows_of(file, jets - before))
             return fail_unwritten(source, file, object, gap,
-                                  before + jets_before(file, gap.first));
-        before += gn2_data_file_jets(file);
+                                  before + gn2_row_set_before(&file->jets, gap.first));
+        before += file->jets.count;
     }
     return GN2_OK;
 }
@@ -144,7 +138,8 @@ static int64_t count_unwritten(const gn2_source *source, const gn2_data_file *fi
             next_gap(file, source->schema->object_count, at, &object);
         if (gap.first >= rows) break;
         at = gap.end < rows ? gap.end : rows;
-        count += jets_before(file, at) - jets_before(file, gap.first);
+        count += gn2_row_set_before(&file->jets, at) -
+                 gn2_row_set_before(&file->jets, gap.first);
     }
     return count;
 }
@@ -155,25 +150,18 @@ static int64_t unwritten(const gn2_source *source, int64_t jets)
     int64_t count = 0;
     for (size_t i = 0; i < s->count && jets > 0; i++) {
         count += count_unwritten(source, &s->file[i], rows_of(&s->file[i], jets));
-        jets -= gn2_data_file_jets(&s->file[i]);
+        jets -= s->file[i].jets.count;
     }
     return count;
 }
 
 /* ---- jets that are selected ---- */
 
-/* "'a.h5' and 2 more" */
-static void print_files(const file_source *s, gn2_text *text)
-{
-    gn2_text_format(text, "'%s'", s->file[0].path);
-    if (s->count > 1) gn2_text_format(text, " and %zu more", s->count - 1);
-}
-
 static gn2_status tell_selected(const file_source *s, const char *files, int64_t nan)
 {
     const char *selection = gn2_config_str(s->base.schema->config, "data.selection");
     int64_t rows = 0;
-    for (size_t i = 0; i < s->count; i++) rows += s->file[i].rows;
+    for (size_t i = 0; i < s->count; i++) rows += s->file[i].jets.rows;
     if (s->base.count == 0 && rows > 0)
         return gn2_fail(GN2_ERR_NOT_FOUND,
                         "data.selection = %.160s chooses none of the %lld jets of "
@@ -199,9 +187,10 @@ static gn2_status select_jets(file_source *s, gn2_opening_watch *watch)
     for (size_t i = 0; i < s->count; i++) {
         gn2_data_file *file = &s->file[i];
         GN2_TRY(gn2_data_file_choose(file, &choosing, &nan));
-        s->base.count += file->selected.count;
+        s->base.count += file->jets.count;
     }
-    print_files(s, &files);
+    gn2_text_format(&files, "'%s'", s->file[0].path); /* 'a.h5' and 2 more */
+    if (s->count > 1) gn2_text_format(&files, " and %zu more", s->count - 1);
     const gn2_status status =
         files.failed ? gn2_fail_memory() : tell_selected(s, files.data, nan);
     gn2_free(files.data);
@@ -214,12 +203,11 @@ static void list_rows(const gn2_source *source, int64_t jets, int64_t *out_rows)
     int64_t first = 0;
     for (size_t i = 0; i < s->count; i++) {
         const gn2_data_file *file = &s->file[i];
-        const int64_t own = gn2_data_file_jets(file);
+        const int64_t own = file->jets.count;
         const int64_t take = own < jets ? own : jets;
         for (int64_t k = 0; k < take; k++)
-            *out_rows++ =
-                first + (file->selected.bits ? gn2_row_set_at(&file->selected, k) : k);
-        first += file->rows;
+            *out_rows++ = first + gn2_row_set_at(&file->jets, k);
+        first += file->jets.rows;
         jets -= take;
     }
 }
@@ -239,7 +227,7 @@ static void describe(const gn2_source *source, gn2_text *text)
     for (size_t i = 0; i < s->count; i++) {
         const gn2_data_file *file = &s->file[i];
         gn2_text_format(text, "%s %lld\n", base_name(file->path),
-                        (long long)file->rows);
+                        (long long)file->jets.rows);
         for (int32_t t = 0; t < source->schema->object_count; t++) {
             const gn2_h5_info *info = file->table[t].info;
             gn2_text_format(text, "%s %lld\n", source->schema->object[t].dataset,
@@ -280,55 +268,42 @@ static void title(const gn2_source *source, gn2_text *text)
 
 static const gn2_label_map *labels(const gn2_source *source, int32_t label)
 {
-    return &((const file_source *)source)->file[0].map[label];
+    return &((const file_source *)source)->file[0].label[label].map;
 }
 
-static void free_source(gn2_source *source)
+static void clear(gn2_source *source)
 {
     file_source *s = (file_source *)source;
     for (size_t i = 0; i < s->count; i++) gn2_data_file_close(&s->file[i]);
     gn2_read_buffer_free(&s->buffer);
     gn2_free(s->file);
-    gn2_free(s);
 }
 
 static int has(const gn2_data_file *file, int32_t label)
 {
-    return file->label[label][0].to_float != NULL;
+    return file->label[label].column[0].read.to_float != NULL;
 }
 
-/* A file has a label that another one lacks. */
-static gn2_status fail_lacking(const file_source *s, int32_t k, const char *lacks,
-                               const char *other)
-{
-    const gn2_label_column *label = &s->base.schema->label[k];
-    return gn2_fail(GN2_ERR_NOT_FOUND,
-                    "'%s': dataset '%s' has no field '%s' (%s), which '%s' has", lacks,
-                    s->base.schema->object[label->object].dataset, label->field[0],
-                    label->name, other);
-}
-
-/* One number has one meaning: all files name the classes of a label, or none does. */
-static gn2_status fail_unnamed(const file_source *s, int32_t k, const char *lacks,
-                               const char *other)
-{
-    return gn2_fail(GN2_ERR_FORMAT,
-                    "'%s': dataset '%s' has no attribute '%s' that names the classes, "
-                    "'%s' has: give it to all files, or to none",
-                    lacks, s->base.schema->object[0].dataset,
-                    s->base.schema->label[k].field[0], other);
-}
-
-/* Does file i agree with the first one about label k? */
+/* Does file i agree with the first one about label k? What one has of it all have; and
+ * one number has one meaning: all name the classes of a label, or none does. */
 static gn2_status compare(const file_source *s, size_t i, int32_t k)
 {
     const gn2_data_file *a = &s->file[0], *b = &s->file[i];
-    if (has(a, k) != has(b, k))
-        return has(a, k) ? fail_lacking(s, k, b->path, a->path)
-                         : fail_lacking(s, k, a->path, b->path);
-    if (a->named[k] == b->named[k]) return GN2_OK;
-    return a->named[k] ? fail_unnamed(s, k, b->path, a->path)
-                       : fail_unnamed(s, k, a->path, b->path);
+    const gn2_label_column *label = &s->base.schema->label[k];
+    const char *dataset = s->base.schema->object[label->object].dataset;
+    const int lacks = has(a, k) != has(b, k);
+    if (!lacks && a->label[k].named == b->label[k].named) return GN2_OK;
+    const int of_first = lacks ? has(a, k) : a->label[k].named;
+    const char *with = of_first ? a->path : b->path,
+               *without = of_first ? b->path : a->path;
+    if (lacks)
+        return gn2_fail(GN2_ERR_NOT_FOUND,
+                        "'%s': dataset '%s' has no field '%s' (%s), which '%s' has",
+                        without, dataset, label->field[0], label->name, with);
+    return gn2_fail(GN2_ERR_FORMAT,
+                    "'%s': dataset '%s' has no attribute '%s' that names the classes, "
+                    "'%s' has: give it to all files, or to none",
+                    without, dataset, label->field[0], with);
 }
 
 /* Weights that were asked for belong to the labels beside them. */
@@ -360,7 +335,7 @@ static void join_labels(file_source *s)
 
 static void add_file(file_source *s, const gn2_data_file *file)
 {
-    s->base.count += file->rows;
+    s->base.count += file->jets.rows;
     for (int32_t p = 1; p < s->base.schema->object_count; p++)
         if (file->table[p].info->slots > s->base.max_slots)
             s->base.max_slots = file->table[p].info->slots;
@@ -374,8 +349,8 @@ static gn2_status open_files(file_source *s, const gn2_file_names *names)
     if (!s->file) return gn2_fail_memory();
     for (size_t i = 0; i < names->count; i++) {
         GN2_TRY(gn2_opening_tell(watch));
-        GN2_TRY(gn2_data_file_open(names->paths[i], s->base.schema, &s->file[i]));
         s->count = i + 1;
+        GN2_TRY(gn2_data_file_open(names->paths[i], s->base.schema, &s->file[i]));
         watch->seen.files = (int64_t)s->count;
         add_file(s, &s->file[i]);
     }
@@ -392,8 +367,8 @@ static int32_t asked_threads(const gn2_schema *schema)
 gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schema,
                             _Atomic int64_t *memory, gn2_source **out_source)
 {
-    *out_source = NULL;
     file_source *s = gn2_alloc(1, sizeof *s);
+    *out_source = s ? &s->base : NULL;
     if (!s) return gn2_fail_memory();
     s->base = (gn2_source){.schema = schema,
                            .shape = gn2_schema_shape(schema),
@@ -407,21 +382,17 @@ gn2_status gn2_source_files(const gn2_file_names *names, const gn2_schema *schem
                            .identify = identify,
                            .title = title,
                            .labels = labels,
-                           .close = free_source};
-    gn2_status status = gn2_read_buffer_make(&s->buffer, asked_threads(schema), memory);
+                           .clear = clear};
+    GN2_TRY(gn2_read_buffer_make(&s->buffer, asked_threads(schema), memory));
     s->base.threads = s->buffer.pool;
-    if (status == GN2_OK) status = open_files(s, names);
-    if (status == GN2_OK) status = select_jets(s, names->watch);
-    if (status != GN2_OK) {
-        free_source(&s->base);
-        return status;
-    }
+    GN2_TRY(open_files(s, names));
+    GN2_TRY(select_jets(s, names->watch));
     join_labels(s);
-    *out_source = &s->base;
     return GN2_OK;
 }
 
 void gn2_source_free(gn2_source *source)
 {
-    if (source) source->close(source);
+    if (source && source->clear) source->clear(source);
+    gn2_free(source);
 }

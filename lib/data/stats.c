@@ -10,6 +10,7 @@
 /* Jets read at once. */
 #define STATS_BLOCK 10000
 
+/* Of values that are `stride` floats apart; NaN and Inf are left out. */
 static gn2_moments moments_of(const float *values, int64_t count, int64_t stride)
 {
     gn2_moments m = {0};
@@ -29,10 +30,8 @@ static gn2_moments moments_of(const float *values, int64_t count, int64_t stride
 }
 
 /* Joins two sets: Chan, Golub, LeVeque 1979. */
-void gn2_moments_add(gn2_moments *moments, const float *values, int64_t count,
-                     int64_t stride)
+static void add_moments(gn2_moments *moments, gn2_moments more)
 {
-    const gn2_moments more = moments_of(values, count, stride);
     if (more.count <= 0) return;
     const double total = moments->count + more.count;
     const double off = more.mean - moments->mean;
@@ -66,8 +65,8 @@ static gn2_status make(const gn2_schema *schema, gn2_stats *stats)
 static void add_labels(gn2_stats *stats, const gn2_rows *rows)
 {
     for (int32_t k = 0; k < rows->shape.label_count; k++) {
-        const int32_t p = rows->shape.label[k].part, *labels = rows->label[k];
-        const int64_t count = p < 0 ? rows->count : rows->part[p].count;
+        const int32_t *labels = rows->label[k];
+        const int64_t count = rows->object[rows->shape.label[k].object].count;
         for (int64_t i = 0; stats->classes[k] && labels && i < count; i++)
             if (labels[i] >= 0) stats->classes[k][labels[i]]++;
     }
@@ -75,17 +74,14 @@ static void add_labels(gn2_stats *stats, const gn2_rows *rows)
 
 static void add_block(gn2_stats *stats, const gn2_rows *rows)
 {
-    const int64_t columns = rows->shape.columns;
-    for (int64_t i = 0; i < columns; i++)
-        gn2_moments_add(&stats->input[0][i], rows->features + i, rows->count, columns);
     add_labels(stats, rows);
-    for (int32_t p = 0; p < rows->shape.part_count; p++) {
-        const gn2_rows_part *part = &rows->part[p];
-        const int64_t width = rows->shape.part_columns[p];
-        stats->constituents += part->count;
-        for (int64_t i = 0; i < width; i++)
-            gn2_moments_add(&stats->input[p + 1][i], part->data + i, part->count,
-                            width);
+    for (int32_t o = 0; o < rows->shape.object_count; o++) {
+        const gn2_rows_object *object = &rows->object[o];
+        const int64_t columns = rows->shape.columns[o];
+        if (o > 0) stats->constituents += object->count;
+        for (int64_t i = 0; i < columns; i++)
+            add_moments(&stats->input[o][i],
+                        moments_of(object->data + i, object->count, columns));
     }
 }
 

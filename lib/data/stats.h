@@ -12,9 +12,6 @@ typedef struct gn2_moments {
     double count, mean, squares; /* squares: sum of (x − mean)² */
 } gn2_moments;
 
-/* Adds n values, `stride` floats apart; NaN and Inf are left out. */
-void gn2_moments_add(gn2_moments *moments, const float *values, int64_t count,
-                     int64_t stride);
 /* Population standard deviation (numpy's default, as UPP uses). */
 double gn2_moments_std(const gn2_moments *moments);
 

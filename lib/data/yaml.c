@@ -13,6 +13,8 @@
 /* Largest file and deepest nesting; both far above what the dicts need. */
 #define YAML_LIMIT ((size_t)16 << 20)
 #define YAML_DEPTH 16
+/* What ends a scalar in braces or brackets, or a key. */
+#define FLOW_STOPS ",{}[]"
 
 /* `at` stands at the first character of a line that is not blank; `indent` are the
  * blanks before it, −1 at the end. */
@@ -29,11 +31,12 @@ static gn2_status fail(const parser *p, const char *what)
 
 /* ---- nodes ---- */
 
-static char *copy_text(const char *text, size_t length)
+static gn2_status copy_text(const char *text, const char *end, char **out_copy)
 {
-    char *copy = gn2_alloc(length + 1, 1);
-    if (copy) memcpy(copy, text, length);
-    return copy;
+    *out_copy = gn2_alloc((size_t)(end - text) + 1, 1);
+    if (!*out_copy) return gn2_fail_memory();
+    memcpy(*out_copy, text, (size_t)(end - text));
+    return GN2_OK;
 }
 
 static void join(gn2_yaml *y, int32_t parent, int32_t child)
@@ -113,8 +116,8 @@ static void skip_comment(parser *p)
         while (*p->at && *p->at != '\n') p->at++;
 }
 
-/* Goes to the next line that holds something; `at` is at an end of line. */
-static gn2_status next_line(parser *p)
+/* Goes on to what comes next, on this line or another. */
+static gn2_status skip_lines(parser *p)
 {
     for (;;) {
         const char *start = p->at;
@@ -135,11 +138,7 @@ static gn2_status end_line(parser *p)
     skip_blanks(p);
     skip_comment(p);
     if (*p->at != '\n' && *p->at) return fail(p, "text after a value");
-    if (*p->at == '\n') {
-        p->at++;
-        p->line++;
-    }
-    return next_line(p);
+    return skip_lines(p);
 }
 
 /* ---- scalars ---- */
@@ -150,9 +149,8 @@ static gn2_status quoted(parser *p, char **out_text)
     const char *start = p->at;
     while (*p->at && *p->at != quote && *p->at != '\n' && *p->at != '\\') p->at++;
     if (*p->at != quote) return fail(p, "a quoted text that is not closed or escaped");
-    *out_text = copy_text(start, (size_t)(p->at - start));
-    p->at++;
-    return *out_text ? GN2_OK : gn2_fail_memory();
+    const char *end = p->at++;
+    return copy_text(start, end, out_text);
 }
 
 /* Up to the end of the line, a comment, ": " or one of `stops`. */
@@ -169,8 +167,7 @@ static gn2_status plain(parser *p, const char *stops, char **out_text)
     }
     const char *end = p->at;
     while (end > start && end[-1] == ' ') end--;
-    *out_text = copy_text(start, (size_t)(end - start));
-    return *out_text ? GN2_OK : gn2_fail_memory();
+    return copy_text(start, end, out_text);
 }
 
 static gn2_status scalar(parser *p, const char *stops, char **out_text)
@@ -184,7 +181,7 @@ static gn2_status read_key(parser *p, int32_t parent, int32_t *out_node)
 {
     char *key = NULL;
     const char *start = p->at;
-    GN2_TRY(scalar(p, ",{}[]", &key));
+    GN2_TRY(scalar(p, FLOW_STOPS, &key));
     if (*p->at != ':' || p->at == start) {
         gn2_free(key);
         return fail(p, "'key: value' expected");
@@ -196,32 +193,20 @@ static gn2_status read_key(parser *p, int32_t parent, int32_t *out_node)
 
 /* ---- braces and brackets, over lines if need be ---- */
 
-static gn2_status flow_value(parser *p, int32_t node);
-
-static gn2_status skip_flow(parser *p)
-{
-    for (;;) {
-        skip_blanks(p);
-        skip_comment(p);
-        if (*p->at == '\t') return fail(p, "a tab");
-        if (*p->at != '\n') return GN2_OK;
-        p->at++;
-        p->line++;
-    }
-}
+static gn2_status value(parser *p, const char *stops, int32_t node);
 
 static gn2_status flow_entry(parser *p, int32_t parent, char close)
 {
     int32_t node;
     GN2_TRY(close == '}' ? read_key(p, parent, &node)
                          : add_node(p, parent, NULL, &node));
-    GN2_TRY(skip_flow(p));
-    GN2_TRY(flow_value(p, node));
-    GN2_TRY(skip_flow(p));
+    GN2_TRY(skip_lines(p));
+    GN2_TRY(value(p, FLOW_STOPS, node));
+    GN2_TRY(skip_lines(p));
     if (*p->at == close) return GN2_OK;
     if (*p->at != ',') return fail(p, "',' or a closing bracket expected");
     p->at++;
-    return skip_flow(p);
+    return skip_lines(p);
 }
 
 static gn2_status flow(parser *p, int32_t parent)
@@ -229,20 +214,17 @@ static gn2_status flow(parser *p, int32_t parent)
     const char close = *p->at == '{' ? '}' : ']';
     if (++p->depth > YAML_DEPTH) return fail(p, "nested too deeply");
     p->at++;
-    GN2_TRY(skip_flow(p));
+    GN2_TRY(skip_lines(p));
     while (*p->at != close) GN2_TRY(flow_entry(p, parent, close));
     p->at++;
     p->depth--;
     return GN2_OK;
 }
 
-static gn2_status flow_value(parser *p, int32_t node)
+static gn2_status value(parser *p, const char *stops, int32_t node)
 {
     if (*p->at == '{' || *p->at == '[') return flow(p, node);
-    char *text = NULL;
-    GN2_TRY(scalar(p, ",{}[]", &text));
-    p->yaml->node[node].text = text;
-    return GN2_OK;
+    return scalar(p, stops, &p->yaml->node[node].text);
 }
 
 /* ---- by indentation ---- */
@@ -256,13 +238,7 @@ static int at_dash(const parser *p)
 
 static gn2_status line_value(parser *p, int32_t node)
 {
-    if (*p->at == '{' || *p->at == '[') {
-        GN2_TRY(flow(p, node));
-    } else {
-        char *text = NULL;
-        GN2_TRY(scalar(p, "", &text));
-        p->yaml->node[node].text = text;
-    }
+    GN2_TRY(value(p, "", node));
     return end_line(p);
 }
 
@@ -304,7 +280,7 @@ static gn2_status document(parser *p)
 {
     int32_t root;
     GN2_TRY(add_node(p, -1, NULL, &root));
-    GN2_TRY(next_line(p));
+    GN2_TRY(skip_lines(p));
     if (p->indent == 0 && strncmp(p->at, "---", 3) == 0) {
         p->at += 3;
         GN2_TRY(end_line(p));

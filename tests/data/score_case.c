@@ -83,9 +83,9 @@ double value(const table *t, const char *name, int64_t slot)
 {
     const gn2_h5_field *f = field_of(t, name);
     const char *at = t->records + slot * t->info->record + f->offset;
-    return f->kind == GN2_H5_FLOAT
-               ? (double)gn2_field_float_reader(f->kind, f->size)(at)
-               : (double)gn2_field_int_reader(f->kind, f->size)(at);
+    const gn2_field_reader *reader = gn2_field_reader_of(f->kind, f->size);
+    return f->kind == GN2_H5_FLOAT ? (double)reader->to_float(at)
+                                   : (double)reader->to_int(at);
 }
 
 void check_fields(const table *t, const char *const *names, int32_t real_size)
