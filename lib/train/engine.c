@@ -42,8 +42,7 @@ static gn2_status create_optimizer(R(gn2_engine) *engine)
 {
     engine->optimizer = (R(gn2_optimizer)){.options = engine->options.optim,
                                            .total = engine->params->total,
-                                           .piece = engine->pieces.piece,
-                                           .piece_count = engine->pieces.count,
+                                           .pieces = &engine->pieces,
                                            .kernels = engine->net->kernels};
     return R(gn2_optimizer_create)(&engine->optimizer);
 }
@@ -275,11 +274,11 @@ static void pack_one(void *context, int64_t index, int32_t worker)
 
 void R(gn2_engine_update)(R(gn2_engine) *engine, double lr, double beta1)
 {
-    const R(gn2_update) update = {
+    R(gn2_update) update = {
         .weights = engine->weights,
         .grads = engine->share.grads,
         .lr = lr,
-        .beta1 = beta1,
+        .beta1 = (real)beta1,
         .clip = gn2_optim_clip(&engine->options.optim, engine->gradient_norm),
     };
     if (engine->previous)

@@ -8,12 +8,7 @@
 #define GN2_TRAIN_PIECES_H
 
 #include "net/params.h"
-#include "optim/optimizer_kind.h"
-
-typedef struct gn2_pieces {
-    gn2_piece *piece;
-    size_t count;
-} gn2_pieces;
+#include "optim/optimizer.h"
 
 gn2_status gn2_pieces_create(const gn2_params *params, gn2_pieces *out);
 void gn2_pieces_free(gn2_pieces *pieces);
