@@ -33,31 +33,23 @@ static void set_blocks(R(gn2_share) *share, int32_t workers)
     while ((1 << share->levels) < share->block) share->levels++;
 }
 
-/* Whoever works on a shard clears its arena: none is written to here. */
-static gn2_status create_arenas(const R(gn2_engine) *engine, R(gn2_share) *share)
+/* In one block; base NULL: its size alone. */
+static size_t lay_out(const R(gn2_engine) *engine, R(gn2_share) *share, void *base)
 {
-    const size_t stride = (size_t)engine->stride,
-                 more = (size_t)engine->workers * (size_t)share->levels;
-    size_t own, under_way;
-    if (!gn2_mul_size((size_t)share->blocks, stride, &own) ||
-        !gn2_mul_size(more, stride, &under_way))
-        return gn2_fail_memory();
-    share->grads = gn2_alloc_untouched(own, sizeof(real));
-    share->under_way = gn2_alloc_untouched(under_way, sizeof(real));
-    share->fresh = gn2_alloc(more, 1);
-    share->order = gn2_alloc((size_t)share->blocks, sizeof *share->order);
-    if (!share->grads || !share->under_way || !share->fresh || !share->order)
-        return gn2_fail_memory();
-    memset(share->fresh, 1, more);
-    return GN2_OK;
-}
-
-static gn2_status create_exchange(const R(gn2_engine) *engine, R(gn2_share) *share)
-{
-    if (gn2_group_ranks(share->group) == 1) return GN2_OK;
-    share->incoming = gn2_alloc((size_t)engine->stride, sizeof(real));
-    share->losses = gn2_alloc((size_t)engine->options.shards, sizeof *share->losses);
-    return share->incoming && share->losses ? GN2_OK : gn2_fail_memory();
+    const size_t arena = (size_t)engine->stride * sizeof(real);
+    const size_t under_way = (size_t)engine->workers * (size_t)share->levels;
+    const size_t blocks = (size_t)share->blocks;
+    gn2_arena a = {.base = base};
+    share->grads = gn2_arena_take(&a, blocks, arena);
+    share->under_way = gn2_arena_take(&a, under_way, arena);
+    share->order = gn2_arena_take(&a, blocks, sizeof *share->order);
+    share->fresh = gn2_arena_take(&a, under_way, 1);
+    if (base) memset(share->fresh, 1, under_way);
+    if (gn2_group_ranks(share->group) == 1) return a.used;
+    share->incoming = gn2_arena_take(&a, 1, arena);
+    share->losses =
+        gn2_arena_take(&a, (size_t)engine->options.shards, sizeof *share->losses);
+    return a.used;
 }
 
 gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
@@ -67,20 +59,17 @@ gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
     *out = (R(gn2_share)){
         .group = group, .first = gn2_group_me(group) * count, .count = count};
     set_blocks(out, engine->workers);
-    gn2_status status = create_arenas(engine, out);
-    if (!status) status = create_exchange(engine, out);
-    if (status) R(gn2_share_clear)(out);
-    return status;
+    out->bytes = lay_out(engine, out, NULL);
+    /* whoever works on a shard clears its arena: none is written to here */
+    void *block = gn2_alloc_untouched(out->bytes, 1);
+    if (!block) return gn2_fail_memory();
+    lay_out(engine, out, block);
+    return GN2_OK;
 }
 
 void R(gn2_share_clear)(R(gn2_share) *share)
 {
     gn2_free(share->grads);
-    gn2_free(share->under_way);
-    gn2_free(share->fresh);
-    gn2_free(share->order);
-    gn2_free(share->incoming);
-    gn2_free(share->losses);
     *share = (R(gn2_share)){0};
 }
 
@@ -90,16 +79,6 @@ void R(gn2_share_set)(R(gn2_engine) *engine, R(gn2_share) *share)
     engine->share = *share;
     engine->updated = 0; /* the gradient it told of is gone */
     *share = (R(gn2_share)){0};
-}
-
-size_t R(gn2_share_bytes)(const R(gn2_engine) *engine)
-{
-    const R(gn2_share) *s = &engine->share;
-    const size_t under_way = (size_t)engine->workers * (size_t)s->levels;
-    const size_t arenas = (size_t)s->blocks + under_way + (s->incoming ? 1 : 0);
-    const size_t losses = s->losses ? (size_t)engine->options.shards : 0;
-    return arenas * (size_t)engine->stride * sizeof(real) + under_way +
-           (size_t)s->blocks * sizeof *s->order + losses * sizeof *s->losses;
 }
 
 /* Elements of an arena. */

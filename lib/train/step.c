@@ -34,28 +34,20 @@ gn2_status gn2_train_check_whole(const gn2_trainer *t)
                     (long long)gn2_train_steps(t));
 }
 
-/* First tensor that an update left with values that are not finite. */
+/* Names the first tensor that an update left with values that are not finite. */
 static gn2_status blame_update(const gn2_trainer *t)
 {
     const gn2_engine_f32 *e = t->engine;
-    const gn2_optimizer_f32 *o = &e->optimizer;
-    for (size_t i = 0; i < t->params->count; i++) {
-        const gn2_tensor *tensor = &t->params->tensor[i];
-        const char *what = NULL;
-        if (!e->net->kernels->all_finite(e->weights + tensor->offset, tensor->count))
-            what = "weights";
-        for (int k = 0; !what && o->kind->moment[k]; k++)
-            if (!e->net->kernels->all_finite(o->moment[k] + tensor->offset,
-                                             tensor->count))
-                what = "moments";
-        if (what)
-            return gn2_fail_network(
-                "step %lld: %s of tensor '%s' are not finite after the "
-                "update (|gradient| = %g); load a checkpoint of an earlier "
-                "step, take a smaller schedule.max or set optim.clip_norm",
-                (long long)gn2_train_steps(t), what, tensor->name, e->gradient_norm);
+    const char *what = "weights", *tensor = gn2_engine_non_finite_f32(e, e->weights);
+    for (int k = 0; !tensor && e->optimizer.kind->moment[k]; k++) {
+        what = "moments";
+        tensor = gn2_engine_non_finite_f32(e, e->optimizer.moment[k]);
     }
-    return GN2_OK;
+    return gn2_fail_network("step %lld: %s of tensor '%s' are not finite after the "
+                            "update (|gradient| = %g); load a checkpoint of an earlier "
+                            "step, take a smaller schedule.max or set optim.clip_norm",
+                            (long long)gn2_train_steps(t), what, tensor,
+                            e->gradient_norm);
 }
 
 static void fill_stats(gn2_trainer *t, int64_t jets, gn2_step_stats *out)
@@ -89,7 +81,7 @@ gn2_status gn2_train_step_bound(gn2_trainer *t, const gn2_jets *jets,
     gn2_schedule_at(&t->schedule, gn2_train_steps(t), &stats.learning_rate,
                     &stats.beta1);
     gn2_engine_update_f32(t->engine, stats.learning_rate, stats.beta1);
-    if (t->engine->optimizer.broken) GN2_TRY(blame_update(t));
+    if (t->engine->optimizer.broken) return blame_update(t);
     fill_stats(t, jets->count, &stats);
     if (out_stats) *out_stats = stats;
     return GN2_OK;

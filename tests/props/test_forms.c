@@ -94,7 +94,7 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
         own.eps *= by->eps;
     }
     create_core(t, optim);
-    need_ok(gn2_pieces_create(&t->readout, &t->pieces), "pieces");
+    need_ok(R(gn2_pieces_create)(&t->readout, &t->pieces), "pieces");
     t->optimizer = (R(gn2_optimizer)){.options = own,
                                       .total = t->readout.total,
                                       .pieces = &t->pieces,
@@ -106,7 +106,7 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
 static void end(training *t)
 {
     R(gn2_optimizer_destroy)(&t->optimizer);
-    gn2_pieces_free(&t->pieces);
+    gn2_free(t->pieces.piece);
     R(gn2_engine_free)(t->engine);
     gn2_free(t->rest.tensor);
     gn2_free(t->readout.tensor);

@@ -9,7 +9,7 @@
 
 #include "config/value.h"
 #include "optim/optimizer.h"
-#include "train/pieces.h"
+#include "train/engine.h"
 #include "util/alloc.h"
 #include "util/rng.h"
 #include "util/str.h"
@@ -45,7 +45,7 @@ static fixture *setup(const char *name)
     f->tensor[1] =
         (gn2_tensor){.count = SIZE1, .offset = OFFSET1, .lr_mult = 1, .wd_mult = 0};
     f->params = (gn2_params){.tensor = f->tensor, .count = 2, .total = TOTAL};
-    assert_ok(gn2_pieces_create(&f->params, &f->pieces));
+    assert_ok(R(gn2_pieces_create)(&f->params, &f->pieces));
     f->o = (R(gn2_optimizer)){
         .options = {.name = name, .weight_decay = 0.125, .beta2 = 0.999, .eps = 1e-8},
         .total = TOTAL,
@@ -63,7 +63,7 @@ static fixture *setup(const char *name)
 static void teardown(fixture *f)
 {
     R(gn2_optimizer_destroy)(&f->o);
-    gn2_pieces_free(&f->pieces);
+    gn2_free(f->pieces.piece);
     gn2_free(f);
 }
 
