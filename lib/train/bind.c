@@ -281,14 +281,9 @@ void gn2_bound_clear(gn2_bound *b)
 
 static gn2_status reserve(gn2_bound_label *to, int64_t count)
 {
-    const size_t bytes = (size_t)count * sizeof(int32_t);
-    if (bytes <= to->capacity) return GN2_OK;
-    gn2_free(to->values);
-    to->capacity = 0;
-    to->values = gn2_alloc(bytes, 1);
-    if (!to->values) return gn2_fail_memory();
-    to->capacity = bytes;
-    return GN2_OK;
+    const int there =
+        gn2_reserve(&to->values, &to->capacity, 0, (size_t)count, sizeof(int32_t));
+    return there ? GN2_OK : gn2_fail_memory();
 }
 
 /* Negative: no label. */

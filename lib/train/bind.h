@@ -18,7 +18,7 @@ typedef struct gn2_bound_label {
     int32_t count;        /* elements of either */
     int32_t object;       /* of the dataset, whose rows they are; 0: jets */
     void *values;         /* of the batch, in the model's terms */
-    size_t capacity;      /* bytes of it */
+    size_t capacity;      /* of it, elements of four bytes */
 } gn2_bound_label;
 
 typedef struct gn2_bound {

@@ -12,7 +12,7 @@
 #include "net/jets.h"
 #include "optim/schedule.h"
 #include "train/engine.h"
-#include "train/figures.h"
+#include "train/metrics.h"
 #include "util/use.h"
 
 struct gn2_trainer {

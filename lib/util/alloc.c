@@ -70,6 +70,15 @@ int gn2_grow(void **block, size_t old_count, size_t new_count, size_t size)
     return 1;
 }
 
+int gn2_reserve(void **block, size_t *capacity, size_t used, size_t count, size_t size)
+{
+    const size_t more = count + count / 2;
+    if (count <= *capacity) return 1;
+    if (!gn2_grow(block, used, more, size)) return 0;
+    *capacity = more;
+    return 1;
+}
+
 char *gn2_strdup(const char *text)
 {
     const size_t size = strlen(text) + 1;

@@ -25,6 +25,10 @@ int gn2_memory_at_hand(size_t bytes);
  * zeroing the rest; on failure returns 0 and leaves the block alone. */
 int gn2_grow(void **block, size_t old_count, size_t new_count, size_t size);
 
+/* The same to at least `count` elements of which *capacity have room, the first `used`
+ * of them being kept; to half as many more where it grows. */
+int gn2_reserve(void **block, size_t *capacity, size_t used, size_t count, size_t size);
+
 /* Copy of a string; NULL when memory is short. Freed by gn2_free(). */
 char *gn2_strdup(const char *text);
 
