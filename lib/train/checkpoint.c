@@ -115,27 +115,26 @@ static gn2_status put_best(const gn2_trainer *t, gn2_container_writer *writer)
  * no bit: that of validations does where they end the run. */
 int gn2_train_shapes_run(const gn2_config *config, const char *key)
 {
-    static const char *const prefixes[] = {"optim.", "schedule.", "train.",
-                                           "data.",  "compute.",  "model.dropout_"};
-    static const char *const free_keys[] = {
-        "train.threads",       "train.checkpoint", "train.checkpoint_steps",
-        "train.probe_updates", "data.prefetch",    "data.read_threads"};
-    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
-        if (strcmp(key, free_keys[i]) == 0) return 0;
+    static const char *const prefixes[] = {
+        "optim.", "schedule.", "train.", "data.", "compute.", "model.dropout_", NULL};
+    static const char *const free_keys[] = {"train.threads",
+                                            "train.checkpoint",
+                                            "train.checkpoint_steps",
+                                            "train.probe_updates",
+                                            "data.prefetch",
+                                            "data.read_threads",
+                                            NULL};
     if (strcmp(key, "train.validate_steps") == 0)
         return gn2_config_i64(config, "train.early_stopping") != 0;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
-    return 0;
+    return gn2_begins_with_one_of(key, prefixes) && !gn2_is_listed(free_keys, key);
 }
 
 static gn2_status put_options(const gn2_trainer *t, gn2_container_writer *writer)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(t->config); i++) {
-        const char *key, *text;
+    const char *key, *text;
+    for (size_t i = 0; gn2_config_next(t->config, &i, &key, &text);) {
         char name[NAME_SIZE];
-        gn2_config_slot_at(t->config, i, &key, &text);
-        if (strchr(key, '*') || !gn2_train_shapes_run(t->config, key)) continue;
+        if (!gn2_train_shapes_run(t->config, key)) continue;
         if (strcmp(key, PRECISION) == 0) text = gn2_train_precision(t);
         snprintf(name, sizeof name, OPTION_PREFIX "%s", key);
         GN2_TRY(gn2_container_add_header(writer, name, text));
@@ -266,26 +265,19 @@ static gn2_status check_tensors(const loader *l)
 /* Keys that decide what the network computes, beside the tensors' shapes. */
 static int decides(const char *key)
 {
-    static const char *const prefixes[] = {"model.", "inputs.", "norm.", "task.",
-                                           "input."};
     static const char *const free_keys[] = {"model.name", "model.seed", "model.init",
-                                            "model.dropout"};
-    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
-        if (strncmp(key, free_keys[i], strlen(free_keys[i])) == 0 &&
-            strcmp(key, "model.init_hidden") != 0)
-            return 0;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
-    return 0;
+                                            "model.dropout", NULL};
+    const int is_free =
+        gn2_begins_with_one_of(key, free_keys) && strcmp(key, "model.init_hidden") != 0;
+    return gn2_train_shapes_model(key) && !is_free;
 }
 
 /* Every key set in `a` has the same value in `b`. */
 static gn2_status compare(const gn2_config *a, const gn2_config *b, const char *origin)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(a); i++) {
-        const char *key, *text, *other;
-        gn2_config_slot_at(a, i, &key, &text);
-        if (strchr(key, '*') || !decides(key)) continue;
+    const char *key, *text, *other;
+    for (size_t i = 0; gn2_config_next(a, &i, &key, &text);) {
+        if (!decides(key)) continue;
         GN2_TRY(gn2_config_read_text(b, key, &other));
         if (strcmp(text, other) != 0)
             return gn2_fail(GN2_ERR_SHAPE,

@@ -183,24 +183,13 @@ static void add_digest(gn2_text *text, const char *what, const float *values,
                     (unsigned long long)digest);
 }
 
-static int shapes_model(const gn2_config *config, const char *key)
+static void add_options(gn2_text *text, const gn2_trainer *t)
 {
-    static const char *const prefixes[] = {"model.", "inputs.", "norm.", "task.",
-                                           "input."};
-    (void)config;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
-    return 0;
-}
-
-static void add_options(gn2_text *text, const gn2_config *config,
-                        int (*wanted)(const gn2_config *config, const char *key))
-{
-    for (size_t i = 0; i < gn2_config_slot_count(config); i++) {
-        const char *key, *value;
-        gn2_config_slot_at(config, i, &key, &value);
-        if (!strchr(key, '*') && wanted(config, key)) add_line(text, key, value);
-    }
+    const char *key, *value;
+    for (size_t i = 0; gn2_config_next(t->config, &i, &key, &value);)
+        if (gn2_train_shapes_run(t->config, key)) add_line(text, key, value);
+    for (size_t i = 0; gn2_config_next(t->model->config, &i, &key, &value);)
+        if (gn2_train_shapes_model(key)) add_line(text, key, value);
 }
 
 /* The line of the instruction set: processors have others in common. */
@@ -243,8 +232,7 @@ static gn2_status describe(const gn2_trainer *t, const gn2_engine_f32 *e,
                     (int)e->options.shards, (long long)e->options.chunk_tokens);
     gn2_text_format(text, "train.seed = %llu\n", (unsigned long long)e->options.seed);
     gn2_text_format(text, "steps done = %lld\n", (long long)o->steps);
-    add_options(text, t->config, gn2_train_shapes_run);
-    add_options(text, t->model->config, shapes_model);
+    add_options(text, t);
     add_digest(text, "weights", e->weights, e->params->total);
     for (int k = 0; o->kind->moment[k]; k++)
         add_digest(text, o->kind->moment[k], o->moment[k], e->params->total);

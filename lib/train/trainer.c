@@ -97,30 +97,24 @@ static gn2_status make_pool(gn2_trainer *t)
 
 /* ---- options that a model fixes ---- */
 
-static int begins_with_one_of(const char *key, const char *const *prefixes)
+int gn2_train_shapes_model(const char *key)
 {
-    for (; *prefixes; prefixes++)
-        if (strncmp(key, *prefixes, strlen(*prefixes)) == 0) return 1;
-    return 0;
+    static const char *const prefixes[] = {"model.", "inputs.", "norm.",
+                                           "task.",  "input.",  NULL};
+    return gn2_begins_with_one_of(key, prefixes);
 }
 
 /* Is the key read from the model, whatever the trainer's config says? A discriminant's
  * own two keys are of use to an evaluation. */
 static int is_fixed(const char *key)
 {
-    static const char *const fixed[] = {"model.",
-                                        "inputs.",
-                                        "norm.",
-                                        "task.",
-                                        "input.",
-                                        "discriminant.",
-                                        "optim.decay_scaling",
-                                        NULL};
+    static const char *const more[] = {"discriminant.", "optim.decay_scaling", NULL};
     static const char *const loose[] = {"model.dropout_", NULL};
     const char *end = strrchr(key, '.');
     const int own = strncmp(key, "discriminant.", 13) == 0 &&
                     (strcmp(end, ".signal") == 0 || strcmp(end, ".fractions") == 0);
-    return begins_with_one_of(key, fixed) && !begins_with_one_of(key, loose) && !own;
+    return (gn2_train_shapes_model(key) || gn2_begins_with_one_of(key, more)) &&
+           !gn2_begins_with_one_of(key, loose) && !own;
 }
 
 /* What is set to neither the model's value nor the default was meant to do something;
@@ -142,11 +136,9 @@ static gn2_status note_key(const gn2_trainer *t, const char *key, const char *te
 /* Says which options are the model's. */
 static gn2_status note_fixed(const gn2_trainer *t)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(t->config); i++) {
-        const char *key, *text;
-        gn2_config_slot_at(t->config, i, &key, &text);
-        if (!strchr(key, '*') && is_fixed(key)) GN2_TRY(note_key(t, key, text));
-    }
+    const char *key, *text;
+    for (size_t i = 0; gn2_config_next(t->config, &i, &key, &text);)
+        if (is_fixed(key)) GN2_TRY(note_key(t, key, text));
     return GN2_OK;
 }
 
