@@ -217,8 +217,8 @@ static gn2_status evaluate_all(evaluation *e)
         gn2_dataset_serve_impl(e->bound.dataset, gn2_pool_workers(e->trainer->pool)));
     for (;;) {
         const gn2_status status = read_batch(e, &batch, &labels);
-        GN2_TRY(
-            gn2_train_agree_evaluation(e->trainer, status, e->jets, &batch, &labels));
+        const gn2_place place = {.kind = GN2_PLACE_EVALUATION, .count = e->jets};
+        GN2_TRY(gn2_train_agree_batch(e->trainer, status, place, &batch, &labels));
         if (batch.jets == 0) break;
         GN2_TRY(evaluate_batch(e, &batch, &labels));
     }
@@ -338,7 +338,7 @@ static gn2_status evaluate(gn2_trainer *t, gn2_dataset *dataset,
 gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
                               gn2_metrics *out_metrics)
 {
-    gn2_train_agree_anew(t);
+    if (t->group) t->group->told = 0; /* of a failure: it is told by an agreement */
     return gn2_train_agree_end(t, evaluate(t, dataset, out_metrics));
 }
 

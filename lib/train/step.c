@@ -76,7 +76,8 @@ gn2_status gn2_train_step_bound(gn2_trainer *t, const gn2_jets *jets,
     if (status == GN2_OK) status = check_schedule(t);
     if (status == GN2_OK) status = gn2_labels_by_task(&t->h, labels, &mine);
     if (status == GN2_OK) status = read_batch(t, jets, &mine, binding, &batch);
-    GN2_TRY(gn2_train_agree_step(t, status, &batch, &mine));
+    const gn2_place place = {.kind = GN2_PLACE_STEP, .count = gn2_train_steps(t)};
+    GN2_TRY(gn2_train_agree_batch(t, status, place, &batch, &mine));
     GN2_TRY(gn2_engine_gradient_f32(t->engine, &batch, &mine));
     gn2_schedule_at(&t->schedule, gn2_train_steps(t), &stats.learning_rate,
                     &stats.beta1);

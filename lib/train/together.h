@@ -12,19 +12,14 @@
 /* May so many ranks share so many shards? Names the numbers that may. */
 gn2_status gn2_train_check_ranks(int32_t ranks, int32_t shards);
 
-/* Before a step: `status` is that of what led up to it, without which there is no
- * batch. GN2_ERR_CANCELLED when a rank was asked to stop a run. Alone: `status`. */
-gn2_status gn2_train_agree_step(gn2_trainer *t, gn2_status status,
-                                const gn2_batch_f32 *batch,
-                                const gn2_batch_labels *labels);
+/* Before a step, a batch of an evaluation or its end: place says which, and its count.
+ * `status` is that of what led up to it, without which there is no batch.
+ * GN2_ERR_CANCELLED when a rank was asked to stop a run or evaluation. Alone: `status`.
+ */
+gn2_status gn2_train_agree_batch(gn2_trainer *t, gn2_status status, gn2_place place,
+                                 const gn2_batch_f32 *batch,
+                                 const gn2_batch_labels *labels);
 
-/* The same before a batch of an evaluation, or its end, with so many jets done. */
-gn2_status gn2_train_agree_evaluation(gn2_trainer *t, gn2_status status, int64_t jets,
-                                      const gn2_batch_f32 *batch,
-                                      const gn2_batch_labels *labels);
-
-/* Begins a call of all ranks whose first failure is told by a later agreement. */
-void gn2_train_agree_anew(gn2_trainer *t);
 /* Ends a call of all ranks: failures that they do not know of yet are told. */
 gn2_status gn2_train_agree_end(gn2_trainer *t, gn2_status status);
 
