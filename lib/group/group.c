@@ -71,8 +71,8 @@ static gn2_status carry(const gn2_transport *t, int32_t peer, const gn2_parcel *
                        p->receive_size);
 }
 
-gn2_status gn2_group_exchange_parts(gn2_group *group, int32_t peer, const gn2_parcel *p,
-                                    const gn2_taker *taker)
+gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *p,
+                              const gn2_taker *taker)
 {
     if (p->send_size == 0 && p->receive_size == 0) return GN2_OK;
     if (group->dead)
@@ -81,11 +81,6 @@ gn2_status gn2_group_exchange_parts(gn2_group *group, int32_t peer, const gn2_pa
     if (status != GN2_OK) return die(group, status, peer, p);
     if (taker && p->receive_size) taker->arrived(taker->context, p->receive_size);
     return GN2_OK;
-}
-
-gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *p)
-{
-    return gn2_group_exchange_parts(group, peer, p, NULL);
 }
 
 /* Ranks are counted from the root on. In round d those below d have the data. */
@@ -99,9 +94,9 @@ gn2_status gn2_group_spread(gn2_group *group, void *data, size_t size, int32_t r
         const gn2_parcel send = {.send = data, .send_size = size};
         const gn2_parcel receive = {.receive = data, .receive_size = size};
         if (mine < d && to < ranks)
-            GN2_TRY(gn2_group_exchange(group, (to + root) % ranks, &send));
+            GN2_TRY(gn2_group_exchange(group, (to + root) % ranks, &send, NULL));
         else if (mine >= d && mine < 2 * d)
-            GN2_TRY(gn2_group_exchange(group, (from + root) % ranks, &receive));
+            GN2_TRY(gn2_group_exchange(group, (from + root) % ranks, &receive, NULL));
     }
     return GN2_OK;
 }
@@ -121,13 +116,13 @@ static gn2_status collect(gn2_group *group, char *blocks, const size_t *at)
         if (me % (2 * d) == d) {
             const gn2_parcel send = {.send = blocks + at[me],
                                      .send_size = bytes_of(at, me, end)};
-            return gn2_group_exchange(group, me - d, &send);
+            return gn2_group_exchange(group, me - d, &send, NULL);
         }
         if (end == ranks) continue;
         const int32_t theirs = end + d < ranks ? end + d : ranks;
         const gn2_parcel receive = {.receive = blocks + at[end],
                                     .receive_size = bytes_of(at, end, theirs)};
-        GN2_TRY(gn2_group_exchange(group, me + d, &receive));
+        GN2_TRY(gn2_group_exchange(group, me + d, &receive, NULL));
     }
     return GN2_OK;
 }
@@ -140,7 +135,7 @@ static gn2_status swap_all(gn2_group *group, char *blocks, const size_t *at)
         const int32_t mine = me & ~(d - 1), theirs = mine ^ d;
         const gn2_parcel p = {blocks + at[mine], bytes_of(at, mine, mine + d),
                               blocks + at[theirs], bytes_of(at, theirs, theirs + d)};
-        GN2_TRY(gn2_group_exchange(group, me ^ d, &p));
+        GN2_TRY(gn2_group_exchange(group, me ^ d, &p, NULL));
     }
     return GN2_OK;
 }

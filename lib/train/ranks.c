@@ -125,7 +125,7 @@ static gn2_status exchange_sum(R(gn2_engine) *engine, int32_t peer, const gn2_pa
              .from = engine->share.incoming,
              .count = to.count};
     const gn2_taker taker = {add_arrived, &s};
-    return gn2_group_exchange_parts(engine->share.group, peer, p, &taker);
+    return gn2_group_exchange(engine->share.group, peer, p, &taker);
 }
 
 static gn2_parcel parcel(const R(gn2_engine) *engine, span give, real *into, span take)
@@ -164,7 +164,7 @@ static gn2_status sum_by_halves(R(gn2_engine) *engine)
         const span mine = half(level[n], upper), theirs = half(level[n], !upper);
         const gn2_parcel p =
             parcel(engine, mine, engine->share.grads + theirs.first, theirs);
-        GN2_TRY(gn2_group_exchange(group, me ^ d, &p));
+        GN2_TRY(gn2_group_exchange(group, me ^ d, &p, NULL));
     }
     return GN2_OK;
 }
