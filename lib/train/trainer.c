@@ -43,8 +43,7 @@ gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *ou
         .shards = gn2_train_shards(t->config),
         .chunk_tokens = chunk_of(t),
         .seed = (uint64_t)gn2_config_i64(t->config, "train.seed"),
-        .keep_updates =
-            strcmp(gn2_config_str(t->config, "train.probe_updates"), "yes") == 0,
+        .keep_updates = gn2_config_says(t->config, "train.probe_updates", "yes"),
         .pool = t->pool,
     };
     gn2_optim_options_read_f32(t->config, &out->optim);
