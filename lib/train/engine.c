@@ -37,8 +37,8 @@ static size_t lay_out(R(gn2_engine) *engine, void *base)
 static gn2_status create_arrays(R(gn2_engine) *engine)
 {
     GN2_TRY(R(gn2_share_create)(engine, NULL, &engine->share));
-    engine->chunk_capacity = (int64_t)engine->options.shards * CHUNKS_A_SHARD;
-    engine->chunk = gn2_alloc((size_t)engine->chunk_capacity, sizeof *engine->chunk);
+    engine->chunk_capacity = (size_t)engine->options.shards * CHUNKS_A_SHARD;
+    engine->chunk = gn2_alloc(engine->chunk_capacity, sizeof *engine->chunk);
     engine->bytes = lay_out(engine, NULL);
     void *block = gn2_alloc(engine->bytes, 1);
     if (block) lay_out(engine, block);
@@ -78,7 +78,7 @@ gn2_status R(gn2_pieces_create)(const gn2_params *params, gn2_pieces *out)
 
 gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
                                 const gn2_engine_options *options,
-                                R(gn2_engine) **out_core)
+                                R(gn2_engine) **out_engine)
 {
     gn2_status status = GN2_OK;
     R(gn2_engine) *engine = gn2_alloc(1, sizeof *engine);
@@ -93,7 +93,7 @@ gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
     GN2_TRY_GOTO(create_arrays(engine));
     GN2_TRY_GOTO(create_optimizer(engine));
     GN2_TRY_GOTO(R(gn2_engine_reserve)(engine, 1));
-    *out_core = engine;
+    *out_engine = engine;
     return GN2_OK;
 fail:
     R(gn2_engine_free)(engine);
@@ -120,7 +120,7 @@ size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine)
     bytes += R(gn2_net_bytes)(engine->net);
     bytes += R(gn2_optimizer_bytes)(&engine->optimizer);
     bytes += engine->pieces.count * sizeof *engine->pieces.piece;
-    bytes += (size_t)engine->chunk_capacity * sizeof *engine->chunk;
+    bytes += engine->chunk_capacity * sizeof *engine->chunk;
     for (int32_t i = 0; i < engine->workers; i++)
         if (engine->space[i])
             bytes += sizeof **engine->space + engine->space[i]->bytes +

@@ -74,7 +74,7 @@ typedef struct R(gn2_engine) {
     R(gn2_space) **space; /* (workers) */
     gn2_shard *shard;     /* (shards) */
     gn2_chunk *chunk;
-    int64_t chunk_capacity;
+    size_t chunk_capacity;
 
     /* of the last batch */
     gn2_totals totals;
@@ -89,7 +89,7 @@ typedef struct R(gn2_engine) {
  * R(gn2_net_set_class_weights) change that. */
 gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
                                 const gn2_engine_options *options,
-                                R(gn2_engine) **out_core);
+                                R(gn2_engine) **out_engine);
 void R(gn2_engine_free)(R(gn2_engine) *engine);
 /* Bytes of everything held. */
 size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine);

@@ -36,6 +36,7 @@ static int64_t cut(R(gn2_engine) *engine, const R(gn2_batch) *batch)
 {
     const gn2_price p = gn2_net_price(engine->h);
     const int32_t shards = engine->options.shards;
+    const int64_t capacity = (int64_t)engine->chunk_capacity;
     double all = 0, cost = 0; /* whole numbers: differences are exact */
     shard_end(engine, batch, &p, 0, HUGE_VAL, &all);
     gn2_chunk start = {0};
@@ -44,7 +45,7 @@ static int64_t cut(R(gn2_engine) *engine, const R(gn2_batch) *batch)
         const double goal = s + 1 < shards ? all * (s + 1) / shards : HUGE_VAL;
         const double before = cost;
         const int64_t end = shard_end(engine, batch, &p, start.first, goal, &cost);
-        const int64_t room = engine->chunk_capacity - used;
+        const int64_t room = capacity - used;
         gn2_chunk *to = engine->chunk + (room > 0 ? used : 0);
         const int64_t count =
             R(gn2_batch_cut)(engine->h, batch, &start, end,
@@ -52,7 +53,7 @@ static int64_t cut(R(gn2_engine) *engine, const R(gn2_batch) *batch)
         engine->shard[s] =
             (gn2_shard){.first = used, .count = count, .cost = cost - before};
         used += count;
-        if (count && used <= engine->chunk_capacity) {
+        if (count && used <= capacity) {
             const gn2_chunk *last = &engine->chunk[used - 1];
             start.first_token = last->first_token + last->tokens;
             start.first_pair = last->first_pair + last->pairs;
@@ -64,13 +65,11 @@ static int64_t cut(R(gn2_engine) *engine, const R(gn2_batch) *batch)
 
 static gn2_status make_chunks(R(gn2_engine) *engine, const R(gn2_batch) *batch)
 {
-    const int64_t needed = cut(engine, batch);
+    const size_t needed = (size_t)cut(engine, batch);
     if (needed <= engine->chunk_capacity) return GN2_OK;
-    gn2_chunk *more = gn2_alloc((size_t)(2 * needed), sizeof *more);
-    if (!more) return gn2_fail_memory();
-    gn2_free(engine->chunk);
-    engine->chunk = more;
-    engine->chunk_capacity = 2 * needed;
+    if (!gn2_reserve((void **)&engine->chunk, &engine->chunk_capacity, 0, needed,
+                     sizeof *engine->chunk))
+        return gn2_fail_memory();
     cut(engine, batch);
     return GN2_OK;
 }
