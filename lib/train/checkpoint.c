@@ -12,7 +12,7 @@
 
 #include "io/model_file.h"
 #include "net/backend.h"
-#include "train/together.h"
+#include "train/trainer.h"
 
 #define PREFIX "trainer."
 #define OPTIMIZER_KEY PREFIX "optimizer"

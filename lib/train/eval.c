@@ -15,7 +15,7 @@
 #include "tag/discriminant.h"
 #include "train/bind.h"
 #include "train/metrics.h"
-#include "train/together.h"
+#include "train/trainer.h"
 #include "util/alloc.h"
 
 typedef struct evaluation {

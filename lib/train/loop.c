@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "train/bind.h"
-#include "train/together.h"
+#include "train/trainer.h"
 #include "util/alloc.h"
 
 typedef struct run {

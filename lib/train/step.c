@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One optimiser step on a batch in the caller's memory. */
-#include <string.h>
-
 #include "net/labels.h"
-#include "train/together.h"
+#include "train/trainer.h"
 
 static gn2_status check_schedule(const gn2_trainer *t)
 {

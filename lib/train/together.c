@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the ranks of a group tell one another: before a step, a run, at joining. */
-#include "train/together.h"
+#include "train/trainer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "util/alloc.h"
 #include "util/digest.h"
 
-/* ---- the rule ---- */
+/* ---- the rule: which numbers of ranks may share so many shards ---- */
 
 static int is_allowed(int32_t ranks, int32_t shards)
 {
@@ -19,7 +19,7 @@ static int is_allowed(int32_t ranks, int32_t shards)
     return ranks == 1 || (shards % ranks == 0 && (each & (each - 1)) == 0);
 }
 
-gn2_status gn2_train_check_ranks(int32_t ranks, int32_t shards)
+static gn2_status check_ranks(int32_t ranks, int32_t shards)
 {
     char list[200] = "";
     size_t used = 0;
@@ -131,8 +131,9 @@ gn2_status gn2_train_refused(gn2_trainer *t, gn2_status status)
 
 gn2_status gn2_train_agree_end(gn2_trainer *t, gn2_status status)
 {
-    if (!t->group || (status != GN2_OK && gn2_group_knows(t->group))) return status;
-    return gn2_train_refused(t, status);
+    if (!t->group) return status;
+    const int known = t->group->told || t->group->dead;
+    return status != GN2_OK && known ? status : gn2_train_refused(t, status);
 }
 
 /* ---- what must be the same ---- */
@@ -261,7 +262,7 @@ gn2_status gn2_train_agree_run(gn2_trainer *t, gn2_status status, const gn2_text
 static gn2_status make_share(gn2_group *group, gn2_engine_f32 *engine)
 {
     gn2_share_f32 share;
-    GN2_TRY(gn2_train_check_ranks(gn2_group_ranks(group), engine->options.shards));
+    GN2_TRY(check_ranks(gn2_group_ranks(group), engine->options.shards));
     GN2_TRY(gn2_share_create_f32(engine, group, &share));
     gn2_share_set_f32(engine, &share);
     return GN2_OK;

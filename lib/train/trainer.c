@@ -9,7 +9,7 @@
 #include "net/backend.h"
 #include "util/alloc.h"
 
-int32_t gn2_train_shards(const gn2_config *config)
+static int32_t shards_of(const gn2_config *config)
 {
     const int64_t shards = gn2_config_i64(config, "train.shards");
     if (shards) return (int32_t)shards;
@@ -40,7 +40,7 @@ void gn2_train_note_idle(const gn2_trainer *t, int32_t shards)
 gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *out)
 {
     *out = (gn2_engine_options){
-        .shards = gn2_train_shards(t->config),
+        .shards = shards_of(t->config),
         .chunk_tokens = chunk_of(t),
         .seed = (uint64_t)gn2_config_i64(t->config, "train.seed"),
         .keep_updates = gn2_config_says(t->config, "train.probe_updates", "yes"),
@@ -56,16 +56,10 @@ const char *gn2_train_precision(const gn2_trainer *t)
 }
 
 gn2_status gn2_train_engine_new(const gn2_trainer *t, const gn2_engine_options *options,
-                                gn2_engine_f32 **out_core)
+                                gn2_engine_f32 **out_engine)
 {
-    gn2_engine_f32 *engine = NULL;
-    GN2_TRY(gn2_engine_create_f32(&t->h, t->params, options, &engine));
-    const gn2_status status = gn2_model_fill_net(t->model, engine->net);
-    if (status == GN2_OK)
-        *out_core = engine;
-    else
-        gn2_engine_free_f32(engine);
-    return status;
+    GN2_TRY(gn2_engine_create_f32(&t->h, t->params, options, out_engine));
+    return gn2_model_fill_net(t->model, (*out_engine)->net);
 }
 
 /* Multipliers are the model's, which may be a file's, unless the optimiser is another
@@ -88,7 +82,7 @@ static gn2_status make_pool(gn2_trainer *t)
 {
     const int64_t wanted = gn2_config_i64(t->config, "train.threads");
     const int64_t threads = wanted ? wanted : gn2_cpu_available();
-    const int32_t shards = gn2_train_shards(t->config);
+    const int32_t shards = shards_of(t->config);
     t->threads = (int32_t)threads;
     gn2_train_note_idle(t, shards);
     return gn2_pool_create(t->threads < shards ? t->threads : shards, &t->pool);
