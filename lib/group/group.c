@@ -101,12 +101,6 @@ gn2_status gn2_group_spread(gn2_group *group, void *data, size_t size, int32_t r
     return GN2_OK;
 }
 
-/* Bytes of blocks first … end−1, whose offsets are `at`. */
-static size_t bytes_of(const size_t *at, int32_t first, int32_t end)
-{
-    return at[end] - at[first];
-}
-
 /* Rank 0 has all blocks at the end: in round d a rank hands its d blocks down. */
 static gn2_status collect(gn2_group *group, char *blocks, const size_t *at)
 {
@@ -115,13 +109,13 @@ static gn2_status collect(gn2_group *group, char *blocks, const size_t *at)
         const int32_t end = me + d < ranks ? me + d : ranks;
         if (me % (2 * d) == d) {
             const gn2_parcel send = {.send = blocks + at[me],
-                                     .send_size = bytes_of(at, me, end)};
+                                     .send_size = at[end] - at[me]};
             return gn2_group_exchange(group, me - d, &send, NULL);
         }
         if (end == ranks) continue;
         const int32_t theirs = end + d < ranks ? end + d : ranks;
         const gn2_parcel receive = {.receive = blocks + at[end],
-                                    .receive_size = bytes_of(at, end, theirs)};
+                                    .receive_size = at[theirs] - at[end]};
         GN2_TRY(gn2_group_exchange(group, me + d, &receive, NULL));
     }
     return GN2_OK;
@@ -133,8 +127,8 @@ static gn2_status swap_all(gn2_group *group, char *blocks, const size_t *at)
     const int32_t ranks = gn2_group_ranks(group), me = gn2_group_me(group);
     for (int32_t d = 1; d < ranks; d *= 2) {
         const int32_t mine = me & ~(d - 1), theirs = mine ^ d;
-        const gn2_parcel p = {blocks + at[mine], bytes_of(at, mine, mine + d),
-                              blocks + at[theirs], bytes_of(at, theirs, theirs + d)};
+        const gn2_parcel p = {blocks + at[mine], at[mine + d] - at[mine],
+                              blocks + at[theirs], at[theirs + d] - at[theirs]};
         GN2_TRY(gn2_group_exchange(group, me ^ d, &p, NULL));
     }
     return GN2_OK;
