@@ -35,9 +35,11 @@ gn2_status R(gn2_optimizer_create)(R(gn2_optimizer) *o)
         return gn2_fail(GN2_ERR_INVALID_ARG, "no optimiser '%s'", o->options.name);
     o->bad = gn2_alloc(o->pieces->count, sizeof *o->bad);
     if (!o->bad) return gn2_fail_memory();
+    o->bytes = o->pieces->count * sizeof *o->bad;
     for (int i = 0; o->kind->moment[i]; i++) {
         o->moment[i] = gn2_alloc((size_t)o->total, sizeof(real));
         if (!o->moment[i]) return gn2_fail_memory();
+        o->bytes += (size_t)o->total * sizeof(real);
     }
     return GN2_OK;
 }
@@ -46,14 +48,6 @@ void R(gn2_optimizer_destroy)(R(gn2_optimizer) *o)
 {
     gn2_free(o->bad);
     for (int i = 0; i < GN2_MAX_MOMENTS; i++) gn2_free(o->moment[i]);
-}
-
-size_t R(gn2_optimizer_bytes)(const R(gn2_optimizer) *o)
-{
-    size_t bytes = o->pieces->count * sizeof *o->bad;
-    for (int i = 0; i < GN2_MAX_MOMENTS; i++)
-        if (o->moment[i]) bytes += (size_t)o->total * sizeof(real);
-    return bytes;
 }
 
 /* A piece is looked at while it lies in the cache. */

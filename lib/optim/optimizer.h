@@ -44,6 +44,7 @@ typedef struct R(gn2_optimizer) {
     const R(gn2_kernels) *kernels;
     const struct R(gn2_optimizer_kind) *kind; /* of options.name */
     real *moment[GN2_MAX_MOMENTS];            /* arenas; NULL after the kind's last */
+    size_t bytes;                             /* held here */
     int64_t steps;                            /* updates done, the present one too */
     unsigned char *bad;                       /* (pieces) which the last one spoilt */
     int broken; /* an update left weights or moments that are not finite */
@@ -91,7 +92,6 @@ static inline double gn2_optim_clip(const gn2_optim_options *options, double nor
  * being 0, as moments are at first. It is to be destroyed whatever comes. */
 gn2_status R(gn2_optimizer_create)(R(gn2_optimizer) *o);
 void R(gn2_optimizer_destroy)(R(gn2_optimizer) *o);
-size_t R(gn2_optimizer_bytes)(const R(gn2_optimizer) *o);
 /* Sets `broken` where what it leaves is not finite: there is no way back but other
  * weights and moments. */
 void R(gn2_optimizer_step)(R(gn2_optimizer) *o, R(gn2_update) *update, gn2_pool *pool);

@@ -117,8 +117,7 @@ void R(gn2_engine_free)(R(gn2_engine) *engine)
 size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine)
 {
     size_t bytes = sizeof *engine + engine->bytes + engine->share.bytes;
-    bytes += R(gn2_net_bytes)(engine->net);
-    bytes += R(gn2_optimizer_bytes)(&engine->optimizer);
+    bytes += R(gn2_net_bytes)(engine->net) + engine->optimizer.bytes;
     bytes += engine->pieces.count * sizeof *engine->pieces.piece;
     bytes += engine->chunk_capacity * sizeof *engine->chunk;
     for (int32_t i = 0; i < engine->workers; i++)
