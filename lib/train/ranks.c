@@ -16,21 +16,17 @@
 /* Blocks for each thread, so that those which end early find more to do. */
 #define BLOCKS_A_THREAD 8
 
-/* Shards of a block: one where threads need them all, all where there is one thread. */
-static int32_t block_of(int32_t shards, int32_t workers)
-{
-    const int64_t blocks = (int64_t)BLOCKS_A_THREAD * workers;
-    int32_t block = 1;
-    while (workers == 1 ? block < shards : 2 * block * blocks <= shards) block *= 2;
-    return block;
-}
-
+/* A block is one shard where threads need them all, all where there is one thread. */
 static void set_blocks(R(gn2_share) *share, int32_t workers)
 {
-    share->block = block_of(share->count, workers);
+    const int64_t least = (int64_t)BLOCKS_A_THREAD * workers;
+    share->block = 1;
+    while (workers == 1 ? share->block < share->count
+                        : 2 * share->block * least <= share->count) {
+        share->block *= 2;
+        share->levels++;
+    }
     share->blocks = (share->count + share->block - 1) / share->block;
-    share->levels = 0;
-    while ((1 << share->levels) < share->block) share->levels++;
 }
 
 /* In one block; base NULL: its size alone. */

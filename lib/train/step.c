@@ -85,9 +85,3 @@ gn2_status gn2_train_step_bound(gn2_trainer *t, const gn2_jets *jets,
     if (out_stats) *out_stats = stats;
     return GN2_OK;
 }
-
-gn2_status gn2_train_step(gn2_trainer *t, const gn2_jets *jets,
-                          const gn2_labels *labels, gn2_step_stats *out_stats)
-{
-    return gn2_train_step_bound(t, jets, labels, NULL, out_stats);
-}

@@ -48,13 +48,17 @@ void gn2_train_delete(gn2_trainer *trainer);
 size_t gn2_train_memory(const gn2_trainer *trainer);
 gn2_status gn2_train_snapshot(const gn2_trainer *trainer, gn2_model **out_model);
 
-/* Fills every field of *out_stats; NULL if not wanted. */
-gn2_status gn2_train_step(gn2_trainer *trainer, const gn2_jets *jets,
-                          const gn2_labels *labels, gn2_step_stats *out_stats);
-/* The same of columns that stand as the binding says; NULL: in the model's order. */
+/* Fills every field of *out_stats; NULL if not wanted. Columns stand as the binding
+ * says; NULL: in the model's order. */
 gn2_status gn2_train_step_bound(gn2_trainer *trainer, const gn2_jets *jets,
                                 const gn2_labels *labels, const gn2_binding *binding,
                                 gn2_step_stats *out_stats);
+static inline gn2_status gn2_train_step(gn2_trainer *trainer, const gn2_jets *jets,
+                                        const gn2_labels *labels,
+                                        gn2_step_stats *out_stats)
+{
+    return gn2_train_step_bound(trainer, jets, labels, NULL, out_stats);
+}
 gn2_status gn2_train_join(gn2_trainer *trainer, gn2_group *group);
 gn2_status gn2_train_fit(gn2_trainer *trainer, gn2_dataset *train, gn2_dataset *val,
                          gn2_progress_fn fn, void *user);
