@@ -149,9 +149,9 @@ static gn2_probe_stats stats_of(const tally *t, int32_t kind, const char *name)
         .max_abs = t->max_abs,
         .change_mean_abs = t->change_abs / n,
         .change_rms = sqrt(t->change_squares / n),
-        .dead_share = NAN,
-        .gradient_rms = NAN,
-        .update_rms = NAN,
+        .dead_share = (double)NAN,
+        .gradient_rms = (double)NAN,
+        .update_rms = (double)NAN,
     };
 }
 
