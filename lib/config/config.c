@@ -68,9 +68,11 @@ gn2_status gn2_config_new(gn2_config **out_config)
 
 static gn2_status put_all(gn2_config *to, const gn2_config *from)
 {
-    const char *key, *text;
-    for (size_t i = 0; gn2_config_next(from, &i, &key, &text);)
-        GN2_TRY(gn2_config_put_text(to, key, text));
+    for (size_t i = 0; i < gn2_config_slot_count(from); i++) {
+        const char *key, *text;
+        gn2_config_slot_at(from, i, &key, &text);
+        if (!strchr(key, '*')) GN2_TRY(gn2_config_put_text(to, key, text));
+    }
     return GN2_OK;
 }
 

@@ -10,9 +10,10 @@
 gn2_status gn2_config_to_text(const gn2_config *c, int (*which)(const char *key),
                               gn2_text *out_text)
 {
-    const char *key, *value;
-    for (size_t i = 0; gn2_config_next(c, &i, &key, &value);) {
-        if (which && !which(key)) continue;
+    for (size_t i = 0; i < gn2_config_slot_count(c); i++) {
+        const char *key, *value;
+        gn2_config_slot_at(c, i, &key, &value);
+        if (strchr(key, '*') || (which && !which(key))) continue;
         gn2_text_add(out_text, key);
         gn2_text_add(out_text, " = ");
         gn2_text_add(out_text, value);

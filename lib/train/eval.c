@@ -106,13 +106,12 @@ static gn2_status reserve(evaluation *e, int64_t jets)
     const size_t values = (size_t)jets * e->discriminants.count;
     const size_t sums = (size_t)(jets * e->trainer->h.task_count) * GN2_MAX_SUMS;
     int there =
-        gn2_reserve((void **)&e->value, &e->value_capacity, 0, values,
-                    sizeof *e->value) &&
-        gn2_reserve((void **)&e->sums, &e->sums_capacity, 0, sums, sizeof *e->sums);
+        gn2_reserve(&e->value, &e->value_capacity, 0, values, sizeof *e->value) &&
+        gn2_reserve(&e->sums, &e->sums_capacity, 0, sums, sizeof *e->sums);
     for (size_t i = 0; i < classes && there; i++) {
         gn2_scores *s = &e->scores[i];
-        there = gn2_reserve((void **)&s->value, &s->capacity, s->count,
-                            s->count + (size_t)jets, sizeof *s->value);
+        there = gn2_reserve(&s->value, &s->capacity, s->count, s->count + (size_t)jets,
+                            sizeof *s->value);
     }
     if (!there) return gn2_fail_memory();
     memset(e->sums, 0, sums * sizeof *e->sums);

@@ -67,7 +67,7 @@ static gn2_status make_chunks(R(gn2_engine) *engine, const R(gn2_batch) *batch)
 {
     const size_t needed = (size_t)cut(engine, batch);
     if (needed <= engine->chunk_capacity) return GN2_OK;
-    if (!gn2_reserve((void **)&engine->chunk, &engine->chunk_capacity, 0, needed,
+    if (!gn2_reserve(&engine->chunk, &engine->chunk_capacity, 0, needed,
                      sizeof *engine->chunk))
         return gn2_fail_memory();
     cut(engine, batch);
