@@ -71,6 +71,14 @@ int gn2_grow(void *array, size_t old_count, size_t new_count, size_t size)
     return 1;
 }
 
+char *gn2_strdup(const char *text)
+{
+    const size_t size = strlen(text) + 1;
+    char *copy = gn2_alloc(size, 1);
+    if (copy) memcpy(copy, text, size);
+    return copy;
+}
+
 int gn2_reserve(void *array, size_t *capacity, size_t used, size_t count, size_t size)
 {
     const size_t more = count + count / 2;
@@ -78,14 +86,6 @@ int gn2_reserve(void *array, size_t *capacity, size_t used, size_t count, size_t
     if (!gn2_grow(array, used, more, size)) return 0;
     *capacity = more;
     return 1;
-}
-
-char *gn2_strdup(const char *text)
-{
-    const size_t size = strlen(text) + 1;
-    char *copy = gn2_alloc(size, 1);
-    if (copy) memcpy(copy, text, size);
-    return copy;
 }
 
 void *gn2_arena_take(gn2_arena *arena, size_t count, size_t size)
