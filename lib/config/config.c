@@ -66,13 +66,21 @@ gn2_status gn2_config_new(gn2_config **out_config)
     return status;
 }
 
+int gn2_config_next(const gn2_config *c, size_t *at, const char **out_key,
+                    const char **out_text)
+{
+    while (*at < gn2_config_slot_count(c)) {
+        gn2_config_slot_at(c, (*at)++, out_key, out_text);
+        if (!strchr(*out_key, '*')) return 1;
+    }
+    return 0;
+}
+
 static gn2_status put_all(gn2_config *to, const gn2_config *from)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(from); i++) {
-        const char *key, *text;
-        gn2_config_slot_at(from, i, &key, &text);
-        if (!strchr(key, '*')) GN2_TRY(gn2_config_put_text(to, key, text));
-    }
+    const char *key, *text;
+    for (size_t i = 0; gn2_config_next(from, &i, &key, &text);)
+        GN2_TRY(gn2_config_put_text(to, key, text));
     return GN2_OK;
 }
 

@@ -71,6 +71,10 @@ gn2_status gn2_config_check_task(const char *name);
 size_t gn2_config_slot_count(const gn2_config *c);
 void gn2_config_slot_at(const gn2_config *c, size_t index, const char **out_key,
                         const char **out_text);
+/* The next one that is not such a default, from *at on, which goes along; 0: no more.
+ */
+int gn2_config_next(const gn2_config *c, size_t *at, const char **out_key,
+                    const char **out_text);
 
 /* `key = value` lines. `which`: only keys for which which(key) ≠ 0; NULL: all.
  * Values that equal the default are written too, so that a stored config does not

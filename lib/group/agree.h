@@ -37,12 +37,6 @@ gn2_status gn2_group_agree(gn2_group *group, gn2_status status, const gn2_place 
 /* The other ranks, which are joining, hear of a failure here; returns it. */
 gn2_status gn2_group_refuse(gn2_group *group, gn2_status status);
 
-/* After a failure: do the others know of it, or need to be told by an agreement? */
-static inline int gn2_group_knows(const gn2_group *group)
-{
-    return !group || group->told || group->dead;
-}
-
 /* Bytes of a text that is compared. */
 #define GN2_COMPARE_SIZE 65536
 

@@ -71,8 +71,8 @@ static gn2_status carry(const gn2_transport *t, int32_t peer, const gn2_parcel *
                        p->receive_size);
 }
 
-gn2_status gn2_group_exchange_parts(gn2_group *group, int32_t peer, const gn2_parcel *p,
-                                    const gn2_taker *taker)
+gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *p,
+                              const gn2_taker *taker)
 {
     if (p->send_size == 0 && p->receive_size == 0) return GN2_OK;
     if (group->dead)
@@ -81,11 +81,6 @@ gn2_status gn2_group_exchange_parts(gn2_group *group, int32_t peer, const gn2_pa
     if (status != GN2_OK) return die(group, status, peer, p);
     if (taker && p->receive_size) taker->arrived(taker->context, p->receive_size);
     return GN2_OK;
-}
-
-gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *p)
-{
-    return gn2_group_exchange_parts(group, peer, p, NULL);
 }
 
 /* Ranks are counted from the root on. In round d those below d have the data. */
@@ -99,17 +94,11 @@ gn2_status gn2_group_spread(gn2_group *group, void *data, size_t size, int32_t r
         const gn2_parcel send = {.send = data, .send_size = size};
         const gn2_parcel receive = {.receive = data, .receive_size = size};
         if (mine < d && to < ranks)
-            GN2_TRY(gn2_group_exchange(group, (to + root) % ranks, &send));
+            GN2_TRY(gn2_group_exchange(group, (to + root) % ranks, &send, NULL));
         else if (mine >= d && mine < 2 * d)
-            GN2_TRY(gn2_group_exchange(group, (from + root) % ranks, &receive));
+            GN2_TRY(gn2_group_exchange(group, (from + root) % ranks, &receive, NULL));
     }
     return GN2_OK;
-}
-
-/* Bytes of blocks first … end−1, whose offsets are `at`. */
-static size_t bytes_of(const size_t *at, int32_t first, int32_t end)
-{
-    return at[end] - at[first];
 }
 
 /* Rank 0 has all blocks at the end: in round d a rank hands its d blocks down. */
@@ -120,14 +109,14 @@ static gn2_status collect(gn2_group *group, char *blocks, const size_t *at)
         const int32_t end = me + d < ranks ? me + d : ranks;
         if (me % (2 * d) == d) {
             const gn2_parcel send = {.send = blocks + at[me],
-                                     .send_size = bytes_of(at, me, end)};
-            return gn2_group_exchange(group, me - d, &send);
+                                     .send_size = at[end] - at[me]};
+            return gn2_group_exchange(group, me - d, &send, NULL);
         }
         if (end == ranks) continue;
         const int32_t theirs = end + d < ranks ? end + d : ranks;
         const gn2_parcel receive = {.receive = blocks + at[end],
-                                    .receive_size = bytes_of(at, end, theirs)};
-        GN2_TRY(gn2_group_exchange(group, me + d, &receive));
+                                    .receive_size = at[theirs] - at[end]};
+        GN2_TRY(gn2_group_exchange(group, me + d, &receive, NULL));
     }
     return GN2_OK;
 }
@@ -138,9 +127,9 @@ static gn2_status swap_all(gn2_group *group, char *blocks, const size_t *at)
     const int32_t ranks = gn2_group_ranks(group), me = gn2_group_me(group);
     for (int32_t d = 1; d < ranks; d *= 2) {
         const int32_t mine = me & ~(d - 1), theirs = mine ^ d;
-        const gn2_parcel p = {blocks + at[mine], bytes_of(at, mine, mine + d),
-                              blocks + at[theirs], bytes_of(at, theirs, theirs + d)};
-        GN2_TRY(gn2_group_exchange(group, me ^ d, &p));
+        const gn2_parcel p = {blocks + at[mine], at[mine + d] - at[mine],
+                              blocks + at[theirs], at[theirs + d] - at[theirs]};
+        GN2_TRY(gn2_group_exchange(group, me ^ d, &p, NULL));
     }
     return GN2_OK;
 }

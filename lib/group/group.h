@@ -46,19 +46,17 @@ static inline int32_t gn2_group_me(const gn2_group *group)
 /* GN2_ERR_UNSUPPORTED where the transport has no deadline to set. */
 gn2_status gn2_group_set_timeout(const gn2_group *group, double seconds);
 
-gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *parcel);
-
 /* Takes in what a peer sends, on the calling thread. */
 typedef struct gn2_taker {
     gn2_arrived_fn arrived;
     void *context;
 } gn2_taker;
 
-/* The same, and the taker is told of bytes while more are on their way, where the
- * transport can do that; in the end, but for a failure, of all. A message is sent and
- * received by this one, or by the one above. */
-gn2_status gn2_group_exchange_parts(gn2_group *group, int32_t peer,
-                                    const gn2_parcel *parcel, const gn2_taker *taker);
+/* The taker, if there is one, is told of bytes while more are on their way, where the
+ * transport can do that; in the end, but for a failure, of all. A message has one on
+ * both sides, or on neither. */
+gn2_status gn2_group_exchange(gn2_group *group, int32_t peer, const gn2_parcel *parcel,
+                              const gn2_taker *taker);
 
 /* `size` bytes of root to all, by a binomial tree. */
 gn2_status gn2_group_spread(gn2_group *group, void *data, size_t size, int32_t root);

@@ -34,10 +34,9 @@ static int is_stored(const char *key)
                                            "optim.name",
                                            "optim.decay_scaling",
                                            "discriminant.",
-                                           "provenance."};
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (starts_with(key, prefixes[i])) return 1;
-    return 0;
+                                           "provenance.",
+                                           NULL};
+    return gn2_begins_with_one_of(key, prefixes);
 }
 
 int gn2_model_file_knows(const char *key)
@@ -156,11 +155,10 @@ static gn2_status get_param(const gn2_container *c, gn2_tensor *t)
  * what was so before the key existed: that is what a new key's default must be. */
 static gn2_status put_config(const gn2_config *config, gn2_container_writer *writer)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(config); i++) {
-        const char *key, *text;
+    const char *key, *text;
+    for (size_t i = 0; gn2_config_next(config, &i, &key, &text);) {
         int usual;
-        gn2_config_slot_at(config, i, &key, &text);
-        if (strchr(key, '*') || !is_stored(key) || !strcmp(key, KEY_LIBRARY)) continue;
+        if (!is_stored(key) || !strcmp(key, KEY_LIBRARY)) continue;
         GN2_TRY(gn2_config_is_default(config, key, &usual));
         const int vital = !usual && !starts_with(key, "provenance.");
         GN2_TRY(vital ? gn2_container_add_vital(writer, key, text)
@@ -238,12 +236,9 @@ gn2_status gn2_model_file_save(const gn2_model *model, const char *path)
 
 static gn2_status keep_stored(const gn2_config *from, gn2_config *to)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(from); i++) {
-        const char *key, *text;
-        gn2_config_slot_at(from, i, &key, &text);
-        if (strchr(key, '*') || !is_stored(key)) continue;
-        GN2_TRY(gn2_config_put_text(to, key, text));
-    }
+    const char *key, *text;
+    for (size_t i = 0; gn2_config_next(from, &i, &key, &text);)
+        if (is_stored(key)) GN2_TRY(gn2_config_put_text(to, key, text));
     return GN2_OK;
 }
 

@@ -7,7 +7,7 @@
 #include "layers/block.h"
 #include "layers/mlp.h"
 #include "layers/readout.h"
-#include "optim/optimizer_kind.h"
+#include "optim/optimizer.h"
 
 #define GN2_MAX_SEQUENCES 8
 #define GN2_MAX_TASKS 16

@@ -5,9 +5,9 @@
  * and w (decay):
  *   p ← p − lr·l·λ·w·p, then the Adam step at rate lr·l
  */
-#include "optim/adamw.h"
-
 #include <math.h>
+
+#include "optim/optimizer.h"
 
 enum { BIAS1, INV_BIAS2 }; /* 1 − β1^t, 1/√(1 − β2^t) */
 
@@ -20,22 +20,24 @@ static void read(const gn2_config *config, gn2_optim_options *out)
 
 /* The moments decay by the rounded β, so their weights sum to 1 − β^t of that one:
  * (1 − 0.999f) is off by 1e-5. */
-static void begin(R(gn2_optim_step) *s)
+static void begin(R(gn2_update) *u)
 {
-    const real beta2 = (real)s->options->beta2;
-    s->own[BIAS1] = 1 - pow((double)s->beta1, (double)s->number);
-    s->own[INV_BIAS2] = 1 / sqrt(1 - pow((double)beta2, (double)s->number));
+    const R(gn2_optimizer) *o = u->optimizer;
+    const real beta2 = (real)o->options.beta2;
+    u->own[BIAS1] = 1 - pow((double)u->beta1, (double)o->steps);
+    u->own[INV_BIAS2] = 1 / sqrt(1 - pow((double)beta2, (double)o->steps));
 }
 
-static void update(const R(gn2_optim_step) *s, const gn2_piece *p)
+static void update(const R(gn2_update) *u, const gn2_piece *p)
 {
-    const double lr = s->lr * p->lr_mult;
-    const double decay = lr * s->options->weight_decay * p->wd_mult;
-    s->kernels->adamw(s->weights + p->offset, s->moment[0] + p->offset,
-                      s->moment[1] + p->offset, s->grads + p->offset, (real)s->clip,
-                      (real)decay, s->beta1, (real)s->options->beta2,
-                      (real)(lr / s->own[BIAS1]), (real)s->own[INV_BIAS2],
-                      (real)s->options->eps, p->count);
+    const R(gn2_optimizer) *o = u->optimizer;
+    const double lr = u->lr * p->lr_mult;
+    const double decay = lr * o->options.weight_decay * p->wd_mult;
+    o->kernels->adamw(u->weights + p->offset, o->moment[0] + p->offset,
+                      o->moment[1] + p->offset, u->grads + p->offset, (real)u->clip,
+                      (real)decay, u->beta1, (real)o->options.beta2,
+                      (real)(lr / u->own[BIAS1]), (real)u->own[INV_BIAS2],
+                      (real)o->options.eps, p->count);
 }
 
 const R(gn2_optimizer_kind) R(gn2_adamw) = {

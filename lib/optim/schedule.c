@@ -65,13 +65,32 @@ static rates onecycle(const gn2_schedule *s, double k)
     return (rates){cosine(s->max, s->end, p), cosine(s->beta1_min, s->beta1_max, p)};
 }
 
-/* Linear warm-up; without one `max` at step 0; cosine down to `end`. */
-static rates warm_cosine(const gn2_schedule *s, double k)
+/* Linear warm-up, without one `max` at step 0; then along `curve` from `start` on, or
+ * the end of the warm-up, down to `end`. */
+static rates warm_up(const gn2_schedule *s, double k, double start,
+                     double (*curve)(double from, double to, double p))
 {
     double p;
     if (is_warming(s, k, &p)) return (rates){line(s->initial, s->max, p), s->beta1_max};
-    p = descent(s, k, fmax(warm_end(s), 0));
-    return (rates){cosine(s->max, s->end, p), s->beta1_max};
+    p = descent(s, k, fmax(start, fmax(warm_end(s), 0)));
+    return (rates){curve(s->max, s->end, p), s->beta1_max};
+}
+
+static rates warm_cosine(const gn2_schedule *s, double k)
+{
+    return warm_up(s, k, 0, cosine);
+}
+
+static rates linear(const gn2_schedule *s, double k)
+{
+    return warm_up(s, k, 0, line);
+}
+
+/* Linear warm-up, stable, line down to `end`. */
+static rates wsd(const gn2_schedule *s, double k)
+{
+    const double steps = (double)s->steps;
+    return warm_up(s, k, steps - 1 - s->decay_share * steps, line);
 }
 
 /* `max` at every step, endless. */
@@ -79,26 +98,6 @@ static rates constant(const gn2_schedule *s, double k)
 {
     (void)k;
     return (rates){s->max, s->beta1_max};
-}
-
-/* Linear warm-up, line down to `end`. */
-static rates linear(const gn2_schedule *s, double k)
-{
-    double p;
-    if (is_warming(s, k, &p)) return (rates){line(s->initial, s->max, p), s->beta1_max};
-    p = descent(s, k, fmax(warm_end(s), 0));
-    return (rates){line(s->max, s->end, p), s->beta1_max};
-}
-
-/* Linear warm-up, stable, line down to `end`. */
-static rates wsd(const gn2_schedule *s, double k)
-{
-    const double last = (double)(s->steps - 1);
-    const double decay = last - s->decay_share * (double)s->steps;
-    double p;
-    if (is_warming(s, k, &p)) return (rates){line(s->initial, s->max, p), s->beta1_max};
-    p = descent(s, k, fmax(decay, fmax(warm_end(s), 0)));
-    return (rates){line(s->max, s->end, p), s->beta1_max};
 }
 
 struct gn2_schedule_kind {

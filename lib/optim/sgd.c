@@ -4,18 +4,19 @@
  * multipliers l (rate) and w (decay):
  *   g ← g + λ·w·p, rate lr·l
  */
-#include "optim/sgd.h"
+#include "optim/optimizer.h"
 
 static void read(const gn2_config *config, gn2_optim_options *out)
 {
     out->weight_decay = gn2_config_f64(config, "optim.weight_decay");
 }
 
-static void update(const R(gn2_optim_step) *s, const gn2_piece *p)
+static void update(const R(gn2_update) *u, const gn2_piece *p)
 {
-    s->kernels->sgd(s->weights + p->offset, s->moment[0] + p->offset,
-                    s->grads + p->offset, (real)s->clip, (real)(s->lr * p->lr_mult),
-                    (real)(s->options->weight_decay * p->wd_mult), s->beta1, p->count);
+    const R(gn2_optimizer) *o = u->optimizer;
+    o->kernels->sgd(u->weights + p->offset, o->moment[0] + p->offset,
+                    u->grads + p->offset, (real)u->clip, (real)(u->lr * p->lr_mult),
+                    (real)(o->options.weight_decay * p->wd_mult), u->beta1, p->count);
 }
 
 const R(gn2_optimizer_kind) R(gn2_sgd) = {

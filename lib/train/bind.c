@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/schema.h"
+#include "net/labels.h"
 #include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/error.h"
@@ -34,9 +35,12 @@ static void list(const names *n, char text[GN2_NAME_LIST_SIZE])
     for (size_t i = 0; i < n->count; i++) gn2_name_list_add(text, name_at(n, i));
 }
 
-/* `what`: the first name that one side has and the other has not. */
-static gn2_status fail_names(const char *what, const names *model, const names *data)
+/* `what`: the first name that one side, in either order, has and the other has not. */
+static gn2_status fail_names(const gn2_bound *b, const char *what, const names *one,
+                             const names *other)
 {
+    const int first = one->config == b->model->config;
+    const names *model = first ? one : other, *data = first ? other : one;
     char ours[GN2_NAME_LIST_SIZE], theirs[GN2_NAME_LIST_SIZE];
     list(model, ours);
     list(data, theirs);
@@ -74,7 +78,7 @@ static gn2_status bind_inputs(gn2_bound *b, int object, const gn2_object *from)
         const names theirs = names_of(schema->config, "inputs.%s", name);
         for (size_t i = 0; i < ours.count; i++)
             if (place_of(&theirs, name_at(&ours, i)) < 0)
-                return fail_names(name_at(&ours, i), &ours, &theirs);
+                return fail_names(b, name_at(&ours, i), &ours, &theirs);
     }
     GN2_TRY(status);
     if (is_in_order(&b->columns, object, gn2_model_object_inputs(b->model, object)))
@@ -82,105 +86,65 @@ static gn2_status bind_inputs(gn2_bound *b, int object, const gn2_object *from)
     return GN2_OK;
 }
 
-static const gn2_object *find_object(const gn2_schema *schema, const char *name,
-                                     int32_t *out_number)
-{
-    for (int32_t o = 0; o < schema->object_count; o++) {
-        *out_number = o;
-        if (strcmp(schema->object[o].name, name) == 0) return &schema->object[o];
-    }
-    return NULL;
-}
-
-static gn2_status bind_objects(gn2_bound *b)
+static gn2_status bind_sequence(gn2_bound *b, int s)
 {
     const gn2_schema *schema = gn2_dataset_schema(b->dataset);
-    if (b->model->h.jet_inputs) GN2_TRY(bind_inputs(b, 0, &schema->object[0]));
-    for (int s = 0; s < b->model->h.sequence_count; s++) {
-        const char *name = gn2_model_object_name(b->model, s + 1);
-        int32_t number;
-        const gn2_object *from = find_object(schema, name, &number);
-        if (!from) {
-            const names ours = names_of(b->model->config, "model.%s", "constituents");
-            const names theirs = names_of(schema->config, "model.%s", "constituents");
-            return fail_names(name, &ours, &theirs);
-        }
-        b->part[s] = number - 1;
-        GN2_TRY(bind_inputs(b, s + 1, from));
+    const char *name = gn2_model_object_name(b->model, s + 1);
+    for (int32_t o = 0; o < schema->object_count; o++) {
+        if (strcmp(schema->object[o].name, name) != 0) continue;
+        b->part[s] = o - 1;
+        return bind_inputs(b, s + 1, &schema->object[o]);
     }
-    return GN2_OK;
+    const names ours = names_of(b->model->config, "model.%s", "constituents");
+    const names theirs = names_of(schema->config, "model.%s", "constituents");
+    return fail_names(b, name, &ours, &theirs);
 }
 
 /* ---- labels ---- */
 
-/* Of each name of `from`, its place in `to`; *out NULL where they are the same. */
-static gn2_status match(const names *from, const names *to, int32_t **out)
+/* Of each name of `from`, its place in `to`, which must have them all. */
+static gn2_status match(const gn2_bound *b, const names *from, const names *to,
+                        gn2_bound_label *out)
 {
     int same = from->count == to->count;
     if (from->count == 0) return GN2_OK;
-    *out = gn2_alloc(from->count, sizeof **out);
-    if (!*out) return gn2_fail_memory();
+    out->count = (int32_t)from->count;
+    out->place = gn2_alloc(from->count, sizeof *out->place);
+    if (!out->place) return gn2_fail_memory();
     for (size_t i = 0; i < from->count; i++) {
         const int64_t place = place_of(to, name_at(from, i));
-        if (place < 0) return GN2_ERR_NOT_FOUND;
-        (*out)[i] = (int32_t)place;
+        if (place < 0) return fail_names(b, name_at(from, i), from, to);
+        out->place[i] = (int32_t)place;
         same &= place == (int64_t)i;
     }
     if (!same) return GN2_OK;
-    gn2_free(*out);
-    *out = NULL;
+    gn2_free(out->place);
+    out->place = NULL;
     return GN2_OK;
 }
 
-static const char *missing(const names *from, const names *to)
+/* Number of a label, −1 if there is none of that name. */
+static int32_t find_label(const gn2_schema *schema, const char *name)
 {
-    for (size_t i = 0; i < from->count; i++)
-        if (place_of(to, name_at(from, i)) < 0) return name_at(from, i);
-    return "";
+    int32_t l = schema->label_count - 1;
+    while (l >= 0 && strcmp(schema->label[l].name, name) != 0) l--;
+    return l;
 }
 
-/* Every class of the dataset must be one of the model's. */
-static gn2_status bind_classes(gn2_bound *b, int k, const gn2_label_column *label)
+static int has_label(const gn2_bound *b, int32_t label)
 {
-    gn2_bound_label *to = &b->task[k];
-    const int is_flavour = k == b->model->h.flavour;
-    const names ours =
-        names_of(b->model->config, is_flavour ? "model.%s" : "task.%s.classes",
-                 is_flavour ? "classes" : b->model->h.task[k].name);
-    const names theirs =
-        names_of(gn2_dataset_schema(b->dataset)->config, "%s", label->classes_key);
-    const gn2_status status = match(&theirs, &ours, &to->class_index);
-    to->count = (int32_t)theirs.count;
-    if (status != GN2_ERR_NOT_FOUND) return status;
-    return fail_names(missing(&theirs, &ours), &ours, &theirs);
-}
-
-/* Every target of the model must be one of the dataset's. */
-static gn2_status bind_targets(gn2_bound *b, int k)
-{
-    gn2_bound_label *to = &b->task[k];
-    const char *task = b->model->h.task[k].name;
-    const names ours = names_of(b->model->config, "task.%s.targets", task);
-    const names theirs =
-        names_of(gn2_dataset_schema(b->dataset)->config, "task.%s.targets", task);
-    const gn2_status status = match(&ours, &theirs, &to->column);
-    to->count = (int32_t)ours.count;
-    if (status != GN2_ERR_NOT_FOUND) return status;
-    return fail_names(missing(&ours, &theirs), &ours, &theirs);
+    return label >= 0 && gn2_dataset_has_label(b->dataset, label);
 }
 
 /* The rows of a task have weights in the data if they have in the model. */
-static gn2_status check_weights(const gn2_bound *b, int k)
+static gn2_status check_weights(const gn2_bound *b, const char *task)
 {
-    const gn2_schema *schema = gn2_dataset_schema(b->dataset);
-    const char *task = b->model->h.task[k].name;
     char key[128];
-    gn2_config_key_of(key, "task.%s.sample_weight", task);
+    gn2_config_key_of(key, "task.%s" GN2_WEIGHT_SUFFIX, task);
     const char *field = gn2_config_str(b->model->config, key);
-    int there = 0;
-    for (int32_t l = 0; l < schema->label_count; l++)
-        there |= schema->label[l].weight && gn2_dataset_has_label(b->dataset, l) &&
-                 strcmp(schema->h.task[schema->label[l].task].name, task) == 0;
+    const int32_t weights =
+        find_label(gn2_dataset_schema(b->dataset), key + strlen("task."));
+    const int there = has_label(b, weights);
     if (there == (field[0] != 0)) return GN2_OK;
     if (there)
         return gn2_fail(GN2_ERR_INVALID_ARG,
@@ -193,39 +157,41 @@ static gn2_status check_weights(const gn2_bound *b, int k)
                     key, field);
 }
 
+/* Every class of the dataset must be one of the model's, every target of the model one
+ * of the dataset's. */
 static gn2_status bind_label(gn2_bound *b, int k)
 {
     const gn2_schema *schema = gn2_dataset_schema(b->dataset);
-    for (int32_t l = 0; l < schema->label_count; l++) {
-        const gn2_label_column *label = &schema->label[l];
-        if (strcmp(label->name, b->model->h.task[k].name) != 0) continue;
-        if (!gn2_dataset_has_label(b->dataset, l)) continue;
-        GN2_TRY(check_weights(b, k));
-        b->task[k].object = label->object;
-        const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&b->model->h.task[k]);
-        /* another kind of task is refused when its first batch is looked at */
-        if (kind->classifies && label->classes_key[0]) return bind_classes(b, k, label);
-        if (kind->label == GN2_LABEL_TARGETS && label->real) return bind_targets(b, k);
+    const gn2_config *ours = b->model->config, *theirs = schema->config;
+    const char *task = b->model->h.task[k].name;
+    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&b->model->h.task[k]);
+    const int32_t l = find_label(schema, task);
+    if (!has_label(b, l)) return GN2_OK;
+    const gn2_label_column *label = &schema->label[l];
+    GN2_TRY(check_weights(b, task));
+    b->task[k].object = label->object;
+    /* another kind of task is refused when its first batch is looked at */
+    if (kind->classifies && label->classes_key[0]) {
+        const names to = k == b->model->h.flavour
+                             ? names_of(ours, "model.%s", "classes")
+                             : names_of(ours, "task.%s.classes", task);
+        const names from = names_of(theirs, "%s", label->classes_key);
+        return match(b, &from, &to, &b->task[k]);
     }
-    return GN2_OK;
+    if (kind->label != GN2_LABEL_TARGETS || !label->real) return GN2_OK;
+    const names from = names_of(ours, "task.%s.targets", task);
+    const names to = names_of(theirs, "task.%s.targets", task);
+    return match(b, &from, &to, &b->task[k]);
 }
 
 gn2_status gn2_bound_make(const gn2_model *model, gn2_dataset *dataset, gn2_bound *out)
 {
     *out = (gn2_bound){.dataset = dataset, .model = model};
-    GN2_TRY(bind_objects(out));
+    if (model->h.jet_inputs)
+        GN2_TRY(bind_inputs(out, 0, &gn2_dataset_schema(dataset)->object[0]));
+    for (int s = 0; s < model->h.sequence_count; s++) GN2_TRY(bind_sequence(out, s));
     for (int k = 0; k < model->h.task_count; k++) GN2_TRY(bind_label(out, k));
     return GN2_OK;
-}
-
-static const gn2_label_column *find_label(const gn2_schema *schema, const char *task,
-                                          int32_t *out_number)
-{
-    for (int32_t l = 0; l < schema->label_count; l++) {
-        *out_number = l;
-        if (strcmp(schema->label[l].name, task) == 0) return &schema->label[l];
-    }
-    return NULL;
 }
 
 static gn2_status fail_label(const gn2_bound *b, const char *what, const char *task,
@@ -255,13 +221,12 @@ static gn2_status fail_label(const gn2_bound *b, const char *what, const char *t
 
 gn2_status gn2_bound_check_labels(const gn2_bound *b, const char *what)
 {
+    const gn2_schema *schema = gn2_dataset_schema(b->dataset);
     for (int k = 0; k < b->model->h.task_count; k++) {
-        int32_t number;
         const char *task = b->model->h.task[k].name;
-        const gn2_label_column *label =
-            find_label(gn2_dataset_schema(b->dataset), task, &number);
-        if (!label || !gn2_dataset_has_label(b->dataset, number))
-            return fail_label(b, what, task, label);
+        const int32_t l = find_label(schema, task);
+        if (!has_label(b, l))
+            return fail_label(b, what, task, l < 0 ? NULL : &schema->label[l]);
     }
     return GN2_OK;
 }
@@ -270,8 +235,7 @@ void gn2_bound_clear(gn2_bound *b)
 {
     gn2_binding_clear(&b->columns);
     for (int k = 0; k < GN2_MAX_TASKS; k++) {
-        gn2_free(b->task[k].class_index);
-        gn2_free(b->task[k].column);
+        gn2_free(b->task[k].place);
         gn2_free(b->task[k].values);
     }
     *b = (gn2_bound){0};
@@ -281,14 +245,9 @@ void gn2_bound_clear(gn2_bound *b)
 
 static gn2_status reserve(gn2_bound_label *to, int64_t count)
 {
-    const size_t bytes = (size_t)count * sizeof(int32_t);
-    if (bytes <= to->capacity) return GN2_OK;
-    gn2_free(to->values);
-    to->capacity = 0;
-    to->values = gn2_alloc(bytes, 1);
-    if (!to->values) return gn2_fail_memory();
-    to->capacity = bytes;
-    return GN2_OK;
+    const int there =
+        gn2_reserve(&to->values, &to->capacity, 0, (size_t)count, sizeof(int32_t));
+    return there ? GN2_OK : gn2_fail_memory();
 }
 
 /* Negative: no label. */
@@ -298,8 +257,7 @@ static gn2_status turn_classes(gn2_bound_label *to, int64_t rows, gn2_label *lab
     GN2_TRY(reserve(to, rows));
     int32_t *out = to->values;
     for (int64_t i = 0; i < rows; i++)
-        out[i] =
-            from[i] >= 0 && from[i] < to->count ? to->class_index[from[i]] : from[i];
+        out[i] = from[i] >= 0 && from[i] < to->count ? to->place[from[i]] : from[i];
     label->data = out;
     return GN2_OK;
 }
@@ -311,7 +269,7 @@ static gn2_status turn_targets(gn2_bound_label *to, int64_t rows, gn2_label *lab
     float *out = to->values;
     for (int64_t i = 0; i < rows; i++)
         for (int32_t c = 0; c < to->count; c++)
-            out[i * to->count + c] = from[i * label->columns + to->column[c]];
+            out[i * to->count + c] = from[i * label->columns + to->place[c]];
     label->data = out;
     label->columns = to->count;
     return GN2_OK;
@@ -321,12 +279,12 @@ static gn2_status turn_label(gn2_bound *b, const gn2_jets *jets, gn2_label *labe
 {
     for (int k = 0; k < b->model->h.task_count; k++) {
         gn2_bound_label *to = &b->task[k];
-        if (strcmp(label->name, b->model->h.task[k].name) != 0) continue;
+        if (!to->place || strcmp(label->name, b->model->h.task[k].name) != 0) continue;
         const int64_t rows = to->object
                                  ? jets->sequences[to->object - 1].offsets[jets->count]
                                  : jets->count;
-        if (to->class_index) return turn_classes(to, rows, label);
-        if (to->column) return turn_targets(to, rows, label);
+        return label->type == GN2_DATA_F32 ? turn_targets(to, rows, label)
+                                           : turn_classes(to, rows, label);
     }
     return GN2_OK;
 }

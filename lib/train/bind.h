@@ -13,12 +13,12 @@
 
 /* What becomes of the labels of a task. */
 typedef struct gn2_bound_label {
-    int32_t *class_index; /* of the dataset's classes, the model's; NULL: as they are */
-    int32_t *column;      /* of the model's targets, the dataset's; NULL: as they are */
-    int32_t count;        /* elements of either */
-    int32_t object;       /* of the dataset, whose rows they are; 0: jets */
-    void *values;         /* of the batch, in the model's terms */
-    size_t capacity;      /* bytes of it */
+    int32_t *place; /* (count) of the dataset's classes among the model's; or of the
+                     * model's targets among the dataset's; NULL: as they are */
+    int32_t count;
+    int32_t object;  /* of the dataset, whose rows they are; 0: jets */
+    void *values;    /* of the batch, in the model's terms */
+    size_t capacity; /* of it, elements of four bytes */
 } gn2_bound_label;
 
 typedef struct gn2_bound {

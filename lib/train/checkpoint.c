@@ -6,12 +6,13 @@
  * so a run can be made longer. Keys: doc/format.md.
  */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "io/model_file.h"
 #include "net/backend.h"
-#include "train/together.h"
+#include "train/trainer.h"
 
 #define PREFIX "trainer."
 #define OPTIMIZER_KEY PREFIX "optimizer"
@@ -24,58 +25,51 @@
 
 /* ---- numbers of a checkpoint ---- */
 
-typedef enum state_id {
-    STATE_STEP,
-    STATE_STEPS, /* of the schedule */
-    STATE_EPOCH,
-    STATE_BATCH,
-    STATE_SHARDS,
-    STATE_CHUNK,
-    STATE_SEED,
-    STATE_BATCH_SIZE,
-    STATE_BATCHES,
-    STATE_WAITED,
-    STATE_VALIDATED,
-    STATE_COUNT
-} state_id;
+typedef struct state {
+    int64_t step, schedule_steps, epoch, batch, shards, chunk_tokens, seed, batch_size,
+        batches, waited, validated;
+} state;
 
-/* Bounds are those of the keys of the config they come from; of counts, 2^53. */
-static const struct {
+#define MOST (INT64_C(1) << 53) /* of counts */
+
+/* Bounds are those of the keys of the config they come from. */
+static const struct row {
     const char *key;
+    size_t at; /* in a state */
     int64_t least, most;
     int recent; /* older files lack it: 0, not known */
-} state_row[STATE_COUNT] = {
-    [STATE_STEP] = {PREFIX "step", 0, INT64_C(1) << 53, 0},
-    [STATE_STEPS] = {PREFIX "schedule_steps", 0, INT64_C(1) << 53, 0},
-    [STATE_EPOCH] = {PREFIX "epoch", 0, INT64_C(1) << 53, 0},
-    [STATE_BATCH] = {PREFIX "batch", 0, INT64_C(1) << 53, 0},
-    [STATE_SHARDS] = {PREFIX "shards", 1, 1024, 0},
-    [STATE_CHUNK] = {PREFIX "chunk_tokens", 1, 1048576, 0},
-    [STATE_SEED] = {PREFIX "seed", 0, INT64_C(1) << 53, 0},
-    [STATE_BATCH_SIZE] = {PREFIX "batch_size", 0, 100000000, 1},
-    [STATE_BATCHES] = {PREFIX "batches", 0, INT64_C(1) << 53, 1},
-    [STATE_WAITED] = {PREFIX "waited", 0, INT64_C(1) << 53, 1},
-    [STATE_VALIDATED] = {PREFIX "validated", 0, INT64_C(1) << 53, 1},
+} rows[] = {
+    {PREFIX "step", offsetof(state, step), 0, MOST, 0},
+    {PREFIX "schedule_steps", offsetof(state, schedule_steps), 0, MOST, 0},
+    {PREFIX "epoch", offsetof(state, epoch), 0, MOST, 0},
+    {PREFIX "batch", offsetof(state, batch), 0, MOST, 0},
+    {PREFIX "shards", offsetof(state, shards), 1, 1024, 0},
+    {PREFIX "chunk_tokens", offsetof(state, chunk_tokens), 1, 1048576, 0},
+    {PREFIX "seed", offsetof(state, seed), 0, MOST, 0},
+    {PREFIX "batch_size", offsetof(state, batch_size), 0, 100000000, 1},
+    {PREFIX "batches", offsetof(state, batches), 0, MOST, 1},
+    {PREFIX "waited", offsetof(state, waited), 0, MOST, 1},
+    {PREFIX "validated", offsetof(state, validated), 0, MOST, 1},
 };
+#define ROW_COUNT (sizeof rows / sizeof rows[0])
 
-typedef int64_t state[STATE_COUNT];
-
-static void get_state(const gn2_trainer *t, state out)
+static state state_of(const gn2_trainer *t)
 {
     const gn2_engine_options *o = &t->engine->options;
-    out[STATE_STEP] = gn2_train_steps(t);
-    out[STATE_STEPS] = t->schedule.steps;
-    out[STATE_EPOCH] = t->epoch;
-    out[STATE_BATCH] = t->batch;
-    out[STATE_SHARDS] = o->shards;
-    out[STATE_CHUNK] = o->chunk_tokens;
-    out[STATE_SEED] = (int64_t)o->seed;
-    out[STATE_BATCH_SIZE] = t->batch_size;
-    out[STATE_BATCHES] = t->batches;
-    out[STATE_WAITED] = t->waited;
+    const int64_t step = gn2_train_steps(t);
     /* where it stands behind a validation inside an epoch, else 0 */
-    const int now = t->batch > 0 && t->validated == out[STATE_STEP];
-    out[STATE_VALIDATED] = now ? t->validated : 0;
+    const int validated = t->batch > 0 && t->validated == step;
+    return (state){.step = step,
+                   .schedule_steps = t->schedule.steps,
+                   .epoch = t->epoch,
+                   .batch = t->batch,
+                   .shards = o->shards,
+                   .chunk_tokens = o->chunk_tokens,
+                   .seed = (int64_t)o->seed,
+                   .batch_size = t->batch_size,
+                   .batches = t->batches,
+                   .waited = t->waited,
+                   .validated = validated ? step : 0};
 }
 
 /* ---- writing ---- */
@@ -115,27 +109,26 @@ static gn2_status put_best(const gn2_trainer *t, gn2_container_writer *writer)
  * no bit: that of validations does where they end the run. */
 int gn2_train_shapes_run(const gn2_config *config, const char *key)
 {
-    static const char *const prefixes[] = {"optim.", "schedule.", "train.",
-                                           "data.",  "compute.",  "model.dropout_"};
-    static const char *const free_keys[] = {
-        "train.threads",       "train.checkpoint", "train.checkpoint_steps",
-        "train.probe_updates", "data.prefetch",    "data.read_threads"};
-    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
-        if (strcmp(key, free_keys[i]) == 0) return 0;
+    static const char *const prefixes[] = {
+        "optim.", "schedule.", "train.", "data.", "compute.", "model.dropout_", NULL};
+    static const char *const free_keys[] = {"train.threads",
+                                            "train.checkpoint",
+                                            "train.checkpoint_steps",
+                                            "train.probe_updates",
+                                            "data.prefetch",
+                                            "data.read_threads",
+                                            NULL};
     if (strcmp(key, "train.validate_steps") == 0)
         return gn2_config_i64(config, "train.early_stopping") != 0;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
-    return 0;
+    return gn2_begins_with_one_of(key, prefixes) && !gn2_is_listed(free_keys, key);
 }
 
 static gn2_status put_options(const gn2_trainer *t, gn2_container_writer *writer)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(t->config); i++) {
-        const char *key, *text;
+    const char *key, *text;
+    for (size_t i = 0; gn2_config_next(t->config, &i, &key, &text);) {
         char name[NAME_SIZE];
-        gn2_config_slot_at(t->config, i, &key, &text);
-        if (strchr(key, '*') || !gn2_train_shapes_run(t->config, key)) continue;
+        if (!gn2_train_shapes_run(t->config, key)) continue;
         if (strcmp(key, PRECISION) == 0) text = gn2_train_precision(t);
         snprintf(name, sizeof name, OPTION_PREFIX "%s", key);
         GN2_TRY(gn2_container_add_header(writer, name, text));
@@ -145,16 +138,17 @@ static gn2_status put_options(const gn2_trainer *t, gn2_container_writer *writer
 
 static gn2_status put_all(const gn2_trainer *t, gn2_container_writer *writer)
 {
-    state s;
     GN2_TRY(gn2_train_check_whole(t));
-    get_state(t, s);
+    const state s = state_of(t);
     GN2_TRY(
         gn2_model_file_put(t->model, t->engine->weights, GN2_KIND_CHECKPOINT, writer));
-    for (int i = 0; i < STATE_COUNT; i++) {
+    for (size_t i = 0; i < ROW_COUNT; i++) {
         char text[32];
-        if (i == STATE_VALIDATED && s[i] == 0) continue;
-        snprintf(text, sizeof text, "%lld", (long long)s[i]);
-        GN2_TRY(gn2_container_add_header(writer, state_row[i].key, text));
+        int64_t number;
+        memcpy(&number, (const char *)&s + rows[i].at, sizeof number);
+        if (rows[i].at == offsetof(state, validated) && number == 0) continue;
+        snprintf(text, sizeof text, "%lld", (long long)number);
+        GN2_TRY(gn2_container_add_header(writer, rows[i].key, text));
     }
     GN2_TRY(put_best(t, writer));
     GN2_TRY(put_options(t, writer));
@@ -179,7 +173,7 @@ gn2_status gn2_train_save(const gn2_trainer *t, const char *path)
 
 typedef struct loader {
     const gn2_trainer *trainer;
-    const gn2_container *file;
+    gn2_container *file;
     gn2_model *model; /* of the file */
     state state;
     double best_loss;
@@ -192,18 +186,18 @@ static gn2_status fail_value(const loader *l, const char *key, const char *text)
                     gn2_container_origin(l->file), key, text);
 }
 
-static gn2_status read_number(loader *l, int i)
+static gn2_status read_number(loader *l, const struct row *row)
 {
-    const char *key = state_row[i].key, *text = gn2_container_header(l->file, key);
-    l->state[i] = 0;
-    if (!text && state_row[i].recent) return GN2_OK;
+    const char *text = gn2_container_header(l->file, row->key);
+    int64_t number;
+    if (!text && row->recent) return GN2_OK;
     if (!text)
         return gn2_fail(GN2_ERR_FORMAT, "%s: not a checkpoint: no '%s'",
-                        gn2_container_origin(l->file), key);
-    if (gn2_parse_i64(text, &l->state[i]) && l->state[i] >= state_row[i].least &&
-        l->state[i] <= state_row[i].most)
-        return GN2_OK;
-    return fail_value(l, key, text);
+                        gn2_container_origin(l->file), row->key);
+    if (!gn2_parse_i64(text, &number) || number < row->least || number > row->most)
+        return fail_value(l, row->key, text);
+    memcpy((char *)&l->state + row->at, &number, sizeof number);
+    return GN2_OK;
 }
 
 static gn2_status read_best(loader *l)
@@ -218,25 +212,24 @@ static gn2_status read_best(loader *l)
 /* Every batch of the present epoch was a step, and every epoch had one. */
 static gn2_status check_position(const loader *l)
 {
-    const int64_t step = l->state[STATE_STEP], epoch = l->state[STATE_EPOCH],
-                  batch = l->state[STATE_BATCH], batches = l->state[STATE_BATCHES],
-                  validated = l->state[STATE_VALIDATED];
-    if (validated && validated != step)
+    const state *s = &l->state;
+    if (s->validated && s->validated != s->step)
         return gn2_fail(
             GN2_ERR_FORMAT,
             "%s: a validation at step %lld after %lld steps is not possible",
-            gn2_container_origin(l->file), (long long)validated, (long long)step);
-    if (epoch + batch <= step && (batches == 0 || batch <= batches)) return GN2_OK;
+            gn2_container_origin(l->file), (long long)s->validated, (long long)s->step);
+    if (s->epoch + s->batch <= s->step && (s->batches == 0 || s->batch <= s->batches))
+        return GN2_OK;
     return gn2_fail(GN2_ERR_FORMAT,
                     "%s: epoch %lld, batch %lld of %lld after %lld steps is not "
                     "possible",
-                    gn2_container_origin(l->file), (long long)epoch, (long long)batch,
-                    (long long)batches, (long long)step);
+                    gn2_container_origin(l->file), (long long)s->epoch,
+                    (long long)s->batch, (long long)s->batches, (long long)s->step);
 }
 
 static gn2_status read_state(loader *l)
 {
-    for (int i = 0; i < STATE_COUNT; i++) GN2_TRY(read_number(l, i));
+    for (size_t i = 0; i < ROW_COUNT; i++) GN2_TRY(read_number(l, &rows[i]));
     GN2_TRY(read_best(l));
     return check_position(l);
 }
@@ -266,31 +259,24 @@ static gn2_status check_tensors(const loader *l)
 /* Keys that decide what the network computes, beside the tensors' shapes. */
 static int decides(const char *key)
 {
-    static const char *const prefixes[] = {"model.", "inputs.", "norm.", "task.",
-                                           "input."};
     static const char *const free_keys[] = {"model.name", "model.seed", "model.init",
-                                            "model.dropout"};
-    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
-        if (strncmp(key, free_keys[i], strlen(free_keys[i])) == 0 &&
-            strcmp(key, "model.init_hidden") != 0)
-            return 0;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
-    return 0;
+                                            "model.dropout", NULL};
+    const int is_free =
+        gn2_begins_with_one_of(key, free_keys) && strcmp(key, "model.init_hidden") != 0;
+    return gn2_train_shapes_model(key) && !is_free;
 }
 
 /* Every key set in `a` has the same value in `b`. */
-static gn2_status compare(const gn2_config *a, const gn2_config *b, const char *origin)
+static gn2_status compare(const loader *l, const gn2_config *a, const gn2_config *b)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(a); i++) {
-        const char *key, *text, *other;
-        gn2_config_slot_at(a, i, &key, &text);
-        if (strchr(key, '*') || !decides(key)) continue;
+    const char *key, *text, *other;
+    for (size_t i = 0; gn2_config_next(a, &i, &key, &text);) {
+        if (!decides(key)) continue;
         GN2_TRY(gn2_config_read_text(b, key, &other));
         if (strcmp(text, other) != 0)
             return gn2_fail(GN2_ERR_SHAPE,
                             "%s: %s differs between file and trainer: '%.80s', '%.80s'",
-                            origin, key, text, other);
+                            gn2_container_origin(l->file), key, text, other);
     }
     return GN2_OK;
 }
@@ -298,10 +284,9 @@ static gn2_status compare(const gn2_config *a, const gn2_config *b, const char *
 /* A key with a name in it may be set on one side only. */
 static gn2_status check_config(const loader *l)
 {
-    const char *origin = gn2_container_origin(l->file);
     const gn2_config *ours = l->trainer->model->config, *theirs = l->model->config;
-    GN2_TRY(compare(theirs, ours, origin));
-    return compare(ours, theirs, origin);
+    GN2_TRY(compare(l, theirs, ours));
+    return compare(l, ours, theirs);
 }
 
 /* NULL: the file does not say. */
@@ -324,13 +309,6 @@ static gn2_status check_optimizer(const loader *l)
     if (strcmp(theirs, ours) == 0) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG, "%s: optim.name = %.40s, the trainer's is %s",
                     origin, theirs, ours);
-}
-
-static gn2_status check_same(const loader *l)
-{
-    GN2_TRY(check_tensors(l));
-    GN2_TRY(check_config(l));
-    return check_optimizer(l);
 }
 
 static int has_negative(const float *x, int64_t count)
@@ -403,13 +381,13 @@ static gn2_status build_core(loader *l)
 {
     gn2_engine_options options;
     GN2_TRY(gn2_train_engine_options(l->trainer, &options));
-    options.shards = (int32_t)l->state[STATE_SHARDS];
-    options.chunk_tokens = l->state[STATE_CHUNK];
-    options.seed = (uint64_t)l->state[STATE_SEED];
+    options.shards = (int32_t)l->state.shards;
+    options.chunk_tokens = l->state.chunk_tokens;
+    options.seed = (uint64_t)l->state.seed;
     GN2_TRY(read_precision(l, &options.product));
     GN2_TRY(gn2_train_engine_new(l->trainer, &options, &l->engine));
     GN2_TRY(read_moments(l));
-    l->engine->optimizer.steps = l->state[STATE_STEP];
+    l->engine->optimizer.steps = l->state.step;
     gn2_engine_set_weights_f32(l->engine, l->model->weights);
     return GN2_OK;
 }
@@ -417,24 +395,24 @@ static gn2_status build_core(loader *l)
 /* What fixes the bits is the file's; asked for otherwise, it would be ignored. */
 static gn2_status check_bits(const loader *l)
 {
-    static const struct {
+    const gn2_config *config = l->trainer->config;
+    const struct {
         const char *key;
-        state_id id;
-    } rows[] = {{"train.shards", STATE_SHARDS},
-                {"train.chunk_tokens", STATE_CHUNK},
-                {"train.seed", STATE_SEED}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const gn2_config *config = l->trainer->config;
-        const int64_t ours = gn2_config_i64(config, rows[i].key);
-        const int64_t theirs = l->state[rows[i].id];
-        int usual;
-        GN2_TRY(gn2_config_is_default(config, rows[i].key, &usual));
-        const int open = ours == 0 && rows[i].id != STATE_SEED;
-        if (ours == theirs || usual || open) continue;
+        int64_t theirs;
+        int zero_is_open;
+    } bits[] = {{"train.shards", l->state.shards, 1},
+                {"train.chunk_tokens", l->state.chunk_tokens, 1},
+                {"train.seed", l->state.seed, 0}};
+    for (size_t i = 0; i < sizeof bits / sizeof bits[0]; i++) {
+        const int64_t ours = gn2_config_i64(config, bits[i].key);
         char texts[2][32];
-        snprintf(texts[0], sizeof texts[0], "%lld", (long long)theirs);
+        int usual;
+        GN2_TRY(gn2_config_is_default(config, bits[i].key, &usual));
+        if (ours == bits[i].theirs || usual || (ours == 0 && bits[i].zero_is_open))
+            continue;
+        snprintf(texts[0], sizeof texts[0], "%lld", (long long)bits[i].theirs);
         snprintf(texts[1], sizeof texts[1], "%lld", (long long)ours);
-        return fail_bits(l, rows[i].key, texts[0], texts[1]);
+        return fail_bits(l, bits[i].key, texts[0], texts[1]);
     }
     return GN2_OK;
 }
@@ -443,7 +421,9 @@ static gn2_status load(loader *l)
 {
     GN2_TRY(gn2_model_file_get(l->file, &l->model));
     GN2_TRY(read_state(l));
-    GN2_TRY(check_same(l));
+    GN2_TRY(check_tensors(l));
+    GN2_TRY(check_config(l));
+    GN2_TRY(check_optimizer(l));
     GN2_TRY(check_bits(l));
     return build_core(l);
 }
@@ -453,36 +433,34 @@ static void adopt(gn2_trainer *t, loader *l)
 {
     gn2_engine_free_f32(t->engine);
     t->engine = l->engine;
-    t->epoch = l->state[STATE_EPOCH];
-    t->batch = l->state[STATE_BATCH];
-    t->batch_size = l->state[STATE_BATCH_SIZE];
-    t->batches = l->state[STATE_BATCHES];
-    t->waited = l->state[STATE_WAITED];
-    t->validated = l->state[STATE_VALIDATED];
+    t->epoch = l->state.epoch;
+    t->batch = l->state.batch;
+    t->batch_size = l->state.batch_size;
+    t->batches = l->state.batches;
+    t->waited = l->state.waited;
+    t->validated = l->state.validated;
     t->best_loss = l->best_loss;
     if (gn2_config_i64(t->config, "schedule.steps") == 0)
-        t->schedule.steps = l->state[STATE_STEPS];
+        t->schedule.steps = l->state.schedule_steps;
 }
 
-static gn2_status open_and_load(loader *l, const char *path, gn2_container **out_file)
+static gn2_status open_and_load(loader *l, const char *path)
 {
-    GN2_TRY(gn2_container_open_file(path, out_file));
-    l->file = *out_file;
+    GN2_TRY(gn2_container_open_file(path, &l->file));
     const gn2_status status = load(l);
     return status == GN2_ERR_NOT_FOUND ? GN2_ERR_FORMAT : status;
 }
 
 gn2_status gn2_train_load(gn2_trainer *t, const char *path)
 {
-    gn2_container *file = NULL;
     loader l = {.trainer = t};
-    gn2_status status = open_and_load(&l, path, &file);
+    gn2_status status = open_and_load(&l, path);
     status = gn2_train_agree_engine(t, status, l.engine);
     if (status == GN2_OK)
         adopt(t, &l);
     else
         gn2_engine_free_f32(l.engine);
     gn2_model_unref(l.model);
-    gn2_container_close(file);
+    gn2_container_close(l.file);
     return status;
 }

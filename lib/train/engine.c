@@ -20,37 +20,65 @@ static gn2_status create_net(R(gn2_engine) *engine)
     return R(gn2_net_create)(engine->h, &options, &engine->net);
 }
 
+/* What does not grow, in one block; base NULL: its size alone. */
+static size_t lay_out(R(gn2_engine) *engine, void *base)
+{
+    const size_t arena = (size_t)engine->stride * sizeof(real);
+    gn2_arena a = {.base = base};
+    engine->weights = gn2_arena_take(&a, 1, arena);
+    if (engine->options.keep_updates) engine->previous = gn2_arena_take(&a, 1, arena);
+    engine->squares = gn2_arena_take(&a, engine->pieces.count, sizeof *engine->squares);
+    engine->shard =
+        gn2_arena_take(&a, (size_t)engine->options.shards, sizeof *engine->shard);
+    engine->space = gn2_arena_take(&a, (size_t)engine->workers, sizeof *engine->space);
+    return a.used;
+}
+
 static gn2_status create_arrays(R(gn2_engine) *engine)
 {
-    const size_t shards = (size_t)engine->options.shards,
-                 total = (size_t)engine->stride;
     GN2_TRY(R(gn2_share_create)(engine, NULL, &engine->share));
-    engine->weights = gn2_alloc(total, sizeof(real));
-    if (engine->options.keep_updates) engine->previous = gn2_alloc(total, sizeof(real));
-    engine->squares = gn2_alloc(engine->pieces.count, sizeof *engine->squares);
-    engine->shard = gn2_alloc(shards, sizeof *engine->shard);
-    engine->chunk_capacity = (int64_t)shards * CHUNKS_A_SHARD;
-    engine->chunk = gn2_alloc((size_t)engine->chunk_capacity, sizeof *engine->chunk);
-    engine->space = gn2_alloc((size_t)engine->workers, sizeof *engine->space);
-    const int all_there = engine->weights && engine->squares && engine->shard &&
-                          engine->chunk && engine->space &&
-                          (engine->previous || !engine->options.keep_updates);
-    return all_there ? GN2_OK : gn2_fail_memory();
+    engine->chunk_capacity = (size_t)engine->options.shards * CHUNKS_A_SHARD;
+    engine->chunk = gn2_alloc(engine->chunk_capacity, sizeof *engine->chunk);
+    engine->bytes = lay_out(engine, NULL);
+    void *block = gn2_alloc(engine->bytes, 1);
+    if (block) lay_out(engine, block);
+    return block && engine->chunk ? GN2_OK : gn2_fail_memory();
 }
 
 static gn2_status create_optimizer(R(gn2_engine) *engine)
 {
     engine->optimizer = (R(gn2_optimizer)){.options = engine->options.optim,
                                            .total = engine->params->total,
-                                           .piece = engine->pieces.piece,
-                                           .piece_count = engine->pieces.count,
+                                           .pieces = &engine->pieces,
                                            .kernels = engine->net->kernels};
     return R(gn2_optimizer_create)(&engine->optimizer);
 }
 
+/* Elements of a piece: the gradients of 8 shards (256 kB) fit a second-level
+ * cache, and a width-256 model still makes some 300 pieces. */
+#define PIECE 8192
+
+gn2_status R(gn2_pieces_create)(const gn2_params *params, gn2_pieces *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < params->count; i++)
+        count += (size_t)((params->tensor[i].count + PIECE - 1) / PIECE);
+    *out = (gn2_pieces){.piece = gn2_alloc(count, sizeof *out->piece)};
+    if (!out->piece) return gn2_fail_memory();
+    for (size_t i = 0; i < params->count; i++) {
+        const gn2_tensor *t = &params->tensor[i];
+        for (int64_t at = 0; at < t->count; at += PIECE) {
+            const int64_t left = t->count - at;
+            out->piece[out->count++] = (gn2_piece){
+                t->offset + at, left < PIECE ? left : PIECE, t->lr_mult, t->wd_mult};
+        }
+    }
+    return GN2_OK;
+}
+
 gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
                                 const gn2_engine_options *options,
-                                R(gn2_engine) **out_core)
+                                R(gn2_engine) **out_engine)
 {
     gn2_status status = GN2_OK;
     R(gn2_engine) *engine = gn2_alloc(1, sizeof *engine);
@@ -60,12 +88,12 @@ gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
     engine->options = *options;
     engine->workers = gn2_pool_workers(options->pool);
     engine->stride = (params->total + GN2_ALIGN - 1) / GN2_ALIGN * GN2_ALIGN;
-    GN2_TRY_GOTO(gn2_pieces_create(params, &engine->pieces));
+    GN2_TRY_GOTO(R(gn2_pieces_create)(params, &engine->pieces));
     GN2_TRY_GOTO(create_net(engine));
     GN2_TRY_GOTO(create_arrays(engine));
     GN2_TRY_GOTO(create_optimizer(engine));
     GN2_TRY_GOTO(R(gn2_engine_reserve)(engine, 1));
-    *out_core = engine;
+    *out_engine = engine;
     return GN2_OK;
 fail:
     R(gn2_engine_free)(engine);
@@ -79,29 +107,19 @@ void R(gn2_engine_free)(R(gn2_engine) *engine)
         R(gn2_space_free)(engine->space[i]);
     R(gn2_optimizer_destroy)(&engine->optimizer);
     R(gn2_net_free)(engine->net);
-    gn2_pieces_free(&engine->pieces);
-    gn2_free(engine->space);
-    gn2_free(engine->chunk);
-    gn2_free(engine->shard);
-    gn2_free(engine->squares);
     R(gn2_share_clear)(&engine->share);
-    gn2_free(engine->previous);
+    gn2_free(engine->pieces.piece);
+    gn2_free(engine->chunk);
     gn2_free(engine->weights);
     gn2_free(engine);
 }
 
 size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine)
 {
-    const size_t arenas = engine->previous ? 2 : 1;
-    size_t bytes = sizeof *engine + R(gn2_net_bytes)(engine->net);
-    bytes += R(gn2_share_bytes)(engine);
-    bytes += arenas * (size_t)engine->stride * sizeof(real);
-    bytes += R(gn2_optimizer_bytes)(&engine->optimizer);
-    bytes +=
-        engine->pieces.count * (sizeof *engine->pieces.piece + sizeof *engine->squares);
-    bytes += (size_t)engine->options.shards * sizeof *engine->shard;
-    bytes += (size_t)engine->chunk_capacity * sizeof *engine->chunk;
-    bytes += (size_t)engine->workers * sizeof *engine->space;
+    size_t bytes = sizeof *engine + engine->bytes + engine->share.bytes;
+    bytes += R(gn2_net_bytes)(engine->net) + engine->optimizer.bytes;
+    bytes += engine->pieces.count * sizeof *engine->pieces.piece;
+    bytes += engine->chunk_capacity * sizeof *engine->chunk;
     for (int32_t i = 0; i < engine->workers; i++)
         if (engine->space[i])
             bytes += sizeof **engine->space + engine->space[i]->bytes +
@@ -238,15 +256,14 @@ static gn2_status blame_layer(const job *j)
     return GN2_OK;
 }
 
-static gn2_status blame_tensor(const R(gn2_engine) *engine)
+const char *R(gn2_engine_non_finite)(const R(gn2_engine) *engine, const real *arena)
 {
     for (size_t i = 0; i < engine->params->count; i++) {
         const gn2_tensor *t = &engine->params->tensor[i];
-        if (!engine->net->kernels->all_finite(engine->share.grads + t->offset,
-                                              t->count))
-            return gn2_fail_network("gradient of tensor '%s' is not finite", t->name);
+        if (!engine->net->kernels->all_finite(arena + t->offset, t->count))
+            return t->name;
     }
-    return gn2_fail_network("the loss is not finite");
+    return NULL;
 }
 
 gn2_status R(gn2_engine_gradient)(R(gn2_engine) *engine, const R(gn2_batch) *batch,
@@ -263,7 +280,10 @@ gn2_status R(gn2_engine_gradient)(R(gn2_engine) *engine, const R(gn2_batch) *bat
     if (isfinite(engine->gradient_norm) && finite_losses(&engine->losses))
         return GN2_OK;
     GN2_TRY(blame_layer(&j));
-    return blame_tensor(engine);
+    const char *tensor = R(gn2_engine_non_finite)(engine, engine->share.grads);
+    if (tensor)
+        return gn2_fail_network("gradient of tensor '%s' is not finite", tensor);
+    return gn2_fail_network("the loss is not finite");
 }
 
 static void pack_one(void *context, int64_t index, int32_t worker)
@@ -275,11 +295,11 @@ static void pack_one(void *context, int64_t index, int32_t worker)
 
 void R(gn2_engine_update)(R(gn2_engine) *engine, double lr, double beta1)
 {
-    const R(gn2_update) update = {
+    R(gn2_update) update = {
         .weights = engine->weights,
         .grads = engine->share.grads,
         .lr = lr,
-        .beta1 = beta1,
+        .beta1 = (real)beta1,
         .clip = gn2_optim_clip(&engine->options.optim, engine->gradient_norm),
     };
     if (engine->previous)

@@ -16,7 +16,6 @@
 #include "net/params.h"
 #include "net/tasks.h"
 #include "optim/optimizer.h"
-#include "train/pieces.h"
 
 typedef struct gn2_engine_options {
     int32_t shards;
@@ -48,6 +47,7 @@ typedef struct R(gn2_share) {
     int32_t block;        /* shards that a thread works on in a row, a power of two */
     int32_t blocks;       /* of `block` shards, the last one may have fewer */
     int32_t levels;       /* log2 of block: sums under way in one, besides its own */
+    size_t bytes;         /* of the block of arrays that begins with the gradients */
     real *grads;          /* (blocks, stride); the sum of all ranks ends in the first */
     real *under_way;      /* (workers, levels, stride); 0 where it is not fresh */
     gn2_turn *order;      /* (blocks) in which they are handed out */
@@ -60,20 +60,21 @@ typedef struct R(gn2_engine) {
     const gn2_hparams *h;
     const gn2_params *params;
     gn2_engine_options options;
-    gn2_pieces pieces;
+    gn2_pieces pieces; /* each in one tensor, by the shapes alone */
     R(gn2_net) *net;
     R(gn2_optimizer) optimizer;
-    real *weights;  /* (total) */
-    real *previous; /* (total) before the last update; NULL: not kept */
     R(gn2_share) share;
     int64_t stride;
+    size_t bytes;    /* of the block of arrays that begins with the weights */
+    real *weights;   /* (total) */
+    real *previous;  /* (total) before the last update; NULL: not kept */
     double *squares; /* (pieces) Σ g² */
     gn2_capacity capacity;
     int32_t workers;
     R(gn2_space) **space; /* (workers) */
     gn2_shard *shard;     /* (shards) */
     gn2_chunk *chunk;
-    int64_t chunk_capacity;
+    size_t chunk_capacity;
 
     /* of the last batch */
     gn2_totals totals;
@@ -88,7 +89,7 @@ typedef struct R(gn2_engine) {
  * R(gn2_net_set_class_weights) change that. */
 gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
                                 const gn2_engine_options *options,
-                                R(gn2_engine) **out_core);
+                                R(gn2_engine) **out_engine);
 void R(gn2_engine_free)(R(gn2_engine) *engine);
 /* Bytes of everything held. */
 size_t R(gn2_engine_bytes)(const R(gn2_engine) *engine);
@@ -127,7 +128,14 @@ gn2_status R(gn2_engine_forward)(R(gn2_engine) *engine, const R(gn2_batch) *batc
                                  const gn2_batch_labels *labels,
                                  const R(gn2_visitor) *visitor);
 
+/* First tensor of an arena with a value that is not finite; NULL: none. */
+const char *R(gn2_engine_non_finite)(const R(gn2_engine) *engine, const real *arena);
+
 /* ---- parts ---- */
+
+/* The arena cut into pieces for flat loops: by the shapes alone, so that sums over them
+ * are the same for any number of threads. out->piece is the caller's to free. */
+gn2_status R(gn2_pieces_create)(const gn2_params *params, gn2_pieces *out);
 
 /* Sums under way in a block of shards: `depth` of them, the oldest in its own arena. */
 typedef struct gn2_sum_stack {
@@ -160,7 +168,6 @@ gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
                                R(gn2_share) *out);
 void R(gn2_share_clear)(R(gn2_share) *share);
 void R(gn2_share_set)(R(gn2_engine) *engine, R(gn2_share) *share);
-size_t R(gn2_share_bytes)(const R(gn2_engine) *engine);
 /* Gathers the losses of all shards. */
 gn2_status R(gn2_ranks_losses)(R(gn2_engine) *engine);
 /* The same, and sums the first arenas of all ranks. */

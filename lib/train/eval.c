@@ -15,14 +15,8 @@
 #include "tag/discriminant.h"
 #include "train/bind.h"
 #include "train/metrics.h"
-#include "train/together.h"
+#include "train/trainer.h"
 #include "util/alloc.h"
-
-/* Values of a discriminant for the jets of a class. */
-typedef struct sample {
-    gn2_scores scores;
-    int64_t capacity;
-} sample;
 
 typedef struct evaluation {
     gn2_trainer *trainer;
@@ -30,11 +24,10 @@ typedef struct evaluation {
     gn2_discriminants discriminants;
     int64_t classes;
     double *sums; /* (jets, tasks, GN2_MAX_SUMS) of the batch */
-    int64_t sums_capacity;
+    float *value; /* (jets, discriminants) of the batch */
+    size_t sums_capacity, value_capacity;
     double all[GN2_MAX_TASKS][GN2_MAX_SUMS]; /* over all jets */
-    float *value;                            /* (jets, discriminants) of the batch */
-    int64_t value_capacity;
-    sample *sample; /* (discriminants, classes) */
+    gn2_scores *scores;                      /* (discriminants, classes) */
     int64_t jets;
     int64_t batches[GN2_MAX_TASKS]; /* in which a row counts for the task */
     gn2_losses losses;              /* summed over them */
@@ -47,9 +40,9 @@ static gn2_status begin(evaluation *e, gn2_trainer *trainer, gn2_dataset *datase
     GN2_TRY(gn2_discriminants_read(trainer->model->config, trainer->config,
                                    &e->discriminants));
     if (trainer->h.flavour < 0) e->discriminants.count = 0;
-    e->sample =
-        gn2_alloc(e->discriminants.count * (size_t)e->classes, sizeof *e->sample);
-    return e->sample ? GN2_OK : gn2_fail_memory();
+    e->scores =
+        gn2_alloc(e->discriminants.count * (size_t)e->classes, sizeof *e->scores);
+    return e->scores ? GN2_OK : gn2_fail_memory();
 }
 
 /* Of task k and jet b of the batch. */
@@ -58,18 +51,17 @@ static double *sums_of(const evaluation *e, int64_t b, int k)
     return e->sums + (b * e->trainer->h.task_count + k) * GN2_MAX_SUMS;
 }
 
-static sample *sample_of(const evaluation *e, size_t d, int64_t class_index)
+static gn2_scores *scores_of(const evaluation *e, size_t d, int64_t class_index)
 {
-    return &e->sample[(int64_t)d * e->classes + class_index];
+    return &e->scores[(int64_t)d * e->classes + class_index];
 }
 
 static void end(evaluation *e)
 {
-    const int64_t samples = (int64_t)e->discriminants.count * e->classes;
-    for (int64_t i = 0; e->sample && i < samples; i++)
-        gn2_free(e->sample[i].scores.value);
+    const size_t count = e->discriminants.count * (size_t)e->classes;
+    for (size_t i = 0; e->scores && i < count; i++) gn2_free(e->scores[i].value);
     gn2_bound_clear(&e->bound);
-    gn2_free(e->sample);
+    gn2_free(e->scores);
     gn2_free(e->sums);
     gn2_free(e->value);
 }
@@ -108,28 +100,21 @@ static void visit(void *user, const gn2_pass_f32 *pass)
 
 /* ---- batch by batch ---- */
 
-static gn2_status reserve(float **values, int64_t *capacity, int64_t used,
-                          int64_t count)
+static gn2_status reserve(evaluation *e, int64_t jets)
 {
-    if (count <= *capacity) return GN2_OK;
-    const int64_t more = count + count / 2;
-    if (!gn2_grow((void **)values, (size_t)used, (size_t)more, sizeof **values))
-        return gn2_fail_memory();
-    *capacity = more;
-    return GN2_OK;
-}
-
-static gn2_status reserve_sums(evaluation *e, int64_t jets)
-{
-    const int64_t count = jets * e->trainer->h.task_count * GN2_MAX_SUMS;
-    if (count > e->sums_capacity) {
-        gn2_free(e->sums);
-        e->sums_capacity = 0;
-        e->sums = gn2_alloc((size_t)count, sizeof *e->sums);
-        if (!e->sums) return gn2_fail_memory();
-        e->sums_capacity = count;
+    const size_t classes = e->discriminants.count * (size_t)e->classes;
+    const size_t values = (size_t)jets * e->discriminants.count;
+    const size_t sums = (size_t)(jets * e->trainer->h.task_count) * GN2_MAX_SUMS;
+    int there =
+        gn2_reserve(&e->value, &e->value_capacity, 0, values, sizeof *e->value) &&
+        gn2_reserve(&e->sums, &e->sums_capacity, 0, sums, sizeof *e->sums);
+    for (size_t i = 0; i < classes && there; i++) {
+        gn2_scores *s = &e->scores[i];
+        there = gn2_reserve(&s->value, &s->capacity, s->count, s->count + (size_t)jets,
+                            sizeof *s->value);
     }
-    memset(e->sums, 0, (size_t)count * sizeof *e->sums);
+    if (!there) return gn2_fail_memory();
+    memset(e->sums, 0, sums * sizeof *e->sums);
     return GN2_OK;
 }
 
@@ -140,23 +125,12 @@ static void add_sums(evaluation *e, int64_t jets)
             for (int i = 0; i < GN2_MAX_SUMS; i++) e->all[k][i] += sums_of(e, b, k)[i];
 }
 
-static gn2_status reserve_scores(evaluation *e, int64_t jets)
-{
-    const int64_t count = (int64_t)e->discriminants.count * e->classes;
-    for (int64_t i = 0; i < count; i++) {
-        sample *s = &e->sample[i];
-        GN2_TRY(reserve(&s->scores.value, &s->capacity, s->scores.count,
-                        s->scores.count + jets));
-    }
-    return GN2_OK;
-}
-
 static void keep_scores(evaluation *e, const int32_t *flavour, int64_t jets)
 {
     const size_t count = e->discriminants.count;
     for (int64_t b = 0; b < jets; b++)
         for (size_t d = 0; d < count && flavour[b] >= 0; d++) {
-            gn2_scores *scores = &sample_of(e, d, flavour[b])->scores;
+            gn2_scores *scores = scores_of(e, d, flavour[b]);
             scores->value[scores->count++] = e->value[(size_t)b * count + d];
         }
 }
@@ -204,10 +178,7 @@ static gn2_status read_batch(evaluation *e, gn2_batch_f32 *batch,
     GN2_TRY(read_labels(&t->h, &given, labels));
     GN2_TRY(gn2_input_read(&t->input, t->model, &e->bound.columns, &jets, batch));
     GN2_TRY(gn2_labels_check_f32(&t->h, batch, labels));
-    GN2_TRY(reserve(&e->value, &e->value_capacity, 0,
-                    jets.count * (int64_t)e->discriminants.count));
-    GN2_TRY(reserve_sums(e, jets.count));
-    return reserve_scores(e, jets.count);
+    return reserve(e, jets.count);
 }
 
 /* What this rank has of its jets becomes that of all ranks of all jets. */
@@ -245,8 +216,8 @@ static gn2_status evaluate_all(evaluation *e)
         gn2_dataset_serve_impl(e->bound.dataset, gn2_pool_workers(e->trainer->pool)));
     for (;;) {
         const gn2_status status = read_batch(e, &batch, &labels);
-        GN2_TRY(
-            gn2_train_agree_evaluation(e->trainer, status, e->jets, &batch, &labels));
+        const gn2_place place = {.kind = GN2_PLACE_EVALUATION, .count = e->jets};
+        GN2_TRY(gn2_train_agree_batch(e->trainer, status, place, &batch, &labels));
         if (batch.jets == 0) break;
         GN2_TRY(evaluate_batch(e, &batch, &labels));
     }
@@ -279,15 +250,14 @@ static const char *class_name(const evaluation *e, int64_t c)
 static gn2_status list_point(const evaluation *e, size_t d, int p, gn2_figures *out)
 {
     const gn2_discriminant_rule *rule = &e->discriminants.rule[d];
-    const double cut =
-        gn2_metric_cut(&sample_of(e, d, rule->signal)->scores, points[p]);
+    const double cut = gn2_metric_cut(scores_of(e, d, rule->signal), points[p]);
     char what[32];
     snprintf(what, sizeof what, "cut_%s", point_names[p]);
     GN2_TRY(gn2_figures_add(out, rule->name, what, NULL, cut));
     snprintf(what, sizeof what, "rejection_%s", point_names[p]);
     for (int64_t c = 0; c < e->classes; c++) {
         if (c == rule->signal) continue;
-        const double value = gn2_metric_rejection(&sample_of(e, d, c)->scores, cut);
+        const double value = gn2_metric_rejection(scores_of(e, d, c), cut);
         GN2_TRY(gn2_figures_add(out, rule->name, what, class_name(e, c), value));
     }
     return GN2_OK;
@@ -296,12 +266,11 @@ static gn2_status list_point(const evaluation *e, size_t d, int p, gn2_figures *
 static gn2_status list_discriminant(const evaluation *e, size_t d, gn2_figures *out)
 {
     const gn2_discriminant_rule *rule = &e->discriminants.rule[d];
-    for (int64_t c = 0; c < e->classes; c++)
-        gn2_scores_sort(&sample_of(e, d, c)->scores);
-    const gn2_scores *signal = &sample_of(e, d, rule->signal)->scores;
+    for (int64_t c = 0; c < e->classes; c++) gn2_scores_sort(scores_of(e, d, c));
+    const gn2_scores *signal = scores_of(e, d, rule->signal);
     for (int64_t c = 0; c < e->classes; c++) {
         if (c == rule->signal) continue;
-        const double auc = gn2_metric_auc(signal, &sample_of(e, d, c)->scores);
+        const double auc = gn2_metric_auc(signal, scores_of(e, d, c));
         GN2_TRY(gn2_figures_add(out, rule->name, "auc", class_name(e, c), auc));
     }
     for (int p = 0; p < GN2_WORKING_POINTS; p++) GN2_TRY(list_point(e, d, p, out));
@@ -368,7 +337,7 @@ static gn2_status evaluate(gn2_trainer *t, gn2_dataset *dataset,
 gn2_status gn2_train_evaluate(gn2_trainer *t, gn2_dataset *dataset,
                               gn2_metrics *out_metrics)
 {
-    gn2_train_agree_anew(t);
+    if (t->group) t->group->told = 0; /* of a failure: it is told by an agreement */
     return gn2_train_agree_end(t, evaluate(t, dataset, out_metrics));
 }
 

@@ -5,12 +5,6 @@
 
 #include "train/engine.h"
 
-static R(gn2_label_place) place_of(const gn2_hparams *h, const R(gn2_batch) *batch,
-                                   const gn2_batch_labels *labels, int k)
-{
-    return (R(gn2_label_place)){.h = h, .batch = batch, .labels = labels, .task = k};
-}
-
 gn2_status R(gn2_labels_complete)(const gn2_hparams *h, const gn2_batch_labels *labels)
 {
     for (int k = 0; k < h->task_count; k++) {
@@ -73,7 +67,7 @@ gn2_status R(gn2_labels_check)(const gn2_hparams *h, const R(gn2_batch) *batch,
                                const gn2_batch_labels *labels)
 {
     for (int k = 0; k < h->task_count; k++) {
-        const R(gn2_label_place) p = place_of(h, batch, labels, k);
+        const R(gn2_label_place) p = {h, batch, labels, k};
         GN2_TRY(check_task(&p));
     }
     return GN2_OK;
@@ -83,7 +77,7 @@ void R(gn2_labels_totals)(const R(gn2_net) *net, const R(gn2_batch) *batch,
                           const gn2_batch_labels *labels, gn2_totals *out_totals)
 {
     for (int k = 0; k < net->h->task_count; k++) {
-        const R(gn2_label_place) p = place_of(net->h, batch, labels, k);
+        const R(gn2_label_place) p = {net->h, batch, labels, k};
         out_totals->value[k] =
             gn2_task_labelled(&labels->task[k])
                 ? R(gn2_task_kind_of)(&net->h->task[k])->total(net, &p)

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "train/bind.h"
-#include "train/together.h"
+#include "train/trainer.h"
 #include "util/alloc.h"
 
 typedef struct run {
@@ -17,12 +17,11 @@ typedef struct run {
     gn2_bound train;
     gn2_progress_fn fn;
     void *user;
-    int64_t epochs, steps, batches; /* planned; batches of an epoch */
-    int64_t patience;               /* validations without a better one; 0: any */
-    double start;
-    gn2_step_stats stats;   /* of the last step */
-    const char *checkpoint; /* NULL: none */
+    int64_t epochs, steps; /* planned */
+    int64_t patience;      /* validations without a better one; 0: any */
     int64_t checkpoint_steps, validate_steps;
+    double start;
+    gn2_step_stats stats; /* of the last step */
 } run;
 
 static double now(void)
@@ -82,12 +81,10 @@ static gn2_status check_batches(const run *r, const gn2_dataset_info *info)
 static void plan(run *r, const gn2_dataset_info *info)
 {
     gn2_trainer *t = r->trainer;
-    r->batches = info->batch_count;
     t->batches = info->batch_count;
     t->batch_size = info->batch_size;
-    if (gn2_config_i64(t->config, "schedule.steps") == 0)
-        t->schedule.steps = r->epochs * r->batches;
-    r->steps = r->epochs * r->batches;
+    r->steps = r->epochs * t->batches;
+    if (gn2_config_i64(t->config, "schedule.steps") == 0) t->schedule.steps = r->steps;
     const int64_t length = gn2_schedule_length(&t->schedule);
     if (length < r->steps) r->steps = length;
 }
@@ -114,7 +111,7 @@ static int is_epoch_open(const run *r)
 {
     const gn2_trainer *t = r->trainer;
     return t->epoch < r->epochs && t->batch > 0 &&
-           (t->batch >= r->batches || is_out_of_steps(r));
+           (t->batch >= t->batches || is_out_of_steps(r));
 }
 
 /* Inside an epoch; one at its end is the epoch's. A run that goes on from between the
@@ -147,11 +144,9 @@ static gn2_status begin(run *r, gn2_dataset *train)
 {
     gn2_trainer *t = r->trainer;
     gn2_dataset_info info = {.struct_size = sizeof info};
-    const char *path = gn2_config_str(t->config, "train.checkpoint");
     r->start = now();
     r->epochs = gn2_config_i64(t->config, "train.epochs");
     r->patience = gn2_config_i64(t->config, "train.early_stopping");
-    r->checkpoint = *path ? path : NULL;
     r->checkpoint_steps = gn2_config_i64(t->config, "train.checkpoint_steps");
     r->validate_steps = gn2_config_i64(t->config, "train.validate_steps");
     GN2_TRY(check_validation(r));
@@ -193,8 +188,9 @@ static gn2_status tell(const run *r, int32_t event, const gn2_metrics *validatio
 /* One file a run: rank 0's. */
 static gn2_status save(const run *r)
 {
-    if (gn2_group_me(r->trainer->group) > 0) return GN2_OK;
-    return r->checkpoint ? gn2_train_save(r->trainer, r->checkpoint) : GN2_OK;
+    const char *path = gn2_config_str(r->trainer->config, "train.checkpoint");
+    if (gn2_group_me(r->trainer->group) > 0 || !*path) return GN2_OK;
+    return gn2_train_save(r->trainer, path);
 }
 
 /* The position is moved before anybody is told, so that a checkpoint made in the
@@ -263,7 +259,7 @@ static gn2_status train_epoch(run *r)
 {
     gn2_trainer *t = r->trainer;
     GN2_TRY(gn2_dataset_reset_impl(r->train.dataset, t->epoch, t->batch));
-    while (t->batch < r->batches && !finished(r)) {
+    while (t->batch < t->batches && !finished(r)) {
         GN2_TRY(is_validation_due(r) ? validate_inside(r) : one_step(r));
         if (!finished(r) || is_epoch_open(r)) GN2_TRY(stop_if_asked(r));
     }

@@ -21,6 +21,8 @@ typedef struct tally {
 
 typedef struct probe {
     const gn2_trainer *trainer;
+    gn2_probe_fn fn;
+    void *user;
     gn2_net_f32 *net;     /* of the start */
     gn2_space_f32 *space; /* of the start */
     size_t parts;
@@ -147,9 +149,9 @@ static gn2_probe_stats stats_of(const tally *t, int32_t kind, const char *name)
         .max_abs = t->max_abs,
         .change_mean_abs = t->change_abs / n,
         .change_rms = sqrt(t->change_squares / n),
-        .dead_share = NAN,
-        .gradient_rms = NAN,
-        .update_rms = NAN,
+        .dead_share = (double)NAN,
+        .gradient_rms = (double)NAN,
+        .update_rms = (double)NAN,
     };
 }
 
@@ -182,8 +184,7 @@ static double dead_share(const probe *p, size_t first, size_t end)
 }
 
 /* Parts first … end−1 are one module. */
-static void tell_module(const probe *p, size_t first, size_t end, gn2_probe_fn fn,
-                        void *user)
+static void tell_module(const probe *p, size_t first, size_t end)
 {
     const gn2_shown_f32 *part = &p->part[first];
     tally all = {0};
@@ -195,15 +196,15 @@ static void tell_module(const probe *p, size_t first, size_t end, gn2_probe_fn f
         snprintf(name, sizeof name, "%s%lld", part->module, (long long)part->layer);
     gn2_probe_stats stats = stats_of(&all, GN2_PROBE_MODULE, name);
     stats.dead_share = dead_share(p, first, end);
-    fn(user, &stats);
+    p->fn(p->user, &stats);
 }
 
-static void tell_modules(const probe *p, gn2_probe_fn fn, void *user)
+static void tell_modules(const probe *p)
 {
     for (size_t first = 0, end; first < p->parts; first = end) {
         end = first + 1;
         while (end < p->parts && same_module(&p->part[first], &p->part[end])) end++;
-        tell_module(p, first, end, fn, user);
+        tell_module(p, first, end);
     }
 }
 
@@ -218,12 +219,11 @@ static double rms(const float *x, const float *minus, int64_t count)
     return sqrt(sum / (double)count);
 }
 
-static void tell_tensor(const gn2_trainer *t, const gn2_tensor *tensor, gn2_probe_fn fn,
-                        void *user)
+static void tell_tensor(const probe *p, const gn2_tensor *tensor)
 {
-    const gn2_engine_f32 *engine = t->engine;
+    const gn2_engine_f32 *engine = p->trainer->engine;
     const int64_t at = tensor->offset, count = tensor->count;
-    const float *now = engine->weights + at, *start = t->model->weights + at;
+    const float *now = engine->weights + at, *start = p->trainer->model->weights + at;
     tally all = {0};
     for (int64_t i = 0; i < count; i++)
         add_value(&all, (double)now[i], (double)start[i]);
@@ -232,22 +232,22 @@ static void tell_tensor(const gn2_trainer *t, const gn2_tensor *tensor, gn2_prob
         stats.gradient_rms = rms(engine->share.grads + at, NULL, count);
     if (engine->updated && engine->previous)
         stats.update_rms = rms(now, engine->previous + at, count);
-    fn(user, &stats);
+    p->fn(p->user, &stats);
 }
 
 gn2_status gn2_train_probe(gn2_trainer *t, const gn2_jets *jets, gn2_probe_fn fn,
                            void *user)
 {
     gn2_batch_f32 batch;
-    probe p = {.trainer = t};
+    probe p = {.trainer = t, .fn = fn, .user = user};
     if (jets->count == 0)
         return gn2_fail(GN2_ERR_INVALID_ARG, "a probe needs jets: count = 0");
     GN2_TRY(gn2_input_read(&t->input, t->model, NULL, jets, &batch));
     const gn2_status status = run(&p, &batch);
     if (status == GN2_OK) {
-        tell_modules(&p, fn, user);
+        tell_modules(&p);
         for (size_t i = 0; i < t->params->count; i++)
-            tell_tensor(t, &t->params->tensor[i], fn, user);
+            tell_tensor(&p, &t->params->tensor[i]);
     }
     destroy(&p);
     return status;

@@ -16,48 +16,36 @@
 /* Blocks for each thread, so that those which end early find more to do. */
 #define BLOCKS_A_THREAD 8
 
-/* Shards of a block: one where threads need them all, all where there is one thread. */
-static int32_t block_of(int32_t shards, int32_t workers)
-{
-    const int64_t blocks = (int64_t)BLOCKS_A_THREAD * workers;
-    int32_t block = 1;
-    while (workers == 1 ? block < shards : 2 * block * blocks <= shards) block *= 2;
-    return block;
-}
-
+/* A block is one shard where threads need them all, all where there is one thread. */
 static void set_blocks(R(gn2_share) *share, int32_t workers)
 {
-    share->block = block_of(share->count, workers);
+    const int64_t least = (int64_t)BLOCKS_A_THREAD * workers;
+    share->block = 1;
+    while (workers == 1 ? share->block < share->count
+                        : 2 * share->block * least <= share->count) {
+        share->block *= 2;
+        share->levels++;
+    }
     share->blocks = (share->count + share->block - 1) / share->block;
-    share->levels = 0;
-    while ((1 << share->levels) < share->block) share->levels++;
 }
 
-/* Whoever works on a shard clears its arena: none is written to here. */
-static gn2_status create_arenas(const R(gn2_engine) *engine, R(gn2_share) *share)
+/* In one block; base NULL: its size alone. */
+static size_t lay_out(const R(gn2_engine) *engine, R(gn2_share) *share, void *base)
 {
-    const size_t stride = (size_t)engine->stride,
-                 more = (size_t)engine->workers * (size_t)share->levels;
-    size_t own, under_way;
-    if (!gn2_mul_size((size_t)share->blocks, stride, &own) ||
-        !gn2_mul_size(more, stride, &under_way))
-        return gn2_fail_memory();
-    share->grads = gn2_alloc_untouched(own, sizeof(real));
-    share->under_way = gn2_alloc_untouched(under_way, sizeof(real));
-    share->fresh = gn2_alloc(more, 1);
-    share->order = gn2_alloc((size_t)share->blocks, sizeof *share->order);
-    if (!share->grads || !share->under_way || !share->fresh || !share->order)
-        return gn2_fail_memory();
-    memset(share->fresh, 1, more);
-    return GN2_OK;
-}
-
-static gn2_status create_exchange(const R(gn2_engine) *engine, R(gn2_share) *share)
-{
-    if (gn2_group_ranks(share->group) == 1) return GN2_OK;
-    share->incoming = gn2_alloc((size_t)engine->stride, sizeof(real));
-    share->losses = gn2_alloc((size_t)engine->options.shards, sizeof *share->losses);
-    return share->incoming && share->losses ? GN2_OK : gn2_fail_memory();
+    const size_t arena = (size_t)engine->stride * sizeof(real);
+    const size_t under_way = (size_t)engine->workers * (size_t)share->levels;
+    const size_t blocks = (size_t)share->blocks;
+    gn2_arena a = {.base = base};
+    share->grads = gn2_arena_take(&a, blocks, arena);
+    share->under_way = gn2_arena_take(&a, under_way, arena);
+    share->order = gn2_arena_take(&a, blocks, sizeof *share->order);
+    share->fresh = gn2_arena_take(&a, under_way, 1);
+    if (base) memset(share->fresh, 1, under_way);
+    if (gn2_group_ranks(share->group) == 1) return a.used;
+    share->incoming = gn2_arena_take(&a, 1, arena);
+    share->losses =
+        gn2_arena_take(&a, (size_t)engine->options.shards, sizeof *share->losses);
+    return a.used;
 }
 
 gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
@@ -67,20 +55,17 @@ gn2_status R(gn2_share_create)(const R(gn2_engine) *engine, gn2_group *group,
     *out = (R(gn2_share)){
         .group = group, .first = gn2_group_me(group) * count, .count = count};
     set_blocks(out, engine->workers);
-    gn2_status status = create_arenas(engine, out);
-    if (!status) status = create_exchange(engine, out);
-    if (status) R(gn2_share_clear)(out);
-    return status;
+    out->bytes = lay_out(engine, out, NULL);
+    /* whoever works on a shard clears its arena: none is written to here */
+    void *block = gn2_alloc_untouched(out->bytes, 1);
+    if (!block) return gn2_fail_memory();
+    lay_out(engine, out, block);
+    return GN2_OK;
 }
 
 void R(gn2_share_clear)(R(gn2_share) *share)
 {
     gn2_free(share->grads);
-    gn2_free(share->under_way);
-    gn2_free(share->fresh);
-    gn2_free(share->order);
-    gn2_free(share->incoming);
-    gn2_free(share->losses);
     *share = (R(gn2_share)){0};
 }
 
@@ -90,16 +75,6 @@ void R(gn2_share_set)(R(gn2_engine) *engine, R(gn2_share) *share)
     engine->share = *share;
     engine->updated = 0; /* the gradient it told of is gone */
     *share = (R(gn2_share)){0};
-}
-
-size_t R(gn2_share_bytes)(const R(gn2_engine) *engine)
-{
-    const R(gn2_share) *s = &engine->share;
-    const size_t under_way = (size_t)engine->workers * (size_t)s->levels;
-    const size_t arenas = (size_t)s->blocks + under_way + (s->incoming ? 1 : 0);
-    const size_t losses = s->losses ? (size_t)engine->options.shards : 0;
-    return arenas * (size_t)engine->stride * sizeof(real) + under_way +
-           (size_t)s->blocks * sizeof *s->order + losses * sizeof *s->losses;
 }
 
 /* Elements of an arena. */
@@ -146,7 +121,7 @@ static gn2_status exchange_sum(R(gn2_engine) *engine, int32_t peer, const gn2_pa
              .from = engine->share.incoming,
              .count = to.count};
     const gn2_taker taker = {add_arrived, &s};
-    return gn2_group_exchange_parts(engine->share.group, peer, p, &taker);
+    return gn2_group_exchange(engine->share.group, peer, p, &taker);
 }
 
 static gn2_parcel parcel(const R(gn2_engine) *engine, span give, real *into, span take)
@@ -185,7 +160,7 @@ static gn2_status sum_by_halves(R(gn2_engine) *engine)
         const span mine = half(level[n], upper), theirs = half(level[n], !upper);
         const gn2_parcel p =
             parcel(engine, mine, engine->share.grads + theirs.first, theirs);
-        GN2_TRY(gn2_group_exchange(group, me ^ d, &p));
+        GN2_TRY(gn2_group_exchange(group, me ^ d, &p, NULL));
     }
     return GN2_OK;
 }

@@ -3,6 +3,8 @@
  * Cutting a batch: shards of about equal cost, chunks of a shard; and the room they
  * need. Sizes only grow, so memory is flat once the largest batch has been seen.
  */
+#include <math.h>
+
 #include "train/engine.h"
 #include "util/alloc.h"
 
@@ -29,40 +31,29 @@ static int64_t shard_end(const R(gn2_engine) *engine, const R(gn2_batch) *batch,
     return b;
 }
 
-static double jets_cost(const R(gn2_engine) *engine, const R(gn2_batch) *batch,
-                        const gn2_price *p, int64_t first, int64_t end)
-{
-    double cost = 0;
-    for (int64_t b = first; b < end; b++)
-        cost += (double)jet_cost(engine->h, batch, p, b);
-    return cost;
-}
-
 /* Cuts into chunks; returns how many there are, more than fit being counted only. */
 static int64_t cut(R(gn2_engine) *engine, const R(gn2_batch) *batch)
 {
     const gn2_price p = gn2_net_price(engine->h);
     const int32_t shards = engine->options.shards;
-    const double all = jets_cost(engine, batch, &p, 0, batch->jets);
-    double cost = 0;
+    const int64_t capacity = (int64_t)engine->chunk_capacity;
+    double all = 0, cost = 0; /* whole numbers: differences are exact */
+    shard_end(engine, batch, &p, 0, HUGE_VAL, &all);
     gn2_chunk start = {0};
     int64_t used = 0;
     for (int32_t s = 0; s < shards; s++) {
-        const double goal = all * (s + 1) / shards;
-        const int64_t end =
-            s + 1 == shards ? batch->jets
-                            : shard_end(engine, batch, &p, start.first, goal, &cost);
-        const int64_t room = engine->chunk_capacity - used;
+        const double goal = s + 1 < shards ? all * (s + 1) / shards : HUGE_VAL;
+        const double before = cost;
+        const int64_t end = shard_end(engine, batch, &p, start.first, goal, &cost);
+        const int64_t room = capacity - used;
         gn2_chunk *to = engine->chunk + (room > 0 ? used : 0);
         const int64_t count =
             R(gn2_batch_cut)(engine->h, batch, &start, end,
                              engine->options.chunk_tokens, to, room > 0 ? room : 0);
         engine->shard[s] =
-            (gn2_shard){.first = used,
-                        .count = count,
-                        .cost = jets_cost(engine, batch, &p, start.first, end)};
+            (gn2_shard){.first = used, .count = count, .cost = cost - before};
         used += count;
-        if (count && used <= engine->chunk_capacity) {
+        if (count && used <= capacity) {
             const gn2_chunk *last = &engine->chunk[used - 1];
             start.first_token = last->first_token + last->tokens;
             start.first_pair = last->first_pair + last->pairs;
@@ -74,13 +65,11 @@ static int64_t cut(R(gn2_engine) *engine, const R(gn2_batch) *batch)
 
 static gn2_status make_chunks(R(gn2_engine) *engine, const R(gn2_batch) *batch)
 {
-    const int64_t needed = cut(engine, batch);
+    const size_t needed = (size_t)cut(engine, batch);
     if (needed <= engine->chunk_capacity) return GN2_OK;
-    gn2_chunk *more = gn2_alloc((size_t)(2 * needed), sizeof *more);
-    if (!more) return gn2_fail_memory();
-    gn2_free(engine->chunk);
-    engine->chunk = more;
-    engine->chunk_capacity = 2 * needed;
+    if (!gn2_reserve(&engine->chunk, &engine->chunk_capacity, 0, needed,
+                     sizeof *engine->chunk))
+        return gn2_fail_memory();
     cut(engine, batch);
     return GN2_OK;
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One optimiser step on a batch in the caller's memory. */
-#include <string.h>
-
 #include "net/labels.h"
-#include "train/together.h"
+#include "train/trainer.h"
 
 static gn2_status check_schedule(const gn2_trainer *t)
 {
@@ -34,28 +32,20 @@ gn2_status gn2_train_check_whole(const gn2_trainer *t)
                     (long long)gn2_train_steps(t));
 }
 
-/* First tensor that an update left with values that are not finite. */
+/* Names the first tensor that an update left with values that are not finite. */
 static gn2_status blame_update(const gn2_trainer *t)
 {
     const gn2_engine_f32 *e = t->engine;
-    const gn2_optimizer_f32 *o = &e->optimizer;
-    for (size_t i = 0; i < t->params->count; i++) {
-        const gn2_tensor *tensor = &t->params->tensor[i];
-        const char *what = NULL;
-        if (!e->net->kernels->all_finite(e->weights + tensor->offset, tensor->count))
-            what = "weights";
-        for (int k = 0; !what && o->kind->moment[k]; k++)
-            if (!e->net->kernels->all_finite(o->moment[k] + tensor->offset,
-                                             tensor->count))
-                what = "moments";
-        if (what)
-            return gn2_fail_network(
-                "step %lld: %s of tensor '%s' are not finite after the "
-                "update (|gradient| = %g); load a checkpoint of an earlier "
-                "step, take a smaller schedule.max or set optim.clip_norm",
-                (long long)gn2_train_steps(t), what, tensor->name, e->gradient_norm);
+    const char *what = "weights", *tensor = gn2_engine_non_finite_f32(e, e->weights);
+    for (int k = 0; !tensor && e->optimizer.kind->moment[k]; k++) {
+        what = "moments";
+        tensor = gn2_engine_non_finite_f32(e, e->optimizer.moment[k]);
     }
-    return GN2_OK;
+    return gn2_fail_network("step %lld: %s of tensor '%s' are not finite after the "
+                            "update (|gradient| = %g); load a checkpoint of an earlier "
+                            "step, take a smaller schedule.max or set optim.clip_norm",
+                            (long long)gn2_train_steps(t), what, tensor,
+                            e->gradient_norm);
 }
 
 static void fill_stats(gn2_trainer *t, int64_t jets, gn2_step_stats *out)
@@ -84,19 +74,14 @@ gn2_status gn2_train_step_bound(gn2_trainer *t, const gn2_jets *jets,
     if (status == GN2_OK) status = check_schedule(t);
     if (status == GN2_OK) status = gn2_labels_by_task(&t->h, labels, &mine);
     if (status == GN2_OK) status = read_batch(t, jets, &mine, binding, &batch);
-    GN2_TRY(gn2_train_agree_step(t, status, &batch, &mine));
+    const gn2_place place = {.kind = GN2_PLACE_STEP, .count = gn2_train_steps(t)};
+    GN2_TRY(gn2_train_agree_batch(t, status, place, &batch, &mine));
     GN2_TRY(gn2_engine_gradient_f32(t->engine, &batch, &mine));
     gn2_schedule_at(&t->schedule, gn2_train_steps(t), &stats.learning_rate,
                     &stats.beta1);
     gn2_engine_update_f32(t->engine, stats.learning_rate, stats.beta1);
-    if (t->engine->optimizer.broken) GN2_TRY(blame_update(t));
+    if (t->engine->optimizer.broken) return blame_update(t);
     fill_stats(t, jets->count, &stats);
     if (out_stats) *out_stats = stats;
     return GN2_OK;
-}
-
-gn2_status gn2_train_step(gn2_trainer *t, const gn2_jets *jets,
-                          const gn2_labels *labels, gn2_step_stats *out_stats)
-{
-    return gn2_train_step_bound(t, jets, labels, NULL, out_stats);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the ranks of a group tell one another: before a step, a run, at joining. */
-#include "train/together.h"
+#include "train/trainer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "util/alloc.h"
 #include "util/digest.h"
 
-/* ---- the rule ---- */
+/* ---- the rule: which numbers of ranks may share so many shards ---- */
 
 static int is_allowed(int32_t ranks, int32_t shards)
 {
@@ -19,7 +19,7 @@ static int is_allowed(int32_t ranks, int32_t shards)
     return ranks == 1 || (shards % ranks == 0 && (each & (each - 1)) == 0);
 }
 
-gn2_status gn2_train_check_ranks(int32_t ranks, int32_t shards)
+static gn2_status check_ranks(int32_t ranks, int32_t shards)
 {
     char list[200] = "";
     size_t used = 0;
@@ -100,48 +100,26 @@ static gn2_status add_refused(gn2_trainer *t, gn2_status status)
     return function && status == GN2_OK ? gn2_use_fail_busy(function) : status;
 }
 
-/* Room is made before, so that nothing fails behind the agreement. */
-static gn2_status agree_batch(gn2_trainer *t, gn2_status status, gn2_place *place,
-                              const gn2_batch_f32 *batch,
-                              const gn2_batch_labels *labels, int32_t *out_stop)
+gn2_status gn2_train_agree_batch(gn2_trainer *t, gn2_status status, gn2_place place,
+                                 const gn2_batch_f32 *batch,
+                                 const gn2_batch_labels *labels)
 {
+    const int is_step = place.kind == GN2_PLACE_STEP;
+    int32_t stop;
+    if (!t->group) return status;
+    if (t->running || !is_step) place.stop = atomic_exchange(&t->stop, 0);
     status = add_refused(t, status);
     if (status == GN2_OK && batch->jets) {
+        /* room is made before, so that nothing fails behind the agreement */
         status = gn2_engine_plan_f32(t->engine, batch);
-        place->digest = digest_batch(&t->h, batch, labels);
+        place.digest = digest_batch(&t->h, batch, labels);
     }
-    return gn2_group_agree(t->group, status, place, out_stop);
-}
-
-gn2_status gn2_train_agree_step(gn2_trainer *t, gn2_status status,
-                                const gn2_batch_f32 *batch,
-                                const gn2_batch_labels *labels)
-{
-    gn2_place place = {.kind = GN2_PLACE_STEP, .count = gn2_train_steps(t)};
-    int32_t stop;
-    if (!t->group) return status;
-    place.stop = t->running && atomic_exchange(&t->stop, 0);
-    GN2_TRY(agree_batch(t, status, &place, batch, labels, &stop));
+    GN2_TRY(gn2_group_agree(t->group, status, &place, &stop));
     if (stop < 0) return GN2_OK;
     t->group->told = 1;
-    return gn2_fail(GN2_ERR_CANCELLED, "stopped on request of rank %d after step %lld",
-                    (int)stop, (long long)place.count);
-}
-
-gn2_status gn2_train_agree_evaluation(gn2_trainer *t, gn2_status status, int64_t jets,
-                                      const gn2_batch_f32 *batch,
-                                      const gn2_batch_labels *labels)
-{
-    gn2_place place = {.kind = GN2_PLACE_EVALUATION, .count = jets};
-    int32_t stop;
-    if (!t->group) return status;
-    place.stop = atomic_exchange(&t->stop, 0);
-    GN2_TRY(agree_batch(t, status, &place, batch, labels, &stop));
-    if (stop < 0) return GN2_OK;
-    t->group->told = 1;
-    return gn2_fail(GN2_ERR_CANCELLED,
-                    "stopped on request of rank %d after %lld jets of an evaluation",
-                    (int)stop, (long long)jets);
+    return gn2_fail(GN2_ERR_CANCELLED, "stopped on request of rank %d after %s%lld%s",
+                    (int)stop, is_step ? "step " : "", (long long)place.count,
+                    is_step ? "" : " jets of an evaluation");
 }
 
 gn2_status gn2_train_refused(gn2_trainer *t, gn2_status status)
@@ -151,15 +129,11 @@ gn2_status gn2_train_refused(gn2_trainer *t, gn2_status status)
     return gn2_group_agree(t->group, add_refused(t, status), &place, &stop);
 }
 
-void gn2_train_agree_anew(gn2_trainer *t)
-{
-    if (t->group) t->group->told = 0;
-}
-
 gn2_status gn2_train_agree_end(gn2_trainer *t, gn2_status status)
 {
-    if (!t->group || (status != GN2_OK && gn2_group_knows(t->group))) return status;
-    return gn2_train_refused(t, status);
+    if (!t->group) return status;
+    const int known = t->group->told || t->group->dead;
+    return status != GN2_OK && known ? status : gn2_train_refused(t, status);
 }
 
 /* ---- what must be the same ---- */
@@ -183,39 +157,17 @@ static void add_digest(gn2_text *text, const char *what, const float *values,
                     (unsigned long long)digest);
 }
 
-static int shapes_model(const gn2_config *config, const char *key)
+static void add_options(gn2_text *text, const gn2_trainer *t)
 {
-    static const char *const prefixes[] = {"model.", "inputs.", "norm.", "task.",
-                                           "input."};
-    (void)config;
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
-        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0) return 1;
-    return 0;
-}
-
-static void add_options(gn2_text *text, const gn2_config *config,
-                        int (*wanted)(const gn2_config *config, const char *key))
-{
-    for (size_t i = 0; i < gn2_config_slot_count(config); i++) {
-        const char *key, *value;
-        gn2_config_slot_at(config, i, &key, &value);
-        if (!strchr(key, '*') && wanted(config, key)) add_line(text, key, value);
-    }
+    const char *key, *value;
+    for (size_t i = 0; gn2_config_next(t->config, &i, &key, &value);)
+        if (gn2_train_shapes_run(t->config, key)) add_line(text, key, value);
+    for (size_t i = 0; gn2_config_next(t->model->config, &i, &key, &value);)
+        if (gn2_train_shapes_model(key)) add_line(text, key, value);
 }
 
 /* The line of the instruction set: processors have others in common. */
 #define ISA_LINE 1
-
-/* Processors may differ in what they make of bf16, and oneDNN in what it makes of
- * processors: the bits are compared. */
-static gn2_status describe_bf16(const gn2_product_options *options, gn2_text *text)
-{
-    uint64_t digest;
-    GN2_TRY(gn2_product_sample(options, &digest));
-    gn2_text_format(text, "digest of a product in bf16 = %016llx\n",
-                    (unsigned long long)digest);
-    return GN2_OK;
-}
 
 /* What computes. Of the back ends only what was asked for counts: own kernels do all
  * the rest, or the reference. */
@@ -223,7 +175,6 @@ static gn2_status describe_compute(const gn2_engine_f32 *e, gn2_text *text)
 {
     static const char *const backends[] = {"own or reference", "own", "onednn"};
     const gn2_product_options *p = &e->options.product;
-    const int bf16 = p->arithmetic == GN2_ARITHMETIC_BF16;
     const gn2_isa isa = e->net->kernels->isa;
     add_line(text, "version of libgn2", GN2_VERSION_STRING);
     add_line(text, "instruction set (compute.isa)", gn2_isa_name(isa));
@@ -231,7 +182,14 @@ static gn2_status describe_compute(const gn2_engine_f32 *e, gn2_text *text)
     add_line(text, "arithmetic (train.precision)", gn2_compute_arithmetic_name(p));
     if (p->backend == GN2_BACKEND_ONEDNN || isa == GN2_ISA_REFERENCE)
         add_line(text, "version of oneDNN", gn2_onednn_version());
-    return bf16 ? describe_bf16(p, text) : GN2_OK;
+    if (p->arithmetic != GN2_ARITHMETIC_BF16) return GN2_OK;
+    /* processors may differ in what they make of bf16, and oneDNN in what it makes of
+     * processors: the bits are compared */
+    uint64_t digest;
+    GN2_TRY(gn2_product_sample(p, &digest));
+    gn2_text_format(text, "digest of a product in bf16 = %016llx\n",
+                    (unsigned long long)digest);
+    return GN2_OK;
 }
 
 static gn2_status describe(const gn2_trainer *t, const gn2_engine_f32 *e,
@@ -243,8 +201,7 @@ static gn2_status describe(const gn2_trainer *t, const gn2_engine_f32 *e,
                     (int)e->options.shards, (long long)e->options.chunk_tokens);
     gn2_text_format(text, "train.seed = %llu\n", (unsigned long long)e->options.seed);
     gn2_text_format(text, "steps done = %lld\n", (long long)o->steps);
-    add_options(text, t->config, gn2_train_shapes_run);
-    add_options(text, t->model->config, shapes_model);
+    add_options(text, t);
     add_digest(text, "weights", e->weights, e->params->total);
     for (int k = 0; o->kind->moment[k]; k++)
         add_digest(text, o->kind->moment[k], o->moment[k], e->params->total);
@@ -288,8 +245,7 @@ static gn2_status compare(gn2_trainer *t, gn2_status status, const gn2_text *lin
                           gn2_comparison *c)
 {
     status = add_refused(t, status);
-    if (status == GN2_OK && lines->failed) status = gn2_fail_memory();
-    if (status == GN2_OK) c->text = gn2_alloc(2, GN2_COMPARE_SIZE);
+    if (status == GN2_OK && !lines->failed) c->text = gn2_alloc(2, GN2_COMPARE_SIZE);
     if (status == GN2_OK && !c->text) status = gn2_fail_memory();
     if (c->text) fill(c->text, lines->data);
     status = gn2_group_compare(t->group, status, c);
@@ -306,7 +262,7 @@ gn2_status gn2_train_agree_run(gn2_trainer *t, gn2_status status, const gn2_text
 static gn2_status make_share(gn2_group *group, gn2_engine_f32 *engine)
 {
     gn2_share_f32 share;
-    GN2_TRY(gn2_train_check_ranks(gn2_group_ranks(group), engine->options.shards));
+    GN2_TRY(check_ranks(gn2_group_ranks(group), engine->options.shards));
     GN2_TRY(gn2_share_create_f32(engine, group, &share));
     gn2_share_set_f32(engine, &share);
     return GN2_OK;

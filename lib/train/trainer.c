@@ -9,7 +9,7 @@
 #include "net/backend.h"
 #include "util/alloc.h"
 
-int32_t gn2_train_shards(const gn2_config *config)
+static int32_t shards_of(const gn2_config *config)
 {
     const int64_t shards = gn2_config_i64(config, "train.shards");
     if (shards) return (int32_t)shards;
@@ -40,11 +40,10 @@ void gn2_train_note_idle(const gn2_trainer *t, int32_t shards)
 gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *out)
 {
     *out = (gn2_engine_options){
-        .shards = gn2_train_shards(t->config),
+        .shards = shards_of(t->config),
         .chunk_tokens = chunk_of(t),
         .seed = (uint64_t)gn2_config_i64(t->config, "train.seed"),
-        .keep_updates =
-            strcmp(gn2_config_str(t->config, "train.probe_updates"), "yes") == 0,
+        .keep_updates = gn2_config_says(t->config, "train.probe_updates", "yes"),
         .pool = t->pool,
     };
     gn2_optim_options_read_f32(t->config, &out->optim);
@@ -57,16 +56,10 @@ const char *gn2_train_precision(const gn2_trainer *t)
 }
 
 gn2_status gn2_train_engine_new(const gn2_trainer *t, const gn2_engine_options *options,
-                                gn2_engine_f32 **out_core)
+                                gn2_engine_f32 **out_engine)
 {
-    gn2_engine_f32 *engine = NULL;
-    GN2_TRY(gn2_engine_create_f32(&t->h, t->params, options, &engine));
-    const gn2_status status = gn2_model_fill_net(t->model, engine->net);
-    if (status == GN2_OK)
-        *out_core = engine;
-    else
-        gn2_engine_free_f32(engine);
-    return status;
+    GN2_TRY(gn2_engine_create_f32(&t->h, t->params, options, out_engine));
+    return gn2_model_fill_net(t->model, (*out_engine)->net);
 }
 
 /* Multipliers are the model's, which may be a file's, unless the optimiser is another
@@ -89,7 +82,7 @@ static gn2_status make_pool(gn2_trainer *t)
 {
     const int64_t wanted = gn2_config_i64(t->config, "train.threads");
     const int64_t threads = wanted ? wanted : gn2_cpu_available();
-    const int32_t shards = gn2_train_shards(t->config);
+    const int32_t shards = shards_of(t->config);
     t->threads = (int32_t)threads;
     gn2_train_note_idle(t, shards);
     return gn2_pool_create(t->threads < shards ? t->threads : shards, &t->pool);
@@ -97,30 +90,24 @@ static gn2_status make_pool(gn2_trainer *t)
 
 /* ---- options that a model fixes ---- */
 
-static int begins_with_one_of(const char *key, const char *const *prefixes)
+int gn2_train_shapes_model(const char *key)
 {
-    for (; *prefixes; prefixes++)
-        if (strncmp(key, *prefixes, strlen(*prefixes)) == 0) return 1;
-    return 0;
+    static const char *const prefixes[] = {"model.", "inputs.", "norm.",
+                                           "task.",  "input.",  NULL};
+    return gn2_begins_with_one_of(key, prefixes);
 }
 
 /* Is the key read from the model, whatever the trainer's config says? A discriminant's
  * own two keys are of use to an evaluation. */
 static int is_fixed(const char *key)
 {
-    static const char *const fixed[] = {"model.",
-                                        "inputs.",
-                                        "norm.",
-                                        "task.",
-                                        "input.",
-                                        "discriminant.",
-                                        "optim.decay_scaling",
-                                        NULL};
+    static const char *const more[] = {"discriminant.", "optim.decay_scaling", NULL};
     static const char *const loose[] = {"model.dropout_", NULL};
     const char *end = strrchr(key, '.');
     const int own = strncmp(key, "discriminant.", 13) == 0 &&
                     (strcmp(end, ".signal") == 0 || strcmp(end, ".fractions") == 0);
-    return begins_with_one_of(key, fixed) && !begins_with_one_of(key, loose) && !own;
+    return (gn2_train_shapes_model(key) || gn2_begins_with_one_of(key, more)) &&
+           !gn2_begins_with_one_of(key, loose) && !own;
 }
 
 /* What is set to neither the model's value nor the default was meant to do something;
@@ -142,11 +129,9 @@ static gn2_status note_key(const gn2_trainer *t, const char *key, const char *te
 /* Says which options are the model's. */
 static gn2_status note_fixed(const gn2_trainer *t)
 {
-    for (size_t i = 0; i < gn2_config_slot_count(t->config); i++) {
-        const char *key, *text;
-        gn2_config_slot_at(t->config, i, &key, &text);
-        if (!strchr(key, '*') && is_fixed(key)) GN2_TRY(note_key(t, key, text));
-    }
+    const char *key, *text;
+    for (size_t i = 0; gn2_config_next(t->config, &i, &key, &text);)
+        if (is_fixed(key)) GN2_TRY(note_key(t, key, text));
     return GN2_OK;
 }
 

@@ -60,13 +60,14 @@ int gn2_memory_at_hand(size_t bytes)
     return 1;
 }
 
-int gn2_grow(void **block, size_t old_count, size_t new_count, size_t size)
+int gn2_grow(void *array, size_t old_count, size_t new_count, size_t size)
 {
-    void *bigger = gn2_alloc(new_count, size);
+    void *old, *bigger = gn2_alloc(new_count, size);
     if (!bigger) return 0;
-    if (*block) memcpy(bigger, *block, old_count * size);
-    gn2_free(*block);
-    *block = bigger;
+    memcpy(&old, array, sizeof old); /* a pointer of any type */
+    if (old) memcpy(bigger, old, old_count * size);
+    gn2_free(old);
+    memcpy(array, &bigger, sizeof bigger);
     return 1;
 }
 
@@ -76,6 +77,15 @@ char *gn2_strdup(const char *text)
     char *copy = gn2_alloc(size, 1);
     if (copy) memcpy(copy, text, size);
     return copy;
+}
+
+int gn2_reserve(void *array, size_t *capacity, size_t used, size_t count, size_t size)
+{
+    const size_t more = count + count / 2;
+    if (count <= *capacity) return 1;
+    if (!gn2_grow(array, used, more, size)) return 0;
+    *capacity = more;
+    return 1;
 }
 
 void *gn2_arena_take(gn2_arena *arena, size_t count, size_t size)

@@ -192,6 +192,13 @@ void gn2_text_format(gn2_text *text, const char *format, ...)
     va_end(again);
 }
 
+int gn2_begins_with_one_of(const char *text, const char *const *prefixes)
+{
+    for (; *prefixes; prefixes++)
+        if (strncmp(text, *prefixes, strlen(*prefixes)) == 0) return 1;
+    return 0;
+}
+
 void gn2_name_list_add(char list[GN2_NAME_LIST_SIZE], const char *name)
 {
     const size_t used = strlen(list), length = strlen(name);

@@ -27,6 +27,9 @@ void gn2_text_format(gn2_text *text, const char *format, ...)
 #define GN2_NAME_LIST_SIZE 400
 void gn2_name_list_add(char list[GN2_NAME_LIST_SIZE], const char *name);
 
+/* Does the text begin with one of the prefixes, which end with NULL? */
+int gn2_begins_with_one_of(const char *text, const char *const *prefixes);
+
 /* Edits that turn a into b (Levenshtein), for near-miss suggestions. */
 size_t gn2_edit_distance(const char *a, const char *b);
 

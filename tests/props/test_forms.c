@@ -94,11 +94,10 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
         own.eps *= by->eps;
     }
     create_core(t, optim);
-    need_ok(gn2_pieces_create(&t->readout, &t->pieces), "pieces");
+    need_ok(R(gn2_pieces_create)(&t->readout, &t->pieces), "pieces");
     t->optimizer = (R(gn2_optimizer)){.options = own,
                                       .total = t->readout.total,
-                                      .piece = t->pieces.piece,
-                                      .piece_count = t->pieces.count,
+                                      .pieces = &t->pieces,
                                       .kernels = t->engine->net->kernels};
     need_ok(R(gn2_optimizer_create)(&t->optimizer), "optimiser");
     return t;
@@ -107,7 +106,7 @@ static training *begin(const char *lines, const gn2_optim_options *optim,
 static void end(training *t)
 {
     R(gn2_optimizer_destroy)(&t->optimizer);
-    gn2_pieces_free(&t->pieces);
+    gn2_free(t->pieces.piece);
     R(gn2_engine_free)(t->engine);
     gn2_free(t->rest.tensor);
     gn2_free(t->readout.tensor);
@@ -122,11 +121,11 @@ static double step(training *t, const testbatch *source, double lr)
     const gn2_batch_labels labels = testbatch_labels(&t->model->h, source);
     R(testreal_batch)(&batch, source);
     need_ok(R(gn2_engine_gradient)(t->engine, &batch, &labels), "gradient");
-    const R(gn2_update) update = {.weights = t->engine->weights,
-                                  .grads = t->engine->share.grads,
-                                  .lr = lr,
-                                  .beta1 = 0.9,
-                                  .clip = 1};
+    R(gn2_update) update = {.weights = t->engine->weights,
+                            .grads = t->engine->share.grads,
+                            .lr = lr,
+                            .beta1 = (real)0.9,
+                            .clip = 1};
     R(gn2_optimizer_step)(&t->optimizer, &update, NULL);
     R(gn2_engine_update)(t->engine, lr, 0.9); /* the rest, and packs all */
     R(testreal_batch_free)(&batch);

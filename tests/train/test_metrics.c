@@ -5,9 +5,9 @@
 #include "../unit/unit.h"
 #include "train/metrics.h"
 
-#define SCORES(...)                       \
-    ((gn2_scores){(float[]){__VA_ARGS__}, \
-                  (int64_t)(sizeof((float[]){__VA_ARGS__}) / sizeof(float))})
+#define SCORES(...)                                \
+    ((gn2_scores){.value = (float[]){__VA_ARGS__}, \
+                  .count = sizeof((float[]){__VA_ARGS__}) / sizeof(float)})
 
 static void auc_counts_ordered_pairs(void **state)
 {
@@ -29,7 +29,7 @@ static void auc_counts_ties_half(void **state)
 
 static void auc_of_nothing_is_nan(void **state)
 {
-    const gn2_scores none = {NULL, 0}, some = SCORES(1);
+    const gn2_scores none = {0}, some = SCORES(1);
     (void)state;
     assert_true(isnan(gn2_metric_auc(&none, &some)));
     assert_true(isnan(gn2_metric_auc(&some, &none)));
@@ -47,7 +47,7 @@ static void sorting_orders_scores(void **state)
 static void cuts_keep_at_least_the_efficiency(void **state)
 {
     const gn2_scores b = SCORES(0, 1, 2, 3, 4, 5, 6, 7, 8, 9);
-    const gn2_scores none = {NULL, 0};
+    const gn2_scores none = {0};
     (void)state;
     assert_true(gn2_metric_cut(&b, 0.7) == 3);  /* floor(0.3·10) */
     assert_true(gn2_metric_cut(&b, 0.65) == 3); /* floor(3.5) */
@@ -57,7 +57,7 @@ static void cuts_keep_at_least_the_efficiency(void **state)
 
 static void rejection_is_one_over_the_share_that_passes(void **state)
 {
-    const gn2_scores light = SCORES(0, 1, 2, 3, 4), none = {NULL, 0};
+    const gn2_scores light = SCORES(0, 1, 2, 3, 4), none = {0};
     (void)state;
     assert_true(gn2_metric_rejection(&light, 3) == 2.5); /* 3 and 4 pass */
     assert_true(gn2_metric_rejection(&light, -1) == 1);

@@ -8,7 +8,7 @@
 #include "data/module.h"
 #include "group/group.h"
 #include "ranks.h"
-#include "train/together.h"
+#include "train/trainer.h"
 #include "util/alloc.h"
 
 static void refuse(rank *ranks, int32_t size, const char *words)

@@ -30,6 +30,25 @@ static void products_that_overflow_are_refused(void **state)
     assert_int_equal(out, SIZE_MAX);
 }
 
+static void reserving_grows_by_more_than_was_asked_for(void **state)
+{
+    void *block = NULL;
+    size_t capacity = 0;
+    (void)state;
+    assert_true(gn2_reserve(&block, &capacity, 0, 4, sizeof(int)));
+    assert_int_equal(capacity, 6);
+    ((int *)block)[1] = 7;
+    const void *before = block;
+    assert_true(gn2_reserve(&block, &capacity, 2, 6, sizeof(int)));
+    assert_ptr_equal(block, before);
+    assert_true(gn2_reserve(&block, &capacity, 2, 7, sizeof(int)));
+    assert_int_equal(capacity, 10);
+    assert_int_equal(((int *)block)[1], 7);
+    assert_false(gn2_reserve(&block, &capacity, 2, SIZE_MAX / 4, sizeof(int)));
+    assert_int_equal(capacity, 10);
+    gn2_free(block);
+}
+
 static void growing_keeps_the_old_elements(void **state)
 {
     (void)state;
@@ -91,6 +110,7 @@ int main(void)
         cmocka_unit_test(blocks_are_zeroed_and_aligned),
         cmocka_unit_test(products_that_overflow_are_refused),
         cmocka_unit_test(growing_keeps_the_old_elements),
+        cmocka_unit_test(reserving_grows_by_more_than_was_asked_for),
         cmocka_unit_test(arena_counts_what_it_carves),
         cmocka_unit_test(arena_overflow_saturates),
         cmocka_unit_test(asking_for_memory_takes_none),
