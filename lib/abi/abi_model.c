@@ -14,8 +14,7 @@
 
 gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
 {
-    GN2_REQUIRE(out_model);
-    *out_model = NULL;
+    GN2_REQUIRE_OUT(out_model);
     gn2_config *defaults = NULL;
     if (!config) GN2_TRY(gn2_config_new(&defaults));
     gn2_status status = gn2_model_random(config ? config : defaults, out_model);
@@ -41,24 +40,21 @@ void gn2_model_free(gn2_model *model)
 
 gn2_status gn2_model_load(const char *path, gn2_model **out_model)
 {
-    GN2_REQUIRE(out_model);
-    *out_model = NULL;
+    GN2_REQUIRE_OUT(out_model);
     GN2_REQUIRE(path);
     return gn2_model_file_load(path, out_model);
 }
 
 gn2_status gn2_model_load_buffer(const void *data, size_t size, gn2_model **out_model)
 {
-    GN2_REQUIRE(out_model);
-    *out_model = NULL;
+    GN2_REQUIRE_OUT(out_model);
     GN2_REQUIRE(data);
     return gn2_model_file_load_buffer(data, size, out_model);
 }
 
 gn2_status gn2_model_save(const gn2_model *model, const char *path)
 {
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(path);
+    GN2_REQUIRE(model, path);
     return gn2_model_file_save(model, path);
 }
 
@@ -67,8 +63,7 @@ gn2_status gn2_model_save_buffer(const gn2_model *model, void *data, size_t capa
 {
     unsigned char *bytes;
     size_t size;
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(out_size);
+    GN2_REQUIRE(model, out_size);
     GN2_CHECK(data || capacity == 0, "%s: data is NULL, capacity = %zu", __func__,
               capacity);
     GN2_TRY(gn2_model_file_finish(model, &bytes, &size));
@@ -79,8 +74,7 @@ gn2_status gn2_model_save_buffer(const gn2_model *model, void *data, size_t capa
 
 gn2_status gn2_model_inspect(const char *path, gn2_config **out_config)
 {
-    GN2_REQUIRE(out_config);
-    *out_config = NULL;
+    GN2_REQUIRE_OUT(out_config);
     GN2_REQUIRE(path);
     return gn2_model_file_inspect(path, out_config);
 }
@@ -94,8 +88,7 @@ gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
                                 gn2_param_info *out_info)
 {
     const gn2_guard *guard = GN2_GUARD_OUT(gn2_param_info, rank);
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(out_info);
+    GN2_REQUIRE(model, out_info);
     GN2_TRY(gn2_guard_out_check(guard, out_info));
     GN2_CHECK(index < model->params->count, "%s: index %zu, the model has %zu tensors",
               __func__, index, model->params->count);
@@ -134,9 +127,7 @@ gn2_status gn2_model_param_get(const gn2_model *model, const char *name,
                                float *out_data, size_t count)
 {
     const gn2_tensor *t = NULL;
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(name);
-    GN2_REQUIRE(out_data);
+    GN2_REQUIRE(model, name, out_data);
     GN2_TRY(find_tensor(model, name, count, &t));
     memcpy(out_data, model->weights + t->offset, count * sizeof *out_data);
     return GN2_OK;
@@ -146,9 +137,7 @@ gn2_status gn2_model_param_set(gn2_model *model, const char *name, const float *
                                size_t count)
 {
     const gn2_tensor *t = NULL;
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(name);
-    GN2_REQUIRE(data);
+    GN2_REQUIRE(model, name, data);
     GN2_TRY(find_tensor(model, name, count, &t));
     if (atomic_load(&model->shared))
         return gn2_fail(GN2_ERR_BUSY,
@@ -170,8 +159,7 @@ size_t gn2_model_task_count(const gn2_model *model)
 gn2_status gn2_model_task_info(const gn2_model *model, size_t index,
                                gn2_task_info *out_info)
 {
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(out_info);
+    GN2_REQUIRE(model, out_info);
     GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_task_info), out_info));
     GN2_CHECK(index < gn2_model_task_count(model), "%s: index %zu of %zu tasks",
               __func__, index, gn2_model_task_count(model));
@@ -213,9 +201,7 @@ static gn2_status fail_class(const gn2_model *model, const char *name)
 gn2_status gn2_model_class_find(const gn2_model *model, const char *name,
                                 size_t *out_index)
 {
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(name);
-    GN2_REQUIRE(out_index);
+    GN2_REQUIRE(model, name, out_index);
     for (size_t i = 0; i < gn2_model_class_count(model); i++)
         if (strcmp(gn2_model_class_name(model, i), name) == 0) {
             *out_index = i;
@@ -240,16 +226,13 @@ const char *gn2_model_input_name(const gn2_model *model, const char *object,
 gn2_status gn2_model_metadata_get(const gn2_model *model, const char *key,
                                   const char **out_text)
 {
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(key);
-    GN2_REQUIRE(out_text);
+    GN2_REQUIRE(model, key, out_text);
     return gn2_model_metadata(model, key, out_text);
 }
 
 gn2_status gn2_model_config(const gn2_model *model, gn2_config **out_config)
 {
-    GN2_REQUIRE(out_config);
-    *out_config = NULL;
+    GN2_REQUIRE_OUT(out_config);
     GN2_REQUIRE(model);
     return gn2_config_copy(model->config, out_config);
 }

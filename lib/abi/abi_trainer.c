@@ -84,8 +84,7 @@ static gn2_use *use_of(const gn2_trainer *trainer)
 gn2_status gn2_trainer_create(const gn2_model *model, const gn2_config *config,
                               gn2_trainer **out_trainer)
 {
-    GN2_REQUIRE(out_trainer);
-    *out_trainer = NULL;
+    GN2_REQUIRE_OUT(out_trainer);
     GN2_REQUIRE(model);
     if (config) return gn2_train_new(model, config, out_trainer);
     gn2_config *own;
@@ -202,8 +201,7 @@ gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
 
 gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer, const char *path)
 {
-    GN2_REQUIRE(trainer);
-    GN2_REQUIRE(path);
+    GN2_REQUIRE(trainer, path);
     TRY_BETWEEN(use_of(trainer), gn2_train_save(trainer, path));
     return GN2_OK;
 }
@@ -218,8 +216,7 @@ gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path)
 
 gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer, gn2_model **out_model)
 {
-    GN2_REQUIRE(out_model);
-    *out_model = NULL;
+    GN2_REQUIRE_OUT(out_model);
     GN2_REQUIRE(trainer);
     TRY_BETWEEN(use_of(trainer), gn2_train_snapshot(trainer, out_model));
     return GN2_OK;
@@ -244,9 +241,8 @@ gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,
                              gn2_probe_fn fn, void *user)
 {
     gn2_jets_view view;
-    GN2_REQUIRE(trainer);
-    GN2_REQUIRE(jets);
-    GN2_REQUIRE(fn);
+    GN2_REQUIRE(trainer, jets);
+    GN2_CHECK(fn, "%s: fn is NULL", __func__);
     GN2_TRY(gn2_jets_read(&view, jets));
     TRY_BETWEEN(&trainer->use, gn2_train_probe(trainer, &view.jets, fn, user));
     return GN2_OK;
@@ -259,8 +255,7 @@ gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name,
     char list[GN2_NAME_LIST_SIZE] = "";
     GN2_REQUIRE(out_value);
     *out_value = (double)NAN;
-    GN2_REQUIRE(metrics);
-    GN2_REQUIRE(name);
+    GN2_REQUIRE(metrics, name);
     GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_metrics), &mine, metrics));
     for (int64_t i = 0; i < mine.metric_count; i++) {
         const char *known = mine.metrics[i].name;

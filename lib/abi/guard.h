@@ -15,12 +15,21 @@
 #include "util/error.h"
 #include "util/use.h"
 
-/* Refuses a NULL argument, naming function and argument. */
-#define GN2_REQUIRE(pointer)                                                 \
-    do {                                                                     \
-        if (!(pointer))                                                      \
-            return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %s is NULL", __func__, \
-                            #pointer);                                       \
+/* Refuses NULL among arguments, naming function and argument. */
+#define GN2_REQUIRE(...)                                              \
+    do {                                                              \
+        const void *const gn2_given_[] = {__VA_ARGS__};               \
+        GN2_TRY(gn2_require(__func__, #__VA_ARGS__, gn2_given_,       \
+                            sizeof gn2_given_ / sizeof *gn2_given_)); \
+    } while (0)
+gn2_status gn2_require(const char *call, const char *names, const void *const *given,
+                       size_t count);
+
+/* The same of where a new object goes, which holds NULL until there is one. */
+#define GN2_REQUIRE_OUT(out) \
+    do {                     \
+        GN2_REQUIRE(out);    \
+        *(out) = NULL;       \
     } while (0)
 
 /* Refuses a failed condition: GN2_CHECK(n >= 0, "count = %d: must be ≥ 0", n). */
