@@ -139,8 +139,6 @@ gn2_status gn2_config_describe(size_t index, gn2_config_info *out_info)
     GN2_REQUIRE(out_info);
     GN2_CHECK(index < gn2_config_table_size, "%s: index = %zu: the table has %zu rows",
               __func__, index, gn2_config_table_size);
-    const gn2_guard *guard = GN2_GUARD(gn2_config_info);
-    GN2_TRY(gn2_guard_out_check(guard, out_info));
     const gn2_config_key *row = &gn2_config_table[index];
     const gn2_config_info info = {
         .type = row->type,
@@ -151,8 +149,7 @@ gn2_status gn2_config_describe(size_t index, gn2_config_info *out_info)
         .max = row->max,
         .choices = row->choices,
     };
-    gn2_guard_out(guard, out_info, &info);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD(gn2_config_info), out_info, &info);
 }
 
 gn2_status gn2_config_load(gn2_config *config, const char *path)

@@ -62,10 +62,8 @@ gn2_status gn2_dataset_info_get(const gn2_dataset *dataset, gn2_dataset_info *ou
 {
     gn2_dataset_info mine = {.struct_size = sizeof mine};
     GN2_REQUIRE(dataset, out_info);
-    GN2_TRY(gn2_guard_out_check(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info));
     gn2_dataset_info_impl(dataset, &mine);
-    gn2_guard_out(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info, &mine);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info, &mine);
 }
 
 gn2_status gn2_dataset_rows(const gn2_dataset *dataset, int64_t *out_rows,
@@ -97,9 +95,9 @@ gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
     if (out_labels) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_labels), out_labels));
     GN2_TRY_HELD(gn2_dataset_use(dataset),
                  gn2_dataset_next_impl(dataset, &jets, out_labels ? &labels : NULL));
-    gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets);
-    if (out_labels) gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels);
-    return GN2_OK;
+    GN2_TRY(gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets));
+    return out_labels ? gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels)
+                      : GN2_OK;
 }
 
 const gn2_label *gn2_labels_find(const gn2_labels *labels, const char *name)

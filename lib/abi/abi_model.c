@@ -87,9 +87,7 @@ size_t gn2_model_param_count(const gn2_model *model)
 gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
                                 gn2_param_info *out_info)
 {
-    const gn2_guard *guard = GN2_GUARD_OUT(gn2_param_info, rank);
     GN2_REQUIRE(model, out_info);
-    GN2_TRY(gn2_guard_out_check(guard, out_info));
     GN2_CHECK(index < model->params->count, "%s: index %zu, the model has %zu tensors",
               __func__, index, model->params->count);
     const gn2_tensor *t = &model->params->tensor[index];
@@ -107,8 +105,7 @@ gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
         .forward_mult = t->forward_mult,
         .rank = t->shape[1] ? 2 : 1,
     };
-    gn2_guard_out(guard, out_info, &info);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD_OUT(gn2_param_info, rank), out_info, &info);
 }
 
 static gn2_status find_tensor(const gn2_model *model, const char *name, size_t count,
@@ -160,7 +157,6 @@ gn2_status gn2_model_task_info(const gn2_model *model, size_t index,
                                gn2_task_info *out_info)
 {
     GN2_REQUIRE(model, out_info);
-    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_task_info), out_info));
     GN2_CHECK(index < gn2_model_task_count(model), "%s: index %zu of %zu tasks",
               __func__, index, gn2_model_task_count(model));
     const gn2_task *task = &model->h.task[index];
@@ -174,8 +170,7 @@ gn2_status gn2_model_task_info(const gn2_model *model, size_t index,
         .label_type = kind->label == GN2_LABEL_TARGETS ? GN2_DATA_F32 : GN2_DATA_I32,
         .label_columns = (int32_t)task->targets,
     };
-    gn2_guard_out(GN2_GUARD(gn2_task_info), out_info, &mine);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD(gn2_task_info), out_info, &mine);
 }
 
 size_t gn2_model_class_count(const gn2_model *model)

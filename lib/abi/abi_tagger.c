@@ -16,10 +16,9 @@ gn2_status gn2_tagger_create(const gn2_model *model, const gn2_config *config,
 {
     GN2_REQUIRE_OUT(out_tagger);
     GN2_REQUIRE(model);
-    if (config) return gn2_tag_new(model, config, out_tagger);
-    gn2_config *own;
-    GN2_TRY(gn2_model_file_config(model, &own));
-    const gn2_status status = gn2_tag_new(model, own, out_tagger);
+    gn2_config *own = NULL;
+    if (!config) GN2_TRY(gn2_model_file_config(model, &own));
+    const gn2_status status = gn2_tag_new(model, config ? config : own, out_tagger);
     gn2_config_delete(own);
     return status;
 }
@@ -89,9 +88,7 @@ size_t gn2_tagger_output_count(const gn2_tagger *tagger)
 gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
                                   gn2_output_info *out_info)
 {
-    const gn2_guard *guard = GN2_GUARD(gn2_output_info);
     GN2_REQUIRE(tagger, out_info);
-    GN2_TRY(gn2_guard_out_check(guard, out_info));
     GN2_CHECK(index < tagger->outputs.count,
               "%s: index %zu, the tagger has %zu outputs", __func__, index,
               tagger->outputs.count);
@@ -107,8 +104,7 @@ gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
         .object = gn2_model_object_name(tagger->model, o->object),
         .columns = o->columns,
     };
-    gn2_guard_out(guard, out_info, &info);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD(gn2_output_info), out_info, &info);
 }
 
 gn2_status gn2_tagger_output(const gn2_tagger *tagger, const char *name,

@@ -86,10 +86,9 @@ gn2_status gn2_trainer_create(const gn2_model *model, const gn2_config *config,
 {
     GN2_REQUIRE_OUT(out_trainer);
     GN2_REQUIRE(model);
-    if (config) return gn2_train_new(model, config, out_trainer);
-    gn2_config *own;
-    GN2_TRY(gn2_model_file_config(model, &own));
-    const gn2_status status = gn2_train_new(model, own, out_trainer);
+    gn2_config *own = NULL;
+    if (!config) GN2_TRY(gn2_model_file_config(model, &own));
+    const gn2_status status = gn2_train_new(model, config ? config : own, out_trainer);
     gn2_config_delete(own);
     return status;
 }
@@ -127,8 +126,8 @@ gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
     if (status != GN2_OK) return refuse(trainer, __func__, status);
     TRY_TOGETHER(trainer,
                  gn2_train_step(trainer, &in.view.jets, &in.labels.labels, &stats));
-    if (out_stats) gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats);
-    return GN2_OK;
+    return out_stats ? gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats)
+                     : GN2_OK;
 }
 
 /* The callback comes between steps: meanwhile its thread may look at the trainer. */
@@ -195,8 +194,7 @@ gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
     const gn2_status status = gn2_guard_out_check(GN2_GUARD(gn2_metrics), out_metrics);
     if (status != GN2_OK) return refuse(trainer, __func__, status);
     TRY_TOGETHER(trainer, evaluate(trainer, dataset, &metrics));
-    gn2_guard_out(GN2_GUARD(gn2_metrics), out_metrics, &metrics);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD(gn2_metrics), out_metrics, &metrics);
 }
 
 gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer, const char *path)

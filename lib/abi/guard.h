@@ -82,11 +82,10 @@ gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs);
 gn2_status gn2_guard_in_at(const gn2_guard *guard, void *ours, const void *theirs,
                            int64_t stride, int64_t index);
 
-/* Checks the struct_size of a struct that will be filled, before any work. */
+/* Fills the caller's struct from ours: what it has no room for is dropped, what we do
+ * not know is zeroed, its struct_size, which is checked, stays. */
+gn2_status gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours);
+/* That check alone, for calls that do some work first. */
 gn2_status gn2_guard_out_check(const gn2_guard *guard, const void *theirs);
-
-/* Fills a checked struct from ours: what it has no room for is dropped, what we do
- * not know is zeroed, its struct_size stays. */
-void gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours);
 
 #endif
