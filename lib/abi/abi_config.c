@@ -4,7 +4,6 @@
 
 #include "abi/guard.h"
 #include "config/config.h"
-#include "config/table.h"
 #include "util/alloc.h"
 #include "util/file.h"
 
@@ -74,45 +73,68 @@ gn2_status gn2_config_set_text(gn2_config *config, const char *key, const char *
 gn2_status gn2_config_get_i64(const gn2_config *config, const char *key,
                               int64_t *out_value)
 {
+    const gn2_config_value *value;
     GN2_REQUIRE(config, key, out_value);
-    return gn2_config_read_i64(config, key, out_value);
+    GN2_TRY(gn2_config_find(config, key, GN2_TYPE_I64, &value));
+    *out_value = value->integer;
+    return GN2_OK;
 }
 
 gn2_status gn2_config_get_f64(const gn2_config *config, const char *key,
                               double *out_value)
 {
+    const gn2_config_value *value;
     GN2_REQUIRE(config, key, out_value);
-    return gn2_config_read_f64(config, key, out_value);
+    GN2_TRY(gn2_config_find(config, key, GN2_TYPE_F64, &value));
+    *out_value = value->numbers[0];
+    return GN2_OK;
 }
 
 gn2_status gn2_config_get_str(const gn2_config *config, const char *key,
                               const char **out_value)
 {
+    const gn2_config_value *value;
     GN2_REQUIRE(config, key, out_value);
-    return gn2_config_read_str(config, key, out_value);
+    GN2_TRY(gn2_config_find(config, key, GN2_TYPE_STR, &value));
+    *out_value = value->text;
+    return GN2_OK;
 }
 
 gn2_status gn2_config_get_count(const gn2_config *config, const char *key,
                                 size_t *out_count)
 {
+    const gn2_config_value *value;
     GN2_REQUIRE(config, key, out_count);
-    return gn2_config_read_count(config, key, out_count);
+    GN2_TRY(gn2_config_find(config, key, GN2_TYPE_LIST, &value));
+    *out_count = value->count;
+    return GN2_OK;
 }
 
 gn2_status gn2_config_get_item(const gn2_config *config, const char *key, size_t index,
                                const char **out_item)
 {
+    const gn2_config_value *value;
     GN2_REQUIRE(config, key, out_item);
-    return gn2_config_read_item(config, key, index, out_item);
+    GN2_TRY(gn2_config_find(config, key, GN2_TYPE_STR_LIST, &value));
+    GN2_CHECK(index < value->count, "key '%s': item %zu of %zu", key, index,
+              value->count);
+    *out_item = value->items[index];
+    return GN2_OK;
 }
 
 gn2_status gn2_config_get_f64_list(const gn2_config *config, const char *key,
                                    double *out_items, size_t capacity)
 {
+    const gn2_config_value *value;
     GN2_REQUIRE(config, key);
     GN2_CHECK(out_items || capacity == 0, "%s: out_items is NULL, capacity = %zu",
               __func__, capacity);
-    return gn2_config_read_f64_list(config, key, out_items, capacity);
+    GN2_TRY(gn2_config_find(config, key, GN2_TYPE_F64_LIST, &value));
+    GN2_CHECK(capacity >= value->count, "key '%s' has %zu items, room is for %zu", key,
+              value->count, capacity);
+    if (value->count)
+        memcpy(out_items, value->numbers, value->count * sizeof *out_items);
+    return GN2_OK;
 }
 
 const char *gn2_config_key_name(const gn2_config *config, size_t index)

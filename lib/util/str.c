@@ -152,6 +152,15 @@ void gn2_format_f64(double value, char out_text[32])
     }
 }
 
+char *gn2_trim(char *text)
+{
+    text += strspn(text, " \t\r");
+    size_t length = strlen(text);
+    while (length > 0 && strchr(" \t\r", text[length - 1])) length--;
+    text[length] = '\0';
+    return text;
+}
+
 /* Room for `more` characters and the zero behind them. */
 static int text_reserve(gn2_text *text, size_t more)
 {
