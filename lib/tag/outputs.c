@@ -358,8 +358,9 @@ gn2_status gn2_tag_check_outputs(gn2_tag_call *call)
 {
     for (size_t i = 0; i < call->count; i++) {
         GN2_TRY(check_output(call, &call->outputs[i]));
-        const int task = call->all->item[call->outputs[i].id].task;
-        if (task >= 0) call->tasks |= 1u << task;
+        const gn2_tag_output *output = &call->all->item[call->outputs[i].id];
+        if (output->task >= 0) call->tasks |= 1u << output->task;
+        if (output->write == gn2_write_gradient) call->gradients |= 1u << output->item;
     }
     return GN2_OK;
 }
@@ -398,23 +399,14 @@ void gn2_tag_blank_outputs(const gn2_tag_call *call)
     }
 }
 
-void gn2_tag_write_gradients(const gn2_tag_call *call, const gn2_pass_f32 *pass,
-                             float *const *d_x, int rule)
+void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass,
+                           float *const *d_x, int rule)
 {
     for (size_t i = 0; i < call->count; i++) {
         gn2_tag_writing w = writing_of(call, i);
+        const int is_gradient = w.output->write == gn2_write_gradient;
         w.pass = pass;
         w.d_x = d_x;
-        if (w.output->write == gn2_write_gradient && w.output->item == rule)
-            gn2_write_gradient(&w);
-    }
-}
-
-void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass)
-{
-    for (size_t i = 0; i < call->count; i++) {
-        gn2_tag_writing w = writing_of(call, i);
-        w.pass = pass;
-        if (w.output->write != gn2_write_gradient) w.output->write(&w);
+        if (is_gradient ? d_x && w.output->item == rule : !d_x) w.output->write(&w);
     }
 }

@@ -240,7 +240,7 @@ static void run_chunk(void *context, int64_t index, int32_t worker)
     gn2_pass_heads_f32(&pass, call->tasks);
     const int64_t bad = gn2_first_not_finite(&pass, call->tasks);
     if (bad >= 0) note_bad_jet(call, pass.chunk.first + bad);
-    gn2_tag_write_outputs(call, &pass);
+    gn2_tag_write_outputs(call, &pass, NULL, 0);
     if (call->gradients) gn2_tag_run_gradients(&t->gradients, call, &pass, worker);
 }
 
@@ -279,7 +279,6 @@ gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *ou
     gn2_batch_measure_f32(t->net->h, &call.batch, &longest, &tokens);
     GN2_TRY(ensure_spaces(t, jets->count, longest));
     GN2_TRY(ensure_chunks(t, jets->count));
-    call.gradients = gn2_tag_wants_gradients(&call);
     if (call.gradients)
         GN2_TRY(gn2_tag_gradients_prepare(&t->gradients, t->model, &t->product,
                                           &t->capacity, t->workers));
