@@ -52,7 +52,6 @@ struct gn2_tag_output {
     int item; /* what the writer wants to know, e.g. which discriminant */
     gn2_tag_writer write;
     const gn2_task_output *of_task; /* its row in the task's kind */
-    int known;                      /* has a short name */
     gn2_tag_namer field;            /* NULL: in score files when asked for only */
 };
 
