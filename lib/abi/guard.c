@@ -9,13 +9,9 @@
 #define LARGEST_STRUCT 4096u
 
 /* names: "first, second", as they stand in the source */
-gn2_status gn2_require(const char *call, const char *names, const void *const *given,
-                       size_t count)
+gn2_status gn2_fail_null(const char *call, const char *names, size_t index)
 {
-    size_t i = 0;
-    while (i < count && given[i]) i++;
-    if (i == count) return GN2_OK;
-    for (; i > 0; i--) names += strcspn(names, " ") + 1;
+    for (; index > 0; index--) names += strcspn(names, " ") + 1;
     return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %.*s is NULL", call,
                     (int)strcspn(names, ","), names);
 }

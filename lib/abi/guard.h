@@ -22,8 +22,14 @@
         GN2_TRY(gn2_require(__func__, #__VA_ARGS__, gn2_given_,       \
                             sizeof gn2_given_ / sizeof *gn2_given_)); \
     } while (0)
-gn2_status gn2_require(const char *call, const char *names, const void *const *given,
-                       size_t count);
+gn2_status gn2_fail_null(const char *call, const char *names, size_t index);
+static inline gn2_status gn2_require(const char *call, const char *names,
+                                     const void *const *given, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!given[i]) return gn2_fail_null(call, names, i);
+    return GN2_OK;
+}
 
 /* The same of where a new object goes, which holds NULL until there is one. */
 #define GN2_REQUIRE_OUT(out) \

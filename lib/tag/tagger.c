@@ -262,8 +262,21 @@ static int64_t first_bad_value(const gn2_pass_f32 *pass, const gn2_tag_output *o
     return pass->chunk.jets;
 }
 
-/* Over the pooled vectors, and logits and values of the tasks that are needed. A token
- * that is not finite makes its jet's pooled vector so. */
+static int64_t first_bad_of_task(const gn2_tag_call *call, const gn2_pass_f32 *pass,
+                                 int task)
+{
+    int64_t first = first_bad(pass, logits_of(pass, task));
+    if (!gn2_task_kind_of_f32(&pass->net->h->task[task])->values) return first;
+    for (size_t i = 0; i < call->all->count; i++) {
+        const gn2_tag_output *o = &call->all->item[i];
+        if (o->task == task && o->write == gn2_write_values)
+            first = min64(first, first_bad_value(pass, o));
+    }
+    return first;
+}
+
+/* Over the pooled vectors, and the tasks that are needed. A token that is not finite
+ * makes its jet's pooled vector so. */
 static int64_t first_not_finite(const gn2_tag_call *call, const gn2_pass_f32 *pass)
 {
     const gn2_hparams *h = pass->net->h;
@@ -271,12 +284,7 @@ static int64_t first_not_finite(const gn2_tag_call *call, const gn2_pass_f32 *pa
     int64_t first = first_bad(pass, pooled);
     for (int k = 0; k < h->task_count; k++)
         if (call->tasks >> k & 1)
-            first = min64(first, first_bad(pass, logits_of(pass, k)));
-    for (size_t i = 0; i < call->all->count; i++) {
-        const gn2_tag_output *o = &call->all->item[i];
-        if (o->write == gn2_write_values && call->tasks >> o->task & 1)
-            first = min64(first, first_bad_value(pass, o));
-    }
+            first = min64(first, first_bad_of_task(call, pass, k));
     return first;
 }
 
