@@ -26,17 +26,6 @@ struct gn2_config {
     gn2_index named; /* slots of keys set for wildcards */
 };
 
-static const char *slot_key(const slot *s)
-{
-    return s->key ? s->key : s->row->key;
-}
-
-static const slot *slot_number(const gn2_config *c, size_t index)
-{
-    if (index < gn2_config_table_size) return &c->rows[index];
-    return gn2_index_at(&c->named, index - gn2_config_table_size);
-}
-
 /* ---- making and copying ---- */
 
 static gn2_status fill_defaults(gn2_config *c)
@@ -209,8 +198,10 @@ size_t gn2_config_slot_count(const gn2_config *c)
 void gn2_config_slot_at(const gn2_config *c, size_t index, const char **out_key,
                         const char **out_text)
 {
-    const slot *s = slot_number(c, index);
-    *out_key = slot_key(s);
+    const slot *s = index < gn2_config_table_size
+                        ? &c->rows[index]
+                        : gn2_index_at(&c->named, index - gn2_config_table_size);
+    *out_key = s->key ? s->key : s->row->key;
     *out_text = s->value.text;
 }
 

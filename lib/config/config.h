@@ -48,10 +48,9 @@ const char *gn2_config_key_of(char out_key[128], const char *format,
 
 /* Whether a name can stand in a key: 1 to 64 letters, digits and _. */
 int gn2_config_is_name(const char *name);
-/* The same of a constituent type; to be asked before gn2_config_key_of() is. */
-gn2_status gn2_config_check_object(const char *name);
-/* The same of a task. */
-gn2_status gn2_config_check_task(const char *name);
+/* Refuses another one of `list`, model.tasks or model.constituents; to be asked before
+ * gn2_config_key_of() is. */
+gn2_status gn2_config_check_name(const char *name, const char *list);
 
 /* Every key that has a value, one by one; keys with `*` are the defaults of names
  * that are not set. Borrowed until the next change. */

@@ -45,22 +45,12 @@ int gn2_config_is_name(const char *name)
     return segment > 0 && segment <= OBJECT_LENGTH && name[segment] == 0;
 }
 
-static gn2_status check_name(const char *name, const char *list)
+gn2_status gn2_config_check_name(const char *name, const char *list)
 {
     if (gn2_config_is_name(name)) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "%s: '%.64s': 1 to %d letters, digits and _ are possible", list,
                     name, OBJECT_LENGTH);
-}
-
-gn2_status gn2_config_check_object(const char *name)
-{
-    return check_name(name, "model.constituents");
-}
-
-gn2_status gn2_config_check_task(const char *name)
-{
-    return check_name(name, "model.tasks");
 }
 
 /* The pattern with its `*` replaced by what stands there in the user's key: the
