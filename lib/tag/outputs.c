@@ -17,7 +17,7 @@ static gn2_status add(gn2_tag_outputs *all, const gn2_tag_output *like,
 {
     if (all->count == all->capacity) {
         const size_t more = 2 * all->capacity + 16;
-        if (!gn2_grow((void **)&all->item, all->count, more, sizeof *all->item))
+        if (!gn2_grow(&all->item, all->count, more, sizeof *all->item))
             return gn2_fail_memory();
         all->capacity = more;
     }

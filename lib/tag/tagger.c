@@ -166,7 +166,7 @@ static gn2_status ensure_spaces(gn2_tagger *t, int64_t jets, int64_t longest)
 static gn2_status ensure_chunks(gn2_tagger *t, int64_t jets)
 {
     if ((size_t)jets <= t->chunk_capacity) return GN2_OK;
-    if (!gn2_grow((void **)&t->chunks, 0, (size_t)jets, sizeof *t->chunks))
+    if (!gn2_grow(&t->chunks, 0, (size_t)jets, sizeof *t->chunks))
         return gn2_fail_memory();
     t->chunk_capacity = (size_t)jets;
     return GN2_OK;

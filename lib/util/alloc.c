@@ -60,13 +60,14 @@ int gn2_memory_at_hand(size_t bytes)
     return 1;
 }
 
-int gn2_grow(void **block, size_t old_count, size_t new_count, size_t size)
+int gn2_grow(void *array, size_t old_count, size_t new_count, size_t size)
 {
-    void *bigger = gn2_alloc(new_count, size);
+    void *old, *bigger = gn2_alloc(new_count, size);
     if (!bigger) return 0;
-    if (*block) memcpy(bigger, *block, old_count * size);
-    gn2_free(*block);
-    *block = bigger;
+    memcpy(&old, array, sizeof old); /* a pointer of any type */
+    if (old) memcpy(bigger, old, old_count * size);
+    gn2_free(old);
+    memcpy(array, &bigger, sizeof bigger);
     return 1;
 }
 

@@ -21,9 +21,10 @@ void gn2_free(void *block);
  * ends the process where it cannot have its memory. */
 int gn2_memory_at_hand(size_t bytes);
 
-/* Grows `*block` from old_count to new_count elements, keeping the old ones and
- * zeroing the rest; on failure returns 0 and leaves the block alone. */
-int gn2_grow(void **block, size_t old_count, size_t new_count, size_t size);
+/* Grows the array that a pointer, whose address `array` is, points to from old_count to
+ * new_count elements, keeping the old ones and zeroing the rest; on failure returns 0
+ * and leaves the array alone. */
+int gn2_grow(void *array, size_t old_count, size_t new_count, size_t size);
 
 /* Copy of a string; NULL when memory is short. Freed by gn2_free(). */
 char *gn2_strdup(const char *text);

@@ -170,10 +170,8 @@ static int text_reserve(gn2_text *text, size_t more)
                    !gn2_add_size(need, 1, &need) || !gn2_mul_size(need, 2, &doubled);
     if (text->failed) return 0;
     if (need <= text->capacity) return 1;
-    void *block = text->data;
-    text->failed = !gn2_grow(&block, text->capacity, doubled, 1);
+    text->failed = !gn2_grow(&text->data, text->capacity, doubled, 1);
     if (text->failed) return 0;
-    text->data = block;
     text->capacity = doubled;
     return 1;
 }
