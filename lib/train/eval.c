@@ -113,7 +113,7 @@ static gn2_status reserve(float **values, int64_t *capacity, int64_t used,
 {
     if (count <= *capacity) return GN2_OK;
     const int64_t more = count + count / 2;
-    if (!gn2_grow((void **)values, (size_t)used, (size_t)more, sizeof **values))
+    if (!gn2_grow(values, (size_t)used, (size_t)more, sizeof **values))
         return gn2_fail_memory();
     *capacity = more;
     return GN2_OK;

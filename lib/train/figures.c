@@ -19,12 +19,10 @@ void gn2_figures_clear(gn2_figures *figures)
 static gn2_status grow(gn2_figures *f)
 {
     const size_t more = 2 * f->capacity + 64;
-    void *name = f->name, *metric = f->metric;
-    if (!gn2_grow(&name, f->count, more, sizeof *f->name)) return gn2_fail_memory();
-    f->name = name;
+    if (!gn2_grow(&f->name, f->count, more, sizeof *f->name)) return gn2_fail_memory();
     for (size_t i = 0; i < f->count; i++) f->metric[i].name = f->name[i];
-    if (!gn2_grow(&metric, f->count, more, sizeof *f->metric)) return gn2_fail_memory();
-    f->metric = metric;
+    if (!gn2_grow(&f->metric, f->count, more, sizeof *f->metric))
+        return gn2_fail_memory();
     f->capacity = more;
     return GN2_OK;
 }
