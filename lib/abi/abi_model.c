@@ -184,25 +184,20 @@ const char *gn2_model_class_name(const gn2_model *model, size_t index)
     return gn2_config_list_item(model->config, "model.classes", index);
 }
 
-static gn2_status fail_class(const gn2_model *model, const char *name)
-{
-    char list[GN2_NAME_LIST_SIZE] = "";
-    for (size_t i = 0; i < gn2_model_class_count(model); i++)
-        gn2_name_list_add(list, gn2_model_class_name(model, i));
-    return gn2_fail(GN2_ERR_NOT_FOUND, "no class '%.100s'; the model has%s", name,
-                    list);
-}
-
 gn2_status gn2_model_class_find(const gn2_model *model, const char *name,
                                 size_t *out_index)
 {
     GN2_REQUIRE(model, name, out_index);
-    for (size_t i = 0; i < gn2_model_class_count(model); i++)
-        if (strcmp(gn2_model_class_name(model, i), name) == 0) {
-            *out_index = i;
-            return GN2_OK;
-        }
-    return fail_class(model, name);
+    char list[GN2_NAME_LIST_SIZE] = "";
+    for (size_t i = 0; i < gn2_model_class_count(model); i++) {
+        const char *known = gn2_model_class_name(model, i);
+        gn2_name_list_add(list, known);
+        if (strcmp(known, name) != 0) continue;
+        *out_index = i;
+        return GN2_OK;
+    }
+    return gn2_fail(GN2_ERR_NOT_FOUND, "no class '%.100s'; the model has%s", name,
+                    list);
 }
 
 size_t gn2_model_input_count(const gn2_model *model, const char *object)

@@ -45,9 +45,8 @@ gn2_status gn2_tagger_workspace_size(const gn2_tagger *tagger, int64_t max_jets,
     GN2_CHECK(max_jets >= 0 && max_tracks >= 0 && max_tracks < INT64_C(1) << 31,
               "%s: max_jets = %lld, max_tracks = %lld", __func__, (long long)max_jets,
               (long long)max_tracks);
-    size_t bytes;
-    GN2_CHECK(gn2_tag_plan(tagger, max_jets, max_tracks, &bytes),
-              "%s: %lld jets of %lld constituents exceed any memory", __func__,
+    const size_t bytes = gn2_tag_plan(tagger, max_jets, max_tracks);
+    GN2_CHECK(bytes, "%s: %lld jets of %lld constituents exceed any memory", __func__,
               (long long)max_jets, (long long)max_tracks);
     *out_bytes = bytes;
     return GN2_OK;

@@ -120,13 +120,13 @@ static gn2_capacity capacity_for(const gn2_tagger *t, int64_t jets, int64_t long
     return c;
 }
 
-int gn2_tag_plan(const gn2_tagger *t, int64_t max_jets, int64_t max_tracks,
-                 size_t *out_bytes)
+size_t gn2_tag_plan(const gn2_tagger *t, int64_t max_jets, int64_t max_tracks)
 {
     const gn2_capacity c =
         capacity_for(t, max_jets, max_tracks + t->net->h->num_registers);
-    const size_t bytes = gn2_space_plan_f32(t->net, &c);
-    return bytes < SIZE_MAX && gn2_mul_size(bytes, (size_t)t->workers, out_bytes);
+    size_t bytes = gn2_space_plan_f32(t->net, &c);
+    if (bytes == SIZE_MAX || !gn2_mul_size(bytes, (size_t)t->workers, &bytes)) return 0;
+    return bytes;
 }
 
 size_t gn2_tag_memory(const gn2_tagger *t)

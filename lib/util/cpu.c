@@ -57,14 +57,6 @@ void gn2_affinity_restore(gn2_affinity *before)
     *before = (gn2_affinity){0};
 }
 
-static int32_t affinity_count(void)
-{
-    gn2_affinity a = gn2_affinity_take();
-    const int found = a.mask ? CPU_COUNT_S(a.size, (cpu_set_t *)a.mask) : 0;
-    gn2_free(a.mask);
-    return found > 0 ? found : 1;
-}
-
 /* Processors granted by `quota` of every `period`, rounded up: a share of a
  * processor still needs a thread. */
 static int32_t granted(long long quota, long long period)
@@ -152,7 +144,10 @@ int32_t gn2_cgroup_quota(const char *membership, const char *root)
 int32_t gn2_cpu_available(void)
 {
     char membership[PATH_SIZE];
-    const int32_t cpus = affinity_count();
+    gn2_affinity a = gn2_affinity_take();
+    const int found = a.mask ? CPU_COUNT_S(a.size, (cpu_set_t *)a.mask) : 0;
+    const int32_t cpus = found > 0 ? found : 1;
+    gn2_free(a.mask);
     if (!read_text("/proc/self", "cgroup", membership, sizeof membership)) return cpus;
     const int32_t quota = gn2_cgroup_quota(membership, "/sys/fs/cgroup");
     return quota < cpus ? quota : cpus;
