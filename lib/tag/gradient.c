@@ -96,13 +96,10 @@ gn2_status gn2_tag_gradients_prepare(gn2_tag_gradients *g, const gn2_model *mode
     if (g->workers == workers &&
         !memcmp(&g->room[0].space->capacity, capacity, sizeof *capacity))
         return GN2_OK;
-    gn2_status status = GN2_OK;
     gn2_tag_gradients_clear(g);
-    GN2_TRY_GOTO(make_net(g, model, product, capacity->tokens));
-    GN2_TRY_GOTO(make_rooms(g, model, capacity, workers));
-    return GN2_OK;
-fail:
-    gn2_tag_gradients_clear(g);
+    gn2_status status = make_net(g, model, product, capacity->tokens);
+    if (status == GN2_OK) status = make_rooms(g, model, capacity, workers);
+    if (status != GN2_OK) gn2_tag_gradients_clear(g);
     return status;
 }
 

@@ -224,8 +224,7 @@ gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
 void gn2_tag_clear_outputs(gn2_tag_outputs *all)
 {
     gn2_free(all->item);
-    all->item = NULL;
-    all->count = all->capacity = 0;
+    *all = (gn2_tag_outputs){0};
 }
 
 static gn2_status fail_unknown(const gn2_tag_outputs *all, const char *name)

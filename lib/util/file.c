@@ -212,6 +212,5 @@ gn2_status gn2_file_write_atomic(const char *path, const void *data, size_t size
     snprintf(temporary, length, "%s.XXXXXX", path);
     const gn2_status status = write_temporary(temporary, path, data, size);
     gn2_free(temporary);
-    if (status != GN2_OK) return status;
-    return sync_folder(path);
+    return status == GN2_OK ? sync_folder(path) : status;
 }
