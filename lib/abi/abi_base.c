@@ -85,9 +85,5 @@ void gn2_set_log(gn2_log_fn fn, void *user)
 
 void gn2_get_log(gn2_log_fn *out_fn, void **out_user)
 {
-    gn2_log_fn fn;
-    void *user;
-    gn2_log_get(&fn, &user);
-    if (out_fn) *out_fn = fn;
-    if (out_user) *out_user = user;
+    gn2_log_get(out_fn, out_user);
 }

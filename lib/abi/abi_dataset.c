@@ -25,8 +25,7 @@ static gn2_status check_paths(const char *call, const char *const *paths, size_t
 gn2_status gn2_dataset_open(const char *const *paths, size_t count,
                             const gn2_config *config, gn2_dataset **out_dataset)
 {
-    GN2_REQUIRE(out_dataset);
-    *out_dataset = NULL;
+    GN2_REQUIRE_OUT(out_dataset);
     GN2_TRY(check_paths(__func__, paths, count));
     return gn2_dataset_open_impl(paths, count, config, out_dataset);
 }
@@ -36,8 +35,7 @@ gn2_status gn2_dataset_open_watched(const char *const *paths, size_t count,
                                     void *user, gn2_dataset **out_dataset)
 {
     gn2_opening_watch watch = {.fn = fn, .user = user};
-    GN2_REQUIRE(out_dataset);
-    *out_dataset = NULL;
+    GN2_REQUIRE_OUT(out_dataset);
     GN2_TRY(check_paths(__func__, paths, count));
     return gn2_dataset_watched_impl(paths, count, config, &watch, out_dataset);
 }
@@ -47,8 +45,7 @@ gn2_status gn2_dataset_from_arrays(const gn2_jets *jets, const gn2_labels *label
 {
     gn2_jets_view view;
     gn2_labels_view mine;
-    GN2_REQUIRE(out_dataset);
-    *out_dataset = NULL;
+    GN2_REQUIRE_OUT(out_dataset);
     GN2_REQUIRE(jets);
     GN2_TRY(gn2_jets_read(&view, jets));
     if (labels) GN2_TRY(gn2_labels_read(&mine, labels));
@@ -64,26 +61,21 @@ void gn2_dataset_free(gn2_dataset *dataset)
 gn2_status gn2_dataset_info_get(const gn2_dataset *dataset, gn2_dataset_info *out_info)
 {
     gn2_dataset_info mine = {.struct_size = sizeof mine};
-    GN2_REQUIRE(dataset);
-    GN2_REQUIRE(out_info);
-    GN2_TRY(gn2_guard_out_check(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info));
+    GN2_REQUIRE(dataset, out_info);
     gn2_dataset_info_impl(dataset, &mine);
-    gn2_guard_out(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info, &mine);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD_OUT(gn2_dataset_info, unwritten), out_info, &mine);
 }
 
 gn2_status gn2_dataset_rows(const gn2_dataset *dataset, int64_t *out_rows,
                             int64_t count)
 {
-    GN2_REQUIRE(dataset);
-    GN2_REQUIRE(out_rows);
+    GN2_REQUIRE(dataset, out_rows);
     return gn2_dataset_rows_impl(dataset, out_rows, count);
 }
 
 gn2_status gn2_dataset_setup(gn2_dataset *dataset, gn2_config *config)
 {
-    GN2_REQUIRE(dataset);
-    GN2_REQUIRE(config);
+    GN2_REQUIRE(dataset, config);
     GN2_TRY_HELD(gn2_dataset_use(dataset), gn2_dataset_setup_impl(dataset, config));
     return GN2_OK;
 }
@@ -98,15 +90,14 @@ gn2_status gn2_dataset_next(gn2_dataset *dataset, gn2_jets *out_jets,
 {
     gn2_jets jets;
     gn2_labels labels;
-    GN2_REQUIRE(dataset);
-    GN2_REQUIRE(out_jets);
+    GN2_REQUIRE(dataset, out_jets);
     GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_jets), out_jets));
     if (out_labels) GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_labels), out_labels));
     GN2_TRY_HELD(gn2_dataset_use(dataset),
                  gn2_dataset_next_impl(dataset, &jets, out_labels ? &labels : NULL));
-    gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets);
-    if (out_labels) gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels);
-    return GN2_OK;
+    GN2_TRY(gn2_guard_out(GN2_GUARD(gn2_jets), out_jets, &jets));
+    return out_labels ? gn2_guard_out(GN2_GUARD(gn2_labels), out_labels, &labels)
+                      : GN2_OK;
 }
 
 const gn2_label *gn2_labels_find(const gn2_labels *labels, const char *name)
@@ -134,11 +125,8 @@ gn2_status gn2_score_writer_create(const char *path, const char *input,
                                    const gn2_model *model, const gn2_config *config,
                                    gn2_score_writer **out_writer)
 {
-    GN2_REQUIRE(out_writer);
-    *out_writer = NULL;
-    GN2_REQUIRE(path);
-    GN2_REQUIRE(input);
-    GN2_REQUIRE(model);
+    GN2_REQUIRE_OUT(out_writer);
+    GN2_REQUIRE(path, input, model);
     return gn2_score_writer_create_impl(path, input, model, config, out_writer);
 }
 

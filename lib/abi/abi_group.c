@@ -7,8 +7,7 @@
 gn2_status gn2_group_create(const gn2_transport *transport, gn2_group **out_group)
 {
     gn2_transport mine;
-    GN2_REQUIRE(out_group);
-    *out_group = NULL;
+    GN2_REQUIRE_OUT(out_group);
     GN2_REQUIRE(transport);
     GN2_TRY(
         gn2_guard_in(GN2_GUARD_IN(gn2_transport, exchange_parts), &mine, transport));

@@ -14,8 +14,7 @@
 
 gn2_status gn2_model_create(const gn2_config *config, gn2_model **out_model)
 {
-    GN2_REQUIRE(out_model);
-    *out_model = NULL;
+    GN2_REQUIRE_OUT(out_model);
     gn2_config *defaults = NULL;
     if (!config) GN2_TRY(gn2_config_new(&defaults));
     gn2_status status = gn2_model_random(config ? config : defaults, out_model);
@@ -41,24 +40,21 @@ void gn2_model_free(gn2_model *model)
 
 gn2_status gn2_model_load(const char *path, gn2_model **out_model)
 {
-    GN2_REQUIRE(out_model);
-    *out_model = NULL;
+    GN2_REQUIRE_OUT(out_model);
     GN2_REQUIRE(path);
     return gn2_model_file_load(path, out_model);
 }
 
 gn2_status gn2_model_load_buffer(const void *data, size_t size, gn2_model **out_model)
 {
-    GN2_REQUIRE(out_model);
-    *out_model = NULL;
+    GN2_REQUIRE_OUT(out_model);
     GN2_REQUIRE(data);
     return gn2_model_file_load_buffer(data, size, out_model);
 }
 
 gn2_status gn2_model_save(const gn2_model *model, const char *path)
 {
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(path);
+    GN2_REQUIRE(model, path);
     return gn2_model_file_save(model, path);
 }
 
@@ -67,8 +63,7 @@ gn2_status gn2_model_save_buffer(const gn2_model *model, void *data, size_t capa
 {
     unsigned char *bytes;
     size_t size;
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(out_size);
+    GN2_REQUIRE(model, out_size);
     GN2_CHECK(data || capacity == 0, "%s: data is NULL, capacity = %zu", __func__,
               capacity);
     GN2_TRY(gn2_model_file_finish(model, &bytes, &size));
@@ -79,8 +74,7 @@ gn2_status gn2_model_save_buffer(const gn2_model *model, void *data, size_t capa
 
 gn2_status gn2_model_inspect(const char *path, gn2_config **out_config)
 {
-    GN2_REQUIRE(out_config);
-    *out_config = NULL;
+    GN2_REQUIRE_OUT(out_config);
     GN2_REQUIRE(path);
     return gn2_model_file_inspect(path, out_config);
 }
@@ -93,10 +87,7 @@ size_t gn2_model_param_count(const gn2_model *model)
 gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
                                 gn2_param_info *out_info)
 {
-    const gn2_guard *guard = GN2_GUARD_OUT(gn2_param_info, rank);
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(out_info);
-    GN2_TRY(gn2_guard_out_check(guard, out_info));
+    GN2_REQUIRE(model, out_info);
     GN2_CHECK(index < model->params->count, "%s: index %zu, the model has %zu tensors",
               __func__, index, model->params->count);
     const gn2_tensor *t = &model->params->tensor[index];
@@ -114,8 +105,7 @@ gn2_status gn2_model_param_info(const gn2_model *model, size_t index,
         .forward_mult = t->forward_mult,
         .rank = t->shape[1] ? 2 : 1,
     };
-    gn2_guard_out(guard, out_info, &info);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD_OUT(gn2_param_info, rank), out_info, &info);
 }
 
 static gn2_status find_tensor(const gn2_model *model, const char *name, size_t count,
@@ -134,9 +124,7 @@ gn2_status gn2_model_param_get(const gn2_model *model, const char *name,
                                float *out_data, size_t count)
 {
     const gn2_tensor *t = NULL;
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(name);
-    GN2_REQUIRE(out_data);
+    GN2_REQUIRE(model, name, out_data);
     GN2_TRY(find_tensor(model, name, count, &t));
     memcpy(out_data, model->weights + t->offset, count * sizeof *out_data);
     return GN2_OK;
@@ -146,9 +134,7 @@ gn2_status gn2_model_param_set(gn2_model *model, const char *name, const float *
                                size_t count)
 {
     const gn2_tensor *t = NULL;
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(name);
-    GN2_REQUIRE(data);
+    GN2_REQUIRE(model, name, data);
     GN2_TRY(find_tensor(model, name, count, &t));
     if (atomic_load(&model->shared))
         return gn2_fail(GN2_ERR_BUSY,
@@ -170,9 +156,7 @@ size_t gn2_model_task_count(const gn2_model *model)
 gn2_status gn2_model_task_info(const gn2_model *model, size_t index,
                                gn2_task_info *out_info)
 {
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(out_info);
-    GN2_TRY(gn2_guard_out_check(GN2_GUARD(gn2_task_info), out_info));
+    GN2_REQUIRE(model, out_info);
     GN2_CHECK(index < gn2_model_task_count(model), "%s: index %zu of %zu tasks",
               __func__, index, gn2_model_task_count(model));
     const gn2_task *task = &model->h.task[index];
@@ -186,8 +170,7 @@ gn2_status gn2_model_task_info(const gn2_model *model, size_t index,
         .label_type = kind->label == GN2_LABEL_TARGETS ? GN2_DATA_F32 : GN2_DATA_I32,
         .label_columns = (int32_t)task->targets,
     };
-    gn2_guard_out(GN2_GUARD(gn2_task_info), out_info, &mine);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD(gn2_task_info), out_info, &mine);
 }
 
 size_t gn2_model_class_count(const gn2_model *model)
@@ -201,27 +184,20 @@ const char *gn2_model_class_name(const gn2_model *model, size_t index)
     return gn2_config_list_item(model->config, "model.classes", index);
 }
 
-static gn2_status fail_class(const gn2_model *model, const char *name)
-{
-    char list[GN2_NAME_LIST_SIZE] = "";
-    for (size_t i = 0; i < gn2_model_class_count(model); i++)
-        gn2_name_list_add(list, gn2_model_class_name(model, i));
-    return gn2_fail(GN2_ERR_NOT_FOUND, "no class '%.100s'; the model has%s", name,
-                    list);
-}
-
 gn2_status gn2_model_class_find(const gn2_model *model, const char *name,
                                 size_t *out_index)
 {
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(name);
-    GN2_REQUIRE(out_index);
-    for (size_t i = 0; i < gn2_model_class_count(model); i++)
-        if (strcmp(gn2_model_class_name(model, i), name) == 0) {
-            *out_index = i;
-            return GN2_OK;
-        }
-    return fail_class(model, name);
+    GN2_REQUIRE(model, name, out_index);
+    char list[GN2_NAME_LIST_SIZE] = "";
+    for (size_t i = 0; i < gn2_model_class_count(model); i++) {
+        const char *known = gn2_model_class_name(model, i);
+        gn2_name_list_add(list, known);
+        if (strcmp(known, name) != 0) continue;
+        *out_index = i;
+        return GN2_OK;
+    }
+    return gn2_fail(GN2_ERR_NOT_FOUND, "no class '%.100s'; the model has%s", name,
+                    list);
 }
 
 size_t gn2_model_input_count(const gn2_model *model, const char *object)
@@ -240,16 +216,13 @@ const char *gn2_model_input_name(const gn2_model *model, const char *object,
 gn2_status gn2_model_metadata_get(const gn2_model *model, const char *key,
                                   const char **out_text)
 {
-    GN2_REQUIRE(model);
-    GN2_REQUIRE(key);
-    GN2_REQUIRE(out_text);
+    GN2_REQUIRE(model, key, out_text);
     return gn2_model_metadata(model, key, out_text);
 }
 
 gn2_status gn2_model_config(const gn2_model *model, gn2_config **out_config)
 {
-    GN2_REQUIRE(out_config);
-    *out_config = NULL;
+    GN2_REQUIRE_OUT(out_config);
     GN2_REQUIRE(model);
     return gn2_config_copy(model->config, out_config);
 }

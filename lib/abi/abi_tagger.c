@@ -14,13 +14,11 @@
 gn2_status gn2_tagger_create(const gn2_model *model, const gn2_config *config,
                              gn2_tagger **out_tagger)
 {
-    GN2_REQUIRE(out_tagger);
-    *out_tagger = NULL;
+    GN2_REQUIRE_OUT(out_tagger);
     GN2_REQUIRE(model);
-    if (config) return gn2_tag_new(model, config, out_tagger);
-    gn2_config *own;
-    GN2_TRY(gn2_model_file_config(model, &own));
-    const gn2_status status = gn2_tag_new(model, own, out_tagger);
+    gn2_config *own = NULL;
+    if (!config) GN2_TRY(gn2_model_file_config(model, &own));
+    const gn2_status status = gn2_tag_new(model, config ? config : own, out_tagger);
     gn2_config_delete(own);
     return status;
 }
@@ -43,14 +41,12 @@ gn2_status gn2_tagger_set_parallel(gn2_tagger *tagger, gn2_parallel_fn fn, void 
 gn2_status gn2_tagger_workspace_size(const gn2_tagger *tagger, int64_t max_jets,
                                      int64_t max_tracks, size_t *out_bytes)
 {
-    GN2_REQUIRE(tagger);
-    GN2_REQUIRE(out_bytes);
+    GN2_REQUIRE(tagger, out_bytes);
     GN2_CHECK(max_jets >= 0 && max_tracks >= 0 && max_tracks < INT64_C(1) << 31,
               "%s: max_jets = %lld, max_tracks = %lld", __func__, (long long)max_jets,
               (long long)max_tracks);
-    size_t bytes;
-    GN2_CHECK(gn2_tag_plan(tagger, max_jets, max_tracks, &bytes),
-              "%s: %lld jets of %lld constituents exceed any memory", __func__,
+    const size_t bytes = gn2_tag_plan(tagger, max_jets, max_tracks);
+    GN2_CHECK(bytes, "%s: %lld jets of %lld constituents exceed any memory", __func__,
               (long long)max_jets, (long long)max_tracks);
     *out_bytes = bytes;
     return GN2_OK;
@@ -69,8 +65,7 @@ const char *gn2_tagger_precision(const gn2_tagger *tagger)
 gn2_status gn2_tagger_bind(gn2_tagger *tagger, const char *object,
                            const char *const *names, size_t count)
 {
-    GN2_REQUIRE(tagger);
-    GN2_REQUIRE(object);
+    GN2_REQUIRE(tagger, object);
     GN2_CHECK(names || count == 0, "%s: names is NULL, count = %zu", __func__, count);
     for (size_t i = 0; i < count; i++)
         GN2_CHECK(names[i], "%s: names[%zu] is NULL", __func__, i);
@@ -92,10 +87,7 @@ size_t gn2_tagger_output_count(const gn2_tagger *tagger)
 gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
                                   gn2_output_info *out_info)
 {
-    const gn2_guard *guard = GN2_GUARD(gn2_output_info);
-    GN2_REQUIRE(tagger);
-    GN2_REQUIRE(out_info);
-    GN2_TRY(gn2_guard_out_check(guard, out_info));
+    GN2_REQUIRE(tagger, out_info);
     GN2_CHECK(index < tagger->outputs.count,
               "%s: index %zu, the tagger has %zu outputs", __func__, index,
               tagger->outputs.count);
@@ -111,16 +103,13 @@ gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index,
         .object = gn2_model_object_name(tagger->model, o->object),
         .columns = o->columns,
     };
-    gn2_guard_out(guard, out_info, &info);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD(gn2_output_info), out_info, &info);
 }
 
 gn2_status gn2_tagger_output(const gn2_tagger *tagger, const char *name,
                              int32_t *out_id)
 {
-    GN2_REQUIRE(tagger);
-    GN2_REQUIRE(name);
-    GN2_REQUIRE(out_id);
+    GN2_REQUIRE(tagger, name, out_id);
     return gn2_tag_find_output(&tagger->outputs, name, out_id);
 }
 
@@ -135,8 +124,7 @@ gn2_status gn2_tagger_run(gn2_tagger *tagger, const gn2_jets *jets,
 {
     gn2_jets_view view;
     gn2_output mine[MAX_OUTPUTS];
-    GN2_REQUIRE(tagger);
-    GN2_REQUIRE(jets);
+    GN2_REQUIRE(tagger, jets);
     GN2_CHECK(outputs && count > 0, "%s: no outputs", __func__);
     GN2_CHECK(count <= MAX_OUTPUTS, "%s: %zu outputs, at most %d", __func__, count,
               MAX_OUTPUTS);
@@ -152,8 +140,7 @@ gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
                               float *probabilities, float *d_b)
 {
     gn2_jets_view view;
-    GN2_REQUIRE(tagger);
-    GN2_REQUIRE(jets);
+    GN2_REQUIRE(tagger, jets);
     GN2_TRY(gn2_jets_read(&view, jets));
     gn2_output outputs[2] = {
         {.struct_size = sizeof *outputs,
@@ -179,12 +166,7 @@ gn2_status gn2_discriminant_get(const gn2_config *config, const char *name,
                                 int64_t *out_signal, int64_t *out_rest,
                                 int32_t *out_form)
 {
-    GN2_REQUIRE(config);
-    GN2_REQUIRE(name);
-    GN2_REQUIRE(out_fractions);
-    GN2_REQUIRE(out_signal);
-    GN2_REQUIRE(out_rest);
-    GN2_REQUIRE(out_form);
+    GN2_REQUIRE(config, name, out_fractions, out_signal, out_rest, out_form);
     gn2_discriminants all;
     GN2_TRY(gn2_discriminants_read(config, NULL, &all));
     const int64_t own = (int64_t)gn2_config_list_count(config, "model.classes");

@@ -84,13 +84,11 @@ static gn2_use *use_of(const gn2_trainer *trainer)
 gn2_status gn2_trainer_create(const gn2_model *model, const gn2_config *config,
                               gn2_trainer **out_trainer)
 {
-    GN2_REQUIRE(out_trainer);
-    *out_trainer = NULL;
+    GN2_REQUIRE_OUT(out_trainer);
     GN2_REQUIRE(model);
-    if (config) return gn2_train_new(model, config, out_trainer);
-    gn2_config *own;
-    GN2_TRY(gn2_model_file_config(model, &own));
-    const gn2_status status = gn2_train_new(model, own, out_trainer);
+    gn2_config *own = NULL;
+    if (!config) GN2_TRY(gn2_model_file_config(model, &own));
+    const gn2_status status = gn2_train_new(model, config ? config : own, out_trainer);
     gn2_config_delete(own);
     return status;
 }
@@ -128,8 +126,8 @@ gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
     if (status != GN2_OK) return refuse(trainer, __func__, status);
     TRY_TOGETHER(trainer,
                  gn2_train_step(trainer, &in.view.jets, &in.labels.labels, &stats));
-    if (out_stats) gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats);
-    return GN2_OK;
+    return out_stats ? gn2_guard_out(GN2_GUARD(gn2_step_stats), out_stats, &stats)
+                     : GN2_OK;
 }
 
 /* The callback comes between steps: meanwhile its thread may look at the trainer. */
@@ -196,14 +194,12 @@ gn2_status gn2_trainer_evaluate(gn2_trainer *trainer, gn2_dataset *dataset,
     const gn2_status status = gn2_guard_out_check(GN2_GUARD(gn2_metrics), out_metrics);
     if (status != GN2_OK) return refuse(trainer, __func__, status);
     TRY_TOGETHER(trainer, evaluate(trainer, dataset, &metrics));
-    gn2_guard_out(GN2_GUARD(gn2_metrics), out_metrics, &metrics);
-    return GN2_OK;
+    return gn2_guard_out(GN2_GUARD(gn2_metrics), out_metrics, &metrics);
 }
 
 gn2_status gn2_trainer_checkpoint_save(const gn2_trainer *trainer, const char *path)
 {
-    GN2_REQUIRE(trainer);
-    GN2_REQUIRE(path);
+    GN2_REQUIRE(trainer, path);
     TRY_BETWEEN(use_of(trainer), gn2_train_save(trainer, path));
     return GN2_OK;
 }
@@ -218,8 +214,7 @@ gn2_status gn2_trainer_checkpoint_load(gn2_trainer *trainer, const char *path)
 
 gn2_status gn2_trainer_snapshot(const gn2_trainer *trainer, gn2_model **out_model)
 {
-    GN2_REQUIRE(out_model);
-    *out_model = NULL;
+    GN2_REQUIRE_OUT(out_model);
     GN2_REQUIRE(trainer);
     TRY_BETWEEN(use_of(trainer), gn2_train_snapshot(trainer, out_model));
     return GN2_OK;
@@ -244,9 +239,8 @@ gn2_status gn2_trainer_probe(gn2_trainer *trainer, const gn2_jets *jets,
                              gn2_probe_fn fn, void *user)
 {
     gn2_jets_view view;
-    GN2_REQUIRE(trainer);
-    GN2_REQUIRE(jets);
-    GN2_REQUIRE(fn);
+    GN2_REQUIRE(trainer, jets);
+    GN2_CHECK(fn, "%s: fn is NULL", __func__);
     GN2_TRY(gn2_jets_read(&view, jets));
     TRY_BETWEEN(&trainer->use, gn2_train_probe(trainer, &view.jets, fn, user));
     return GN2_OK;
@@ -259,8 +253,7 @@ gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name,
     char list[GN2_NAME_LIST_SIZE] = "";
     GN2_REQUIRE(out_value);
     *out_value = (double)NAN;
-    GN2_REQUIRE(metrics);
-    GN2_REQUIRE(name);
+    GN2_REQUIRE(metrics, name);
     GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_metrics), &mine, metrics));
     for (int64_t i = 0; i < mine.metric_count; i++) {
         const char *known = mine.metrics[i].name;

@@ -8,6 +8,14 @@
  * was never set. */
 #define LARGEST_STRUCT 4096u
 
+/* names: "first, second", as they stand in the source */
+gn2_status gn2_fail_null(const char *call, const char *names, size_t index)
+{
+    for (; index > 0; index--) names += strcspn(names, " ") + 1;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %.*s is NULL", call,
+                    (int)strcspn(names, ","), names);
+}
+
 static uint32_t size_of(const void *theirs)
 {
     uint32_t size;
@@ -15,7 +23,7 @@ static uint32_t size_of(const void *theirs)
     return size;
 }
 
-static gn2_status check_size(const gn2_guard *guard, const void *theirs)
+gn2_status gn2_guard_out_check(const gn2_guard *guard, const void *theirs)
 {
     const uint32_t size = size_of(theirs);
     if (size >= guard->least && size <= LARGEST_STRUCT) return GN2_OK;
@@ -46,7 +54,7 @@ static gn2_status check_flags(const gn2_guard *guard, const void *ours)
 
 gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs)
 {
-    GN2_TRY(check_size(guard, theirs));
+    GN2_TRY(gn2_guard_out_check(guard, theirs));
     const size_t size = size_of(theirs);
     const size_t set = first_non_zero(theirs, guard->reserved, size);
     if (set < size)
@@ -62,7 +70,7 @@ gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs)
 gn2_status gn2_guard_in_at(const gn2_guard *guard, void *ours, const void *theirs,
                            int64_t stride, int64_t index)
 {
-    GN2_TRY(check_size(guard, theirs));
+    GN2_TRY(gn2_guard_out_check(guard, theirs));
     const int64_t size = size_of(theirs);
     if (stride != 0 && stride < size)
         return gn2_fail(GN2_ERR_INVALID_ARG,
@@ -72,18 +80,15 @@ gn2_status gn2_guard_in_at(const gn2_guard *guard, void *ours, const void *their
     return gn2_guard_in(guard, ours, (const char *)theirs + step * (size_t)index);
 }
 
-gn2_status gn2_guard_out_check(const gn2_guard *guard, const void *theirs)
+gn2_status gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours)
 {
-    return check_size(guard, theirs);
-}
-
-void gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours)
-{
+    GN2_TRY(gn2_guard_out_check(guard, theirs));
     const uint32_t size = size_of(theirs);
     const size_t common = size < guard->size ? size : guard->size;
     memcpy(theirs, ours, common);
     memset((char *)theirs + common, 0, size - common);
     memcpy(theirs, &size, sizeof size);
+    return GN2_OK;
 }
 
 gn2_status gn2_give_bytes(const void *bytes, size_t size, void *buffer, size_t capacity,

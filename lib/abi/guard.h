@@ -15,12 +15,27 @@
 #include "util/error.h"
 #include "util/use.h"
 
-/* Refuses a NULL argument, naming function and argument. */
-#define GN2_REQUIRE(pointer)                                                 \
-    do {                                                                     \
-        if (!(pointer))                                                      \
-            return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %s is NULL", __func__, \
-                            #pointer);                                       \
+/* Refuses NULL among arguments, naming function and argument. */
+#define GN2_REQUIRE(...)                                              \
+    do {                                                              \
+        const void *const gn2_given_[] = {__VA_ARGS__};               \
+        GN2_TRY(gn2_require(__func__, #__VA_ARGS__, gn2_given_,       \
+                            sizeof gn2_given_ / sizeof *gn2_given_)); \
+    } while (0)
+gn2_status gn2_fail_null(const char *call, const char *names, size_t index);
+static inline gn2_status gn2_require(const char *call, const char *names,
+                                     const void *const *given, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!given[i]) return gn2_fail_null(call, names, i);
+    return GN2_OK;
+}
+
+/* The same of where a new object goes, which holds NULL until there is one. */
+#define GN2_REQUIRE_OUT(out) \
+    do {                     \
+        GN2_REQUIRE(out);    \
+        *(out) = NULL;       \
     } while (0)
 
 /* Refuses a failed condition: GN2_CHECK(n >= 0, "count = %d: must be ≥ 0", n). */
@@ -73,11 +88,10 @@ gn2_status gn2_guard_in(const gn2_guard *guard, void *ours, const void *theirs);
 gn2_status gn2_guard_in_at(const gn2_guard *guard, void *ours, const void *theirs,
                            int64_t stride, int64_t index);
 
-/* Checks the struct_size of a struct that will be filled, before any work. */
+/* Fills the caller's struct from ours: what it has no room for is dropped, what we do
+ * not know is zeroed, its struct_size, which is checked, stays. */
+gn2_status gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours);
+/* That check alone, for calls that do some work first. */
 gn2_status gn2_guard_out_check(const gn2_guard *guard, const void *theirs);
-
-/* Fills a checked struct from ours: what it has no room for is dropped, what we do
- * not know is zeroed, its struct_size stays. */
-void gn2_guard_out(const gn2_guard *guard, void *theirs, const void *ours);
 
 #endif

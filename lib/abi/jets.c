@@ -7,11 +7,9 @@ gn2_status gn2_jets_read(gn2_jets_view *view, const gn2_jets *theirs)
 {
     GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_jets), &view->jets, theirs));
     const uint32_t count = view->jets.sequence_count;
-    if (count > GN2_MAX_SEQUENCES)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: sequence_count = %u, at most %d",
-                        count, GN2_MAX_SEQUENCES);
-    if (count && !view->jets.sequences)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: sequences is NULL");
+    GN2_CHECK(count <= GN2_MAX_SEQUENCES, "jets: sequence_count = %u, at most %d",
+              count, GN2_MAX_SEQUENCES);
+    GN2_CHECK(!count || view->jets.sequences, "jets: sequences is NULL");
     for (uint32_t i = 0; i < count; i++)
         GN2_TRY(gn2_guard_in_at(GN2_GUARD_IN(gn2_sequence, reserved),
                                 &view->sequence[i], view->jets.sequences,
@@ -24,10 +22,9 @@ gn2_status gn2_jets_read(gn2_jets_view *view, const gn2_jets *theirs)
 static gn2_status check_name(const gn2_labels_view *view, uint32_t index)
 {
     const char *name = view->label[index].name;
-    if (!name) return gn2_fail(GN2_ERR_INVALID_ARG, "labels[%u].name is NULL", index);
+    GN2_CHECK(name, "labels[%u].name is NULL", index);
     for (uint32_t i = 0; i < index; i++)
-        if (strcmp(view->label[i].name, name) == 0)
-            return gn2_fail(GN2_ERR_INVALID_ARG, "labels: '%s' occurs twice", name);
+        GN2_CHECK(strcmp(view->label[i].name, name), "labels: '%s' occurs twice", name);
     return GN2_OK;
 }
 
@@ -56,14 +53,12 @@ gn2_status gn2_labels_read(gn2_labels_view *view, const gn2_labels *theirs)
 {
     GN2_TRY(gn2_guard_in(GN2_GUARD_IN(gn2_labels, reserved), &view->labels, theirs));
     const uint32_t count = view->labels.label_count;
-    if (count > 2 * GN2_MAX_TASKS)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "labels: label_count = %u, at most %d",
-                        count, 2 * GN2_MAX_TASKS);
+    GN2_CHECK(count <= 2 * GN2_MAX_TASKS, "labels: label_count = %u, at most %d", count,
+              2 * GN2_MAX_TASKS);
     if (view->labels.unused)
         return gn2_fail(GN2_ERR_ABI, "gn2_labels.unused = %u: set it to 0",
                         view->labels.unused);
-    if (count && !view->labels.labels)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "labels: labels is NULL");
+    GN2_CHECK(!count || view->labels.labels, "labels: labels is NULL");
     for (uint32_t i = 0; i < count; i++) {
         GN2_TRY(gn2_guard_in_at(GN2_GUARD_IN(gn2_label, reserved), &view->label[i],
                                 view->labels.labels, view->labels.label_stride,

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/value.h"
 #include "util/alloc.h"
 #include "util/error.h"
 #include "util/index.h"
@@ -26,17 +25,6 @@ struct gn2_config {
     slot *rows;      /* gn2_config_table_size of them */
     gn2_index named; /* slots of keys set for wildcards */
 };
-
-static const char *slot_key(const slot *s)
-{
-    return s->key ? s->key : s->row->key;
-}
-
-static const slot *slot_number(const gn2_config *c, size_t index)
-{
-    if (index < gn2_config_table_size) return &c->rows[index];
-    return gn2_index_at(&c->named, index - gn2_config_table_size);
-}
 
 /* ---- making and copying ---- */
 
@@ -120,253 +108,66 @@ void gn2_config_swap(gn2_config *a, gn2_config *b)
     *b = saved;
 }
 
-/* ---- finding a slot ---- */
+/* ---- reading ---- */
 
-static gn2_status find_slot(const gn2_config *c, const char *key, const slot **out)
+static const slot *find_slot(const gn2_config *c, const gn2_config_key *row,
+                             const char *key)
 {
-    const gn2_config_key *row = gn2_config_find_row(key);
-    *out = NULL;
-    if (!row) return gn2_config_fail_unknown(key);
     const slot *named = strchr(row->key, '*') ? gn2_index_find(&c->named, key) : NULL;
-    *out = named ? named : &c->rows[row - gn2_config_table];
-    return GN2_OK;
+    return named ? named : &c->rows[row - gn2_config_table];
 }
 
-static gn2_status find_typed(const gn2_config *c, const char *key, int32_t type,
-                             const slot **out)
+gn2_status gn2_config_find(const gn2_config *c, const char *key, int32_t type,
+                           const gn2_config_value **out)
 {
-    GN2_TRY(find_slot(c, key, out));
-    if ((*out)->row->type == type) return GN2_OK;
-    return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s' is %s, not %s", key,
-                    gn2_config_type_name((*out)->row->type),
-                    gn2_config_type_name(type));
-}
-
-int gn2_config_has(const char *key)
-{
-    return gn2_config_find_row(key) != NULL;
-}
-
-gn2_status gn2_config_is_default(const gn2_config *c, const char *key, int *out)
-{
-    const slot *found;
-    gn2_config_value usual;
-    GN2_TRY(find_slot(c, key, &found));
-    const gn2_config_key *row = found->row;
-    GN2_TRY(gn2_config_value_read(row, key, row->default_text, &usual));
-    *out = strcmp(found->value.text, usual.text) == 0;
-    gn2_config_value_clear(&usual);
-    return GN2_OK;
-}
-
-/* ---- setting ---- */
-
-/* The slot of a key set for a wildcard, made if it is new; NULL: no memory. */
-static slot *named_slot(gn2_config *c, const gn2_config_key *row, const char *key)
-{
-    slot *s = gn2_index_find(&c->named, key);
-    if (s) return s;
-    s = gn2_alloc(1, sizeof *s);
-    if (!s) return NULL;
-    s->row = row;
-    s->key = gn2_strdup(key);
-    if (s->key && gn2_index_add(&c->named, s->key, s)) return s;
-    free_named(s);
-    return NULL;
-}
-
-gn2_status gn2_config_put_text(gn2_config *c, const char *key, const char *text)
-{
-    const gn2_config_key *row = gn2_config_find_row(key);
-    if (!row) return gn2_config_fail_unknown(key);
-    gn2_config_value value;
-    GN2_TRY(gn2_config_value_read(row, key, text, &value));
-    slot *target = &c->rows[row - gn2_config_table];
-    if (strchr(row->key, '*')) target = named_slot(c, row, key);
-    if (!target) {
-        gn2_config_value_clear(&value);
-        return gn2_fail_memory();
-    }
-    gn2_config_value_clear(&target->value);
-    target->value = value;
-    return GN2_OK;
-}
-
-gn2_status gn2_config_put_i64(gn2_config *c, const char *key, int64_t value)
-{
-    const slot *found;
-    char text[32];
-    GN2_TRY(find_typed(c, key, GN2_TYPE_I64, &found));
-    snprintf(text, sizeof text, "%" PRId64, value);
-    return gn2_config_put_text(c, key, text);
-}
-
-gn2_status gn2_config_put_f64(gn2_config *c, const char *key, double value)
-{
-    const slot *found;
-    char text[32];
-    GN2_TRY(find_typed(c, key, GN2_TYPE_F64, &found));
-    gn2_format_f64(value, text);
-    return gn2_config_put_text(c, key, text);
-}
-
-gn2_status gn2_config_put_str(gn2_config *c, const char *key, const char *value)
-{
-    const slot *found;
-    GN2_TRY(find_typed(c, key, GN2_TYPE_STR, &found));
-    const size_t length = strlen(value);
-    if (length > 0 && (strchr(" \t", value[0]) || strchr(" \t", value[length - 1])))
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "key '%s': '%.100s' begins or ends with a blank, which a "
-                        "text file would not keep",
-                        key, value);
-    return gn2_config_put_text(c, key, value);
-}
-
-/* Hands the joined text to put_text(), unless memory was short. */
-static gn2_status put_joined(gn2_config *c, const char *key, gn2_text *text)
-{
-    const gn2_status status =
-        text->failed ? gn2_fail_memory() : gn2_config_put_text(c, key, text->data);
-    gn2_free(text->data);
-    return status;
-}
-
-gn2_status gn2_config_put_list(gn2_config *c, const char *key, const char *const *items,
-                               size_t count)
-{
-    const slot *found;
-    GN2_TRY(find_typed(c, key, GN2_TYPE_STR_LIST, &found));
-    for (size_t i = 0; i < count; i++) {
-        if (!items[i] || !items[i][0] || strchr(items[i], ','))
-            return gn2_fail(GN2_ERR_INVALID_ARG,
-                            "key '%s': item %zu is NULL, empty or has a comma", key, i);
-    }
-    gn2_text text = {0};
-    gn2_text_add(&text, "");
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0) gn2_text_add(&text, ",");
-        gn2_text_add(&text, items[i]);
-    }
-    return put_joined(c, key, &text);
-}
-
-gn2_status gn2_config_put_f64_list(gn2_config *c, const char *key, const double *items,
-                                   size_t count)
-{
-    const slot *found;
-    GN2_TRY(find_typed(c, key, GN2_TYPE_F64_LIST, &found));
-    gn2_text text = {0};
-    gn2_text_add(&text, "");
-    for (size_t i = 0; i < count; i++) {
-        char number[32];
-        gn2_format_f64(items[i], number);
-        if (i > 0) gn2_text_add(&text, ",");
-        gn2_text_add(&text, number);
-    }
-    return put_joined(c, key, &text);
-}
-
-/* ---- reading, for keys that come from a user ---- */
-
-gn2_status gn2_config_read_i64(const gn2_config *c, const char *key, int64_t *out)
-{
-    const slot *found;
-    GN2_TRY(find_typed(c, key, GN2_TYPE_I64, &found));
-    *out = found->value.integer;
-    return GN2_OK;
-}
-
-gn2_status gn2_config_read_f64(const gn2_config *c, const char *key, double *out)
-{
-    const slot *found;
-    GN2_TRY(find_typed(c, key, GN2_TYPE_F64, &found));
-    *out = found->value.numbers[0];
-    return GN2_OK;
-}
-
-gn2_status gn2_config_read_str(const gn2_config *c, const char *key, const char **out)
-{
-    const slot *found;
-    GN2_TRY(find_typed(c, key, GN2_TYPE_STR, &found));
-    *out = found->value.text;
-    return GN2_OK;
-}
-
-gn2_status gn2_config_read_count(const gn2_config *c, const char *key, size_t *out)
-{
-    const slot *found;
-    GN2_TRY(find_slot(c, key, &found));
-    if (found->row->type != GN2_TYPE_STR_LIST && found->row->type != GN2_TYPE_F64_LIST)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s' is %s, not a list", key,
-                        gn2_config_type_name(found->row->type));
-    *out = found->value.count;
-    return GN2_OK;
-}
-
-gn2_status gn2_config_read_item(const gn2_config *c, const char *key, size_t index,
-                                const char **out)
-{
-    const slot *found;
-    GN2_TRY(find_typed(c, key, GN2_TYPE_STR_LIST, &found));
-    if (index >= found->value.count)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s': item %zu of %zu", key, index,
-                        found->value.count);
-    *out = found->value.items[index];
-    return GN2_OK;
-}
-
-gn2_status gn2_config_read_f64_list(const gn2_config *c, const char *key, double *out,
-                                    size_t capacity)
-{
-    const slot *found;
-    GN2_TRY(find_typed(c, key, GN2_TYPE_F64_LIST, &found));
-    const size_t count = found->value.count;
-    if (capacity < count)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s' has %zu items, room is for %zu",
-                        key, count, capacity);
-    if (count > 0) memcpy(out, found->value.numbers, count * sizeof *out);
+    const gn2_config_key *row;
+    GN2_TRY(gn2_config_row_of(key, type, &row));
+    *out = &find_slot(c, row, key)->value;
     return GN2_OK;
 }
 
 gn2_status gn2_config_read_text(const gn2_config *c, const char *key, const char **out)
 {
-    const slot *found;
-    GN2_TRY(find_slot(c, key, &found));
-    *out = found->value.text;
+    const gn2_config_value *value;
+    GN2_TRY(gn2_config_find(c, key, GN2_TYPE_ANY, &value));
+    *out = value->text;
     return GN2_OK;
 }
 
-/* ---- reading, for keys written in the source ---- */
-
-static const slot *known_slot(const gn2_config *c, const char *key)
+gn2_status gn2_config_is_default(const gn2_config *c, const char *key, int *out)
 {
-    const slot *found = NULL;
-    const gn2_status status = find_slot(c, key, &found);
+    const gn2_config_key *row;
+    gn2_config_value usual;
+    GN2_TRY(gn2_config_row_of(key, GN2_TYPE_ANY, &row));
+    GN2_TRY(gn2_config_value_read(row, key, row->default_text, &usual));
+    *out = strcmp(find_slot(c, row, key)->value.text, usual.text) == 0;
+    gn2_config_value_clear(&usual);
+    return GN2_OK;
+}
+
+/* Of a key written in the source: a wrong one is a defect. */
+static const gn2_config_value *known(const gn2_config *c, const char *key, int32_t type)
+{
+    const gn2_config_value *value = NULL;
+    const gn2_status status = gn2_config_find(c, key, type, &value);
     assert(status == GN2_OK);
     (void)status;
-    return found;
+    return value;
 }
 
 int64_t gn2_config_i64(const gn2_config *c, const char *key)
 {
-    const slot *found = known_slot(c, key);
-    assert(found->row->type == GN2_TYPE_I64);
-    return found->value.integer;
+    return known(c, key, GN2_TYPE_I64)->integer;
 }
 
 double gn2_config_f64(const gn2_config *c, const char *key)
 {
-    const slot *found = known_slot(c, key);
-    assert(found->row->type == GN2_TYPE_F64);
-    return found->value.numbers[0];
+    return known(c, key, GN2_TYPE_F64)->numbers[0];
 }
 
 const char *gn2_config_str(const gn2_config *c, const char *key)
 {
-    const slot *found = known_slot(c, key);
-    assert(found->row->type == GN2_TYPE_STR);
-    return found->value.text;
+    return known(c, key, GN2_TYPE_STR)->text;
 }
 
 int gn2_config_says(const gn2_config *c, const char *key, const char *word)
@@ -376,24 +177,21 @@ int gn2_config_says(const gn2_config *c, const char *key, const char *word)
 
 size_t gn2_config_list_count(const gn2_config *c, const char *key)
 {
-    const slot *found = known_slot(c, key);
-    assert(found->row->type == GN2_TYPE_STR_LIST ||
-           found->row->type == GN2_TYPE_F64_LIST);
-    return found->value.count;
+    return known(c, key, GN2_TYPE_LIST)->count;
 }
 
 const char *gn2_config_list_item(const gn2_config *c, const char *key, size_t i)
 {
-    const slot *found = known_slot(c, key);
-    assert(found->row->type == GN2_TYPE_STR_LIST && i < found->value.count);
-    return found->value.items[i];
+    const gn2_config_value *list = known(c, key, GN2_TYPE_STR_LIST);
+    assert(i < list->count);
+    return list->items[i];
 }
 
 double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i)
 {
-    const slot *found = known_slot(c, key);
-    assert(found->row->type == GN2_TYPE_F64_LIST && i < found->value.count);
-    return found->value.numbers[i];
+    const gn2_config_value *list = known(c, key, GN2_TYPE_F64_LIST);
+    assert(i < list->count);
+    return list->numbers[i];
 }
 
 const char *gn2_config_key_of(char out_key[128], const char *format, const char *object)
@@ -415,7 +213,165 @@ size_t gn2_config_slot_count(const gn2_config *c)
 void gn2_config_slot_at(const gn2_config *c, size_t index, const char **out_key,
                         const char **out_text)
 {
-    const slot *s = slot_number(c, index);
-    *out_key = slot_key(s);
+    const slot *s = index < gn2_config_table_size
+                        ? &c->rows[index]
+                        : gn2_index_at(&c->named, index - gn2_config_table_size);
+    *out_key = s->key ? s->key : s->row->key;
     *out_text = s->value.text;
+}
+
+/* ---- setting ---- */
+
+/* The slot of a key set for a wildcard, made if it is new; NULL: no memory. */
+static slot *named_slot(gn2_config *c, const gn2_config_key *row, const char *key)
+{
+    slot *s = gn2_index_find(&c->named, key);
+    if (s) return s;
+    s = gn2_alloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->row = row;
+    s->key = gn2_strdup(key);
+    if (s->key && gn2_index_add(&c->named, s->key, s)) return s;
+    free_named(s);
+    return NULL;
+}
+
+/* Sets a key that has this type. */
+static gn2_status put(gn2_config *c, const char *key, int32_t type, const char *text)
+{
+    const gn2_config_key *row;
+    gn2_config_value value;
+    GN2_TRY(gn2_config_row_of(key, type, &row));
+    GN2_TRY(gn2_config_value_read(row, key, text, &value));
+    slot *target = &c->rows[row - gn2_config_table];
+    if (strchr(row->key, '*')) target = named_slot(c, row, key);
+    if (!target) {
+        gn2_config_value_clear(&value);
+        return gn2_fail_memory();
+    }
+    gn2_config_value_clear(&target->value);
+    target->value = value;
+    return GN2_OK;
+}
+
+gn2_status gn2_config_put_text(gn2_config *c, const char *key, const char *text)
+{
+    return put(c, key, GN2_TYPE_ANY, text);
+}
+
+gn2_status gn2_config_put_i64(gn2_config *c, const char *key, int64_t value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%" PRId64, value);
+    return put(c, key, GN2_TYPE_I64, text);
+}
+
+gn2_status gn2_config_put_f64(gn2_config *c, const char *key, double value)
+{
+    char text[32];
+    gn2_format_f64(value, text);
+    return put(c, key, GN2_TYPE_F64, text);
+}
+
+gn2_status gn2_config_put_str(gn2_config *c, const char *key, const char *value)
+{
+    const size_t length = strlen(value);
+    if (length > 0 && (strchr(" \t", value[0]) || strchr(" \t", value[length - 1])))
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "key '%s': '%.100s' begins or ends with a blank, which a "
+                        "text file would not keep",
+                        key, value);
+    return put(c, key, GN2_TYPE_STR, value);
+}
+
+/* Sets a list, unless memory was short for its text. */
+static gn2_status put_joined(gn2_config *c, const char *key, int32_t type,
+                             gn2_text text)
+{
+    const gn2_status status =
+        text.failed ? gn2_fail_memory() : put(c, key, type, text.data);
+    gn2_free(text.data);
+    return status;
+}
+
+gn2_status gn2_config_put_list(gn2_config *c, const char *key, const char *const *items,
+                               size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!items[i][0] || strchr(items[i], ','))
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "key '%s': item %zu is empty or has a comma", key, i);
+    return put_joined(c, key, GN2_TYPE_STR_LIST, gn2_config_join(items, NULL, count));
+}
+
+gn2_status gn2_config_put_f64_list(gn2_config *c, const char *key, const double *items,
+                                   size_t count)
+{
+    return put_joined(c, key, GN2_TYPE_F64_LIST, gn2_config_join(NULL, items, count));
+}
+
+/* ---- as `key = value` lines ---- */
+
+gn2_status gn2_config_to_text(const gn2_config *c, int (*which)(const char *key),
+                              gn2_text *out_text)
+{
+    for (size_t i = 0; i < gn2_config_slot_count(c); i++) {
+        const char *key, *value;
+        gn2_config_slot_at(c, i, &key, &value);
+        if (strchr(key, '*') || (which && !which(key))) continue;
+        gn2_text_add(out_text, key);
+        gn2_text_add(out_text, " = ");
+        gn2_text_add(out_text, value);
+        gn2_text_add(out_text, "\n");
+    }
+    return out_text->failed ? gn2_fail_memory() : GN2_OK;
+}
+
+static gn2_status read_line(gn2_config *c, char *line)
+{
+    char *key = gn2_trim(line);
+    if (*key == '\0' || *key == '#') return GN2_OK;
+    char *equals = strchr(key, '=');
+    if (!equals)
+        return gn2_fail(GN2_ERR_FORMAT, "'%.100s' is not a 'key = value' line", key);
+    *equals = '\0';
+    return gn2_config_put_text(c, gn2_trim(key), gn2_trim(equals + 1));
+}
+
+static gn2_status read_lines(gn2_config *c, const char *origin, char *text)
+{
+    size_t number = 1;
+    for (char *line = text; line; number++) {
+        char *end = strchr(line, '\n');
+        if (end) *end = '\0';
+        const gn2_status status = read_line(c, line);
+        if (status != GN2_OK)
+            return gn2_fail(status, "%s:%zu: %s", origin, number, gn2_error_text());
+        line = end ? end + 1 : NULL;
+    }
+    return GN2_OK;
+}
+
+/* Reads into a copy, and takes it over when every line was good. */
+static gn2_status read_aside(gn2_config *c, const char *origin, char *text)
+{
+    gn2_config *copy;
+    GN2_TRY(gn2_config_clone(c, &copy));
+    const gn2_status status = read_lines(copy, origin, text);
+    if (status == GN2_OK) gn2_config_swap(c, copy);
+    gn2_config_delete(copy);
+    return status;
+}
+
+gn2_status gn2_config_from_text(gn2_config *c, const char *origin, const char *text,
+                                size_t length)
+{
+    if (length > 0 && memchr(text, '\0', length))
+        return gn2_fail(GN2_ERR_FORMAT, "%s: a zero byte in a text file", origin);
+    char *copy = length < SIZE_MAX ? gn2_alloc(length + 1, 1) : NULL;
+    if (!copy) return gn2_fail_memory();
+    if (length > 0) memcpy(copy, text, length);
+    const gn2_status status = read_aside(c, origin, copy);
+    gn2_free(copy);
+    return status;
 }

@@ -6,9 +6,7 @@
 #ifndef GN2_CONFIG_CONFIG_H
 #define GN2_CONFIG_CONFIG_H
 
-#include <gn2/config.h>
-
-#include "util/str.h"
+#include "config/table.h"
 
 gn2_status gn2_config_new(gn2_config **out_config);
 /* config NULL: defaults. */
@@ -18,8 +16,6 @@ void gn2_config_delete(gn2_config *config);
 /* Exchanges the contents of two configs. */
 void gn2_config_swap(gn2_config *a, gn2_config *b);
 
-/* Does the table have this key (a name for `*` filled in)? */
-int gn2_config_has(const char *key);
 /* Has a key its default? All a config knows of whether it was set. */
 gn2_status gn2_config_is_default(const gn2_config *c, const char *key, int *out);
 
@@ -33,16 +29,11 @@ gn2_status gn2_config_put_f64_list(gn2_config *c, const char *key, const double 
                                    size_t count);
 gn2_status gn2_config_put_text(gn2_config *c, const char *key, const char *text);
 
-/* Getters with a status, for keys that come from a user. */
-gn2_status gn2_config_read_i64(const gn2_config *c, const char *key, int64_t *out);
-gn2_status gn2_config_read_f64(const gn2_config *c, const char *key, double *out);
-gn2_status gn2_config_read_str(const gn2_config *c, const char *key, const char **out);
-gn2_status gn2_config_read_count(const gn2_config *c, const char *key, size_t *out);
-gn2_status gn2_config_read_item(const gn2_config *c, const char *key, size_t index,
-                                const char **out);
-gn2_status gn2_config_read_f64_list(const gn2_config *c, const char *key, double *out,
-                                    size_t capacity);
-/* Value of any key as gn2_config_put_text() reads it, borrowed until it is set. */
+/* Value of a key that comes from a user, of this type (GN2_TYPE_*, those of table.h
+ * too); borrowed until it is set. */
+gn2_status gn2_config_find(const gn2_config *c, const char *key, int32_t type,
+                           const gn2_config_value **out);
+/* Text of one of any type, as gn2_config_put_text() reads it. */
 gn2_status gn2_config_read_text(const gn2_config *c, const char *key, const char **out);
 
 /* Getters for keys of the table written in the source: a wrong key or type is a
@@ -61,10 +52,9 @@ const char *gn2_config_key_of(char out_key[128], const char *format,
 
 /* Whether a name can stand in a key: 1 to 64 letters, digits and _. */
 int gn2_config_is_name(const char *name);
-/* The same of a constituent type; to be asked before gn2_config_key_of() is. */
-gn2_status gn2_config_check_object(const char *name);
-/* The same of a task. */
-gn2_status gn2_config_check_task(const char *name);
+/* Refuses another one of `list`, model.tasks or model.constituents; to be asked before
+ * gn2_config_key_of() is. */
+gn2_status gn2_config_check_name(const char *name, const char *list);
 
 /* Every key that has a value, one by one; keys with `*` are the defaults of names
  * that are not set. Borrowed until the next change. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "config/config.h"
-#include "config/value.h"
+#include "config/table.h"
 #include "util/error.h"
 #include "util/str.h"
 
@@ -45,22 +45,12 @@ int gn2_config_is_name(const char *name)
     return segment > 0 && segment <= OBJECT_LENGTH && name[segment] == 0;
 }
 
-static gn2_status check_name(const char *name, const char *list)
+gn2_status gn2_config_check_name(const char *name, const char *list)
 {
     if (gn2_config_is_name(name)) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "%s: '%.64s': 1 to %d letters, digits and _ are possible", list,
                     name, OBJECT_LENGTH);
-}
-
-gn2_status gn2_config_check_object(const char *name)
-{
-    return check_name(name, "model.constituents");
-}
-
-gn2_status gn2_config_check_task(const char *name)
-{
-    return check_name(name, "model.tasks");
 }
 
 /* The pattern with its `*` replaced by what stands there in the user's key: the
@@ -122,9 +112,7 @@ static int could_be(const char *known, const char *key)
     return tail && alike_by_segment(tail + 1, key); /* without the first segment */
 }
 
-#undef gn2_config_fail_unknown /* what the analyzer is told instead */
-
-gn2_status gn2_config_fail_unknown(const char *key)
+static gn2_status fail_unknown(const char *key)
 {
     char nearest[192] = "";
     size_t least = SIZE_MAX;
@@ -141,4 +129,30 @@ gn2_status gn2_config_fail_unknown(const char *key)
         return gn2_fail(GN2_ERR_NOT_FOUND, "unknown key '%.200s'", key);
     return gn2_fail(GN2_ERR_NOT_FOUND, "unknown key '%.200s': did you mean '%s'?", key,
                     nearest);
+}
+
+static const char *type_name(int32_t type)
+{
+    static const char *const names[] = {
+        [GN2_TYPE_I64] = "an integer",
+        [GN2_TYPE_F64] = "a number",
+        [GN2_TYPE_STR] = "a string",
+        [GN2_TYPE_STR_LIST] = "a list of strings",
+        [GN2_TYPE_F64_LIST] = "a list of numbers",
+        [GN2_TYPE_LIST] = "a list",
+    };
+    return names[type];
+}
+
+gn2_status gn2_config_row_of(const char *key, int32_t type,
+                             const gn2_config_key **out_row)
+{
+    const gn2_config_key *row = *out_row = gn2_config_find_row(key);
+    if (!row) return fail_unknown(key);
+    const int is_list =
+        row->type == GN2_TYPE_STR_LIST || row->type == GN2_TYPE_F64_LIST;
+    if (type == row->type || type == GN2_TYPE_ANY || (type == GN2_TYPE_LIST && is_list))
+        return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s' is %s, not %s", key,
+                    type_name(row->type), type_name(type));
 }

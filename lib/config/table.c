@@ -164,8 +164,7 @@ const gn2_config_key gn2_config_table[] = {
     {"discriminant.*.signal", GN2_TYPE_STR, "", ANY,
      "signal class of a discriminant, whose name is D_ and more: gives the output "
      "jets.D_… and a score of that name; D_b, D_c, D_tau are there without it where "
-     "the "
-     "model has bjets, cjets, taujets"},
+     "the model has bjets, cjets, taujets"},
     {"discriminant.*.fractions", GN2_TYPE_STR_LIST, "", ANY,
      "weights of its other classes, class:fraction, at most 1 in all; class:rest, or "
      "ujets where it is not named, gets what is left of 1; empty = all to ujets, for "
@@ -266,8 +265,7 @@ const gn2_config_key gn2_config_table[] = {
      "salt's norm_dict.yaml; empty = computed from the data; norm.* that are set stay"},
     {"data.class_dict", GN2_TYPE_STR, "", ANY,
      "salt's class_dict.yaml; empty = computed from the data; task.*.class_weights "
-     "that "
-     "are set stay"},
+     "that are set stay"},
     {"data.class_weights", GN2_TYPE_STR, "yes", CHOICE("yes|no"),
      "whether gn2_dataset_setup() fills the class weights of the losses"},
     {"data.dataset.*", GN2_TYPE_STR, "", ANY,

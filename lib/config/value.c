@@ -3,7 +3,7 @@
  * Reading one value: type, bounds, choices, and its canonical text. Every setter
  * ends here, so that a value is accepted or refused the same way whoever sets it.
  */
-#include "config/value.h"
+#include "config/table.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -18,32 +18,6 @@ typedef struct source {
     const gn2_config_key *row;
     const char *key;
 } source;
-
-const char *gn2_config_type_name(int32_t type)
-{
-    static const char *const names[] = {
-        [GN2_TYPE_I64] = "an integer",
-        [GN2_TYPE_F64] = "a number",
-        [GN2_TYPE_STR] = "a string",
-        [GN2_TYPE_STR_LIST] = "a list of strings",
-        [GN2_TYPE_F64_LIST] = "a list of numbers",
-    };
-    return names[type];
-}
-
-static int is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static void trim(const char **begin, size_t *length)
-{
-    while (*length > 0 && is_blank(**begin)) {
-        (*begin)++;
-        (*length)--;
-    }
-    while (*length > 0 && is_blank((*begin)[*length - 1])) (*length)--;
-}
 
 static gn2_status check_bounds(source from, double value)
 {
@@ -89,10 +63,23 @@ static gn2_status parse_number(source from, const char *text, double *out)
     return check_bounds(from, *out);
 }
 
-static gn2_status keep_text(const gn2_text *text, gn2_config_value *value)
+gn2_text gn2_config_join(const char *const *items, const double *numbers, size_t count)
 {
-    value->text = text->data;
-    return text->failed ? gn2_fail_memory() : GN2_OK;
+    gn2_text text = {0};
+    gn2_text_add(&text, "");
+    for (size_t i = 0; i < count; i++) {
+        char number[32];
+        if (numbers) gn2_format_f64(numbers[i], number);
+        if (i > 0) gn2_text_add(&text, ",");
+        gn2_text_add(&text, numbers ? number : items[i]);
+    }
+    return text;
+}
+
+static gn2_status keep_text(gn2_text text, gn2_config_value *value)
+{
+    value->text = text.data;
+    return text.failed ? gn2_fail_memory() : GN2_OK;
 }
 
 /* ---- the five types; `text` is trimmed ---- */
@@ -105,7 +92,7 @@ static gn2_status read_i64(source from, const char *text, gn2_config_value *valu
     GN2_TRY(check_bounds(from, (double)value->integer));
     gn2_text canonical = {0};
     gn2_text_format(&canonical, "%" PRId64, value->integer);
-    return keep_text(&canonical, value);
+    return keep_text(canonical, value);
 }
 
 static gn2_status read_str(source from, const char *text, gn2_config_value *value)
@@ -125,62 +112,45 @@ static gn2_status split_items(source from, const char *text, gn2_config_value *v
     if (!value->split || !value->items) return gn2_fail_memory();
     char *rest = value->split;
     for (size_t i = 0; i < value->count; i++) {
-        const char *item = rest;
-        size_t length = strcspn(rest, ",");
-        rest += length + 1;
-        trim(&item, &length);
-        if (length == 0)
+        char *item = rest;
+        rest += strcspn(rest, ",");
+        *rest++ = '\0';
+        value->items[i] = gn2_trim(item);
+        if (!value->items[i][0])
             return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s': item %zu is empty",
                             from.key, i);
-        value->split[item - value->split + (ptrdiff_t)length] = '\0';
-        value->items[i] = item;
     }
     return GN2_OK;
 }
 
 static gn2_status read_str_list(source from, const char *text, gn2_config_value *value)
 {
-    gn2_text canonical = {0};
     GN2_TRY(split_items(from, text, value));
     for (size_t i = 0; i < value->count; i++)
         GN2_TRY(check_choice(from, value->items[i]));
-    gn2_text_add(&canonical, "");
-    for (size_t i = 0; i < value->count; i++) {
-        if (i > 0) gn2_text_add(&canonical, ",");
-        gn2_text_add(&canonical, value->items[i]);
-    }
-    return keep_text(&canonical, value);
+    return keep_text(gn2_config_join(value->items, NULL, value->count), value);
 }
 
-static gn2_status number_text(gn2_config_value *value)
+/* value->count of them */
+static gn2_status read_numbers(source from, const char *const *texts,
+                               gn2_config_value *value)
 {
-    gn2_text canonical = {0};
-    gn2_text_add(&canonical, "");
-    for (size_t i = 0; i < value->count; i++) {
-        char number[32];
-        gn2_format_f64(value->numbers[i], number);
-        if (i > 0) gn2_text_add(&canonical, ",");
-        gn2_text_add(&canonical, number);
-    }
-    return keep_text(&canonical, value);
+    value->numbers = gn2_alloc(value->count, sizeof *value->numbers);
+    if (!value->numbers) return gn2_fail_memory();
+    for (size_t i = 0; i < value->count; i++)
+        GN2_TRY(parse_number(from, texts[i], &value->numbers[i]));
+    return keep_text(gn2_config_join(NULL, value->numbers, value->count), value);
 }
 
 static gn2_status read_f64_list(source from, const char *text, gn2_config_value *value)
 {
     GN2_TRY(split_items(from, text, value));
-    value->numbers = gn2_alloc(value->count, sizeof *value->numbers);
-    if (!value->numbers) return gn2_fail_memory();
-    for (size_t i = 0; i < value->count; i++)
-        GN2_TRY(parse_number(from, value->items[i], &value->numbers[i]));
-    return number_text(value);
+    return read_numbers(from, value->items, value);
 }
 
 static gn2_status read_f64(source from, const char *text, gn2_config_value *value)
 {
-    value->numbers = gn2_alloc(1, sizeof *value->numbers);
-    if (!value->numbers) return gn2_fail_memory();
-    GN2_TRY(parse_number(from, text, value->numbers));
-    return number_text(value);
+    return read_numbers(from, &text, value);
 }
 
 typedef gn2_status (*reader)(source from, const char *text, gn2_config_value *value);
@@ -197,14 +167,10 @@ gn2_status gn2_config_value_read(const gn2_config_key *row, const char *key,
     const source from = {row, key};
     gn2_config_value value = {.count = 1};
     GN2_TRY(check_characters(from, text));
-    size_t length = strlen(text);
-    trim(&text, &length);
-    char *trimmed = gn2_alloc(length + 1, 1);
-    if (!trimmed) return gn2_fail_memory();
-    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): the memory is zeros */
-    memcpy(trimmed, text, length);
-    const gn2_status status = readers[row->type](from, trimmed, &value);
-    gn2_free(trimmed);
+    char *copy = gn2_strdup(text);
+    if (!copy) return gn2_fail_memory();
+    const gn2_status status = readers[row->type](from, gn2_trim(copy), &value);
+    gn2_free(copy);
     if (status == GN2_OK)
         *out_value = value;
     else

@@ -15,11 +15,8 @@ static void give_back(gn2_rows *rows, int64_t count, size_t size)
 static gn2_status regrow(gn2_rows *rows, void *array, int64_t used, int64_t old,
                          int64_t capacity, size_t size)
 {
-    void *block;
-    memcpy(&block, array, sizeof block);
-    if (!gn2_grow(&block, (size_t)used, (size_t)capacity, size))
+    if (!gn2_grow(array, (size_t)used, (size_t)capacity, size))
         return gn2_fail_memory();
-    memcpy(array, &block, sizeof block);
     give_back(rows, old - capacity, size);
     return GN2_OK;
 }

@@ -60,7 +60,7 @@ static gn2_status read_objects(const gn2_config *config, gn2_schema *schema)
     GN2_TRY(read_object(config, "jets", &schema->object[0]));
     for (size_t i = 0; i < parts; i++) {
         const char *name = gn2_config_list_item(config, "model.constituents", i);
-        GN2_TRY(gn2_config_check_object(name));
+        GN2_TRY(gn2_config_check_name(name, "model.constituents"));
         gn2_object *object = &schema->object[schema->object_count++];
         GN2_TRY(read_object(config, name, object));
     }

@@ -53,13 +53,11 @@ static gn2_status add_node(parser *p, int32_t parent, char *key, int32_t *out_no
 {
     gn2_yaml *y = p->yaml;
     if (y->count == y->capacity) {
-        void *block = y->node;
         const size_t more = (size_t)y->capacity * 2 + 64;
-        if (!gn2_grow(&block, (size_t)y->count, more, sizeof *y->node)) {
+        if (!gn2_grow(&y->node, (size_t)y->count, more, sizeof *y->node)) {
             gn2_free(key);
             return gn2_fail_memory();
         }
-        y->node = block;
         y->capacity = (int32_t)more;
     }
     y->node[y->count] = (gn2_yaml_node){parent, p->line, -1, -1, -1, key, NULL};
@@ -278,7 +276,7 @@ static gn2_status block(parser *p, int32_t parent)
 
 static gn2_status document(parser *p)
 {
-    int32_t root;
+    int32_t root = 0;
     GN2_TRY(add_node(p, -1, NULL, &root));
     GN2_TRY(skip_lines(p));
     if (p->indent == 0 && strncmp(p->at, "---", 3) == 0) {

@@ -97,9 +97,7 @@ static gn2_status bytes_reserve(bytes *b, size_t more)
     if (!gn2_add_size(b->size, more, &need) || !gn2_mul_size(need, 2, &doubled))
         return gn2_fail_memory();
     if (need <= b->capacity) return GN2_OK;
-    void *block = b->data;
-    if (!gn2_grow(&block, b->size, doubled, 1)) return gn2_fail_memory();
-    b->data = block;
+    if (!gn2_grow(&b->data, b->size, doubled, 1)) return gn2_fail_memory();
     b->capacity = doubled;
     return GN2_OK;
 }

@@ -42,7 +42,7 @@ static int is_stored(const char *key)
 int gn2_model_file_knows(const char *key)
 {
     return !strcmp(key, KEY_KIND) || !strcmp(key, GN2_SCALE_ATTENTION) ||
-           !strcmp(key, GN2_SCALE_READOUT) || gn2_config_has(key);
+           !strcmp(key, GN2_SCALE_READOUT) || gn2_config_find_row(key);
 }
 
 /* ---- the line of a tensor ---- */
@@ -275,7 +275,7 @@ static gn2_status get_config(const gn2_container *c, gn2_config *config)
     for (size_t i = 0; i < gn2_container_header_count(c); i++) {
         const char *key, *value;
         gn2_container_header_at(c, i, &key, &value);
-        if (is_stored(key) && gn2_config_has(key))
+        if (is_stored(key) && gn2_config_find_row(key))
             GN2_TRY(blame_file(c, gn2_config_put_text(config, key, value)));
     }
     return GN2_OK;

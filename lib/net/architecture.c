@@ -55,7 +55,7 @@ static gn2_status read_sequence(const gn2_config *c, size_t s, gn2_hparams *h)
 {
     char key[128];
     const char *object = gn2_config_list_item(c, "model.constituents", s);
-    GN2_TRY(gn2_config_check_object(object));
+    GN2_TRY(gn2_config_check_name(object, "model.constituents"));
     if (strcmp(object, "jets") == 0)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "model.constituents: 'jets' is the global object");
@@ -212,7 +212,7 @@ static gn2_status read_task(const gn2_config *c, size_t k, gn2_hparams *h)
     gn2_task *task = &h->task[k];
     const gn2_task_reader r = {.config = c, .h = h, .task = task};
     const char *name = gn2_config_list_item(c, "model.tasks", k);
-    GN2_TRY(gn2_config_check_task(name));
+    GN2_TRY(gn2_config_check_name(name, "model.tasks"));
     strncpy(task->name, name, sizeof task->name - 1);
     task->partner = -1;
     task->targets = 1;

@@ -123,8 +123,7 @@ static void set_rows(const reader *r, int object, const float *data, int64_t str
 static gn2_status reserve(int64_t **block, size_t *capacity, int64_t count)
 {
     if ((size_t)count <= *capacity) return GN2_OK;
-    if (!gn2_grow((void **)block, 0, (size_t)count, sizeof **block))
-        return gn2_fail_memory();
+    if (!gn2_grow(block, 0, (size_t)count, sizeof **block)) return gn2_fail_memory();
     *capacity = (size_t)count;
     return GN2_OK;
 }

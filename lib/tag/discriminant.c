@@ -15,32 +15,24 @@
 /* Gets the rest where nobody else is named. */
 #define LIGHT "ujets"
 
-typedef struct background {
-    const char *class_name, *key;
-} background;
-
-/* The discriminants every model has whose classes allow it. */
+/* The discriminants every model has whose classes allow it. Each weighs the signals of
+ * the others by keys discriminant.D_b.f_c, ... */
 static const struct usual {
     const char *name, *signal;
-    background other[2];
-} usual[] = {
-    {"D_b",
-     "bjets",
-     {{"cjets", "discriminant.D_b.f_c"}, {"taujets", "discriminant.D_b.f_tau"}}},
-    {"D_c",
-     "cjets",
-     {{"bjets", "discriminant.D_c.f_b"}, {"taujets", "discriminant.D_c.f_tau"}}},
-    {"D_tau",
-     "taujets",
-     {{"bjets", "discriminant.D_tau.f_b"}, {"cjets", "discriminant.D_tau.f_c"}}},
-};
+} usual[] = {{"D_b", "bjets"}, {"D_c", "cjets"}, {"D_tau", "taujets"}};
 #define USUAL_COUNT (sizeof usual / sizeof usual[0])
+
+static const struct usual *find_usual(const char *name)
+{
+    for (size_t i = 0; i < USUAL_COUNT; i++)
+        if (strcmp(usual[i].name, name) == 0) return &usual[i];
+    return NULL;
+}
 
 /* What a rule is read from. */
 typedef struct source {
     const gn2_config *model, *more;
     int64_t classes;
-    const struct usual *usual; /* NULL: defined by keys alone */
 } source;
 
 static const char *class_name(const source *from, int64_t k)
@@ -139,9 +131,6 @@ static gn2_status read_list(const source *from, draft *d, const gn2_config *conf
     const size_t count = gn2_config_list_count(config, key);
     for (size_t i = 0; i < count; i++)
         GN2_TRY(read_item(from, d, key, gn2_config_list_item(config, key, i)));
-    const int64_t light = find_class(from, LIGHT);
-    if (d->rule->rest < 0 && light >= 0 && light != d->rule->signal && !d->given[light])
-        d->rule->rest = light;
     return GN2_OK;
 }
 
@@ -149,13 +138,15 @@ static gn2_status read_list(const source *from, draft *d, const gn2_config *conf
 static void read_usual(const source *from, draft *d)
 {
     gn2_discriminant_rule *rule = d->rule;
-    const int64_t light = find_class(from, LIGHT);
-    if (light != rule->signal) rule->rest = light;
-    for (int i = 0; from->usual && i < 2; i++) {
-        const background *other = &from->usual->other[i];
-        const int64_t k = find_class(from, other->class_name);
-        if (k < 0 || k == rule->signal) continue;
-        rule->fraction[k] = gn2_config_f64(from->model, other->key);
+    const struct usual *own = find_usual(rule->name);
+    for (const struct usual *other = usual; own && other < usual + USUAL_COUNT;
+         other++) {
+        char key[128];
+        const int64_t k = find_class(from, other->signal);
+        if (other == own || k < 0 || k == rule->signal) continue;
+        snprintf(key, sizeof key, "discriminant.%s.f_%s", own->name,
+                 other->name + strlen("D_"));
+        rule->fraction[k] = gn2_config_f64(from->model, key);
         d->left -= rule->fraction[k];
     }
 }
@@ -166,15 +157,18 @@ static gn2_status read_rule(const source *from, gn2_discriminant_rule *rule)
 {
     char key[128];
     draft d = {.rule = rule, .left = 1};
-    const char *form = gn2_config_str(from->model, "discriminant.form");
     const gn2_config *config =
         config_with(from, "discriminant.%s.fractions", rule->name, key);
-    rule->form = strcmp(form, "ratio") == 0 ? GN2_FORM_RATIO : GN2_FORM_LOG;
+    const int is_ratio = gn2_config_says(from->model, "discriminant.form", "ratio");
+    rule->form = is_ratio ? GN2_FORM_RATIO : GN2_FORM_LOG;
     rule->rest = -1;
     if (gn2_config_list_count(config, key))
         GN2_TRY(read_list(from, &d, config, key));
     else
         read_usual(from, &d);
+    const int64_t light = find_class(from, LIGHT);
+    if (rule->rest < 0 && light >= 0 && light != rule->signal && !d.given[light])
+        rule->rest = light;
     GN2_TRY(
         gn2_fractions_check(rule->name, rule->fraction, from->classes, rule->signal));
     if (rule->rest >= 0) rule->fraction[rule->rest] = fmax(d.left, 0);
@@ -190,15 +184,16 @@ static int compares(const source *from, const gn2_discriminant_rule *rule)
 }
 
 /* Adds the discriminant unless it is a usual one that the classes do not allow. */
-static gn2_status add(source *from, const char *name, gn2_discriminants *out)
+static gn2_status add(const source *from, const char *name, gn2_discriminants *out)
 {
     char key[128];
+    const struct usual *own = find_usual(name);
     gn2_discriminant_rule rule = {0};
     const gn2_config *config = config_with(from, "discriminant.%s.signal", name, key);
     const char *given = gn2_config_str(config, key);
-    const char *signal = given[0] || !from->usual ? given : from->usual->signal;
+    const char *signal = given[0] || !own ? given : own->signal;
     rule.signal = find_class(from, signal);
-    if (rule.signal < 0 && from->usual && !given[0]) return GN2_OK;
+    if (rule.signal < 0 && own && !given[0]) return GN2_OK;
     if (!signal[0]) return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s' is not set", key);
     if (rule.signal < 0) return fail_class(from, key, signal);
     if (out->count == GN2_MAX_DISCRIMINANTS)
@@ -238,15 +233,8 @@ static gn2_status check_name(const char *key, const char *name)
                     key);
 }
 
-static int is_usual(const char *name)
-{
-    for (size_t i = 0; i < USUAL_COUNT; i++)
-        if (strcmp(usual[i].name, name) == 0) return 1;
-    return 0;
-}
-
 /* Those a config defines beside the usual ones. */
-static gn2_status add_defined(source *from, const gn2_config *config,
+static gn2_status add_defined(const source *from, const gn2_config *config,
                               gn2_discriminants *out)
 {
     for (size_t i = 0; i < gn2_config_slot_count(config); i++) {
@@ -255,7 +243,7 @@ static gn2_status add_defined(source *from, const gn2_config *config,
         gn2_config_slot_at(config, i, &key, &text);
         if (!text[0] || !name_in(key, name)) continue;
         GN2_TRY(check_name(key, name));
-        if (!is_usual(name) && !gn2_discriminant_find(out, name))
+        if (!find_usual(name) && !gn2_discriminant_find(out, name))
             GN2_TRY(add(from, name, out));
     }
     return GN2_OK;
@@ -264,18 +252,15 @@ static gn2_status add_defined(source *from, const gn2_config *config,
 gn2_status gn2_discriminants_read(const gn2_config *model, const gn2_config *more,
                                   gn2_discriminants *out)
 {
-    source from = {.model = model,
-                   .more = more,
-                   .classes = (int64_t)gn2_config_list_count(model, "model.classes")};
+    const source from = {.model = model,
+                         .more = more,
+                         .classes =
+                             (int64_t)gn2_config_list_count(model, "model.classes")};
     out->count = 0;
     if (from.classes > GN2_MAX_CLASSES)
         return gn2_fail(GN2_ERR_INVALID_ARG, "model.classes: %lld, at most %d",
                         (long long)from.classes, GN2_MAX_CLASSES);
-    for (size_t i = 0; i < USUAL_COUNT; i++) {
-        from.usual = &usual[i];
-        GN2_TRY(add(&from, usual[i].name, out));
-    }
-    from.usual = NULL;
+    for (size_t i = 0; i < USUAL_COUNT; i++) GN2_TRY(add(&from, usual[i].name, out));
     GN2_TRY(add_defined(&from, model, out));
     return more ? add_defined(&from, more, out) : GN2_OK;
 }

@@ -86,7 +86,6 @@ static gn2_status make_rooms(gn2_tag_gradients *g, const gn2_model *model,
     g->workers = workers;
     for (int32_t i = 0; i < workers; i++)
         GN2_TRY(make_room(g, model, capacity, &g->room[i]));
-    g->capacity = *capacity;
     return GN2_OK;
 }
 
@@ -94,35 +93,17 @@ gn2_status gn2_tag_gradients_prepare(gn2_tag_gradients *g, const gn2_model *mode
                                      const gn2_product_options *product,
                                      const gn2_capacity *capacity, int32_t workers)
 {
-    if (g->workers == workers && g->capacity.jets == capacity->jets &&
-        g->capacity.tokens == capacity->tokens &&
-        g->capacity.longest == capacity->longest)
+    if (g->workers == workers &&
+        !memcmp(&g->room[0].space->capacity, capacity, sizeof *capacity))
         return GN2_OK;
-    gn2_status status = GN2_OK;
     gn2_tag_gradients_clear(g);
-    GN2_TRY_GOTO(make_net(g, model, product, capacity->tokens));
-    GN2_TRY_GOTO(make_rooms(g, model, capacity, workers));
-    return GN2_OK;
-fail:
-    gn2_tag_gradients_clear(g);
+    gn2_status status = make_net(g, model, product, capacity->tokens);
+    if (status == GN2_OK) status = make_rooms(g, model, capacity, workers);
+    if (status != GN2_OK) gn2_tag_gradients_clear(g);
     return status;
 }
 
 /* ---- the pass ---- */
-
-static int asks_for(const gn2_tag_call *call, int rule)
-{
-    for (size_t i = 0; i < call->count; i++) {
-        const gn2_tag_output *o = &call->all->item[call->outputs[i].id];
-        if (o->write == gn2_write_gradient && (rule < 0 || o->item == rule)) return 1;
-    }
-    return 0;
-}
-
-int gn2_tag_wants_gradients(const gn2_tag_call *call)
-{
-    return asks_for(call, -1);
-}
 
 static void logits_bwd(gn2_pass_f32 *pass, const gn2_discriminant_rule *rule)
 {
@@ -168,8 +149,8 @@ void gn2_tag_run_gradients(const gn2_tag_gradients *g, const gn2_tag_call *call,
     gn2_pass_trunk_f32(&mine);
     gn2_pass_heads_f32(&mine, 1u << g->net->h->flavour);
     for (int rule = 0; rule < (int)call->all->rules->count; rule++) {
-        if (!asks_for(call, rule)) continue;
+        if (!(call->gradients >> rule & 1)) continue;
         go_back(&mine, &call->all->rules->rule[rule], room->d_x);
-        gn2_tag_write_gradients(call, &mine, room->d_x, rule);
+        gn2_tag_write_outputs(call, &mine, room->d_x, rule);
     }
 }

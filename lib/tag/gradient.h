@@ -21,11 +21,8 @@ typedef struct gn2_tag_gradients {
     gn2_net_f32 *net;
     gn2_gradient_room *room; /* (workers) */
     int32_t workers;
-    gn2_capacity capacity;
 } gn2_tag_gradients;
 
-/* Does the call ask for any? */
-int gn2_tag_wants_gradients(const gn2_tag_call *call);
 /* Room for chunks of this capacity; on failure there is none. */
 gn2_status gn2_tag_gradients_prepare(gn2_tag_gradients *g, const gn2_model *model,
                                      const gn2_product_options *product,

@@ -17,52 +17,50 @@ static gn2_status add(gn2_tag_outputs *all, const gn2_tag_output *like,
 {
     if (all->count == all->capacity) {
         const size_t more = 2 * all->capacity + 16;
-        if (!gn2_grow((void **)&all->item, all->count, more, sizeof *all->item))
+        if (!gn2_grow(&all->item, all->count, more, sizeof *all->item))
             return gn2_fail_memory();
         all->capacity = more;
     }
     gn2_tag_output *output = &all->item[all->count++];
     *output = *like;
-    if (!output->type) output->type = GN2_DATA_F32;
+    output->type = like->write == gn2_write_vertices ? GN2_DATA_I32 : GN2_DATA_F32;
     snprintf(output->name, sizeof output->name, "%s.%s%s", prefix, name, suffix);
     return GN2_OK;
+}
+
+/* An output with a row for each jet, or each constituent of a type. */
+static gn2_tag_output of_object(int object, gn2_tag_writer write, int64_t columns)
+{
+    return (gn2_tag_output){.object = object,
+                            .rows = object ? GN2_ROWS_CONSTITUENTS : GN2_ROWS_JETS,
+                            .columns = columns,
+                            .task = -1,
+                            .write = write};
 }
 
 /* What every object has, whatever its tasks. */
 static gn2_status add_object(gn2_tag_outputs *all, int object)
 {
     const char *prefix = gn2_model_object_name(all->model, object);
-    gn2_tag_output like = {
-        .object = object,
-        .rows = object ? GN2_ROWS_CONSTITUENTS : GN2_ROWS_JETS,
-        .columns = all->model->h.out_dim,
-        .task = -1,
-        .write = object ? gn2_write_tokens : gn2_write_pooled,
-    };
-    GN2_TRY(add(all, &like, prefix, "embedding", ""));
-    if (object == 0) return GN2_OK;
-    like.columns = 1;
-    like.write = gn2_write_attention;
-    return add(all, &like, prefix, "attention", "");
+    const gn2_tag_output embedding = of_object(
+        object, object ? gn2_write_tokens : gn2_write_pooled, all->model->h.out_dim);
+    const gn2_tag_output attention = of_object(object, gn2_write_attention, 1);
+    GN2_TRY(add(all, &embedding, prefix, "embedding", ""));
+    return object ? add(all, &attention, prefix, "attention", "") : GN2_OK;
 }
 
 /* OBJECT.D_b_gradient by the inputs; that of the first one is OBJECT.gradient too. */
 static gn2_status add_gradients(gn2_tag_outputs *all, int object)
 {
     const char *prefix = gn2_model_object_name(all->model, object);
-    gn2_tag_output like = {
-        .object = object,
-        .rows = object ? GN2_ROWS_CONSTITUENTS : GN2_ROWS_JETS,
-        .columns = gn2_model_object_inputs(all->model, object),
-        .task = all->model->h.flavour,
-        .write = gn2_write_gradient,
-    };
+    gn2_tag_output like = of_object(object, gn2_write_gradient,
+                                    gn2_model_object_inputs(all->model, object));
+    like.task = all->model->h.flavour;
+    snprintf(like.alias, sizeof like.alias, "%s.gradient", prefix);
     for (size_t i = 0; i < all->rules->count; i++) {
         like.item = (int)i;
         GN2_TRY(add(all, &like, prefix, all->rules->rule[i].name, "_gradient"));
-        if (i > 0) continue;
-        gn2_tag_output *first = &all->item[all->count - 1];
-        snprintf(first->alias, sizeof first->alias, "%s.gradient", prefix);
+        like.alias[0] = 0;
     }
     return GN2_OK;
 }
@@ -79,11 +77,9 @@ static void name_discriminant(const gn2_tag_outputs *all, const gn2_tag_output *
 
 static gn2_status add_discriminants(gn2_tag_outputs *all)
 {
-    gn2_tag_output like = {.rows = GN2_ROWS_JETS,
-                           .task = all->model->h.flavour,
-                           .columns = 1,
-                           .write = gn2_write_discriminant,
-                           .field = name_discriminant};
+    gn2_tag_output like = of_object(0, gn2_write_discriminant, 1);
+    like.task = all->model->h.flavour;
+    like.field = name_discriminant;
     for (size_t i = 0; i < all->rules->count; i++) {
         like.item = (int)i;
         GN2_TRY(add(all, &like, "jets", all->rules->rule[i].name, ""));
@@ -93,17 +89,11 @@ static gn2_status add_discriminants(gn2_tag_outputs *all)
 
 /* ---- of tasks ---- */
 
-/* How a form of output is written. */
-typedef struct form {
-    int32_t type;
-    gn2_tag_writer write;
-} form;
-
-static const form forms[] = {
-    [GN2_OUT_LOGITS] = {GN2_DATA_F32, gn2_write_logits},
-    [GN2_OUT_SOFTMAX] = {GN2_DATA_F32, gn2_write_softmax},
-    [GN2_OUT_VALUES] = {GN2_DATA_F32, gn2_write_values},
-    [GN2_OUT_VERTICES] = {GN2_DATA_I32, gn2_write_vertices},
+static const gn2_tag_writer writers[] = {
+    [GN2_OUT_LOGITS] = gn2_write_logits,
+    [GN2_OUT_SOFTMAX] = gn2_write_softmax,
+    [GN2_OUT_VALUES] = gn2_write_values,
+    [GN2_OUT_VERTICES] = gn2_write_vertices,
 };
 
 /* Names that GN2's own tasks had before tasks had names. */
@@ -131,7 +121,7 @@ static void name_task_field(const gn2_tag_outputs *all, const gn2_tag_output *ou
                             int64_t column, gn2_text *out_name)
 {
     const gn2_task_column c = {all->model->config, &all->model->h, output->task, column,
-                               output->known};
+                               output->alias[0] != 0};
     output->of_task->field(&c, out_name);
 }
 
@@ -143,13 +133,9 @@ static gn2_status add_named(gn2_tag_outputs *all, gn2_tag_output *like)
     const char *object = gn2_model_object_name(all->model, like->object);
     const char *prefix = like->rows == GN2_ROWS_PAIRS ? "pairs" : object;
     const struct short_name *brief = find_short_name(task, suffix);
-    like->known = brief != NULL;
     if (!brief) return add(all, like, prefix, task, suffix);
-    const char *own = brief->prefix ? brief->prefix : object;
-    GN2_TRY(add(all, like, own, brief->name, ""));
-    gn2_tag_output *output = &all->item[all->count - 1];
-    snprintf(output->alias, sizeof output->alias, "%s.%s%s", prefix, task, suffix);
-    return GN2_OK;
+    snprintf(like->alias, sizeof like->alias, "%s.%s%s", prefix, task, suffix);
+    return add(all, like, brief->prefix ? brief->prefix : object, brief->name, "");
 }
 
 static int32_t rows_of(const gn2_task *task, gn2_task_form which)
@@ -173,11 +159,10 @@ static gn2_status add_task(gn2_tag_outputs *all, int k)
         gn2_tag_output like = {
             .object = task->sequence + 1,
             .rows = rows_of(task, o->form),
-            .type = forms[o->form].type,
             .columns = columns_of(task, o),
             .task = k,
             .item = o->item,
-            .write = forms[o->form].write,
+            .write = writers[o->form],
             .of_task = o,
             .field = o->field ? name_task_field : NULL,
         };
@@ -239,8 +224,7 @@ gn2_status gn2_tag_list_outputs(gn2_tag_outputs *all, const gn2_model *model,
 void gn2_tag_clear_outputs(gn2_tag_outputs *all)
 {
     gn2_free(all->item);
-    all->item = NULL;
-    all->count = all->capacity = 0;
+    *all = (gn2_tag_outputs){0};
 }
 
 static gn2_status fail_unknown(const gn2_tag_outputs *all, const char *name)
@@ -281,10 +265,7 @@ gn2_status gn2_tag_add_spread(gn2_tag_outputs *all)
     like.write = NULL;
     like.field = name_spread;
     like.alias[0] = 0;
-    const char *name = strchr(all->item[source].name, '.') + 1;
-    char own[sizeof like.name];
-    snprintf(own, sizeof own, "%s", name);
-    return add(all, &like, "jets", own, "_spread");
+    return add(all, &like, "jets", strchr(like.name, '.') + 1, "_spread");
 }
 
 const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id)
@@ -358,8 +339,9 @@ gn2_status gn2_tag_check_outputs(gn2_tag_call *call)
 {
     for (size_t i = 0; i < call->count; i++) {
         GN2_TRY(check_output(call, &call->outputs[i]));
-        const int task = call->all->item[call->outputs[i].id].task;
-        if (task >= 0) call->tasks |= 1u << task;
+        const gn2_tag_output *output = &call->all->item[call->outputs[i].id];
+        if (output->task >= 0) call->tasks |= 1u << output->task;
+        if (output->write == gn2_write_gradient) call->gradients |= 1u << output->item;
     }
     return GN2_OK;
 }
@@ -398,23 +380,14 @@ void gn2_tag_blank_outputs(const gn2_tag_call *call)
     }
 }
 
-void gn2_tag_write_gradients(const gn2_tag_call *call, const gn2_pass_f32 *pass,
-                             float *const *d_x, int rule)
+void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass,
+                           float *const *d_x, int rule)
 {
     for (size_t i = 0; i < call->count; i++) {
         gn2_tag_writing w = writing_of(call, i);
+        const int is_gradient = w.output->write == gn2_write_gradient;
         w.pass = pass;
         w.d_x = d_x;
-        if (w.output->write == gn2_write_gradient && w.output->item == rule)
-            gn2_write_gradient(&w);
-    }
-}
-
-void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass)
-{
-    for (size_t i = 0; i < call->count; i++) {
-        gn2_tag_writing w = writing_of(call, i);
-        w.pass = pass;
-        if (w.output->write != gn2_write_gradient) w.output->write(&w);
+        if (is_gradient ? d_x && w.output->item == rule : !d_x) w.output->write(&w);
     }
 }

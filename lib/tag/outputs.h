@@ -24,7 +24,7 @@ typedef struct gn2_tag_call {
     size_t count;
     gn2_batch_f32 batch;
     unsigned tasks;          /* heads that are needed */
-    int gradients;           /* of a discriminant are wanted */
+    unsigned gradients;      /* of these discriminants are wanted */
     _Atomic int64_t bad_jet; /* first whose results are not finite; else the count */
 } gn2_tag_call;
 
@@ -52,7 +52,6 @@ struct gn2_tag_output {
     int item; /* what the writer wants to know, e.g. which discriminant */
     gn2_tag_writer write;
     const gn2_task_output *of_task; /* its row in the task's kind */
-    int known;                      /* has a short name */
     gn2_tag_namer field;            /* NULL: in score files when asked for only */
 };
 
@@ -79,16 +78,15 @@ void gn2_tag_name_field(const gn2_tag_outputs *all, const gn2_tag_output *output
 const gn2_discriminant_rule *gn2_tag_rule_of(const gn2_tag_outputs *all, int32_t id);
 int32_t gn2_tag_probabilities(const gn2_tag_outputs *all);
 
-/* Checks ids, types, pointers, strides and capacities; sets call->tasks. */
+/* Checks ids, types, pointers, strides and capacities; sets call->tasks and
+ * call->gradients. */
 gn2_status gn2_tag_check_outputs(gn2_tag_call *call);
 /* Fills rows of slots that are not valid. */
 void gn2_tag_blank_outputs(const gn2_tag_call *call);
-/* Writes what a pass has found. */
-void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass);
-/* Writes the gradients of a discriminant, of a pass that went back: d_x of each
- * sequence (N, jet + own inputs). */
-void gn2_tag_write_gradients(const gn2_tag_call *call, const gn2_pass_f32 *pass,
-                             float *const *d_x, int rule);
+/* Writes what a pass has found; of one that went back from a discriminant to d_x, of
+ * each sequence (N, jet + own inputs), the gradients of it alone. d_x NULL: forward. */
+void gn2_tag_write_outputs(const gn2_tag_call *call, const gn2_pass_f32 *pass,
+                           float *const *d_x, int rule);
 
 /* ---- writers ---- */
 

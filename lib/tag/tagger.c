@@ -6,10 +6,11 @@
 #include "tag/tagger.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "net/backend.h"
-#include "tag/finite.h"
+#include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -119,13 +120,13 @@ static gn2_capacity capacity_for(const gn2_tagger *t, int64_t jets, int64_t long
     return c;
 }
 
-int gn2_tag_plan(const gn2_tagger *t, int64_t max_jets, int64_t max_tracks,
-                 size_t *out_bytes)
+size_t gn2_tag_plan(const gn2_tagger *t, int64_t max_jets, int64_t max_tracks)
 {
     const gn2_capacity c =
         capacity_for(t, max_jets, max_tracks + t->net->h->num_registers);
-    const size_t bytes = gn2_space_plan_f32(t->net, &c);
-    return bytes < SIZE_MAX && gn2_mul_size(bytes, (size_t)t->workers, out_bytes);
+    size_t bytes = gn2_space_plan_f32(t->net, &c);
+    if (bytes == SIZE_MAX || !gn2_mul_size(bytes, (size_t)t->workers, &bytes)) return 0;
+    return bytes;
 }
 
 size_t gn2_tag_memory(const gn2_tagger *t)
@@ -165,7 +166,7 @@ static gn2_status ensure_spaces(gn2_tagger *t, int64_t jets, int64_t longest)
 static gn2_status ensure_chunks(gn2_tagger *t, int64_t jets)
 {
     if ((size_t)jets <= t->chunk_capacity) return GN2_OK;
-    if (!gn2_grow((void **)&t->chunks, 0, (size_t)jets, sizeof *t->chunks))
+    if (!gn2_grow(&t->chunks, 0, (size_t)jets, sizeof *t->chunks))
         return gn2_fail_memory();
     t->chunk_capacity = (size_t)jets;
     return GN2_OK;
@@ -198,19 +199,93 @@ static gn2_status check_units(gn2_tagger *t, const gn2_batch_f32 *batch)
         const int64_t column = batch->jet.column ? batch->jet.column[i] : i;
         const double mean = mean_of(batch, column), usual = (double)stored[i];
         if (mean > usual / 300 && mean < usual * 300) continue;
-        if (t->unit_check == 2)
-            return gn2_fail(GN2_ERR_INVALID_ARG,
-                            "mean %s of the jets is %g, the model's is %g: MeV and GeV "
-                            "mixed up?",
-                            name, mean, usual);
-        if (!t->unit_warned)
-            gn2_log_line(GN2_LOG_WARNING,
-                         "mean %s of the jets is %g, the model's is %g: MeV and GeV "
-                         "mixed up?",
-                         name, mean, usual);
+        char text[GN2_ERROR_SIZE];
+        snprintf(text, sizeof text,
+                 "mean %s of the jets is %g, the model's is %g: MeV and GeV mixed up?",
+                 name, mean, usual);
+        if (t->unit_check == 2) return gn2_fail(GN2_ERR_INVALID_ARG, "%s", text);
+        if (!t->unit_warned) gn2_log_line(GN2_LOG_WARNING, "%s", text);
         t->unit_warned = 1;
     }
     return GN2_OK;
+}
+
+/* ---- is what a pass has found finite? ---- */
+
+/* Numbers of a pass, jet after jet. */
+typedef struct numbers {
+    const float *x;
+    const int64_t *offset; /* (B+1) rows before a jet; NULL: one row a jet */
+    int64_t columns;
+} numbers;
+
+static numbers logits_of(const gn2_pass_f32 *pass, int task)
+{
+    const gn2_task *t = &pass->net->h->task[task];
+    numbers n = {.x = pass->space->head[task].logits, .columns = gn2_task_columns(t)};
+    if (t->rows == GN2_OVER_CONSTITUENTS)
+        n.offset = pass->space->row_offset[t->sequence];
+    if (t->rows == GN2_OVER_PAIRS) n.offset = pass->space->pair_offset;
+    return n;
+}
+
+static int64_t rows_before(const numbers *n, int64_t jet)
+{
+    return n->offset ? n->offset[jet] : jet;
+}
+
+/* First jet that has NaN or Inf among its numbers; the jets' count if none has. */
+static int64_t first_bad(const gn2_pass_f32 *pass, numbers n)
+{
+    const gn2_kernels_f32 *k = pass->ctx.kernels;
+    const int64_t jets = pass->chunk.jets;
+    if (k->all_finite(n.x, rows_before(&n, jets) * n.columns)) return jets;
+    for (int64_t b = 0; b < jets; b++) {
+        const int64_t first = rows_before(&n, b);
+        const int64_t rows = rows_before(&n, b + 1) - first;
+        if (!k->all_finite(n.x + first * n.columns, rows * n.columns)) return b;
+    }
+    return jets;
+}
+
+/* The same of values made of logits: finite ones may give others, by their scaling. */
+static int64_t first_bad_value(const gn2_pass_f32 *pass, const gn2_tag_output *o)
+{
+    const numbers n = logits_of(pass, o->task);
+    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&pass->net->h->task[o->task]);
+    for (int64_t b = 0; b < pass->chunk.jets; b++)
+        for (int64_t r = rows_before(&n, b); r < rows_before(&n, b + 1); r++) {
+            float x[GN2_MAX_TARGETS];
+            kind->values(pass, o->task, r, o->item, x);
+            if (!pass->ctx.kernels->all_finite(x, o->columns)) return b;
+        }
+    return pass->chunk.jets;
+}
+
+static int64_t first_bad_of_task(const gn2_tag_call *call, const gn2_pass_f32 *pass,
+                                 int task)
+{
+    int64_t first = first_bad(pass, logits_of(pass, task));
+    if (!gn2_task_kind_of_f32(&pass->net->h->task[task])->values) return first;
+    for (size_t i = 0; i < call->all->count; i++) {
+        const gn2_tag_output *o = &call->all->item[i];
+        if (o->task == task && o->write == gn2_write_values)
+            first = min64(first, first_bad_value(pass, o));
+    }
+    return first;
+}
+
+/* Over the pooled vectors, and the tasks that are needed. A token that is not finite
+ * makes its jet's pooled vector so. */
+static int64_t first_not_finite(const gn2_tag_call *call, const gn2_pass_f32 *pass)
+{
+    const gn2_hparams *h = pass->net->h;
+    const numbers pooled = {.x = pass->space->pool.pooled, .columns = h->out_dim};
+    int64_t first = first_bad(pass, pooled);
+    for (int k = 0; k < h->task_count; k++)
+        if (call->tasks >> k & 1)
+            first = min64(first, first_bad_of_task(call, pass, k));
+    return first;
 }
 
 /* ---- running ---- */
@@ -238,9 +313,9 @@ static void run_chunk(void *context, int64_t index, int32_t worker)
     if (atomic_load_explicit(&t->cancelled, memory_order_relaxed)) return;
     gn2_pass_trunk_f32(&pass);
     gn2_pass_heads_f32(&pass, call->tasks);
-    const int64_t bad = gn2_first_not_finite(&pass, call->tasks);
-    if (bad >= 0) note_bad_jet(call, pass.chunk.first + bad);
-    gn2_tag_write_outputs(call, &pass);
+    const int64_t bad = first_not_finite(call, &pass);
+    if (bad < pass.chunk.jets) note_bad_jet(call, pass.chunk.first + bad);
+    gn2_tag_write_outputs(call, &pass, NULL, 0);
     if (call->gradients) gn2_tag_run_gradients(&t->gradients, call, &pass, worker);
 }
 
@@ -279,7 +354,6 @@ gn2_status gn2_tag_run(gn2_tagger *t, const gn2_jets *jets, const gn2_output *ou
     gn2_batch_measure_f32(t->net->h, &call.batch, &longest, &tokens);
     GN2_TRY(ensure_spaces(t, jets->count, longest));
     GN2_TRY(ensure_chunks(t, jets->count));
-    call.gradients = gn2_tag_wants_gradients(&call);
     if (call.gradients)
         GN2_TRY(gn2_tag_gradients_prepare(&t->gradients, t->model, &t->product,
                                           &t->capacity, t->workers));

@@ -39,8 +39,7 @@ void gn2_tag_delete(gn2_tagger *tagger);
 gn2_status gn2_tag_set_parallel(gn2_tagger *tagger, gn2_pool_foreign fn, void *user,
                                 int32_t workers);
 /* Bytes of scratch for such calls; 0 when they do not fit a size_t. */
-int gn2_tag_plan(const gn2_tagger *tagger, int64_t max_jets, int64_t max_tracks,
-                 size_t *out_bytes);
+size_t gn2_tag_plan(const gn2_tagger *tagger, int64_t max_jets, int64_t max_tracks);
 size_t gn2_tag_memory(const gn2_tagger *tagger);
 /* Checked call: jets and outputs are of the library's own size. */
 gn2_status gn2_tag_run(gn2_tagger *tagger, const gn2_jets *jets,

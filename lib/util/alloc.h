@@ -29,7 +29,7 @@ int gn2_grow(void *array, size_t old_count, size_t new_count, size_t size);
 /* Copy of a string; NULL when memory is short. Freed by gn2_free(). */
 char *gn2_strdup(const char *text);
 
-/* a·b and a+b; return 0 and leave *out alone when they do not fit. */
+/* a·b and a+b; return 0, and *out is of no use, when they do not fit. */
 int gn2_mul_size(size_t a, size_t b, size_t *out);
 int gn2_add_size(size_t a, size_t b, size_t *out);
 

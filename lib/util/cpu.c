@@ -16,9 +16,11 @@
 
 #define PATH_SIZE 4096
 
-/* Up to size − 1 bytes of a small file; 0 if it cannot be read. */
-static int read_text(const char *path, char *out, size_t size)
+/* Up to size − 1 bytes of a small file of a folder; 0 if it cannot be read. */
+static int read_text(const char *folder, const char *name, char *out, size_t size)
 {
+    char path[PATH_SIZE];
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= PATH_SIZE) return 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return 0;
     size_t length = 0;
@@ -55,14 +57,6 @@ void gn2_affinity_restore(gn2_affinity *before)
     *before = (gn2_affinity){0};
 }
 
-static int32_t affinity_count(void)
-{
-    gn2_affinity a = gn2_affinity_take();
-    const int found = a.mask ? CPU_COUNT_S(a.size, (cpu_set_t *)a.mask) : 0;
-    gn2_free(a.mask);
-    return found > 0 ? found : 1;
-}
-
 /* Processors granted by `quota` of every `period`, rounded up: a share of a
  * processor still needs a thread. */
 static int32_t granted(long long quota, long long period)
@@ -72,43 +66,39 @@ static int32_t granted(long long quota, long long period)
     return cpus < INT32_MAX ? (int32_t)cpus : INT32_MAX;
 }
 
-/* cgroup v2: "max 100000" or "150000 100000" */
+/* cgroup v2: "max 100000", whose quota reads as 0, or "150000 100000" */
 static int32_t quota_v2(const char *folder)
 {
-    char path[PATH_SIZE], text[128];
-    const int length = snprintf(path, sizeof path, "%s/cpu.max", folder);
-    if (length >= PATH_SIZE || !read_text(path, text, sizeof text)) return INT32_MAX;
-    char *end;
+    char text[128], *end;
+    if (!read_text(folder, "cpu.max", text, sizeof text)) return INT32_MAX;
     const long long quota = strtoll(text, &end, 10);
-    return end == text ? INT32_MAX : granted(quota, strtoll(end, NULL, 10));
+    return granted(quota, strtoll(end, NULL, 10));
 }
 
 /* cgroup v1: quota −1 is none */
 static int32_t quota_v1(const char *folder)
 {
-    char path[PATH_SIZE], quota[64], period[64];
-    int length = snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", folder);
-    if (length >= PATH_SIZE || !read_text(path, quota, sizeof quota)) return INT32_MAX;
-    length = snprintf(path, sizeof path, "%s/cpu.cfs_period_us", folder);
-    if (length >= PATH_SIZE || !read_text(path, period, sizeof period))
+    char quota[64], period[64];
+    if (!read_text(folder, "cpu.cfs_quota_us", quota, sizeof quota) ||
+        !read_text(folder, "cpu.cfs_period_us", period, sizeof period))
         return INT32_MAX;
     return granted(strtoll(quota, NULL, 10), strtoll(period, NULL, 10));
 }
 
 /* The least grant of mount + group and of its parents. A container may see a
  * group path that is not below its mount: levels that are absent do not count. */
-static int32_t least_on_the_way(const char *mount, const char *group,
+static int32_t least_on_the_way(const char *root, const char *mount, const char *group,
                                 int32_t (*quota)(const char *folder))
 {
     char path[PATH_SIZE];
-    if (snprintf(path, sizeof path, "%s%s", mount, group) >= PATH_SIZE)
+    if (snprintf(path, sizeof path, "%s%s%s", root, mount, group) >= PATH_SIZE)
         return INT32_MAX;
     int32_t least = INT32_MAX;
     for (;;) {
         const int32_t here = quota(path);
         if (here < least) least = here;
         char *slash = strrchr(path, '/');
-        if (!slash || slash < path + strlen(mount)) return least;
+        if (!slash || slash < path + strlen(root) + strlen(mount)) return least;
         *slash = '\0';
     }
 }
@@ -131,11 +121,9 @@ static int32_t line_quota(char *line, const char *root)
     if (!group) return INT32_MAX;
     *controllers++ = '\0';
     *group++ = '\0';
-    if (*controllers == '\0') return least_on_the_way(root, group, quota_v2);
+    if (*controllers == '\0') return least_on_the_way(root, "", group, quota_v2);
     if (!has_controller(controllers, "cpu")) return INT32_MAX;
-    char mount[PATH_SIZE];
-    if (snprintf(mount, sizeof mount, "%s/cpu", root) >= PATH_SIZE) return INT32_MAX;
-    return least_on_the_way(mount, group, quota_v1);
+    return least_on_the_way(root, "/cpu", group, quota_v1);
 }
 
 int32_t gn2_cgroup_quota(const char *membership, const char *root)
@@ -156,8 +144,11 @@ int32_t gn2_cgroup_quota(const char *membership, const char *root)
 int32_t gn2_cpu_available(void)
 {
     char membership[PATH_SIZE];
-    const int32_t cpus = affinity_count();
-    if (!read_text("/proc/self/cgroup", membership, sizeof membership)) return cpus;
+    gn2_affinity a = gn2_affinity_take();
+    const int found = a.mask ? CPU_COUNT_S(a.size, (cpu_set_t *)a.mask) : 0;
+    const int32_t cpus = found > 0 ? found : 1;
+    gn2_free(a.mask);
+    if (!read_text("/proc/self", "cgroup", membership, sizeof membership)) return cpus;
     const int32_t quota = gn2_cgroup_quota(membership, "/sys/fs/cgroup");
     return quota < cpus ? quota : cpus;
 }

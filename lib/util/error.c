@@ -24,22 +24,22 @@ static _Thread_local int own_lines;
 #undef gn2_fail_network
 #undef gn2_fail_memory
 
-__attribute__((format(printf, 1, 0))) static void set_text(const char *format,
-                                                           va_list args)
+__attribute__((format(printf, 2, 0))) static void
+set_text(int network, const char *format, va_list args)
 {
     /* formatted aside: an argument may be the old message itself */
     char text[GN2_ERROR_SIZE];
     vsnprintf(text, sizeof text, format, args);
     memcpy(error_text, text, sizeof text);
+    of_network = network;
 }
 
 gn2_status gn2_fail(gn2_status status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    set_text(format, args);
+    set_text(0, format, args);
     va_end(args);
-    of_network = 0;
     return status;
 }
 
@@ -47,9 +47,8 @@ gn2_status gn2_fail_network(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    set_text(format, args);
+    set_text(1, format, args);
     va_end(args);
-    of_network = 1;
     return GN2_ERR_NUMERIC;
 }
 
@@ -92,8 +91,8 @@ void gn2_log_set(gn2_log_fn fn, void *user)
 void gn2_log_get(gn2_log_fn *out_fn, void **out_user)
 {
     pthread_mutex_lock(&log_mutex);
-    *out_fn = log_fn;
-    *out_user = log_user;
+    if (out_fn) *out_fn = log_fn;
+    if (out_user) *out_user = log_user;
     pthread_mutex_unlock(&log_mutex);
 }
 

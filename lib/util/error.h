@@ -34,6 +34,7 @@ void gn2_log_line(int32_t severity, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Waits for lines under way, unless it is called from one. */
 void gn2_log_set(gn2_log_fn fn, void *user);
+/* Either may be NULL. */
 void gn2_log_get(gn2_log_fn *out_fn, void **out_user);
 
 #ifdef __clang_analyzer__

@@ -52,21 +52,6 @@ static gn2_status size_of(int fd, const char *path, uintmax_t *out_size)
     return GN2_OK;
 }
 
-static gn2_status read_bytes(int fd, const char *path, size_t size,
-                             unsigned char **out_data, size_t *out_size)
-{
-    unsigned char *data = size < SIZE_MAX ? gn2_alloc(size + 1, 1) : NULL;
-    if (!data) return gn2_fail_memory();
-    const gn2_status status = read_all(fd, path, data, size);
-    if (status != GN2_OK) {
-        gn2_free(data);
-        return status;
-    }
-    *out_data = data;
-    *out_size = size;
-    return GN2_OK;
-}
-
 /* What to do with an open file of more bytes than are wanted. */
 typedef enum too_long { REFUSE, CUT } too_long;
 
@@ -79,7 +64,9 @@ static gn2_status read_open_file(int fd, const char *path, size_t most, too_long
         return gn2_fail(GN2_ERR_FORMAT,
                         "'%s' has %ju bytes, more than the limit of %zu", path, size,
                         most);
-    return read_bytes(fd, path, size > most ? most : (size_t)size, out_data, out_size);
+    *out_size = size > most ? most : (size_t)size;
+    *out_data = *out_size < SIZE_MAX ? gn2_alloc(*out_size + 1, 1) : NULL;
+    return *out_data ? read_all(fd, path, *out_data, *out_size) : gn2_fail_memory();
 }
 
 static gn2_status read_path(const char *path, size_t most, too_long rule,
@@ -91,6 +78,10 @@ static gn2_status read_path(const char *path, size_t most, too_long rule,
     if (fd < 0) return system_fail("open", path);
     const gn2_status status = read_open_file(fd, path, most, rule, out_data, out_size);
     close(fd);
+    if (status == GN2_OK) return GN2_OK;
+    gn2_free(*out_data);
+    *out_data = NULL;
+    *out_size = 0;
     return status;
 }
 
@@ -221,6 +212,5 @@ gn2_status gn2_file_write_atomic(const char *path, const void *data, size_t size
     snprintf(temporary, length, "%s.XXXXXX", path);
     const gn2_status status = write_temporary(temporary, path, data, size);
     gn2_free(temporary);
-    if (status != GN2_OK) return status;
-    return sync_folder(path);
+    return status == GN2_OK ? sync_folder(path) : status;
 }

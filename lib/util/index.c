@@ -60,10 +60,9 @@ void *gn2_index_find(const gn2_index *index, const char *name)
 static block *insert_block(gn2_index *index, size_t place)
 {
     if (index->blocks == index->capacity) {
-        void *grown = index->block;
         const size_t capacity = 2 * index->capacity + 1;
-        if (!gn2_grow(&grown, index->capacity, capacity, sizeof(block *))) return NULL;
-        index->block = grown;
+        if (!gn2_grow(&index->block, index->capacity, capacity, sizeof(block *)))
+            return NULL;
         index->capacity = capacity;
     }
     block *b = gn2_alloc(1, sizeof *b);

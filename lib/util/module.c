@@ -106,13 +106,6 @@ static gn2_status table_of(const gn2_module *module, const char *path, void *han
     return GN2_ERR_UNSUPPORTED;
 }
 
-/* Adds to a message that has room. */
-static void append(char error[GN2_ERROR_SIZE], const char *before, const char *text)
-{
-    const size_t length = strlen(error);
-    snprintf(error + length, GN2_ERROR_SIZE - length, "%s%s", before, text);
-}
-
 static gn2_status no_memory(const gn2_module *module, char error[GN2_ERROR_SIZE])
 {
     snprintf(error, GN2_ERROR_SIZE, "out of memory while the %s was loaded",
@@ -134,7 +127,9 @@ gn2_status gn2_module_open(const gn2_module *module, const void **out_table,
         const int failed = errno; /* dlerror() says it in a language of its own */
         const char *why = dlerror();
         if (failed == ENOMEM) return no_memory(module, error);
-        append(error, i ? "; " : ": ", why ? why : p.path[i]);
+        const size_t length = strlen(error);
+        snprintf(error + length, GN2_ERROR_SIZE - length, "%s%s", i ? "; " : ": ",
+                 why ? why : p.path[i]);
     }
     return GN2_ERR_UNSUPPORTED;
 }

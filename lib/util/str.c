@@ -152,6 +152,15 @@ void gn2_format_f64(double value, char out_text[32])
     }
 }
 
+char *gn2_trim(char *text)
+{
+    text += strspn(text, " \t\r");
+    size_t length = strlen(text);
+    while (length > 0 && strchr(" \t\r", text[length - 1])) length--;
+    text[length] = '\0';
+    return text;
+}
+
 /* Room for `more` characters and the zero behind them. */
 static int text_reserve(gn2_text *text, size_t more)
 {
@@ -159,14 +168,10 @@ static int text_reserve(gn2_text *text, size_t more)
     if (text->failed) return 0;
     text->failed = !gn2_add_size(text->length, more, &need) ||
                    !gn2_add_size(need, 1, &need) || !gn2_mul_size(need, 2, &doubled);
-    if (text->failed) return 0;
-    if (need <= text->capacity) return 1;
-    void *block = text->data;
-    text->failed = !gn2_grow(&block, text->capacity, doubled, 1);
-    if (text->failed) return 0;
-    text->data = block;
-    text->capacity = doubled;
-    return 1;
+    if (text->failed || need <= text->capacity) return !text->failed;
+    text->failed = !gn2_grow(&text->data, text->capacity, doubled, 1);
+    if (!text->failed) text->capacity = doubled;
+    return !text->failed;
 }
 
 void gn2_text_add(gn2_text *text, const char *piece)

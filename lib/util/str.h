@@ -12,6 +12,9 @@ int gn2_parse_f64(const char *text, double *out_value);
 /* Writes the shortest text that reads back to the same double; ≤ 32 bytes. */
 void gn2_format_f64(double value, char out_text[32]);
 
+/* Cuts blanks, tabs and carriage returns off both ends, in place. */
+char *gn2_trim(char *text);
+
 /* Growing text. data stays zero-terminated; on failure `failed` is set and later
  * calls do nothing. Freed by gn2_free(text.data). */
 typedef struct gn2_text {

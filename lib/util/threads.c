@@ -53,7 +53,6 @@ typedef struct hand {
  * only read. */
 /* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): for that it is padded */
 typedef struct crew {
-    hand *hands;
     int32_t size; /* threads started */
     int looks;
     pid_t pid;
@@ -62,6 +61,7 @@ typedef struct crew {
     atomic_int stop;
     pthread_mutex_t mutex; /* of `done` alone */
     pthread_cond_t done;
+    hand hands[]; /* as many as are asked for */
 } crew;
 
 struct gn2_pool {
@@ -194,13 +194,8 @@ static void crew_start(crew *c, int32_t threads)
 
 static crew *crew_create(int32_t threads)
 {
-    crew *c = gn2_alloc(1, sizeof *c);
+    crew *c = gn2_alloc(1, sizeof *c + (size_t)threads * sizeof *c->hands);
     if (!c) return NULL;
-    c->hands = gn2_alloc((size_t)threads, sizeof *c->hands);
-    if (!c->hands) {
-        gn2_free(c);
-        return NULL;
-    }
     c->pid = getpid();
     c->looks = threads < gn2_cpu_available() ? LOOKS : 0;
     pthread_mutex_init(&c->mutex, NULL);
@@ -227,7 +222,6 @@ static void crew_free(crew *c)
 {
     if (!c) return;
     if (c->pid == getpid()) crew_stop(c);
-    gn2_free(c->hands);
     gn2_free(c);
 }
 

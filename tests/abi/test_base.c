@@ -223,6 +223,27 @@ static void test_config_survives_a_file(void **state)
     gn2_config_free(out);
 }
 
+static void test_lists_are_given_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    gn2_config *c = NULL;
+    const double numbers[3] = {0.5, 2, -1};
+    double list[3] = {7, 7, 7};
+    const char *item = NULL;
+    assert_int_equal(gn2_config_create(&c), GN2_OK);
+    assert_int_equal(gn2_config_set_f64_list(c, "norm.jets.mean", numbers, 3), GN2_OK);
+    assert_true(gn2_config_get_f64_list(c, "norm.jets.mean", list, 2) < GN2_OK);
+    assert_non_null(strstr(gn2_last_error(), "3 items, room is for 2"));
+    assert_true(list[0] == 7);
+    assert_int_equal(gn2_config_get_f64_list(c, "norm.jets.mean", list, 3), GN2_OK);
+    assert_memory_equal(list, numbers, sizeof list);
+    assert_int_equal(gn2_config_get_item(c, "model.classes", 3, &item), GN2_OK);
+    assert_string_equal(item, "taujets");
+    assert_true(gn2_config_get_item(c, "model.classes", 4, &item) < GN2_OK);
+    assert_non_null(strstr(gn2_last_error(), "item 4 of 4"));
+    gn2_config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_every_key_is_described_and_takes_its_default),
         cmocka_unit_test(test_odd_constituent_names_are_refused),
         cmocka_unit_test(test_config_survives_a_file),
+        cmocka_unit_test(test_lists_are_given_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 
 #include "common/need.h"
 #include "common/testnet.h"
-#include "config/value.h"
+#include "config/table.h"
 #include "net/parametrization.h"
 #include "net/tasks.h"
 #include "util/alloc.h"

@@ -365,7 +365,7 @@ static void a_snapshot_is_a_model_with_the_weights(void **state)
     assert_int_equal(model->params->total, t->params->total);
     assert_memory_not_equal(model->weights, t->engine->weights,
                             (size_t)t->params->total * sizeof(float));
-    assert_ok(gn2_config_read_str(model->config, "provenance.steps", &steps));
+    assert_ok(gn2_config_read_text(model->config, "provenance.steps", &steps));
     assert_string_equal(steps, "2");
     gn2_trainer *again = NULL;
     gn2_config *config = toy_config(NULL);

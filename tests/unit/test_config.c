@@ -68,7 +68,7 @@ static void every_row_accepts_its_default(void **state)
             strcat(key, "things");
             strcat(key, star + 1);
         }
-        assert_true(gn2_config_has(key));
+        assert_true(gn2_config_find_row(key));
         assert_ok(gn2_config_put_text(c, key, row->default_text));
         assert_non_null(row->doc);
     }
@@ -77,29 +77,26 @@ static void every_row_accepts_its_default(void **state)
 static void values_come_back(void **state)
 {
     gn2_config *c = *state;
-    int64_t i = 0;
-    double f = 0, list[3] = {0};
+    const gn2_config_value *value = NULL;
     const char *text = NULL;
-    size_t count = 0;
     assert_ok(gn2_config_put_i64(c, "model.embed_dim", 64));
-    assert_ok(gn2_config_read_i64(c, "model.embed_dim", &i));
-    assert_int_equal(i, 64);
+    assert_ok(gn2_config_find(c, "model.embed_dim", GN2_TYPE_I64, &value));
+    assert_int_equal(value->integer, 64);
     assert_ok(gn2_config_put_f64(c, "optim.eps", 0.1 + 0.2));
-    assert_ok(gn2_config_read_f64(c, "optim.eps", &f));
-    assert_true(f == 0.1 + 0.2);
+    assert_ok(gn2_config_find(c, "optim.eps", GN2_TYPE_F64, &value));
+    assert_true(value->numbers[0] == 0.1 + 0.2);
     assert_ok(gn2_config_put_str(c, "train.checkpoint", "a = b # c, d"));
-    assert_ok(gn2_config_read_str(c, "train.checkpoint", &text));
-    assert_string_equal(text, "a = b # c, d");
+    assert_ok(gn2_config_find(c, "train.checkpoint", GN2_TYPE_STR, &value));
+    assert_string_equal(value->text, "a = b # c, d");
     const double numbers[3] = {1.0 / 3, -0.0, 1e38};
     assert_ok(gn2_config_put_f64_list(c, "norm.jets.mean", numbers, 3));
-    assert_status(GN2_ERR_INVALID_ARG,
-                  gn2_config_read_f64_list(c, "norm.jets.mean", list, 2));
-    assert_ok(gn2_config_read_f64_list(c, "norm.jets.mean", list, 3));
-    assert_memory_equal(list, numbers, sizeof list);
+    assert_ok(gn2_config_find(c, "norm.jets.mean", GN2_TYPE_F64_LIST, &value));
+    assert_int_equal(value->count, 3);
+    assert_memory_equal(value->numbers, numbers, sizeof numbers);
     const char *const names[] = {"d0", "z0"};
     assert_ok(gn2_config_put_list(c, "inputs.tracks", names, 2));
-    assert_ok(gn2_config_read_count(c, "inputs.tracks", &count));
-    assert_int_equal(count, 2);
+    assert_ok(gn2_config_find(c, "inputs.tracks", GN2_TYPE_LIST, &value));
+    assert_int_equal(value->count, 2);
     assert_ok(gn2_config_read_text(c, "inputs.tracks", &text));
     assert_string_equal(text, "d0,z0");
     assert_ok(gn2_config_put_list(c, "inputs.tracks", NULL, 0));
@@ -214,8 +211,7 @@ static void typed_setters_refuse_other_types(void **state)
     gn2_config *c = *state;
     const double number = 1;
     const char *const item = "x", *const comma = "a,b", *const empty = "";
-    size_t count;
-    int64_t i = 7;
+    const gn2_config_value *value;
     assert_status(GN2_ERR_INVALID_ARG, gn2_config_put_i64(c, "optim.eps", 1));
     assert_message("a number, not an integer");
     assert_status(GN2_ERR_INVALID_ARG, gn2_config_put_f64(c, "model.embed_dim", 64));
@@ -233,10 +229,13 @@ static void typed_setters_refuse_other_types(void **state)
                   gn2_config_put_list(c, "model.classes", &empty, 1));
     assert_status(GN2_ERR_INVALID_ARG, gn2_config_put_str(c, "model.name", " GN2"));
     assert_message("blank");
-    assert_status(GN2_ERR_INVALID_ARG, gn2_config_read_i64(c, "optim.eps", &i));
-    assert_status(GN2_ERR_INVALID_ARG, gn2_config_read_count(c, "optim.eps", &count));
-    assert_status(GN2_ERR_NOT_FOUND, gn2_config_read_i64(c, "model.embd_dim", &i));
-    assert_int_equal(i, 7);
+    assert_status(GN2_ERR_INVALID_ARG,
+                  gn2_config_find(c, "optim.eps", GN2_TYPE_I64, &value));
+    assert_status(GN2_ERR_INVALID_ARG,
+                  gn2_config_find(c, "optim.eps", GN2_TYPE_LIST, &value));
+    assert_message("a number, not a list");
+    assert_status(GN2_ERR_NOT_FOUND,
+                  gn2_config_find(c, "model.embd_dim", GN2_TYPE_I64, &value));
 }
 
 static void a_wildcard_holds_one_value_a_name(void **state)

@@ -7,7 +7,7 @@
 
 #include "unit.h"
 
-#include "config/value.h"
+#include "config/table.h"
 #include "optim/optimizer.h"
 #include "train/engine.h"
 #include "util/alloc.h"

@@ -5,7 +5,7 @@
 
 #include "unit.h"
 
-#include "config/value.h"
+#include "config/table.h"
 #include "optim/schedule.h"
 #include "util/alloc.h"
 #include "util/str.h"

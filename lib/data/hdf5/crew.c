@@ -14,10 +14,9 @@
 
 static int reserve_packets(gn2_h5_crew *crew, size_t count)
 {
-    void *block = crew->packets;
     if (count <= crew->packet_count) return 1;
-    if (!gn2_grow(&block, crew->packet_count, count, sizeof *crew->packets)) return 0;
-    crew->packets = block;
+    if (!gn2_grow(&crew->packets, crew->packet_count, count, sizeof *crew->packets))
+        return 0;
     crew->packet_count = count;
     return 1;
 }

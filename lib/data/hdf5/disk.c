@@ -256,9 +256,8 @@ static int write_all(int fd, const char *data, size_t size, haddr_t at)
 
 static herr_t keep(disk *d, const void *data, size_t size, haddr_t at)
 {
-    void *block = d->kept;
-    if (!gn2_grow(&block, d->kept_count, d->kept_count + 1, sizeof *d->kept)) return -1;
-    d->kept = block;
+    if (!gn2_grow(&d->kept, d->kept_count, d->kept_count + 1, sizeof *d->kept))
+        return -1;
     kept *k = &d->kept[d->kept_count];
     *k = (kept){at, size, gn2_alloc(size, 1)};
     if (!k->data) return -1;

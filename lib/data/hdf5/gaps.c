@@ -16,11 +16,9 @@ void gn2_hdf5_ranges_add(gn2_hdf5_ranges *list, int64_t first, int64_t end)
         return;
     }
     if (!list->range || list->count == list->capacity) {
-        void *block = list->range;
         const size_t more = list->capacity * 2 + 16;
-        list->failed = !gn2_grow(&block, list->count, more, sizeof *list->range);
-        if (list->failed || !block) return;
-        list->range = block;
+        list->failed = !gn2_grow(&list->range, list->count, more, sizeof *list->range);
+        if (list->failed) return;
         list->capacity = more;
     }
     list->range[list->count++] = (gn2_h5_range){first, end};
