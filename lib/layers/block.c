@@ -41,13 +41,12 @@ gn2_status gn2_block_read(const gn2_config *c, gn2_block_shape *out)
 static void declare_qkv(gn2_declaration *d, R(gn2_block) *b)
 {
     const int64_t w = b->shape.width;
-    gn2_tensor *t =
-        gn2_declare_weight(d, "attn.fn.in_proj_weight", 3 * w, w, GN2_GROWS_BOTH);
-    b->qkv = (R(gn2_linear)){.in = w, .out = 3 * w, .ld = w, .weight = t->offset};
+    gn2_tensor *t = gn2_declare_weight(d, "attn.fn.in_proj_", 3 * w, w, GN2_GROWS_BOTH);
+    b->qkv.weight = t->offset;
     /* torch.nn.MultiheadAttention: Xavier uniform on the packed matrix */
     if (d->torch_init) t->init_std = 1 / sqrt(2.0 * (double)w);
     if (b->shape.zero_query) t->zeros = w * w; /* q comes first */
-    t = gn2_declare_bias(d, "attn.fn.in_proj_bias", 3 * w, w, GN2_GROWS_OUT);
+    t = gn2_declare_bias(d, "attn.fn.in_proj_", 3 * w, w, GN2_GROWS_OUT);
     t->start = GN2_START_CONSTANT;
     t->init_std = 0;
     b->qkv.bias = t->offset;
@@ -56,61 +55,55 @@ static void declare_qkv(gn2_declaration *d, R(gn2_block) *b)
 /* q, k, v of GN2v01: one matrix (3E, E) all the same. */
 static void declare_qkv_apart(gn2_declaration *d, R(gn2_block) *b)
 {
-    static const char *const names[] = {"mha.linear_q", "mha.linear_k", "mha.linear_v"};
+    static const char *const stems[] = {"mha.linear_q.", "mha.linear_k.",
+                                        "mha.linear_v."};
     const int64_t w = b->shape.width;
-    b->qkv = (R(gn2_linear)){.in = w, .out = 3 * w, .ld = w};
-    char name[64];
     for (int i = 0; i < 3; i++) {
         d->packed = i > 0;
-        gn2_declare_name(name, "%s.weight", names[i]);
-        gn2_tensor *t = gn2_declare_weight(d, name, w, w, GN2_GROWS_BOTH);
+        gn2_tensor *t = gn2_declare_weight(d, stems[i], w, w, GN2_GROWS_BOTH);
         if (i > 0) continue;
         b->qkv.weight = t->offset;
         if (b->shape.zero_query) t->zeros = w * w;
     }
     for (int i = 0; i < 3; i++) {
         d->packed = i > 0;
-        gn2_declare_name(name, "%s.bias", names[i]);
-        const gn2_tensor *t = gn2_declare_bias(d, name, w, w, GN2_GROWS_OUT);
+        const gn2_tensor *t = gn2_declare_bias(d, stems[i], w, w, GN2_GROWS_OUT);
         if (i == 0) b->qkv.bias = t->offset;
     }
     d->packed = 0;
 }
 
-/* Names of the other linear maps: attention's and feed-forward's, by encoder. GN2v01
+/* Stems of the other linear maps: attention's and feed-forward's, by encoder. GN2v01
  * numbers the modules of its feed-forward, dropouts counting. */
-typedef struct names {
+typedef struct stems {
     const char *attn_out, *ffn_in, *ffn_out;
-} names;
+} stems;
 
-static names names_of(const gn2_block_shape *shape)
+static stems stems_of(const gn2_block_shape *shape)
 {
     if (!shape->affine)
-        return (names){"attn.fn.out_proj", "dense.fn.in_proj", "dense.fn.out_proj"};
+        return (stems){"attn.fn.out_proj.", "dense.fn.in_proj.", "dense.fn.out_proj."};
     if (shape->dropout > 0)
-        return (names){"mha.linear_out", "dense.net.1", "dense.net.4"};
-    return (names){"mha.linear_out", "dense.net.0", "dense.net.2"};
+        return (stems){"mha.linear_out.", "dense.net.1.", "dense.net.4."};
+    return (stems){"mha.linear_out.", "dense.net.0.", "dense.net.2."};
 }
 
 void R(gn2_block_declare)(gn2_declaration *d, R(gn2_block) *b)
 {
     const gn2_block_shape *shape = &b->shape;
     const int64_t w = shape->width, m = shape->hidden;
-    const gn2_linear_shape square = {w, w, GN2_GROWS_BOTH};
-    const gn2_linear_shape up = {m, w, GN2_GROWS_BOTH}, down = {w, m, GN2_GROWS_BOTH};
-    const names n = names_of(shape);
+    const gn2_growth grows = GN2_GROWS_BOTH;
+    const stems of = stems_of(shape);
     b->norm1 = b->norm2 = gn2_norm_plain(w, shape->norm_eps);
     if (shape->affine) {
-        b->norm1 = gn2_norm_declare(d, "norm1", w, shape->norm_eps);
-        b->norm2 = gn2_norm_declare(d, "norm2", w, shape->norm_eps);
+        b->norm1 = gn2_norm_declare(d, "norm1.", w, shape->norm_eps);
+        b->norm2 = gn2_norm_declare(d, "norm2.", w, shape->norm_eps);
     }
-    if (shape->affine)
-        declare_qkv_apart(d, b);
-    else
-        declare_qkv(d, b);
-    R(gn2_linear_declare)(d, &b->attn_out, n.attn_out, &square);
-    R(gn2_linear_declare)(d, &b->ffn_in, n.ffn_in, &up);
-    R(gn2_linear_declare)(d, &b->ffn_out, n.ffn_out, &down);
+    b->qkv = (R(gn2_linear)){.in = w, .out = 3 * w, .ld = w};
+    (shape->affine ? declare_qkv_apart : declare_qkv)(d, b);
+    b->attn_out = R(gn2_linear_declare)(d, of.attn_out, w, w, grows);
+    b->ffn_in = R(gn2_linear_declare)(d, of.ffn_in, m, w, grows);
+    b->ffn_out = R(gn2_linear_declare)(d, of.ffn_out, w, m, grows);
 }
 
 void R(gn2_block_each)(R(gn2_block) *b, R(gn2_linear_fn) fn, void *user)

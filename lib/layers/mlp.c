@@ -13,14 +13,11 @@ void R(gn2_mlp_declare)(gn2_declaration *d, R(gn2_mlp) *mlp, const gn2_dense *de
 {
     mlp->depth = dense->depth;
     for (int k = 0; k < dense->depth; k++) {
-        const gn2_linear_shape shape = {
-            .out = dense->size[k + 1],
-            .in = dense->size[k],
-            .growth = k == dense->depth - 1 ? last : GN2_GROWS_NONE,
-        };
-        char name[64];
-        gn2_declare_name(name, "%d", (drops ? 3 : 2) * k + (drops ? 1 : 0));
-        R(gn2_linear_declare)(d, &mlp->layer[k], name, &shape);
+        const gn2_growth growth = k == dense->depth - 1 ? last : GN2_GROWS_NONE;
+        char stem[64];
+        gn2_declare_name(stem, "%d.", (drops ? 3 : 2) * k + (drops ? 1 : 0));
+        mlp->layer[k] =
+            R(gn2_linear_declare)(d, stem, dense->size[k + 1], dense->size[k], growth);
     }
 }
 

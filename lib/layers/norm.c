@@ -45,25 +45,20 @@ gn2_norm gn2_norm_plain(int64_t cols, double eps)
     return (gn2_norm){.cols = cols, .eps = eps, .gain = -1, .bias = -1};
 }
 
-gn2_norm gn2_norm_declare(gn2_declaration *d, const char *name, int64_t cols,
+gn2_norm gn2_norm_declare(gn2_declaration *d, const char *stem, int64_t cols,
                           double eps)
 {
-    static const char *const parts[] = {"weight", "bias"};
-    static const gn2_form forms[] = {GN2_FORM_GAIN, GN2_FORM_BIAS};
-    gn2_norm n = gn2_norm_plain(cols, eps);
-    int64_t *const offsets[] = {&n.gain, &n.bias};
-    for (int i = 0; i < 2; i++) {
-        char text[64];
-        gn2_declare_name(text, "%s.%s", name, parts[i]);
-        gn2_tensor *t = gn2_declare_tensor(d, text, cols, 0);
-        t->form = forms[i];
-        t->growth = GN2_GROWS_OUT;
-        t->init_value = i == 0;
-        t->fan_in = 1;
-        t->fan_out = cols;
-        gn2_declare_scale(d, t);
-        *offsets[i] = t->offset;
-    }
+    gn2_norm n = {.cols = cols, .eps = eps};
+    gn2_tensor like = {.form = GN2_FORM_GAIN,
+                       .growth = GN2_GROWS_OUT,
+                       .shape = {cols},
+                       .fan_in = 1,
+                       .fan_out = cols,
+                       .init_value = 1};
+    n.gain = gn2_declare(d, stem, "weight", &like)->offset;
+    like.form = GN2_FORM_BIAS;
+    like.init_value = 0;
+    n.bias = gn2_declare(d, stem, "bias", &like)->offset;
     return n;
 }
 #endif

@@ -14,30 +14,30 @@ static void declare_trunk(R(gn2_net) *net, gn2_declaration *d)
 {
     const gn2_hparams *h = net->h;
     for (int s = 0; s < h->sequence_count; s++) {
-        gn2_declare_prefix(d, "init_nets.%d.net.net.", s);
+        gn2_declare_name(d->prefix, "init_nets.%d.net.net.", s);
         R(gn2_mlp_declare)
         (d, &net->init[s], &h->init[s], h->dropout_init > 0, GN2_GROWS_OUT);
     }
-    gn2_declare_prefix(d, "encoder.");
+    gn2_declare_name(d->prefix, "encoder.");
     net->registers = -1;
     if (h->num_registers > 0) {
-        gn2_tensor *t =
-            gn2_declare_tensor(d, "registers", h->num_registers, h->embed_dim);
-        net->registers = t->offset;
-        t->growth = GN2_GROWS_OUT;
-        t->fan_in = 1;
-        t->fan_out = h->embed_dim;
-        t->start = GN2_START_NORMAL;
-        t->init_std = 1e-4; /* salt.models.transformer */
-        gn2_declare_scale(d, t);
+        const gn2_tensor like = {
+            .growth = GN2_GROWS_OUT,
+            .shape = {h->num_registers, h->embed_dim},
+            .fan_in = 1,
+            .fan_out = h->embed_dim,
+            .start = GN2_START_NORMAL,
+            .init_std = 1e-4, /* salt.models.transformer */
+        };
+        net->registers = gn2_declare(d, "registers", "", &like)->offset;
     }
     for (int64_t i = 0; i < h->num_layers; i++) {
-        gn2_declare_prefix(d, "encoder.layers.%lld.", (long long)i);
+        gn2_declare_name(d->prefix, "encoder.layers.%lld.", (long long)i);
         R(gn2_block_declare)(d, &net->block[i]);
     }
-    gn2_declare_prefix(d, "encoder.");
+    gn2_declare_name(d->prefix, "encoder.");
     R(gn2_readout_declare)(d, &net->readout);
-    gn2_declare_prefix(d, "pool_net.");
+    gn2_declare_name(d->prefix, "pool_net.");
     R(gn2_pool_declare)(d, &net->pool, h->out_dim);
 }
 
@@ -49,7 +49,7 @@ void R(gn2_net_declare)(R(gn2_net) *net, gn2_declaration *d)
      * gradient is 0 as well: without biases nothing would ever move. */
     if (h->readout.zero_start) d->biased = 1;
     for (int k = 0; k < h->task_count; k++) {
-        gn2_declare_prefix(d, "tasks.%d.net.net.", k);
+        gn2_declare_name(d->prefix, "tasks.%d.net.net.", k);
         R(gn2_head_declare)(d, &net->head[k], &h->task[k], h->dropout_heads > 0);
     }
 }
