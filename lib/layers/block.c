@@ -144,19 +144,20 @@ void R(gn2_block_carve_grads)(gn2_carver *c, const gn2_block_shape *shape,
 
 /* ---- forward ---- */
 
-/* Before the first linear map (GN2v01 only) and before the second. */
-static gn2_dropout dropout_of(const R(gn2_block) *b, const gn2_tokens *t, int second)
+/* Step 0: before the first linear map, GN2v01 only; 1: before the second. */
+static gn2_dropout dropout_of(const R(gn2_block) *b, const gn2_tokens *t)
 {
-    const int on = t->dropping && (second || b->shape.affine);
-    return gn2_dropout_make(on ? b->shape.dropout : 0, t->step_key,
-                            b->place + (uint64_t)second);
+    return (gn2_dropout){.p = t->dropping ? b->shape.dropout : 0,
+                         .step_key = t->step_key,
+                         .place = b->place,
+                         .first = t->first};
 }
 
 void R(gn2_block_fwd)(const R(gn2_context) *ctx, const R(gn2_block) *b,
                       const R(gn2_block_space) *s, real *end, const gn2_tokens *t)
 {
     const int64_t rows = t->rows;
-    const gn2_dropout drop1 = dropout_of(b, t, 0), drop2 = dropout_of(b, t, 1);
+    const gn2_dropout drop = dropout_of(b, t);
 
     R(gn2_norm_fwd)(ctx, &b->norm1, &s->norm1, s->y1, s->x, rows);
     R(gn2_linear_fwd)(ctx, &b->qkv, s->qkv, s->y1, NULL, 0, rows);
@@ -164,9 +165,10 @@ void R(gn2_block_fwd)(const R(gn2_context) *ctx, const R(gn2_block) *b,
     R(gn2_linear_fwd)(ctx, &b->attn_out, s->x_mid, s->o, s->x, 0, rows);
 
     R(gn2_norm_fwd)(ctx, &b->norm2, &s->norm2, s->y2, s->x_mid, rows);
-    R(gn2_dropout_rows)(ctx, &drop1, s->y2, t->first, rows, b->shape.width);
+    if (b->shape.affine)
+        R(gn2_dropout_rows)(ctx, &drop, 0, s->y2, rows, b->shape.width);
     R(gn2_linear_fwd)(ctx, &b->ffn_in, s->f, s->y2, NULL, GN2_MUL_RELU, rows);
-    R(gn2_dropout_rows)(ctx, &drop2, s->f, t->first, rows, b->shape.hidden);
+    R(gn2_dropout_rows)(ctx, &drop, 1, s->f, rows, b->shape.hidden);
     R(gn2_linear_fwd)(ctx, &b->ffn_out, end, s->f, s->x_mid, 0, rows);
 }
 
@@ -177,16 +179,16 @@ static void ffn_bwd(const R(gn2_context) *ctx, const R(gn2_block) *b,
                     const R(gn2_block_space) *s, const R(gn2_block_grads) *g,
                     const gn2_tokens *t)
 {
-    const int64_t rows = t->rows, count = rows * b->shape.hidden;
-    const gn2_dropout drop1 = dropout_of(b, t, 0), drop2 = dropout_of(b, t, 1);
+    const int64_t rows = t->rows;
+    const gn2_dropout drop = dropout_of(b, t);
     real *d_f = g->d_wide;
     R(gn2_linear_bwd_weight)(ctx, &b->ffn_out, g->d_x, s->f, rows);
     R(gn2_linear_bwd_input)(ctx, &b->ffn_out, d_f, g->d_x, NULL, rows);
-    ctx->kernels->relu_bwd(d_f, s->f, count);
-    if (drop2.threshold) ctx->kernels->scale(d_f, (real)drop2.scale, count);
+    R(gn2_dropout_relu_bwd)(ctx, &drop, d_f, s->f, rows * b->shape.hidden);
     R(gn2_linear_bwd_weight)(ctx, &b->ffn_in, d_f, s->y2, rows);
     R(gn2_linear_bwd_input)(ctx, &b->ffn_in, g->d_y, d_f, NULL, rows);
-    R(gn2_dropout_rows)(ctx, &drop1, g->d_y, t->first, rows, b->shape.width);
+    if (b->shape.affine)
+        R(gn2_dropout_rows)(ctx, &drop, 0, g->d_y, rows, b->shape.width);
     R(gn2_norm_bwd)(ctx, &b->norm2, &s->norm2, g->d_x, g->d_y, s->x_mid, rows);
 }
 

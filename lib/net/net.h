@@ -238,9 +238,8 @@ void R(gn2_pass_show)(const R(gn2_pass) *pass, R(gn2_show) *show);
  * or NULL: "init net", "encoder layer 2", … (written to text). */
 const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) *pass, char text[96]);
 
-/* The pass's tokens as layers see them, and the constituents of a sequence. */
-gn2_tokens R(gn2_pass_tokens)(const R(gn2_pass) *pass);
-gn2_constituents R(gn2_pass_constituents)(const R(gn2_pass) *pass, int sequence);
+/* The constituents of a sequence, as layers see them. */
+gn2_tokens R(gn2_pass_constituents)(const R(gn2_pass) *pass, int sequence);
 /* Number of a sequence's constituents in the chunk. */
 int64_t R(gn2_pass_rows)(const R(gn2_pass) *pass, int sequence);
 /* Number in the data of the chunk's constituent r. */
