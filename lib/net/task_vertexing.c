@@ -359,19 +359,15 @@ static void name_field(const gn2_task_column *c, gn2_text *out_name)
     gn2_text_add(out_name, "VertexIndex");
 }
 
-static const gn2_task_output outputs[] = {
-    {"", GN2_OUT_VERTICES, 0, 1, name_field},
-    {"_logits", GN2_OUT_LOGITS, 0, 1, NULL},
+static const R(gn2_task_output) outputs[] = {
+    {"", GN2_OUT_VERTICES, name_field, NULL},
+    {"_logits", GN2_OUT_LOGITS, NULL, NULL},
     {0},
 };
 
-static const char *const metrics[] = {"pair_efficiency", "pair_purity", NULL};
-
-static const char *const options[] = {"label", "pair_weights", "origin_task", NULL};
-
 const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .name = "vertexing",
-    .options = options,
+    .options = (const char *const[]){"label", "pair_weights", "origin_task", NULL},
     .pairs = 1,
     .read = read,
     .link = link_origins,
@@ -379,7 +375,7 @@ const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .run = run,
     .total = total,
     .outputs = outputs,
-    .metrics = metrics,
+    .metrics = (const char *const[]){"pair_efficiency", "pair_purity", NULL},
     .observe = observe,
     .conclude = conclude,
 };

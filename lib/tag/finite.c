@@ -42,13 +42,12 @@ static int64_t first_jet(const gn2_pass_f32 *pass, numbers n)
 static int row_is_finite(const gn2_pass_f32 *pass, int task, int64_t r)
 {
     const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&pass->net->h->task[task]);
-    for (const gn2_task_output *o = kind->outputs; o->suffix; o++) {
+    for (const gn2_task_output_f32 *o = kind->outputs; o->suffix; o++) {
         float x[GN2_MAX_TARGETS];
         if (o->form != GN2_OUT_VALUES) continue;
-        kind->values(pass, task, r, o->item, x);
-        const int64_t columns =
-            o->columns ? o->columns : pass->net->h->task[task].targets;
-        if (!pass->ctx.kernels->all_finite(x, columns)) return 0;
+        gn2_task_values_f32(pass, task, r, o, x);
+        if (!pass->ctx.kernels->all_finite(x, pass->net->h->task[task].targets))
+            return 0;
     }
     return 1;
 }
@@ -56,7 +55,8 @@ static int row_is_finite(const gn2_pass_f32 *pass, int task, int64_t r)
 static int64_t first_jet_of_values(const gn2_pass_f32 *pass, int task)
 {
     const numbers n = numbers_of(pass, task);
-    if (!gn2_task_kind_of_f32(&pass->net->h->task[task])->values) return -1;
+    if (gn2_task_kind_of_f32(&pass->net->h->task[task])->label != GN2_LABEL_TARGETS)
+        return -1;
     for (int64_t b = 0; b < pass->chunk.jets; b++)
         for (int64_t r = rows_before(&n, b); r < rows_before(&n, b + 1); r++)
             if (!row_is_finite(pass, task, r)) return b;

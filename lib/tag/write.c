@@ -63,10 +63,9 @@ void gn2_write_softmax(const gn2_tag_writing *w)
 
 void gn2_write_values(const gn2_tag_writing *w)
 {
-    const int k = w->output->task;
-    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&w->pass->net->h->task[k]);
     for (int64_t r = 0; r < row_count(w); r++)
-        kind->values(w->pass, k, r, w->output->item, row_at(w, r));
+        gn2_task_values_f32(w->pass, w->output->task, r, w->output->of_task,
+                            row_at(w, r));
 }
 
 void gn2_write_discriminant(const gn2_tag_writing *w)

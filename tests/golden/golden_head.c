@@ -78,12 +78,12 @@ static void keep_values(const R(gn2_pass) *pass, golden_head_result *t)
     const gn2_task *task = &pass->net->h->task[0];
     const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(task);
     int item = 0;
-    for (const gn2_task_output *o = kind->outputs; o->suffix; o++) {
+    for (const R(gn2_task_output) *o = kind->outputs; o->suffix; o++) {
         if (o->form != GN2_OUT_VALUES) continue;
         t->values[item] = doubles(t->rows, task->targets);
         for (int64_t r = 0; r < t->rows; r++) {
             real row[GN2_MAX_TARGETS];
-            kind->values(pass, 0, r, o->item, row);
+            R(gn2_task_values)(pass, 0, r, o, row);
             R(testreal_back)(t->values[item] + r * task->targets, row, task->targets);
         }
         item++;
