@@ -5,8 +5,6 @@
 
 #include "kernels/processors.h"
 #include "kernels/product_onednn.h"
-#include "net/tasks.h"
-#include "util/alloc.h"
 #include "util/error.h"
 
 /* Rows of a product that inference usually runs at a time, at most. */
@@ -154,42 +152,14 @@ gn2_status gn2_compute_read_trainer(const gn2_config *config, int64_t width,
                                        out);
 }
 
-static gn2_status set_weights(const gn2_model *model, gn2_net_f32 *net, int task)
-{
-    double weights[GN2_MAX_CLASSES];
-    char key[128];
-    gn2_config_key_of(key, "task.%s.class_weights", model->h.task[task].name);
-    const size_t count = gn2_config_list_count(model->config, key);
-    for (size_t i = 0; i < count && i < GN2_MAX_CLASSES; i++)
-        weights[i] = gn2_config_f64_item(model->config, key, i);
-    return gn2_net_set_class_weights_f32(net, task, weights, count);
-}
-
-gn2_status gn2_model_fill_net(const gn2_model *model, gn2_net_f32 *net)
-{
-    for (int s = 0; s < model->h.sequence_count; s++)
-        gn2_net_set_norm_f32(net, s, &model->norm[0], &model->norm[s + 1]);
-    for (int k = 0; k < model->h.task_count; k++)
-        if (gn2_task_kind_of_f32(&model->h.task[k])->classifies)
-            GN2_TRY(set_weights(model, net, k));
-    return GN2_OK;
-}
-
-static gn2_status make_net(gn2_model *model, const gn2_product_options *product,
+static gn2_status make_net(const gn2_model *model, const gn2_product_options *product,
                            gn2_net_f32 **out_net)
 {
-    gn2_net_options options = {.product = *product,
-                               .replace_non_finite = model->h.replace_non_finite};
+    gn2_net_options options = {.product = *product};
     options.product.max_rows = INFERENCE_ROWS;
-    gn2_net_f32 *net = NULL;
-    GN2_TRY(gn2_net_create_f32(&model->h, &options, &net));
-    const gn2_status status = gn2_model_fill_net(model, net);
-    if (status) {
-        gn2_net_free_f32(net);
-        return status;
-    }
-    gn2_net_pack_f32(net, model->weights);
-    *out_net = net;
+    GN2_TRY(gn2_net_create_f32(&model->h, &options, out_net));
+    gn2_net_configure_f32(*out_net, model->config);
+    gn2_net_pack_f32(*out_net, model->weights);
     return GN2_OK;
 }
 

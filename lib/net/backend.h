@@ -40,7 +40,4 @@ const char *gn2_compute_arithmetic_name(const gn2_product_options *options);
 gn2_status gn2_model_net(gn2_model *model, const gn2_product_options *options,
                          const gn2_net_f32 **out_net);
 
-/* Normalisation and class weights of a model into a net. */
-gn2_status gn2_model_fill_net(const gn2_model *model, gn2_net_f32 *net);
-
 #endif

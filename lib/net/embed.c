@@ -113,7 +113,7 @@ static void embed(R(gn2_pass) *pass, int k)
     R(gn2_space) *s = pass->space;
     const int64_t rows = R(gn2_pass_rows)(pass, k), cols = h->init[k].size[0];
     gather(pass, k);
-    if (pass->net->replace_non_finite) replace_non_finite(pass, k, rows);
+    if (h->replace_non_finite) replace_non_finite(pass, k, rows);
     pass->ctx.kernels->normalise(s->x_in[k], pass->net->mean[k], pass->net->std[k],
                                  rows, cols, cols);
     const gn2_dropout drop = init_dropout(pass, k);

@@ -2,9 +2,8 @@
 /* Declaring, making, packing and freeing the network. */
 #include "net/net.h"
 
-#include <string.h>
-
 #include "net/head.h"
+#include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -67,24 +66,6 @@ static void each_linear(R(gn2_net) *net, R(gn2_linear_fn) fn, void *user)
     for (int k = 0; k < h->task_count; k++) R(gn2_head_each)(&net->head[k], fn, user);
 }
 
-typedef struct maker {
-    const gn2_net_options *options;
-    gn2_status status; /* first failure */
-} maker;
-
-static void create_one(R(gn2_linear) *l, void *user)
-{
-    maker *m = user;
-    if (m->status) return;
-    m->status = R(gn2_linear_create)(l, &m->options->product, m->options->training);
-}
-
-static void destroy_one(R(gn2_linear) *l, void *user)
-{
-    (void)user;
-    R(gn2_linear_destroy)(l);
-}
-
 static void count_one(R(gn2_linear) *l, void *user)
 {
     (void)l;
@@ -94,13 +75,10 @@ static void count_one(R(gn2_linear) *l, void *user)
 static void list_one(R(gn2_linear) *l, void *user)
 {
     R(gn2_net) *net = user;
-    R(gn2_product) *all[] = {l->fwd, l->bwd, l->grad};
     net->linears[net->linear_count++] = l;
-    for (int i = 0; i < 3; i++)
-        if (all[i]) net->products[net->product_count++] = all[i];
 }
 
-static gn2_status list_all(R(gn2_net) *net)
+static gn2_status list_linears(R(gn2_net) *net)
 {
     size_t count = 0;
     each_linear(net, count_one, &count);
@@ -111,15 +89,26 @@ static gn2_status list_all(R(gn2_net) *net)
     return GN2_OK;
 }
 
+static gn2_status create_products(R(gn2_net) *net, const gn2_product_options *options)
+{
+    for (size_t i = 0; i < net->linear_count; i++) {
+        R(gn2_linear) *l = net->linears[i];
+        GN2_TRY(R(gn2_linear_create)(l, options, net->training));
+        R(gn2_product) *const all[] = {l->fwd, l->bwd, l->grad};
+        for (int k = 0; k < (net->training ? 3 : 1); k++)
+            net->products[net->product_count++] = all[k];
+    }
+    return GN2_OK;
+}
+
 static gn2_status allocate_norms(R(gn2_net) *net)
 {
     for (int s = 0; s < net->h->sequence_count; s++) {
         const size_t inputs = (size_t)net->h->init[s].size[0];
-        net->mean[s] = gn2_alloc(inputs, sizeof(real));
-        net->std[s] = gn2_alloc(inputs, sizeof(real));
-        net->fallback[s] = gn2_alloc(inputs, sizeof(real));
-        if (!net->mean[s] || !net->std[s] || !net->fallback[s])
-            return gn2_fail_memory();
+        net->mean[s] = gn2_alloc(inputs, 3 * sizeof(real));
+        if (!net->mean[s]) return gn2_fail_memory();
+        net->std[s] = net->mean[s] + inputs;
+        net->fallback[s] = net->std[s] + inputs;
         for (size_t i = 0; i < inputs; i++) net->std[s][i] = 1;
     }
     return GN2_OK;
@@ -148,12 +137,10 @@ gn2_status R(gn2_net_new)(const gn2_hparams *h, R(gn2_net) **out_net)
 static gn2_status fill_net(R(gn2_net) *net, const gn2_net_options *options)
 {
     gn2_declaration places = {0}; /* offsets alone */
-    maker m = {.options = options};
     R(gn2_net_declare)(net, &places);
-    each_linear(net, create_one, &m);
-    GN2_TRY(m.status);
-    GN2_TRY(allocate_norms(net));
-    return list_all(net);
+    GN2_TRY(list_linears(net));
+    GN2_TRY(create_products(net, &options->product));
+    return allocate_norms(net);
 }
 
 gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_net_options *options,
@@ -163,7 +150,6 @@ gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_net_options *option
     GN2_TRY(R(gn2_net_new)(h, &net));
     net->training = options->training;
     net->keep = options->keep || options->training;
-    net->replace_non_finite = options->replace_non_finite;
     net->kernels = R(gn2_kernels_get)(options->product.cap);
     const gn2_status status = fill_net(net, options);
     if (status) {
@@ -177,13 +163,9 @@ gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_net_options *option
 void R(gn2_net_free)(R(gn2_net) *net)
 {
     if (!net) return;
-    each_linear(net, destroy_one, NULL);
-    for (int s = 0; s < GN2_MAX_SEQUENCES; s++) {
-        gn2_free(net->mean[s]);
-        gn2_free(net->std[s]);
-        gn2_free(net->fallback[s]);
-    }
-    for (int k = 0; k < GN2_MAX_TASKS; k++) gn2_free(net->head[k].class_weights);
+    for (size_t i = 0; i < net->linear_count; i++)
+        R(gn2_linear_destroy)(net->linears[i]);
+    for (int s = 0; s < GN2_MAX_SEQUENCES; s++) gn2_free(net->mean[s]);
     gn2_free(net->block);
     gn2_free(net->products);
     gn2_free(net->linears);
@@ -208,36 +190,35 @@ size_t R(gn2_net_bytes)(const R(gn2_net) *net)
     return bytes;
 }
 
-void R(gn2_net_set_norm)(R(gn2_net) *net, int sequence, const gn2_object_norm *jets,
-                         const gn2_object_norm *own)
+static void set_norm(R(gn2_net) *net, const gn2_config *c, int s)
 {
-    const int64_t split = net->h->jet_inputs, all = net->h->init[sequence].size[0];
+    const int64_t jets = net->h->jet_inputs, all = net->h->init[s].size[0];
+    const char *own = gn2_config_list_item(c, "model.constituents", (size_t)s);
     for (int64_t i = 0; i < all; i++) {
-        const gn2_object_norm *norm = i < split ? jets : own;
-        const int64_t k = i < split ? i : i - split;
-        net->mean[sequence][i] = (real)norm->mean[k];
-        net->std[sequence][i] = (real)norm->std[k];
-        net->fallback[sequence][i] = (real)norm->fallback[k];
+        const char *object = i < jets ? "jets" : own;
+        const size_t k = (size_t)(i < jets ? i : i - jets);
+        net->mean[s][i] = (real)gn2_input_number_of(c, object, GN2_INPUT_MEAN, k);
+        net->std[s][i] = (real)gn2_input_number_of(c, object, GN2_INPUT_STD, k);
+        net->fallback[s][i] =
+            (real)gn2_input_number_of(c, object, GN2_INPUT_DEFAULT, k);
     }
 }
 
-void R(gn2_net_set_norm_real)(R(gn2_net) *net, int sequence, const real *mean,
-                              const real *std)
+static void set_class_weights(R(gn2_head) *head, const gn2_config *c, const char *task)
 {
-    const size_t bytes = (size_t)net->h->init[sequence].size[0] * sizeof(real);
-    memcpy(net->mean[sequence], mean, bytes);
-    memcpy(net->std[sequence], std, bytes);
+    char key[128];
+    gn2_config_key_of(key, "task.%s.class_weights", task);
+    const size_t count = gn2_config_list_count(c, key);
+    head->weighted = count > 0;
+    for (size_t i = 0; i < count && i < GN2_MAX_CLASSES; i++)
+        head->class_weight[i] = (real)gn2_config_f64_item(c, key, i);
 }
 
-gn2_status R(gn2_net_set_class_weights)(R(gn2_net) *net, int task,
-                                        const double *weights, size_t count)
+void R(gn2_net_configure)(R(gn2_net) *net, const gn2_config *config)
 {
-    gn2_free(net->head[task].class_weights);
-    net->head[task].class_weights = NULL;
-    if (count == 0) return GN2_OK;
-    real *copy = gn2_alloc(count, sizeof *copy);
-    if (!copy) return gn2_fail_memory();
-    for (size_t i = 0; i < count; i++) copy[i] = (real)weights[i];
-    net->head[task].class_weights = copy;
-    return GN2_OK;
+    const gn2_hparams *h = net->h;
+    for (int s = 0; s < h->sequence_count; s++) set_norm(net, config, s);
+    for (int k = 0; k < h->task_count; k++)
+        if (R(gn2_task_kind_of)(&h->task[k])->classifies)
+            set_class_weights(&net->head[k], config, h->task[k].name);
 }

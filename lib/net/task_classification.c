@@ -59,10 +59,11 @@ static double rows_loss(const R(gn2_pass) *pass, int k, int64_t r, int64_t rows,
                         real weight)
 {
     const int64_t classes = gn2_task_columns(&pass->net->h->task[k]);
+    const R(gn2_head) *head = &pass->net->head[k];
     real *d = R(gn2_head_d_logits)(pass, k);
     return pass->ctx.kernels->cross_entropy(
         d ? d + r * classes : NULL, pass->space->head[k].logits + r * classes,
-        pass->space->label + r, pass->net->head[k].class_weights,
+        pass->space->label + r, head->weighted ? head->class_weight : NULL,
         weight * R(gn2_head_factor)(pass, k), rows, classes);
 }
 
@@ -111,19 +112,16 @@ static gn2_status check(const R(gn2_label_place) *p)
     return GN2_OK;
 }
 
-static double weight_of(const real *weights, int32_t label)
-{
-    if (label < 0) return 0;
-    return weights ? (double)weights[label] : 1;
-}
-
 static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
 {
-    const real *weights = net->head[p->task].class_weights;
+    const R(gn2_head) *head = &net->head[p->task];
     const int32_t *index = p->labels->task[p->task].index;
     double sum = 0;
-    for (int64_t i = 0; i < R(gn2_label_rows)(p, p->batch->jets); i++)
-        sum += weight_of(weights, index[R(gn2_label_row)(p, i)]);
+    for (int64_t i = 0; i < R(gn2_label_rows)(p, p->batch->jets); i++) {
+        const int32_t label = index[R(gn2_label_row)(p, i)];
+        if (label < 0) continue;
+        sum += head->weighted ? (double)head->class_weight[label] : 1;
+    }
     return sum;
 }
 

@@ -13,9 +13,7 @@
 
 static gn2_status create_net(R(gn2_engine) *engine)
 {
-    gn2_net_options options = {.product = engine->options.product,
-                               .training = 1,
-                               .replace_non_finite = engine->h->replace_non_finite};
+    gn2_net_options options = {.product = engine->options.product, .training = 1};
     options.product.max_rows = engine->options.chunk_tokens;
     return R(gn2_net_create)(engine->h, &options, &engine->net);
 }

@@ -59,14 +59,9 @@ const char *gn2_train_precision(const gn2_trainer *t)
 gn2_status gn2_train_engine_new(const gn2_trainer *t, const gn2_engine_options *options,
                                 gn2_engine_f32 **out_core)
 {
-    gn2_engine_f32 *engine = NULL;
-    GN2_TRY(gn2_engine_create_f32(&t->h, t->params, options, &engine));
-    const gn2_status status = gn2_model_fill_net(t->model, engine->net);
-    if (status == GN2_OK)
-        *out_core = engine;
-    else
-        gn2_engine_free_f32(engine);
-    return status;
+    GN2_TRY(gn2_engine_create_f32(&t->h, t->params, options, out_core));
+    gn2_net_configure_f32((*out_core)->net, t->model->config);
+    return GN2_OK;
 }
 
 /* Multipliers are the model's, which may be a file's, unless the optimiser is another

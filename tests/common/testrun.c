@@ -39,7 +39,7 @@ static void make_net(run *r)
         .training = r->options->training,
     };
     need_ok(R(gn2_net_create)(&m->h, &options, &r->net), "network");
-    R(testreal_set_norms)(r->net, m);
+    R(gn2_net_configure)(r->net, m->config);
     r->weights = R(testreal)(m->weights, m->params->total);
     R(gn2_net_pack)(r->net, r->weights);
     if (r->options->training)

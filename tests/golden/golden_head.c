@@ -30,7 +30,7 @@ static void make_net(run *r)
     const gn2_net_options options = {.product = {.cap = GN2_ISA_BEST, .max_rows = 64},
                                      .training = 1};
     need_ok(R(gn2_net_create)(&m->h, &options, &r->net), "network");
-    R(testreal_set_norms)(r->net, m);
+    R(gn2_net_configure)(r->net, m->config);
     r->weights = R(testreal)(m->weights, m->params->total);
     r->grads = need_memory((size_t)m->params->total, sizeof(real));
     R(gn2_net_pack)(r->net, r->weights);
