@@ -296,3 +296,10 @@ gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out)
     *out = h;
     return GN2_OK;
 }
+
+int gn2_hparams_task(const gn2_hparams *h, const char *name)
+{
+    for (int k = 0; k < h->task_count; k++)
+        if (strcmp(h->task[k].name, name) == 0) return k;
+    return -1;
+}

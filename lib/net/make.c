@@ -116,15 +116,11 @@ static gn2_status allocate_norms(R(gn2_net) *net)
 
 gn2_status R(gn2_net_new)(const gn2_hparams *h, R(gn2_net) **out_net)
 {
-    R(gn2_net) *net = gn2_alloc(1, sizeof *net);
+    const size_t layers = (size_t)h->num_layers;
+    R(gn2_net) *net = gn2_alloc(1, sizeof *net + layers * sizeof *net->block);
     if (!net) return gn2_fail_memory();
     net->h = h;
     net->readout.shape = h->readout;
-    net->block = gn2_alloc((size_t)h->num_layers, sizeof *net->block);
-    if (!net->block) {
-        gn2_free(net);
-        return gn2_fail_memory();
-    }
     for (int64_t i = 0; i < h->num_layers; i++) {
         net->block[i].shape = h->block;
         net->block[i].number = i;
@@ -166,7 +162,6 @@ void R(gn2_net_free)(R(gn2_net) *net)
     for (size_t i = 0; i < net->linear_count; i++)
         R(gn2_linear_destroy)(net->linears[i]);
     for (int s = 0; s < GN2_MAX_SEQUENCES; s++) gn2_free(net->mean[s]);
-    gn2_free(net->block);
     gn2_free(net->products);
     gn2_free(net->linears);
     gn2_free(net);

@@ -125,7 +125,7 @@ void gn2_model_unref(gn2_model *model)
         gn2_net_free_f32(nets[i]);
     for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) gn2_free(model->norm[i].mean);
     gn2_free(model->weights);
-    gn2_params_free(model->params);
+    gn2_free(model->params);
     gn2_config_delete(model->config);
     pthread_mutex_destroy(&model->mutex);
     gn2_free(model);

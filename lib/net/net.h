@@ -31,8 +31,7 @@ typedef struct R(gn2_net) {
     /* jet, then own inputs; fallback: for non-finite ones. One block each, mean's. */
     real *mean[GN2_MAX_SEQUENCES], *std[GN2_MAX_SEQUENCES];
     real *fallback[GN2_MAX_SEQUENCES];
-    int64_t registers;   /* in the arena, −1: none */
-    R(gn2_block) *block; /* (L) */
+    int64_t registers; /* in the arena, −1: none */
     R(gn2_readout) readout;
     R(gn2_pool) pool;
     R(gn2_head) head[GN2_MAX_TASKS];
@@ -40,6 +39,7 @@ typedef struct R(gn2_net) {
     size_t product_count;
     R(gn2_linear) **linears; /* all of them, for packing */
     size_t linear_count;
+    R(gn2_block) block[]; /* (L) */
 } R(gn2_net);
 
 typedef struct gn2_net_options {
@@ -163,7 +163,6 @@ typedef struct R(gn2_space) {
 
     real *x_in[GN2_MAX_SEQUENCES]; /* (N, jet + own inputs), normalised */
     R(gn2_mlp_space) init[GN2_MAX_SEQUENCES];
-    R(gn2_block_space) *layer; /* (L+1): [L].x is the encoder's end */
     R(gn2_readout_space) readout;
     R(gn2_pool_space) pool;
     R(gn2_head_space) head[GN2_MAX_TASKS];
@@ -172,6 +171,8 @@ typedef struct R(gn2_space) {
     R(gn2_block_grads) grads;
     real *d_z, *d_rows;             /* (T, o) */
     real *d_pooled, *d_head_pooled; /* (B, o) */
+
+    R(gn2_block_space) layer[]; /* (L+1): [L].x is the encoder's end */
 } R(gn2_space);
 
 gn2_status R(gn2_space_create)(const R(gn2_net) *net, const gn2_capacity *capacity,

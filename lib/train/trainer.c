@@ -184,7 +184,7 @@ void gn2_train_delete(gn2_trainer *t)
     gn2_pool_free(t->pool);
     gn2_input_clear(&t->input);
     gn2_figures_clear(&t->figures);
-    gn2_params_free(t->params);
+    gn2_free(t->params);
     gn2_config_delete(t->config);
     gn2_model_unref(t->model);
     gn2_free(t);
