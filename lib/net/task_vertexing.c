@@ -16,7 +16,6 @@
 
 #include "net/head.h"
 #include "net/tasks.h"
-#include "net/vertex.h"
 
 /* How pairs are weighed, by the origins of both: gn2_task.option. */
 typedef enum pair_rule { RULE_SALT, RULE_SYMMETRIC, RULE_NONE } pair_rule;
@@ -314,21 +313,57 @@ static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
     return 2 * (double)pairs; /* ordered */
 }
 
+/* ---- vertices: connected components of the pairs that match ---- */
+
+/* Number of the ordered pair (i, j), i ≠ j, among the n(n−1) of a jet. */
+static int64_t pair_index(int64_t i, int64_t j, int64_t n)
+{
+    return i * (n - 1) + (j < i ? j : j - 1);
+}
+
+/* Union–find in place: label[i] is the parent, never larger than i. */
+static int32_t root(int32_t *label, int32_t i)
+{
+    while (label[i] != i) {
+        label[i] = label[label[i]];
+        i = label[i];
+    }
+    return i;
+}
+
+static void join(int32_t *label, int32_t a, int32_t b)
+{
+    a = root(label, a);
+    b = root(label, b);
+    if (a < b) label[b] = a;
+    if (b < a) label[a] = b;
+}
+
+void R(gn2_vertex_assign)(int32_t *label, const real *logits, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) label[i] = (int32_t)i;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = i + 1; j < n; j++) {
+            const real mean =
+                (logits[pair_index(i, j, n)] + logits[pair_index(j, i, n)]) / 2;
+            if (mean >= 0) join(label, (int32_t)i, (int32_t)j);
+        }
+    for (int64_t i = 0; i < n; i++) label[i] = root(label, (int32_t)i);
+}
+
 /* ---- metrics: unordered pairs ---- */
 
 enum { TRUE_PAIRS, FOUND, BOTH };
 
-/* Only float logits are made into vertices. */
 static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
 {
-#ifndef GN2_REAL_DOUBLE
     const int sequence = pass->net->h->task[k].sequence;
     const R(gn2_space) *s = pass->space;
     const int64_t start = s->row_offset[sequence][b];
     const int64_t n = s->row_offset[sequence][b + 1] - start;
     const int32_t *vertex = pass->labels->task[k].index;
     int32_t *found = s->label + start;
-    gn2_vertex_assign(found, s->head[k].logits + s->pair_offset[b], n);
+    R(gn2_vertex_assign)(found, s->head[k].logits + s->pair_offset[b], n);
     for (int64_t i = 0; i < n; i++) {
         const int32_t v = vertex[R(gn2_pass_row)(pass, sequence, start + i)];
         for (int64_t j = i + 1; j < n; j++) {
@@ -339,9 +374,6 @@ static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
             sums[BOTH] += same && guess;
         }
     }
-#else
-    (void)pass, (void)k, (void)b, (void)sums;
-#endif
 }
 
 static void conclude(const double *sums, double *out_values)

@@ -43,6 +43,12 @@ typedef enum gn2_task_form {
     GN2_OUT_VERTICES /* int32_t: pair logits to vertices */
 } gn2_task_form;
 
+/* label (n): smallest index in the constituent's component. Two constituents match
+ * when (x_ij + x_ji)/2 ≥ 0, i.e. the mean probability is ≥ ½
+ * (salt.utils.union_find.get_node_assignment).
+ * logits (n(n−1)): ordered pairs i ≠ j, i outer. */
+void R(gn2_vertex_assign)(int32_t *label, const real *logits, int64_t n);
+
 /* A column of an output, to be named as a field of score files. */
 typedef struct gn2_task_column {
     const gn2_config *config;
