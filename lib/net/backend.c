@@ -10,48 +10,31 @@
 /* Rows of a product that inference usually runs at a time, at most. */
 #define INFERENCE_ROWS 512
 
-typedef struct word {
-    const char *text;
-    int value;
-} word;
-
-static const word isas[] = {{"best", GN2_ISA_BEST},
-                            {"avx512", GN2_ISA_AVX512},
-                            {"avx2", GN2_ISA_AVX2},
-                            {"reference", GN2_ISA_REFERENCE}};
-static const word gemms[] = {{"auto", GN2_BACKEND_AUTO},
-                             {"own", GN2_BACKEND_OWN},
-                             {"onednn", GN2_BACKEND_ONEDNN}};
-
-static const word storages[] = {{"f32", GN2_STORAGE_F32}, {"bf16", GN2_STORAGE_BF16}};
-
-static int find_word(const word *words, size_t count, const char *text)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(words[i].text, text) == 0) return words[i].value;
-    return 0; /* the config table admits no other word */
-}
-
 /*
  * auto, by what the processor has and not by `compute.isa`: where own kernels exist
  * they multiply, or the reference where that was asked for. Without them oneDNN does if
  * it can be loaded; `compute.isa = reference` still means the reference, whose results
  * are the same on all machines.
  */
-static gn2_status automatic(gn2_isa found, const char *isa, gn2_backend *out)
+static gn2_status automatic(gn2_isa found, const gn2_config *config, gn2_backend *out)
 {
     *out = GN2_BACKEND_AUTO;
-    if (found != GN2_ISA_REFERENCE || strcmp(isa, "reference") == 0) return GN2_OK;
+    if (found != GN2_ISA_REFERENCE ||
+        gn2_config_says(config, "compute.isa", "reference"))
+        return GN2_OK;
     const gn2_status status = gn2_onednn_find();
     if (status == GN2_ERR_NO_MEMORY) return gn2_fail_memory();
     if (status == GN2_OK) *out = GN2_BACKEND_ONEDNN;
     return GN2_OK;
 }
 
-static gn2_status read_gemm(const char *gemm, gn2_product_options *out)
+static gn2_status read_gemm(gn2_isa found, const gn2_config *config, gn2_backend *out)
 {
-    out->backend = (gn2_backend)find_word(gemms, sizeof gemms / sizeof *gemms, gemm);
-    if (out->backend != GN2_BACKEND_ONEDNN) return GN2_OK;
+    if (gn2_config_says(config, "compute.gemm", "auto"))
+        return automatic(found, config, out);
+    *out = GN2_BACKEND_OWN;
+    if (gn2_config_says(config, "compute.gemm", "own")) return GN2_OK;
+    *out = GN2_BACKEND_ONEDNN;
     const gn2_status status = gn2_onednn_load();
     if (status == GN2_OK) return GN2_OK;
     return gn2_fail(status, "compute.gemm = onednn: %s", gn2_error_text());
@@ -61,20 +44,14 @@ gn2_status gn2_compute_read_on(gn2_isa found, const gn2_config *config,
                                gn2_product_options *out)
 {
     const char *isa = gn2_config_str(config, "compute.isa");
-    gn2_isa cap = (gn2_isa)find_word(isas, sizeof isas / sizeof *isas, isa);
+    int cap = GN2_ISA_REFERENCE;
+    while (cap < GN2_ISA_BEST && strcmp(isa, gn2_isa_name((gn2_isa)cap)) != 0) cap++;
     if (strcmp(isa, "best") == 0) cap = found;
-    if (cap > found)
+    if (cap > (int)found)
         return gn2_fail(GN2_ERR_UNSUPPORTED, "compute.isa = %s: this processor has %s",
                         isa, gn2_isa_name(found));
-    *out = (gn2_product_options){.cap = cap};
-    GN2_TRY(read_gemm(gn2_config_str(config, "compute.gemm"), out));
-    if (out->backend != GN2_BACKEND_AUTO) return GN2_OK;
-    return automatic(found, isa, &out->backend);
-}
-
-gn2_status gn2_compute_read(const gn2_config *config, gn2_product_options *out)
-{
-    return gn2_compute_read_on(gn2_isa_detect(), config, out);
+    *out = (gn2_product_options){.cap = (gn2_isa)cap};
+    return read_gemm(found, config, &out->backend);
 }
 
 const char *gn2_compute_auto_name(void)
@@ -96,6 +73,11 @@ static gn2_status usable_bf16(const gn2_product_options *options, int *out_usabl
     return GN2_OK;
 }
 
+static int is_of_training(const char *key)
+{
+    return strncmp(key, "train.", 6) == 0;
+}
+
 /* auto: by the table of processors, which no timing at run time can change. */
 static int is_wanted(const char *text, int training, int64_t width)
 {
@@ -111,7 +93,7 @@ gn2_status gn2_compute_read_arithmetic(const gn2_config *config, const char *key
 {
     int usable;
     out->arithmetic = GN2_ARITHMETIC_F32;
-    if (!is_wanted(text, strncmp(key, "train.", 6) == 0, width)) return GN2_OK;
+    if (!is_wanted(text, is_of_training(key), width)) return GN2_OK;
     GN2_TRY(usable_bf16(out, &usable));
     if (usable)
         out->arithmetic = GN2_ARITHMETIC_BF16;
@@ -131,23 +113,12 @@ const char *gn2_compute_arithmetic_name(const gn2_product_options *options)
     return options->arithmetic == GN2_ARITHMETIC_BF16 ? "bf16" : "f32";
 }
 
-gn2_status gn2_compute_read_tagger(const gn2_config *config, int64_t width,
-                                   gn2_product_options *out)
+gn2_status gn2_compute_read(const gn2_config *config, const char *key, int64_t width,
+                            gn2_product_options *out)
 {
-    static const char key[] = "tagger.precision";
-    const char *weights = gn2_config_str(config, "tagger.weights");
-    GN2_TRY(gn2_compute_read(config, out));
-    out->storage =
-        (gn2_storage)find_word(storages, sizeof storages / sizeof *storages, weights);
-    return gn2_compute_read_arithmetic(config, key, gn2_config_str(config, key), width,
-                                       out);
-}
-
-gn2_status gn2_compute_read_trainer(const gn2_config *config, int64_t width,
-                                    gn2_product_options *out)
-{
-    static const char key[] = "train.precision";
-    GN2_TRY(gn2_compute_read(config, out));
+    GN2_TRY(gn2_compute_read_on(gn2_isa_detect(), config, out));
+    if (!is_of_training(key) && gn2_config_says(config, "tagger.weights", "bf16"))
+        out->storage = GN2_STORAGE_BF16;
     return gn2_compute_read_arithmetic(config, key, gn2_config_str(config, key), width,
                                        out);
 }

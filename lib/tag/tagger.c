@@ -62,7 +62,8 @@ static int read_unit_check(const gn2_model *model)
 static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
 {
     const int64_t threads = gn2_config_i64(config, "tagger.threads");
-    GN2_TRY(gn2_compute_read_tagger(config, t->model->h.embed_dim, &t->product));
+    GN2_TRY(gn2_compute_read(config, "tagger.precision", t->model->h.embed_dim,
+                             &t->product));
     t->chunk_tokens = gn2_config_i64(config, "tagger.chunk_tokens");
     t->unit_check = read_unit_check(t->model);
     GN2_TRY(gn2_discriminants_read(t->model->config, config, &t->discriminants));

@@ -48,7 +48,8 @@ gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *ou
         .pool = t->pool,
     };
     gn2_optim_options_read_f32(t->config, &out->optim);
-    return gn2_compute_read_trainer(t->config, t->h.embed_dim, &out->product);
+    return gn2_compute_read(t->config, "train.precision", t->h.embed_dim,
+                            &out->product);
 }
 
 const char *gn2_train_precision(const gn2_trainer *t)
