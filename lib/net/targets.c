@@ -198,26 +198,17 @@ void R(gn2_targets_conclude)(const double *sums, double *out_values)
 
 /* ---- labels of a batch ---- */
 
-static gn2_status check_row(const R(gn2_label_place) *p, int64_t row, int64_t jet)
+gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p, int64_t b, int64_t i)
 {
     const gn2_task *task = &p->h->task[p->task];
-    const float *target = p->labels->task[p->task].target + row * task->targets;
+    const float *target =
+        p->labels->task[p->task].target + R(gn2_label_row)(p, i) * task->targets;
     for (int64_t t = 0; t < task->targets; t++)
         if (isinf(target[t]))
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "%s: target %lld of jet %lld is infinite: must be a "
                             "number, or NaN (none)",
-                            task->name, (long long)t, (long long)jet);
-    return GN2_OK;
-}
-
-gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p)
-{
-    for (int64_t b = 0; b < p->batch->jets; b++) {
-        const int64_t end = R(gn2_label_rows)(p, b + 1);
-        for (int64_t i = R(gn2_label_rows)(p, b); i < end; i++)
-            GN2_TRY(check_row(p, R(gn2_label_row)(p, i), b));
-    }
+                            task->name, (long long)t, (long long)b);
     return GN2_OK;
 }
 

@@ -39,7 +39,7 @@ int R(gn2_target_scaled)(const R(gn2_target_row) *p, int64_t t, double *out);
 #define GN2_TARGET_METRICS "mae", "rmse", "bias"
 void R(gn2_targets_run)(R(gn2_pass) *pass, int k);
 /* Finite targets or NaN; the number of targets that are there. */
-gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p);
+gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p, int64_t b, int64_t i);
 double R(gn2_targets_total)(const R(gn2_net) *net, const R(gn2_label_place) *p);
 void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b, double *sums);
 void R(gn2_targets_conclude)(const double *sums, double *out_values);

@@ -83,10 +83,8 @@ static void run(R(gn2_pass) *pass, int k)
 
 /* ---- labels of a batch ---- */
 
-/* −1: not labelled; constituents: any negative number, as truth matching gives up.
- * Row i of the batch, of the jet's whose first one is `first`. */
-static gn2_status check_row(const R(gn2_label_place) *p, int64_t jet, int64_t first,
-                            int64_t i)
+/* −1: not labelled; constituents: any negative number, as truth matching gives up. */
+static gn2_status check(const R(gn2_label_place) *p, int64_t b, int64_t i)
 {
     const gn2_task *task = &p->h->task[p->task];
     const int of_jets = task->rows == GN2_OVER_JETS;
@@ -96,20 +94,11 @@ static gn2_status check_row(const R(gn2_label_place) *p, int64_t jet, int64_t fi
     if (of_jets)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "%s: label %d of jet %lld: must be -1 (none) to %lld",
-                        task->name, label, (long long)jet, most);
+                        task->name, label, (long long)b, most);
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "%s: label %d of jet %lld, constituent %lld: must be at most %lld",
-                    task->name, label, (long long)jet, (long long)(i - first), most);
-}
-
-static gn2_status check(const R(gn2_label_place) *p)
-{
-    for (int64_t b = 0; b < p->batch->jets; b++) {
-        const int64_t first = R(gn2_label_rows)(p, b),
-                      end = R(gn2_label_rows)(p, b + 1);
-        for (int64_t i = first; i < end; i++) GN2_TRY(check_row(p, b, first, i));
-    }
-    return GN2_OK;
+                    task->name, label, (long long)b,
+                    (long long)(i - R(gn2_label_rows)(p, b)), most);
 }
 
 static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)

@@ -188,7 +188,6 @@ static int32_t pair_class(int32_t origin)
 
 static real pair_weight(pair_rule rule, int32_t a, int32_t b)
 {
-    if (rule == RULE_NONE) return 1;
     /* two's complement: HF & fake = 1, fake & fake = −1 */
     if (rule == RULE_SALT) return (real)(1 + (a & b));
     if (a < 0 || b < 0) return 0;
@@ -280,8 +279,7 @@ static void run(R(gn2_pass) *pass, int k)
 
 /* ---- labels of a batch ---- */
 
-/* Any number is a vertex, negative ones are none. */
-/* Constituents i+1 … end−1 that share the vertex of i. */
+/* Constituents i+1 … end−1 that share the vertex of i; a negative number is none. */
 static int64_t partners(const R(gn2_rows) *rows, const int32_t *vertex, int64_t i,
                         int64_t end)
 {
@@ -295,8 +293,7 @@ static int64_t partners(const R(gn2_rows) *rows, const int32_t *vertex, int64_t 
 /* What pairs shall weigh is not known: then no pair counts. */
 static int lacks_origins(const gn2_task *task, const gn2_batch_labels *labels)
 {
-    return task->partner >= 0 && task->option != RULE_NONE &&
-           !labels->task[task->partner].index;
+    return task->partner >= 0 && !labels->task[task->partner].index;
 }
 
 static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
@@ -304,13 +301,13 @@ static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
     const R(gn2_rows) *rows = &p->batch->sequence[p->h->task[p->task].sequence];
     const gn2_task *task = &p->h->task[p->task];
     const int32_t *vertex = p->labels->task[p->task].index;
-    int64_t pairs = 0;
+    int64_t count = 0;
     (void)net;
     if (lacks_origins(task, p->labels)) return 0;
     for (int64_t b = 0; b < p->batch->jets; b++)
         for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++)
-            pairs += partners(rows, vertex, i, rows->offset[b + 1]);
-    return 2 * (double)pairs; /* ordered */
+            count += partners(rows, vertex, i, rows->offset[b + 1]);
+    return 2 * (double)count; /* ordered */
 }
 
 /* ---- vertices: connected components of the pairs that match ---- */

@@ -113,9 +113,9 @@ typedef struct R(gn2_task_kind) {
      * (columns) = its gradient by the logits, NULL: not wanted. */
     double (*row_loss)(const R(gn2_target_row) *row, double factor, real *d);
 
-    /* Are the labels in range? The message names task, jet and value. NULL: any are.
-     * That there are labels of its sort, and weights of 0 or more, is known. */
-    gn2_status (*check)(const R(gn2_label_place) *p);
+    /* Is the label of row i, which is jet b's, in range? The message names task, jet
+     * and value. NULL: any is. That there are labels of its sort is known. */
+    gn2_status (*check)(const R(gn2_label_place) *p, int64_t b, int64_t i);
     /* What the loss is divided by. */
     double (*total)(const R(gn2_net) *net, const R(gn2_label_place) *p);
 

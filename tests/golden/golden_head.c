@@ -56,7 +56,10 @@ static void make_labels(run *r)
     const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(&h->task[0]);
     r->labels = testbatch_labels(h, r->in->batch);
     const R(gn2_label_place) place = {h, &r->batch, &r->labels, 0};
-    need_ok(kind->check(&place), "labels");
+    for (int64_t b = 0; b < r->batch.jets; b++)
+        for (int64_t i = R(gn2_label_rows)(&place, b);
+             i < R(gn2_label_rows)(&place, b + 1); i++)
+            need_ok(kind->check(&place, b, i), "labels");
     r->totals.value[0] = kind->total(r->net, &place);
 }
 
