@@ -218,10 +218,10 @@ void R(gn2_block_show)(R(gn2_show) *show, const R(gn2_context) *ctx,
     const int64_t logits =
         R(gn2_attention_logits)(&b->shape.attention, s->p, s->qkv, t);
     R(gn2_linear_fwd)(ctx, &b->ffn_in, s->f, s->y2, NULL, 0, rows);
-    const R(gn2_shown) pre = {"ffn_pre", i, s->f, NULL, rows, b->shape.hidden, -1};
+    const R(gn2_shown) pre = {"ffn_pre", i, s->f, NULL, rows, b->shape.hidden, 0};
     R(gn2_show_add)(show, (R(gn2_shown)){"attn_logits", i, s->p, NULL, logits, 1, -1});
     R(gn2_show_add)(show, (R(gn2_shown)){"attn", i, s->x_mid, s->x, rows, w, -1});
-    R(gn2_show_relu)(show, pre);
+    R(gn2_show_add)(show, pre);
     R(gn2_show_add)(show, (R(gn2_shown)){"ffn", i, end, s->x_mid, rows, w, -1});
     R(gn2_show_add)(show, (R(gn2_shown)){"layer", i, end, NULL, rows, w, -1});
 }

@@ -14,16 +14,12 @@ real *R(gn2_carve)(gn2_carver *c, int64_t rows, int64_t cols)
 
 void R(gn2_show_add)(R(gn2_show) *show, R(gn2_shown) part)
 {
-    part.unit = -1;
+    if (part.unit == 0) {
+        part.unit = show->units;
+        show->units += part.cols;
+    }
     if (show->count < show->capacity) show->part[show->count] = part;
     show->count++;
-}
-
-void R(gn2_show_relu)(R(gn2_show) *show, R(gn2_shown) part)
-{
-    R(gn2_show_add)(show, part);
-    if (show->count <= show->capacity) show->part[show->count - 1].unit = show->units;
-    show->units += part.cols;
 }
 
 void R(gn2_dropout_rows)(const R(gn2_context) *ctx, const gn2_dropout *drop, int step,

@@ -68,10 +68,8 @@ typedef struct R(gn2_show) {
     int64_t units; /* before a ReLU, so far */
 } R(gn2_show);
 
-/* part.unit is set here. */
+/* part.unit 0: before a ReLU, else −1. */
 void R(gn2_show_add)(R(gn2_show) *show, R(gn2_shown) part);
-/* The same of values before a ReLU. */
-void R(gn2_show_relu)(R(gn2_show) *show, R(gn2_shown) part);
 
 /* ---- dropout ---- */
 

@@ -31,7 +31,6 @@ void R(gn2_linear_destroy)(R(gn2_linear) *l)
     R(gn2_product_free)(l->fwd);
     R(gn2_product_free)(l->bwd);
     R(gn2_product_free)(l->grad);
-    l->fwd = l->bwd = l->grad = NULL;
 }
 
 void R(gn2_linear_pack)(R(gn2_linear) *l, const real *weights)

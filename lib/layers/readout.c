@@ -20,6 +20,7 @@ void gn2_readout_read(const gn2_config *c, gn2_readout_shape *out)
                 : gn2_config_says(c, key, "pre") ? GN2_FINAL_PRE
                                                  : GN2_FINAL_NONE,
         .norm_eps = gn2_config_f64(c, "model.norm_eps"),
+        .mult = 1,
         .affine = gn2_config_says(c, "model.encoder", "legacy"),
     };
 }

@@ -170,9 +170,9 @@ void R(gn2_inputs_show)(const R(gn2_pass) *pass, R(gn2_show) *show)
         real *x = s->init[k].act[0];
         R(gn2_linear_fwd)
         (&pass->ctx, &pass->net->init[k].layer[0], x, s->x_in[k], NULL, 0, rows);
-        void (*const add)(R(gn2_show) *, R(gn2_shown)) =
-            h->init[k].depth > 1 ? R(gn2_show_relu) : R(gn2_show_add);
-        add(show, (R(gn2_shown)){"init_pre", -1, x, NULL, rows, cols, -1});
+        const int64_t unit = h->init[k].depth > 1 ? 0 : -1;
+        R(gn2_show_add)(show,
+                        (R(gn2_shown)){"init_pre", -1, x, NULL, rows, cols, unit});
     }
     for (int k = 0; k < h->sequence_count; k++) {
         const real *x = s->init[k].act[h->init[k].depth - 1];

@@ -66,14 +66,9 @@ int64_t R(gn2_head_label_row)(const R(gn2_pass) *pass, int k, int64_t r)
 void R(gn2_head_show)(const R(gn2_pass) *pass, int k, R(gn2_show) *show)
 {
     const gn2_task *task = &pass->net->h->task[k];
-    const R(gn2_shown) logits = {
-        .module = task->name,
-        .layer = -1,
-        .x = pass->space->head[k].logits,
-        .rows = R(gn2_head_rows)(pass, k),
-        .cols = gn2_task_columns(task),
-    };
-    R(gn2_show_add)(show, logits);
+    const int64_t rows = R(gn2_head_rows)(pass, k), cols = gn2_task_columns(task);
+    const real *x = pass->space->head[k].logits;
+    R(gn2_show_add)(show, (R(gn2_shown)){task->name, -1, x, NULL, rows, cols, -1});
 }
 
 real R(gn2_head_factor)(const R(gn2_pass) *pass, int k)
