@@ -94,11 +94,8 @@ void R(gn2_block_declare)(gn2_declaration *d, R(gn2_block) *b)
     const int64_t w = shape->width, m = shape->hidden;
     const gn2_growth grows = GN2_GROWS_BOTH;
     const stems of = stems_of(shape);
-    b->norm1 = b->norm2 = gn2_norm_plain(w, shape->norm_eps);
-    if (shape->affine) {
-        b->norm1 = gn2_norm_declare(d, "norm1.", w, shape->norm_eps);
-        b->norm2 = gn2_norm_declare(d, "norm2.", w, shape->norm_eps);
-    }
+    b->norm1 = gn2_norm_declare(d, shape->affine ? "norm1." : NULL, w, shape->norm_eps);
+    b->norm2 = gn2_norm_declare(d, shape->affine ? "norm2." : NULL, w, shape->norm_eps);
     b->qkv = (R(gn2_linear)){.in = w, .out = 3 * w, .ld = w};
     (shape->affine ? declare_qkv_apart : declare_qkv)(d, b);
     b->attn_out = R(gn2_linear_declare)(d, of.attn_out, w, w, grows);
@@ -144,20 +141,11 @@ void R(gn2_block_carve_grads)(gn2_carver *c, const gn2_block_shape *shape,
 
 /* ---- forward ---- */
 
-/* Step 0: before the first linear map, GN2v01 only; 1: before the second. */
-static gn2_dropout dropout_of(const R(gn2_block) *b, const gn2_tokens *t)
-{
-    return (gn2_dropout){.p = t->dropping ? b->shape.dropout : 0,
-                         .step_key = t->step_key,
-                         .place = b->place,
-                         .first = t->first};
-}
-
 void R(gn2_block_fwd)(const R(gn2_context) *ctx, const R(gn2_block) *b,
                       const R(gn2_block_space) *s, real *end, const gn2_tokens *t)
 {
     const int64_t rows = t->rows;
-    const gn2_dropout drop = dropout_of(b, t);
+    const gn2_dropout drop = gn2_dropout_of(t, b->shape.dropout, b->place);
 
     R(gn2_norm_fwd)(ctx, &b->norm1, &s->norm1, s->y1, s->x, rows);
     R(gn2_linear_fwd)(ctx, &b->qkv, s->qkv, s->y1, NULL, 0, rows);
@@ -180,7 +168,7 @@ static void ffn_bwd(const R(gn2_context) *ctx, const R(gn2_block) *b,
                     const gn2_tokens *t)
 {
     const int64_t rows = t->rows;
-    const gn2_dropout drop = dropout_of(b, t);
+    const gn2_dropout drop = gn2_dropout_of(t, b->shape.dropout, b->place);
     real *d_f = g->d_wide;
     R(gn2_linear_bwd_weight)(ctx, &b->ffn_out, g->d_x, s->f, rows);
     R(gn2_linear_bwd_input)(ctx, &b->ffn_out, d_f, g->d_x, NULL, rows);

@@ -8,13 +8,12 @@
 /* Alignment of tensors in the arena, elements. */
 #define TENSOR_ALIGN 16
 
-const char *gn2_declare_name(char out[64], const char *format, ...)
+void gn2_declare_name(char out[64], const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     vsnprintf(out, 64, format, args);
     va_end(args);
-    return out;
 }
 
 gn2_tensor *gn2_declare(gn2_declaration *d, const char *stem, const char *part,

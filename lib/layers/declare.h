@@ -58,8 +58,8 @@ typedef struct gn2_declaration {
     const void *user;
 } gn2_declaration;
 
-/* Formats a stem, or the prefix: names are prefix, stem and part. Returns out. */
-const char *gn2_declare_name(char out[64], const char *format, ...)
+/* Formats a stem, or the prefix: names are prefix, stem and part. */
+void gn2_declare_name(char out[64], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* A tensor of which `like` has form, growth, shape, fans and start. Its multipliers
  * and role are known on return. */

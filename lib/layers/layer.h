@@ -82,6 +82,11 @@ typedef struct gn2_dropout {
     int64_t first; /* first row's number in the batch */
 } gn2_dropout;
 
+static inline gn2_dropout gn2_dropout_of(const gn2_tokens *t, double p, uint64_t place)
+{
+    return (gn2_dropout){t->dropping ? p : 0, t->step_key, place, t->first};
+}
+
 /* x (rows, cols) dropped in place, at `step` places behind the first. Backward is the
  * same call on d_x. */
 void R(gn2_dropout_rows)(const R(gn2_context) *ctx, const gn2_dropout *drop, int step,

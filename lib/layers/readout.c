@@ -33,9 +33,9 @@ void R(gn2_readout_declare)(gn2_declaration *d, R(gn2_readout) *r)
         shape->norm == GN2_FINAL_POST ? GN2_GROWS_BOTH : GN2_GROWS_IN;
     const int64_t o = shape->out, w = shape->in;
     const char *stem = shape->affine ? "final_linear." : "out_proj.";
-    r->norm = gn2_norm_plain(shape->norm == GN2_FINAL_POST ? o : w, shape->norm_eps);
-    if (shape->norm == GN2_FINAL_PRE && shape->affine)
-        r->norm = gn2_norm_declare(d, "final_norm.", w, shape->norm_eps);
+    const int affine = shape->norm == GN2_FINAL_PRE && shape->affine;
+    r->norm = gn2_norm_declare(d, affine ? "final_norm." : NULL,
+                               shape->norm == GN2_FINAL_POST ? o : w, shape->norm_eps);
     r->out = (R(gn2_linear)){.in = w, .out = o, .ld = w};
     gn2_tensor *t = gn2_declare_weight(d, stem, o, w, growth);
     r->out.weight = t->offset;

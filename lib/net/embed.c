@@ -98,12 +98,9 @@ static void replace_non_finite(R(gn2_pass) *pass, int k, int64_t rows)
 /* Step 0: of the inputs. */
 static gn2_dropout init_dropout(const R(gn2_pass) *pass, int k)
 {
-    return (gn2_dropout){
-        .p = pass->dropping ? pass->net->h->dropout_init : 0,
-        .step_key = pass->step_key,
-        .place = GN2_PLACE_INIT + 16 * (uint64_t)k,
-        .first = pass->batch->sequence[k].offset[pass->chunk.first],
-    };
+    const gn2_tokens n = R(gn2_pass_constituents)(pass, k);
+    return gn2_dropout_of(&n, pass->net->h->dropout_init,
+                          GN2_PLACE_INIT + 16 * (uint64_t)k);
 }
 
 /* Init net of one constituent type; its rows go to their tokens. */

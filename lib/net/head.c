@@ -11,7 +11,6 @@ void R(gn2_head_declare)(gn2_declaration *d, R(gn2_head) *head, const gn2_task *
                          int drops)
 {
     R(gn2_mlp_declare)(d, &head->mlp, &task->net, drops, GN2_GROWS_NONE);
-    head->split.parts = 0;
     if (task->rows != GN2_OVER_JETS)
         R(gn2_split_make)(&head->split, &head->mlp.layer[0], (int)task->rows);
 }

@@ -66,22 +66,18 @@ static void each_linear(R(gn2_net) *net, R(gn2_linear_fn) fn, void *user)
     for (int k = 0; k < h->task_count; k++) R(gn2_head_each)(&net->head[k], fn, user);
 }
 
-static void count_one(R(gn2_linear) *l, void *user)
-{
-    (void)l;
-    ++*(size_t *)user;
-}
-
 static void list_one(R(gn2_linear) *l, void *user)
 {
     R(gn2_net) *net = user;
-    net->linears[net->linear_count++] = l;
+    if (net->linears) net->linears[net->linear_count] = l;
+    net->linear_count++;
 }
 
 static gn2_status list_linears(R(gn2_net) *net)
 {
-    size_t count = 0;
-    each_linear(net, count_one, &count);
+    each_linear(net, list_one, net); /* counts */
+    const size_t count = net->linear_count;
+    net->linear_count = 0;
     net->linears = gn2_alloc(count, sizeof *net->linears);
     net->products = gn2_alloc(3 * count, sizeof *net->products);
     if (!net->linears || !net->products) return gn2_fail_memory();
@@ -167,14 +163,10 @@ void R(gn2_net_free)(R(gn2_net) *net)
     gn2_free(net);
 }
 
-void R(gn2_net_pack_one)(R(gn2_net) *net, size_t index, const real *weights)
+void R(gn2_net_pack)(const R(gn2_net) *net, const real *weights)
 {
-    R(gn2_linear_pack)(net->linears[index], weights);
-}
-
-void R(gn2_net_pack)(R(gn2_net) *net, const real *weights)
-{
-    for (size_t i = 0; i < net->linear_count; i++) R(gn2_net_pack_one)(net, i, weights);
+    for (size_t i = 0; i < net->linear_count; i++)
+        R(gn2_linear_pack)(net->linears[i], weights);
 }
 
 size_t R(gn2_net_bytes)(const R(gn2_net) *net)

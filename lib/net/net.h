@@ -37,7 +37,7 @@ typedef struct R(gn2_net) {
     R(gn2_head) head[GN2_MAX_TASKS];
     R(gn2_product) **products; /* all of them, for lanes */
     size_t product_count;
-    R(gn2_linear) **linears; /* all of them, for packing */
+    R(gn2_linear) **linears; /* all of them, to be packed by any thread, one each */
     size_t linear_count;
     R(gn2_block) block[]; /* (L) */
 } R(gn2_net);
@@ -56,9 +56,7 @@ gn2_status R(gn2_net_new)(const gn2_hparams *h, R(gn2_net) **out_net);
 /* Declares all parameters in the order of the arena. */
 void R(gn2_net_declare)(R(gn2_net) *net, gn2_declaration *d);
 /* Packs the weights after they changed; no pass may be under way. */
-void R(gn2_net_pack)(R(gn2_net) *net, const real *weights);
-/* Packs linear map `index` of net->linear_count only: any thread, one each. */
-void R(gn2_net_pack_one)(R(gn2_net) *net, size_t index, const real *weights);
+void R(gn2_net_pack)(const R(gn2_net) *net, const real *weights);
 size_t R(gn2_net_bytes)(const R(gn2_net) *net);
 /* Sets normalisation, defaults and class weights, of the config that `h` was read
  * from; a new net has mean 0, deviation 1 and weighs classes alike. */

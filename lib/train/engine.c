@@ -268,7 +268,7 @@ static void pack_one(void *context, int64_t index, int32_t worker)
 {
     const R(gn2_engine) *engine = context;
     (void)worker;
-    R(gn2_net_pack_one)(engine->net, (size_t)index, engine->weights);
+    R(gn2_linear_pack)(engine->net->linears[index], engine->weights);
 }
 
 void R(gn2_engine_update)(R(gn2_engine) *engine, double lr, double beta1)
