@@ -303,17 +303,13 @@ static gn2_status check_constituents(const reader *r, const gn2_rows_f32 *rows, 
     return GN2_OK;
 }
 
-static gn2_status check_values(const reader *r, const gn2_batch_f32 *batch)
+static gn2_status check_jets(const reader *r, const gn2_rows_f32 *rows)
 {
-    for (int64_t b = 0; b < batch->jets && r->model->h.jet_inputs; b++) {
-        const row_at row = {.x = batch->jet.data + b * batch->jet.ld,
-                            .column = batch->jet.column,
-                            .jet = b};
+    for (int64_t b = 0; b < r->jets->count && r->model->h.jet_inputs; b++) {
+        const row_at row = {
+            .x = rows->data + b * rows->ld, .column = rows->column, .jet = b};
         GN2_TRY(check_row(r, &row));
     }
-    for (int s = 0; s < r->model->h.sequence_count; s++)
-        for (int64_t b = 0; b < batch->jets && r->model->h.sequence_inputs[s]; b++)
-            GN2_TRY(check_constituents(r, &batch->sequence[s], s, b));
     return GN2_OK;
 }
 
@@ -326,9 +322,12 @@ gn2_status gn2_input_read(gn2_input *input, const gn2_model *model,
     GN2_TRY(gn2_jets_check(jets, &form));
     gn2_batch_f32 batch = {.jets = jets->count};
     set_rows(&r, 0, jets->features, jets->row_stride, &batch.jet);
-    for (int s = 0; s < model->h.sequence_count; s++)
+    GN2_TRY(check_jets(&r, &batch.jet));
+    for (int s = 0; s < model->h.sequence_count; s++) {
         GN2_TRY(read_sequence(&r, s, &batch.sequence[s]));
-    GN2_TRY(check_values(&r, &batch));
+        for (int64_t b = 0; b < jets->count && model->h.sequence_inputs[s]; b++)
+            GN2_TRY(check_constituents(&r, &batch.sequence[s], s, b));
+    }
     *out_batch = batch;
     return GN2_OK;
 }

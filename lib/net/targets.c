@@ -83,13 +83,15 @@ gn2_status gn2_targets_read(const gn2_task_reader *r, gn2_task *task)
 
 /* ---- scaling ---- */
 
-static R(gn2_target_row) row_of(const R(gn2_pass) *pass, int k, int64_t r)
+/* labels NULL: not wanted. */
+static R(gn2_target_row) row_of(const R(gn2_pass) *pass, int k, int64_t r,
+                                const gn2_task_labels *labels)
 {
     return (R(gn2_target_row)){
         .net = pass->net,
         .batch = pass->batch,
         .task = &pass->net->h->task[k],
-        .labels = pass->labels ? &pass->labels->task[k] : NULL,
+        .labels = labels,
         .row = R(gn2_head_label_row)(pass, k, r),
         .x = pass->space->head[k].logits + r * gn2_task_columns(&pass->net->h->task[k]),
     };
@@ -142,7 +144,7 @@ void R(gn2_targets_run)(R(gn2_pass) *pass, int k)
     const double factor = (double)R(gn2_head_factor)(pass, k);
     real *d = R(gn2_head_d_logits)(pass, k);
     for (int64_t r = 0; r < R(gn2_head_rows)(pass, k); r++) {
-        const R(gn2_target_row) row = row_of(pass, k, r);
+        const R(gn2_target_row) row = row_of(pass, k, r, &pass->labels->task[k]);
         const double own = weight ? (double)weight[row.row] * factor : factor;
         pass->losses.value[k] +=
             kind->row_loss(&row, own, d ? d + r * gn2_task_columns(task) : NULL);
@@ -153,7 +155,7 @@ void R(gn2_targets_run)(R(gn2_pass) *pass, int k)
 void R(gn2_task_values)(const R(gn2_pass) *pass, int k, int64_t r,
                         const R(gn2_task_output) *output, real *out)
 {
-    const R(gn2_target_row) row = row_of(pass, k, r);
+    const R(gn2_target_row) row = row_of(pass, k, r, NULL);
     for (int64_t t = 0; t < row.task->targets; t++) out[t] = output->value(&row, t);
 }
 
@@ -183,7 +185,7 @@ void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b, double *s
     const R(gn2_task_output) *of = R(gn2_task_kind_of)(&pass->net->h->task[k])->outputs;
     const int64_t end = R(gn2_head_rows_before)(pass, k, b + 1);
     for (int64_t r = R(gn2_head_rows_before)(pass, k, b); r < end; r++) {
-        const R(gn2_target_row) row = row_of(pass, k, r);
+        const R(gn2_target_row) row = row_of(pass, k, r, &pass->labels->task[k]);
         observe_row(&row, of, sums);
     }
 }
