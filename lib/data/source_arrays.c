@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "data/source.h"
-#include "net/jets_check.h"
+#include "net/jets.h"
 #include "net/labels.h"
 #include "util/alloc.h"
 #include "util/error.h"

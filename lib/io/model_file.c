@@ -337,7 +337,7 @@ static gn2_status check_architecture(const gn2_container *c, const gn2_config *c
     GN2_TRY(blame_file(c, gn2_hparams_read(config, &h)));
     GN2_TRY(gn2_params_create(&h, &params));
     const gn2_status status = check_tensors(c, params);
-    gn2_params_free(params);
+    gn2_free(params);
     return status;
 }
 

@@ -41,13 +41,12 @@ gn2_status gn2_block_read(const gn2_config *c, gn2_block_shape *out)
 static void declare_qkv(gn2_declaration *d, R(gn2_block) *b)
 {
     const int64_t w = b->shape.width;
-    gn2_tensor *t =
-        gn2_declare_weight(d, "attn.fn.in_proj_weight", 3 * w, w, GN2_GROWS_BOTH);
-    b->qkv = (R(gn2_linear)){.in = w, .out = 3 * w, .ld = w, .weight = t->offset};
+    gn2_tensor *t = gn2_declare_weight(d, "attn.fn.in_proj_", 3 * w, w, GN2_GROWS_BOTH);
+    b->qkv.weight = t->offset;
     /* torch.nn.MultiheadAttention: Xavier uniform on the packed matrix */
     if (d->torch_init) t->init_std = 1 / sqrt(2.0 * (double)w);
     if (b->shape.zero_query) t->zeros = w * w; /* q comes first */
-    t = gn2_declare_bias(d, "attn.fn.in_proj_bias", 3 * w, w, GN2_GROWS_OUT);
+    t = gn2_declare_bias(d, "attn.fn.in_proj_", 3 * w, w, GN2_GROWS_OUT);
     t->start = GN2_START_CONSTANT;
     t->init_std = 0;
     b->qkv.bias = t->offset;
@@ -56,61 +55,52 @@ static void declare_qkv(gn2_declaration *d, R(gn2_block) *b)
 /* q, k, v of GN2v01: one matrix (3E, E) all the same. */
 static void declare_qkv_apart(gn2_declaration *d, R(gn2_block) *b)
 {
-    static const char *const names[] = {"mha.linear_q", "mha.linear_k", "mha.linear_v"};
+    static const char *const stems[] = {"mha.linear_q.", "mha.linear_k.",
+                                        "mha.linear_v."};
     const int64_t w = b->shape.width;
-    b->qkv = (R(gn2_linear)){.in = w, .out = 3 * w, .ld = w};
-    char name[64];
     for (int i = 0; i < 3; i++) {
         d->packed = i > 0;
-        gn2_declare_name(name, "%s.weight", names[i]);
-        gn2_tensor *t = gn2_declare_weight(d, name, w, w, GN2_GROWS_BOTH);
+        gn2_tensor *t = gn2_declare_weight(d, stems[i], w, w, GN2_GROWS_BOTH);
         if (i > 0) continue;
         b->qkv.weight = t->offset;
         if (b->shape.zero_query) t->zeros = w * w;
     }
     for (int i = 0; i < 3; i++) {
         d->packed = i > 0;
-        gn2_declare_name(name, "%s.bias", names[i]);
-        const gn2_tensor *t = gn2_declare_bias(d, name, w, w, GN2_GROWS_OUT);
+        const gn2_tensor *t = gn2_declare_bias(d, stems[i], w, w, GN2_GROWS_OUT);
         if (i == 0) b->qkv.bias = t->offset;
     }
     d->packed = 0;
 }
 
-/* Names of the other linear maps: attention's and feed-forward's, by encoder. GN2v01
+/* Stems of the other linear maps: attention's and feed-forward's, by encoder. GN2v01
  * numbers the modules of its feed-forward, dropouts counting. */
-typedef struct names {
+typedef struct stems {
     const char *attn_out, *ffn_in, *ffn_out;
-} names;
+} stems;
 
-static names names_of(const gn2_block_shape *shape)
+static stems stems_of(const gn2_block_shape *shape)
 {
     if (!shape->affine)
-        return (names){"attn.fn.out_proj", "dense.fn.in_proj", "dense.fn.out_proj"};
+        return (stems){"attn.fn.out_proj.", "dense.fn.in_proj.", "dense.fn.out_proj."};
     if (shape->dropout > 0)
-        return (names){"mha.linear_out", "dense.net.1", "dense.net.4"};
-    return (names){"mha.linear_out", "dense.net.0", "dense.net.2"};
+        return (stems){"mha.linear_out.", "dense.net.1.", "dense.net.4."};
+    return (stems){"mha.linear_out.", "dense.net.0.", "dense.net.2."};
 }
 
 void R(gn2_block_declare)(gn2_declaration *d, R(gn2_block) *b)
 {
     const gn2_block_shape *shape = &b->shape;
     const int64_t w = shape->width, m = shape->hidden;
-    const gn2_linear_shape square = {w, w, GN2_GROWS_BOTH};
-    const gn2_linear_shape up = {m, w, GN2_GROWS_BOTH}, down = {w, m, GN2_GROWS_BOTH};
-    const names n = names_of(shape);
-    b->norm1 = b->norm2 = gn2_norm_plain(w, shape->norm_eps);
-    if (shape->affine) {
-        b->norm1 = gn2_norm_declare(d, "norm1", w, shape->norm_eps);
-        b->norm2 = gn2_norm_declare(d, "norm2", w, shape->norm_eps);
-    }
-    if (shape->affine)
-        declare_qkv_apart(d, b);
-    else
-        declare_qkv(d, b);
-    R(gn2_linear_declare)(d, &b->attn_out, n.attn_out, &square);
-    R(gn2_linear_declare)(d, &b->ffn_in, n.ffn_in, &up);
-    R(gn2_linear_declare)(d, &b->ffn_out, n.ffn_out, &down);
+    const gn2_growth grows = GN2_GROWS_BOTH;
+    const stems of = stems_of(shape);
+    b->norm1 = gn2_norm_declare(d, shape->affine ? "norm1." : NULL, w, shape->norm_eps);
+    b->norm2 = gn2_norm_declare(d, shape->affine ? "norm2." : NULL, w, shape->norm_eps);
+    b->qkv = (R(gn2_linear)){.in = w, .out = 3 * w, .ld = w};
+    (shape->affine ? declare_qkv_apart : declare_qkv)(d, b);
+    b->attn_out = R(gn2_linear_declare)(d, of.attn_out, w, w, grows);
+    b->ffn_in = R(gn2_linear_declare)(d, of.ffn_in, m, w, grows);
+    b->ffn_out = R(gn2_linear_declare)(d, of.ffn_out, w, m, grows);
 }
 
 void R(gn2_block_each)(R(gn2_block) *b, R(gn2_linear_fn) fn, void *user)
@@ -151,19 +141,11 @@ void R(gn2_block_carve_grads)(gn2_carver *c, const gn2_block_shape *shape,
 
 /* ---- forward ---- */
 
-/* Before the first linear map (GN2v01 only) and before the second. */
-static gn2_dropout dropout_of(const R(gn2_block) *b, const gn2_tokens *t, int second)
-{
-    const int on = t->dropping && (second || b->shape.affine);
-    return gn2_dropout_make(on ? b->shape.dropout : 0, t->step_key,
-                            b->place + (uint64_t)second);
-}
-
 void R(gn2_block_fwd)(const R(gn2_context) *ctx, const R(gn2_block) *b,
                       const R(gn2_block_space) *s, real *end, const gn2_tokens *t)
 {
     const int64_t rows = t->rows;
-    const gn2_dropout drop1 = dropout_of(b, t, 0), drop2 = dropout_of(b, t, 1);
+    const gn2_dropout drop = gn2_dropout_of(t, b->shape.dropout, b->place);
 
     R(gn2_norm_fwd)(ctx, &b->norm1, &s->norm1, s->y1, s->x, rows);
     R(gn2_linear_fwd)(ctx, &b->qkv, s->qkv, s->y1, NULL, 0, rows);
@@ -171,9 +153,10 @@ void R(gn2_block_fwd)(const R(gn2_context) *ctx, const R(gn2_block) *b,
     R(gn2_linear_fwd)(ctx, &b->attn_out, s->x_mid, s->o, s->x, 0, rows);
 
     R(gn2_norm_fwd)(ctx, &b->norm2, &s->norm2, s->y2, s->x_mid, rows);
-    R(gn2_dropout_rows)(ctx, &drop1, s->y2, t->first, rows, b->shape.width);
+    if (b->shape.affine)
+        R(gn2_dropout_rows)(ctx, &drop, 0, s->y2, rows, b->shape.width);
     R(gn2_linear_fwd)(ctx, &b->ffn_in, s->f, s->y2, NULL, GN2_MUL_RELU, rows);
-    R(gn2_dropout_rows)(ctx, &drop2, s->f, t->first, rows, b->shape.hidden);
+    R(gn2_dropout_rows)(ctx, &drop, 1, s->f, rows, b->shape.hidden);
     R(gn2_linear_fwd)(ctx, &b->ffn_out, end, s->f, s->x_mid, 0, rows);
 }
 
@@ -184,16 +167,16 @@ static void ffn_bwd(const R(gn2_context) *ctx, const R(gn2_block) *b,
                     const R(gn2_block_space) *s, const R(gn2_block_grads) *g,
                     const gn2_tokens *t)
 {
-    const int64_t rows = t->rows, count = rows * b->shape.hidden;
-    const gn2_dropout drop1 = dropout_of(b, t, 0), drop2 = dropout_of(b, t, 1);
+    const int64_t rows = t->rows;
+    const gn2_dropout drop = gn2_dropout_of(t, b->shape.dropout, b->place);
     real *d_f = g->d_wide;
     R(gn2_linear_bwd_weight)(ctx, &b->ffn_out, g->d_x, s->f, rows);
     R(gn2_linear_bwd_input)(ctx, &b->ffn_out, d_f, g->d_x, NULL, rows);
-    ctx->kernels->relu_bwd(d_f, s->f, count);
-    if (drop2.threshold) ctx->kernels->scale(d_f, (real)drop2.scale, count);
+    R(gn2_dropout_relu_bwd)(ctx, &drop, d_f, s->f, rows * b->shape.hidden);
     R(gn2_linear_bwd_weight)(ctx, &b->ffn_in, d_f, s->y2, rows);
     R(gn2_linear_bwd_input)(ctx, &b->ffn_in, g->d_y, d_f, NULL, rows);
-    R(gn2_dropout_rows)(ctx, &drop1, g->d_y, t->first, rows, b->shape.width);
+    if (b->shape.affine)
+        R(gn2_dropout_rows)(ctx, &drop, 0, g->d_y, rows, b->shape.width);
     R(gn2_norm_bwd)(ctx, &b->norm2, &s->norm2, g->d_x, g->d_y, s->x_mid, rows);
 }
 
@@ -223,10 +206,10 @@ void R(gn2_block_show)(R(gn2_show) *show, const R(gn2_context) *ctx,
     const int64_t logits =
         R(gn2_attention_logits)(&b->shape.attention, s->p, s->qkv, t);
     R(gn2_linear_fwd)(ctx, &b->ffn_in, s->f, s->y2, NULL, 0, rows);
-    const R(gn2_shown) pre = {"ffn_pre", i, s->f, NULL, rows, b->shape.hidden, -1};
+    const R(gn2_shown) pre = {"ffn_pre", i, s->f, NULL, rows, b->shape.hidden, 0};
     R(gn2_show_add)(show, (R(gn2_shown)){"attn_logits", i, s->p, NULL, logits, 1, -1});
     R(gn2_show_add)(show, (R(gn2_shown)){"attn", i, s->x_mid, s->x, rows, w, -1});
-    R(gn2_show_relu)(show, pre);
+    R(gn2_show_add)(show, pre);
     R(gn2_show_add)(show, (R(gn2_shown)){"ffn", i, end, s->x_mid, rows, w, -1});
     R(gn2_show_add)(show, (R(gn2_shown)){"layer", i, end, NULL, rows, w, -1});
 }

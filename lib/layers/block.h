@@ -22,7 +22,9 @@ typedef struct gn2_block_shape {
 typedef struct R(gn2_block) {
     gn2_block_shape shape;
     int64_t number; /* layer i */
-    uint64_t place; /* of its two dropouts */
+    /* of its dropouts: before the first linear map of the feed-forward, GN2v01 only,
+     * and before the second */
+    uint64_t place;
     gn2_norm norm1, norm2;
     R(gn2_linear) qkv; /* (3E, E), contiguous in both encoders */
     R(gn2_linear) attn_out, ffn_in, ffn_out;

@@ -58,20 +58,18 @@ typedef struct gn2_declaration {
     const void *user;
 } gn2_declaration;
 
-void gn2_declare_prefix(gn2_declaration *d, const char *format, ...)
+/* Formats a stem, or the prefix: names are prefix, stem and part. */
+void gn2_declare_name(char out[64], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Formats a name without its prefix; returns out. */
-const char *gn2_declare_name(char out[64], const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-/* A tensor of zeros; fan_in, fan_out and start are the caller's, who then calls
- * gn2_declare_scale(). */
-gn2_tensor *gn2_declare_tensor(gn2_declaration *d, const char *name, int64_t rows,
-                               int64_t cols);
-void gn2_declare_scale(const gn2_declaration *d, gn2_tensor *tensor);
-/* Weight (out, in) and bias (out) of a linear map, with their usual start. */
-gn2_tensor *gn2_declare_weight(gn2_declaration *d, const char *name, int64_t out,
+/* A tensor of which `like` has form, growth, shape, fans and start. Its multipliers
+ * and role are known on return. */
+gn2_tensor *gn2_declare(gn2_declaration *d, const char *stem, const char *part,
+                        const gn2_tensor *like);
+/* `<stem>weight` (out, in) and `<stem>bias` (out) of a linear map, with their usual
+ * start. */
+gn2_tensor *gn2_declare_weight(gn2_declaration *d, const char *stem, int64_t out,
                                int64_t in, gn2_growth growth);
-gn2_tensor *gn2_declare_bias(gn2_declaration *d, const char *name, int64_t out,
+gn2_tensor *gn2_declare_bias(gn2_declaration *d, const char *stem, int64_t out,
                              int64_t in, gn2_growth growth);
 
 #endif

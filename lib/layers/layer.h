@@ -29,11 +29,12 @@ typedef struct R(gn2_context) {
     real *grads;         /* arena of gradients, same offsets; NULL: no training */
 } R(gn2_context);
 
-/* The tokens of a chunk; jet b has rows offset[b] … offset[b+1]−1. */
+/* The tokens of a chunk, or its constituents of one type; jet b has rows offset[b] …
+ * offset[b+1]−1. */
 typedef struct gn2_tokens {
     const int64_t *offset; /* (B+1) */
     int64_t jets, rows;
-    int64_t first;     /* number of the first one in the batch */
+    int64_t first;     /* number of row 0 in the batch */
     uint64_t step_key; /* of the dropout */
     int dropping;
 } gn2_tokens;
@@ -67,24 +68,32 @@ typedef struct R(gn2_show) {
     int64_t units; /* before a ReLU, so far */
 } R(gn2_show);
 
-/* part.unit is set here. */
+/* part.unit 0: before a ReLU, else −1. */
 void R(gn2_show_add)(R(gn2_show) *show, R(gn2_shown) part);
-/* The same of values before a ReLU. */
-void R(gn2_show_relu)(R(gn2_show) *show, R(gn2_shown) part);
 
 /* ---- dropout ---- */
 
-/* One place where values are dropped: stream, first row of the batch, scale. */
+/* Inverted dropout (torch.nn.Dropout): keep with probability 1−p, scale by 1/(1−p).
+ * The mask is a function of step, place and element, so any thread makes the same one
+ * and nothing is stored. */
 typedef struct gn2_dropout {
-    uint64_t key;       /* of step and place */
-    uint32_t threshold; /* p·2³²; 0: off */
-    double scale;       /* 1/(1−p) */
+    double p; /* 0: off */
+    uint64_t step_key, place;
+    int64_t first; /* first row's number in the batch */
 } gn2_dropout;
 
-gn2_dropout gn2_dropout_make(double p, uint64_t step_key, uint64_t place);
-/* x (rows, cols) dropped in place; `first` = row's number in the batch. Backward
- * is the same call on d_x. */
-void R(gn2_dropout_rows)(const R(gn2_context) *ctx, const gn2_dropout *drop, real *x,
-                         int64_t first, int64_t rows, int64_t cols);
+static inline gn2_dropout gn2_dropout_of(const gn2_tokens *t, double p, uint64_t place)
+{
+    return (gn2_dropout){t->dropping ? p : 0, t->step_key, place, t->first};
+}
+
+/* x (rows, cols) dropped in place, at `step` places behind the first. Backward is the
+ * same call on d_x. */
+void R(gn2_dropout_rows)(const R(gn2_context) *ctx, const gn2_dropout *drop, int step,
+                         real *x, int64_t rows, int64_t cols);
+/* d_x (count) = gradient before ReLU and dropout of what left them as `kept`: a value
+ * that was dropped or clipped is 0, and a kept one was scaled. */
+void R(gn2_dropout_relu_bwd)(const R(gn2_context) *ctx, const gn2_dropout *drop,
+                             real *d_x, const real *kept, int64_t count);
 
 #endif

@@ -7,16 +7,14 @@
  */
 #include "layers/linear.h"
 
-void R(gn2_linear_declare)(gn2_declaration *d, R(gn2_linear) *l, const char *name,
-                           const gn2_linear_shape *shape)
+R(gn2_linear)
+R(gn2_linear_declare)(gn2_declaration *d, const char *stem, int64_t out, int64_t in,
+                      gn2_growth growth)
 {
-    char text[64];
-    *l = (R(gn2_linear)){.in = shape->in, .out = shape->out, .ld = shape->in};
-    gn2_declare_name(text, "%s.weight", name);
-    l->weight =
-        gn2_declare_weight(d, text, shape->out, shape->in, shape->growth)->offset;
-    gn2_declare_name(text, "%s.bias", name);
-    l->bias = gn2_declare_bias(d, text, shape->out, shape->in, shape->growth)->offset;
+    R(gn2_linear) l = {.in = in, .out = out, .ld = in};
+    l.weight = gn2_declare_weight(d, stem, out, in, growth)->offset;
+    l.bias = gn2_declare_bias(d, stem, out, in, growth)->offset;
+    return l;
 }
 
 gn2_status R(gn2_linear_create)(R(gn2_linear) *l, const gn2_product_options *options,
@@ -33,7 +31,6 @@ void R(gn2_linear_destroy)(R(gn2_linear) *l)
     R(gn2_product_free)(l->fwd);
     R(gn2_product_free)(l->bwd);
     R(gn2_product_free)(l->grad);
-    l->fwd = l->bwd = l->grad = NULL;
 }
 
 void R(gn2_linear_pack)(R(gn2_linear) *l, const real *weights)

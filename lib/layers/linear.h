@@ -15,18 +15,13 @@ typedef struct R(gn2_linear) {
     R(gn2_product) *grad; /* d_yᵀ·x, NULL for inference */
 } R(gn2_linear);
 
-/* Shape, and what grows with the width. */
-typedef struct gn2_linear_shape {
-    int64_t out, in;
-    gn2_growth growth;
-} gn2_linear_shape;
-
 /* Visits the linear maps of a layer, one after the other. */
 typedef void (*R(gn2_linear_fn))(R(gn2_linear) *l, void *user);
 
-/* Tensors `<name>.weight` and `<name>.bias`; no products yet. */
-void R(gn2_linear_declare)(gn2_declaration *d, R(gn2_linear) *l, const char *name,
-                           const gn2_linear_shape *shape);
+/* With its two tensors; no products yet. */
+R(gn2_linear)
+R(gn2_linear_declare)(gn2_declaration *d, const char *stem, int64_t out, int64_t in,
+                      gn2_growth growth);
 gn2_status R(gn2_linear_create)(R(gn2_linear) *l, const gn2_product_options *options,
                                 int training);
 void R(gn2_linear_destroy)(R(gn2_linear) *l);

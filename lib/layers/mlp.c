@@ -3,8 +3,7 @@
  * Multi-layer perceptron of salt's Dense: [dropout] linear, relu, … , linear.
  *   forward   a_k = relu(W_k drop(a_{k−1}) + b_k), last layer without relu
  *   backward  d_a_{k−1} = (W_kᵀ d_a_k)·scale where a_{k−1} > 0, else 0
- * A hidden activation is kept after relu and dropout; since a dropped or clipped
- * value is 0 and a kept one is scaled, the mask of both is a > 0.
+ * A hidden activation is kept after relu and dropout: the mask of both is a > 0.
  */
 #include "layers/mlp.h"
 
@@ -13,14 +12,11 @@ void R(gn2_mlp_declare)(gn2_declaration *d, R(gn2_mlp) *mlp, const gn2_dense *de
 {
     mlp->depth = dense->depth;
     for (int k = 0; k < dense->depth; k++) {
-        const gn2_linear_shape shape = {
-            .out = dense->size[k + 1],
-            .in = dense->size[k],
-            .growth = k == dense->depth - 1 ? last : GN2_GROWS_NONE,
-        };
-        char name[64];
-        gn2_declare_name(name, "%d", (drops ? 3 : 2) * k + (drops ? 1 : 0));
-        R(gn2_linear_declare)(d, &mlp->layer[k], name, &shape);
+        const gn2_growth growth = k == dense->depth - 1 ? last : GN2_GROWS_NONE;
+        char stem[64];
+        gn2_declare_name(stem, "%d.", (drops ? 3 : 2) * k + (drops ? 1 : 0));
+        mlp->layer[k] =
+            R(gn2_linear_declare)(d, stem, dense->size[k + 1], dense->size[k], growth);
     }
 }
 
@@ -39,25 +35,20 @@ void R(gn2_mlp_carve)(gn2_carver *c, const R(gn2_mlp) *mlp, R(gn2_mlp_space) *s,
 }
 
 void R(gn2_mlp_fwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
-                    real *const *act, const real *x, const gn2_mlp_dropout *drop,
+                    real *const *act, const real *x, const gn2_dropout *drop,
                     int64_t rows)
 {
     for (int k = from; k < mlp->depth; k++) {
         const R(gn2_linear) *l = &mlp->layer[k];
-        const int last = k == mlp->depth - 1;
-        R(gn2_linear_fwd)(ctx, l, act[k], x, NULL, last ? 0 : GN2_MUL_RELU, rows);
-        if (!last && drop && drop->p > 0) {
-            const gn2_dropout d = gn2_dropout_make(drop->p, drop->step_key,
-                                                   drop->place + (uint64_t)k + 1);
-            R(gn2_dropout_rows)(ctx, &d, act[k], drop->first, rows, l->out);
-        }
-        x = act[k];
+        const unsigned relu = k < mlp->depth - 1 ? GN2_MUL_RELU : 0;
+        if (k > 0) R(gn2_dropout_rows)(ctx, drop, k, act[k - 1], rows, l->in);
+        R(gn2_linear_fwd)(ctx, l, act[k], k > from ? act[k - 1] : x, NULL, relu, rows);
     }
 }
 
 void R(gn2_mlp_bwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
                     real *const *d_act, real *d_x, real *const *act, const real *x,
-                    double p, int64_t rows)
+                    const gn2_dropout *drop, int64_t rows)
 {
     for (int k = mlp->depth - 1; k >= from; k--) {
         const R(gn2_linear) *l = &mlp->layer[k];
@@ -65,9 +56,8 @@ void R(gn2_mlp_bwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
         real *d_in = k > from ? d_act[k - 1] : d_x;
         if (!d_in) continue;
         R(gn2_linear_bwd_input)(ctx, l, d_in, d_act[k], NULL, rows);
-        if (k == from) continue;
-        ctx->kernels->relu_bwd(d_in, act[k - 1], rows * l->in);
-        if (p > 0) ctx->kernels->scale(d_in, (real)(1 / (1 - p)), rows * l->in);
+        if (k > from)
+            R(gn2_dropout_relu_bwd)(ctx, drop, d_in, act[k - 1], rows * l->in);
     }
 }
 

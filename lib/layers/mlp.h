@@ -23,13 +23,6 @@ typedef struct R(gn2_mlp_space) {
     real *act[GN2_DENSE_MAX], *d_act[GN2_DENSE_MAX];
 } R(gn2_mlp_space);
 
-/* Dropout of a pass: one place a layer, numbered from `place`. */
-typedef struct gn2_mlp_dropout {
-    double p; /* 0: off */
-    uint64_t step_key, place;
-    int64_t first; /* first row's number in the batch */
-} gn2_mlp_dropout;
-
 /* Tensors `<k>.weight`, `<k>.bias`, numbered as salt's Dense numbers its modules:
  * `drops` tells whether a dropout counts before each linear map. The outputs of the
  * last one grow with the width if `last` says so. */
@@ -43,16 +36,16 @@ void R(gn2_mlp_carve)(gn2_carver *c, const R(gn2_mlp) *mlp, R(gn2_mlp_space) *s,
 int64_t gn2_dense_cost(const gn2_dense *dense, int from);
 
 /* x (rows, in) → act[k] (rows, out_k), k = from … depth−1; act[depth−1] is the
- * result without relu. x of layer `from` is taken as it is. Hidden activations are
- * dropped in place. */
+ * result without relu. Inputs of layer k > 0 are dropped in place, at step k of
+ * `drop`; those of layer 0 are taken as they are. */
 void R(gn2_mlp_fwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
-                    real *const *act, const real *x, const gn2_mlp_dropout *drop,
+                    real *const *act, const real *x, const gn2_dropout *drop,
                     int64_t rows);
 /* From d_act[depth−1] (set by the caller) down to layer `from`: d_act[k] =
  * gradient of act[k]'s pre-activation; parameters accumulate. d_x (rows, in of
  * layer from) = … unless NULL. */
 void R(gn2_mlp_bwd)(const R(gn2_context) *ctx, const R(gn2_mlp) *mlp, int from,
                     real *const *d_act, real *d_x, real *const *act, const real *x,
-                    double p, int64_t rows);
+                    const gn2_dropout *drop, int64_t rows);
 
 #endif

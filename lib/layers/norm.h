@@ -17,10 +17,8 @@ typedef struct R(gn2_norm_space) {
     real *mean, *rstd;
 } R(gn2_norm_space);
 
-/* A norm without an affine part: no tensors. */
-gn2_norm gn2_norm_plain(int64_t cols, double eps);
-/* With one: tensors `<name>.weight` and `<name>.bias`. */
-gn2_norm gn2_norm_declare(gn2_declaration *d, const char *name, int64_t cols,
+/* Tensors `<stem>weight` and `<stem>bias`; stem NULL: without an affine part. */
+gn2_norm gn2_norm_declare(gn2_declaration *d, const char *stem, int64_t cols,
                           double eps);
 void R(gn2_norm_carve)(gn2_carver *c, R(gn2_norm_space) *s);
 

@@ -10,8 +10,7 @@
 
 void R(gn2_pool_declare)(gn2_declaration *d, R(gn2_pool) *pool, int64_t cols)
 {
-    const gn2_linear_shape shape = {.out = 1, .in = cols};
-    R(gn2_linear_declare)(d, &pool->gate, "gate_nn", &shape);
+    pool->gate = R(gn2_linear_declare)(d, "gate_nn.", 1, cols, GN2_GROWS_NONE);
 }
 
 void R(gn2_pool_carve)(gn2_carver *c, const R(gn2_pool) *pool, R(gn2_pool_space) *s)

@@ -20,6 +20,7 @@ void gn2_readout_read(const gn2_config *c, gn2_readout_shape *out)
                 : gn2_config_says(c, key, "pre") ? GN2_FINAL_PRE
                                                  : GN2_FINAL_NONE,
         .norm_eps = gn2_config_f64(c, "model.norm_eps"),
+        .mult = 1,
         .affine = gn2_config_says(c, "model.encoder", "legacy"),
     };
 }
@@ -31,22 +32,19 @@ void R(gn2_readout_declare)(gn2_declaration *d, R(gn2_readout) *r)
     const gn2_growth growth =
         shape->norm == GN2_FINAL_POST ? GN2_GROWS_BOTH : GN2_GROWS_IN;
     const int64_t o = shape->out, w = shape->in;
-    const char *name = shape->affine ? "final_linear" : "out_proj";
-    char text[64];
-    r->norm = gn2_norm_plain(shape->norm == GN2_FINAL_POST ? o : w, shape->norm_eps);
-    if (shape->norm == GN2_FINAL_PRE && shape->affine)
-        r->norm = gn2_norm_declare(d, "final_norm", w, shape->norm_eps);
+    const char *stem = shape->affine ? "final_linear." : "out_proj.";
+    const int affine = shape->norm == GN2_FINAL_PRE && shape->affine;
+    r->norm = gn2_norm_declare(d, affine ? "final_norm." : NULL,
+                               shape->norm == GN2_FINAL_POST ? o : w, shape->norm_eps);
     r->out = (R(gn2_linear)){.in = w, .out = o, .ld = w};
-    gn2_tensor *t =
-        gn2_declare_weight(d, gn2_declare_name(text, "%s.weight", name), o, w, growth);
+    gn2_tensor *t = gn2_declare_weight(d, stem, o, w, growth);
     r->out.weight = t->offset;
     if (shape->zero_start) {
         t->start = GN2_START_CONSTANT;
         t->init_std = 0;
     }
     /* o does not grow */
-    gn2_declare_name(text, "%s.bias", name);
-    r->out.bias = gn2_declare_bias(d, text, o, w, GN2_GROWS_IN)->offset;
+    r->out.bias = gn2_declare_bias(d, stem, o, w, GN2_GROWS_IN)->offset;
 }
 
 void R(gn2_readout_carve)(gn2_carver *c, const gn2_readout_shape *shape,

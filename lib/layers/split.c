@@ -35,7 +35,7 @@ void R(gn2_split_carve)(gn2_carver *c, const R(gn2_split) *split, R(gn2_split_sp
 
 void R(gn2_split_fwd)(const R(gn2_context) *ctx, const R(gn2_split) *split,
                       const R(gn2_split_space) *s, real *a, real *b,
-                      const R(gn2_split_input) *in, int relu, const gn2_constituents *n)
+                      const R(gn2_split_input) *in, int relu, const gn2_tokens *n)
 {
     const R(gn2_linear) *part = split->part;
     const int64_t hidden = part[0].out;
@@ -50,7 +50,7 @@ void R(gn2_split_fwd)(const R(gn2_context) *ctx, const R(gn2_split) *split,
 void R(gn2_split_bwd)(const R(gn2_context) *ctx, const R(gn2_split) *split,
                       const R(gn2_split_space) *s, real *d_pooled, real *d_z,
                       const real *d_a, const real *d_b, const R(gn2_split_input) *in,
-                      const gn2_constituents *n)
+                      const gn2_tokens *n)
 {
     const R(gn2_linear) *part = split->part;
     const int64_t hidden = part[0].out;

@@ -15,12 +15,6 @@ typedef struct R(gn2_split_space) {
     real *context, *d_context; /* (B, hidden): part 0 */
 } R(gn2_split_space);
 
-/* Constituents of a chunk: jet b has rows offset[b] … offset[b+1]−1. */
-typedef struct gn2_constituents {
-    const int64_t *offset; /* (B+1) */
-    int64_t jets, rows;
-} gn2_constituents;
-
 /* What the layer reads: pooled (B, o), z (N, o). */
 typedef struct R(gn2_split_input) {
     const real *pooled, *z;
@@ -36,12 +30,11 @@ void R(gn2_split_carve)(gn2_carver *c, const R(gn2_split) *split,
  * three parts, else NULL. */
 void R(gn2_split_fwd)(const R(gn2_context) *ctx, const R(gn2_split) *split,
                       const R(gn2_split_space) *s, real *a, real *b,
-                      const R(gn2_split_input) *in, int relu,
-                      const gn2_constituents *n);
+                      const R(gn2_split_input) *in, int relu, const gn2_tokens *n);
 /* d_pooled (B, o) = …, d_z (N, o) = … from d_a, d_b. */
 void R(gn2_split_bwd)(const R(gn2_context) *ctx, const R(gn2_split) *split,
                       const R(gn2_split_space) *s, real *d_pooled, real *d_z,
                       const real *d_a, const real *d_b, const R(gn2_split_input) *in,
-                      const gn2_constituents *n);
+                      const gn2_tokens *n);
 
 #endif

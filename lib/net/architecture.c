@@ -67,6 +67,35 @@ static gn2_status read_sequence(const gn2_config *c, size_t s, gn2_hparams *h)
     return read_dense(c, "model.init_hidden", inputs, h->embed_dim, &h->init[s]);
 }
 
+/* By gn2_input_number. */
+static const struct input_list {
+    const char *key;
+    double otherwise;
+} input_lists[] = {{"norm.%s.mean", 0}, {"norm.%s.std", 1}, {"input.defaults.%s", 0}};
+
+double gn2_input_number_of(const gn2_config *config, const char *object,
+                           gn2_input_number which, size_t i)
+{
+    char key[128];
+    gn2_config_key_of(key, input_lists[which].key, object);
+    if (gn2_config_list_count(config, key) == 0) return input_lists[which].otherwise;
+    return gn2_config_f64_item(config, key, i);
+}
+
+gn2_status gn2_input_numbers_check(const gn2_config *config, const char *object,
+                                   size_t inputs)
+{
+    char key[128];
+    for (size_t k = 0; k < sizeof input_lists / sizeof *input_lists; k++) {
+        gn2_config_key_of(key, input_lists[k].key, object);
+        const size_t count = gn2_config_list_count(config, key);
+        if (count != 0 && count != inputs)
+            return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %zu values for %zu inputs", key,
+                            count, inputs);
+    }
+    return GN2_OK;
+}
+
 static gn2_status read_inputs(const gn2_config *c, gn2_hparams *h)
 {
     GN2_TRY(check_unique(c, "inputs.jets"));
@@ -266,4 +295,11 @@ gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out)
     GN2_TRY(read_tasks(config, &h));
     *out = h;
     return GN2_OK;
+}
+
+int gn2_hparams_task(const gn2_hparams *h, const char *name)
+{
+    for (int k = 0; k < h->task_count; k++)
+        if (strcmp(h->task[k].name, name) == 0) return k;
+    return -1;
 }

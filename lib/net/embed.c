@@ -20,11 +20,16 @@ int64_t R(gn2_pass_row)(const R(gn2_pass) *pass, int sequence, int64_t r)
     return R(gn2_rows_at)(rows, rows->offset[pass->chunk.first] + r);
 }
 
-gn2_constituents R(gn2_pass_constituents)(const R(gn2_pass) *pass, int sequence)
+gn2_tokens R(gn2_pass_constituents)(const R(gn2_pass) *pass, int sequence)
 {
-    return (gn2_constituents){.offset = pass->space->row_offset[sequence],
-                              .jets = pass->chunk.jets,
-                              .rows = R(gn2_pass_rows)(pass, sequence)};
+    return (gn2_tokens){
+        .offset = pass->space->row_offset[sequence],
+        .jets = pass->chunk.jets,
+        .rows = R(gn2_pass_rows)(pass, sequence),
+        .first = pass->batch->sequence[sequence].offset[pass->chunk.first],
+        .step_key = pass->step_key,
+        .dropping = pass->dropping,
+    };
 }
 
 /* Row offsets of every sequence, token and pair offsets of the chunk. */
@@ -90,15 +95,12 @@ static void replace_non_finite(R(gn2_pass) *pass, int k, int64_t rows)
         if (!isfinite(x[i])) x[i] = pass->net->fallback[k][i % cols];
 }
 
-static gn2_mlp_dropout init_dropout(const R(gn2_pass) *pass, int k)
+/* Step 0: of the inputs. */
+static gn2_dropout init_dropout(const R(gn2_pass) *pass, int k)
 {
-    const gn2_mlp_dropout drop = {
-        .p = pass->dropping ? pass->net->h->dropout_init : 0,
-        .step_key = pass->step_key,
-        .place = GN2_PLACE_INIT + 16 * (uint64_t)k,
-        .first = pass->batch->sequence[k].offset[pass->chunk.first],
-    };
-    return drop;
+    const gn2_tokens n = R(gn2_pass_constituents)(pass, k);
+    return gn2_dropout_of(&n, pass->net->h->dropout_init,
+                          GN2_PLACE_INIT + 16 * (uint64_t)k);
 }
 
 /* Init net of one constituent type; its rows go to their tokens. */
@@ -108,12 +110,11 @@ static void embed(R(gn2_pass) *pass, int k)
     R(gn2_space) *s = pass->space;
     const int64_t rows = R(gn2_pass_rows)(pass, k), cols = h->init[k].size[0];
     gather(pass, k);
-    if (pass->net->replace_non_finite) replace_non_finite(pass, k, rows);
+    if (h->replace_non_finite) replace_non_finite(pass, k, rows);
     pass->ctx.kernels->normalise(s->x_in[k], pass->net->mean[k], pass->net->std[k],
                                  rows, cols, cols);
-    const gn2_mlp_dropout drop = init_dropout(pass, k);
-    const gn2_dropout at_input = gn2_dropout_make(drop.p, drop.step_key, drop.place);
-    R(gn2_dropout_rows)(&pass->ctx, &at_input, s->x_in[k], drop.first, rows, cols);
+    const gn2_dropout drop = init_dropout(pass, k);
+    R(gn2_dropout_rows)(&pass->ctx, &drop, 0, s->x_in[k], rows, cols);
     R(gn2_mlp_fwd)
     (&pass->ctx, &pass->net->init[k], 0, s->init[k].act, s->x_in[k], &drop, rows);
     const real *h0 = s->init[k].act[h->init[k].depth - 1];
@@ -145,13 +146,14 @@ void R(gn2_inputs_bwd)(R(gn2_pass) *pass)
                                s->grads.d_x + s->token_offset[b + 1] * w - size, size);
     for (int k = 0; k < h->sequence_count; k++) {
         const int64_t rows = R(gn2_pass_rows)(pass, k);
+        const gn2_dropout drop = init_dropout(pass, k);
         real *d_h0 = s->init[k].d_act[h->init[k].depth - 1];
         for (int64_t r = 0; r < rows; r++)
             memcpy(d_h0 + r * w, s->grads.d_x + s->row_token[k][r] * w,
                    (size_t)w * sizeof(real));
         R(gn2_mlp_bwd)
         (&pass->ctx, &pass->net->init[k], 0, s->init[k].d_act, NULL, s->init[k].act,
-         s->x_in[k], init_dropout(pass, k).p, rows);
+         s->x_in[k], &drop, rows);
     }
 }
 
@@ -165,9 +167,9 @@ void R(gn2_inputs_show)(const R(gn2_pass) *pass, R(gn2_show) *show)
         real *x = s->init[k].act[0];
         R(gn2_linear_fwd)
         (&pass->ctx, &pass->net->init[k].layer[0], x, s->x_in[k], NULL, 0, rows);
-        void (*const add)(R(gn2_show) *, R(gn2_shown)) =
-            h->init[k].depth > 1 ? R(gn2_show_relu) : R(gn2_show_add);
-        add(show, (R(gn2_shown)){"init_pre", -1, x, NULL, rows, cols, -1});
+        const int64_t unit = h->init[k].depth > 1 ? 0 : -1;
+        R(gn2_show_add)(show,
+                        (R(gn2_shown)){"init_pre", -1, x, NULL, rows, cols, unit});
     }
     for (int k = 0; k < h->sequence_count; k++) {
         const real *x = s->init[k].act[h->init[k].depth - 1];

@@ -12,7 +12,7 @@
 #include "net/head.h"
 #include "net/tasks.h"
 
-gn2_tokens R(gn2_pass_tokens)(const R(gn2_pass) *pass)
+static gn2_tokens tokens_of(const R(gn2_pass) *pass)
 {
     return (gn2_tokens){
         .offset = pass->space->token_offset,
@@ -39,7 +39,7 @@ void R(gn2_pass_trunk)(R(gn2_pass) *pass)
     R(gn2_space) *s = pass->space;
     R(gn2_space_use)(s);
     R(gn2_inputs_fwd)(pass);
-    const gn2_tokens t = R(gn2_pass_tokens)(pass);
+    const gn2_tokens t = tokens_of(pass);
     for (int64_t i = 0; i < h->num_layers; i++)
         R(gn2_block_fwd)(ctx, &net->block[i], &s->layer[i], s->layer[i + 1].x, &t);
     R(gn2_readout_fwd)
@@ -60,7 +60,7 @@ void R(gn2_pass_trunk_backward)(R(gn2_pass) *pass)
     const R(gn2_net) *net = pass->net;
     const gn2_hparams *h = net->h;
     const R(gn2_context) *ctx = &pass->ctx;
-    const gn2_tokens t = R(gn2_pass_tokens)(pass);
+    const gn2_tokens t = tokens_of(pass);
     const R(gn2_space) *s = pass->space;
     const R(gn2_block_grads) *g = &s->grads;
     R(gn2_pool_bwd)
@@ -79,7 +79,7 @@ void R(gn2_pass_show)(const R(gn2_pass) *pass, R(gn2_show) *show)
 {
     const R(gn2_net) *net = pass->net;
     const R(gn2_space) *s = pass->space;
-    const gn2_tokens t = R(gn2_pass_tokens)(pass);
+    const gn2_tokens t = tokens_of(pass);
     R(gn2_inputs_show)(pass, show);
     for (int64_t i = 0; i < net->h->num_layers; i++) R(gn2_block_show)
     (show, &pass->ctx, &net->block[i], &s->layer[i], s->layer[i + 1].x, &t);

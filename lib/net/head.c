@@ -11,7 +11,6 @@ void R(gn2_head_declare)(gn2_declaration *d, R(gn2_head) *head, const gn2_task *
                          int drops)
 {
     R(gn2_mlp_declare)(d, &head->mlp, &task->net, drops, GN2_GROWS_NONE);
-    head->split.parts = 0;
     if (task->rows != GN2_OVER_JETS)
         R(gn2_split_make)(&head->split, &head->mlp.layer[0], (int)task->rows);
 }
@@ -66,14 +65,9 @@ int64_t R(gn2_head_label_row)(const R(gn2_pass) *pass, int k, int64_t r)
 void R(gn2_head_show)(const R(gn2_pass) *pass, int k, R(gn2_show) *show)
 {
     const gn2_task *task = &pass->net->h->task[k];
-    const R(gn2_shown) logits = {
-        .module = task->name,
-        .layer = -1,
-        .x = pass->space->head[k].logits,
-        .rows = R(gn2_head_rows)(pass, k),
-        .cols = gn2_task_columns(task),
-    };
-    R(gn2_show_add)(show, logits);
+    const int64_t rows = R(gn2_head_rows)(pass, k), cols = gn2_task_columns(task);
+    const real *x = pass->space->head[k].logits;
+    R(gn2_show_add)(show, (R(gn2_shown)){task->name, -1, x, NULL, rows, cols, -1});
 }
 
 real R(gn2_head_factor)(const R(gn2_pass) *pass, int k)
@@ -84,70 +78,73 @@ real R(gn2_head_factor)(const R(gn2_pass) *pass, int k)
 
 /* ---- dropout and inputs ---- */
 
-gn2_mlp_dropout R(gn2_head_dropout)(const R(gn2_pass) *pass, int k, int64_t first)
+gn2_dropout R(gn2_head_dropout)(const R(gn2_pass) *pass, int k, int64_t first)
 {
     const uint64_t base = k < 3 ? GN2_PLACE_HEAD : GN2_PLACE_MORE_HEADS;
-    const gn2_mlp_dropout drop = {
+    return (gn2_dropout){
         .p = pass->dropping ? pass->net->h->dropout_heads : 0,
         .step_key = pass->step_key,
         .place = base + 32 * (uint64_t)k,
         .first = first,
     };
-    return drop;
 }
 
-/* Places of the first layer's inputs; those of hidden layers start at +1. */
-static gn2_dropout input_dropout(const R(gn2_pass) *pass, int k, int part)
-{
-    const gn2_mlp_dropout drop = R(gn2_head_dropout)(pass, k, 0);
-    return gn2_dropout_make(drop.p, drop.step_key,
-                            drop.place + 16 + (uint64_t)(part > 0));
-}
+/* Steps of the dropout of what a head reads, behind those of its perceptron. */
+enum { DROP_POOLED = 16, DROP_Z };
 
-static int64_t first_row(const R(gn2_pass) *pass, int sequence)
+static void pooled_fwd(R(gn2_pass) *pass, int k)
 {
-    return pass->batch->sequence[sequence].offset[pass->chunk.first];
-}
-
-void R(gn2_head_inputs)(R(gn2_pass) *pass, int k)
-{
-    R(gn2_space) *s = pass->space;
-    R(gn2_head_space) *head = &s->head[k];
+    const real *from = pass->space->pool.pooled;
+    real *pooled = pass->space->head[k].pooled;
     const int64_t o = pass->net->h->out_dim, jets = pass->chunk.jets;
-    const gn2_task *task = &pass->net->h->task[k];
-    if (head->pooled != s->pool.pooled) {
-        const gn2_dropout drop = input_dropout(pass, k, 0);
-        memcpy(head->pooled, s->pool.pooled, (size_t)(jets * o) * sizeof(real));
-        R(gn2_dropout_rows)
-        (&pass->ctx, &drop, head->pooled, pass->chunk.first, jets, o);
-    }
-    if (task->rows == GN2_OVER_JETS) return;
-    const int64_t rows = R(gn2_pass_rows)(pass, task->sequence);
-    const int64_t *token = s->row_token[task->sequence];
-    const gn2_dropout drop = input_dropout(pass, k, 1);
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(head->z + r * o, s->readout.z + token[r] * o, (size_t)o * sizeof(real));
-    R(gn2_dropout_rows)
-    (&pass->ctx, &drop, head->z, first_row(pass, task->sequence), rows, o);
+    const gn2_dropout drop = R(gn2_head_dropout)(pass, k, pass->chunk.first);
+    if (pooled == from) return;
+    memcpy(pooled, from, (size_t)(jets * o) * sizeof(real));
+    R(gn2_dropout_rows)(&pass->ctx, &drop, DROP_POOLED, pooled, jets, o);
 }
 
-void R(gn2_head_inputs_bwd)(R(gn2_pass) *pass, int k, real *d_rows)
+static void pooled_bwd(R(gn2_pass) *pass, int k)
 {
-    R(gn2_space) *s = pass->space;
+    const R(gn2_space) *s = pass->space;
     const int64_t o = pass->net->h->out_dim, jets = pass->chunk.jets;
-    const gn2_task *task = &pass->net->h->task[k];
-    const gn2_dropout drop_g = input_dropout(pass, k, 0);
-    R(gn2_dropout_rows)
-    (&pass->ctx, &drop_g, s->d_head_pooled, pass->chunk.first, jets, o);
+    const gn2_dropout drop = R(gn2_head_dropout)(pass, k, pass->chunk.first);
+    R(gn2_dropout_rows)(&pass->ctx, &drop, DROP_POOLED, s->d_head_pooled, jets, o);
     pass->ctx.kernels->add(s->d_pooled, s->d_head_pooled, jets * o);
-    if (task->rows == GN2_OVER_JETS) return;
-    const int64_t rows = R(gn2_pass_rows)(pass, task->sequence);
-    const int64_t *token = s->row_token[task->sequence];
-    const gn2_dropout drop_z = input_dropout(pass, k, 1);
-    R(gn2_dropout_rows)
-    (&pass->ctx, &drop_z, d_rows, first_row(pass, task->sequence), rows, o);
-    for (int64_t r = 0; r < rows; r++)
-        pass->ctx.kernels->add(s->d_z + token[r] * o, d_rows + r * o, o);
+}
+
+void R(gn2_head_first)(R(gn2_pass) *pass, int k, real *a, real *b, int relu)
+{
+    const R(gn2_head_space) *s = &pass->space->head[k];
+    const int sequence = pass->net->h->task[k].sequence;
+    const int64_t o = pass->net->h->out_dim, *token = pass->space->row_token[sequence];
+    const gn2_tokens n = R(gn2_pass_constituents)(pass, sequence);
+    const gn2_dropout drop = R(gn2_head_dropout)(pass, k, n.first);
+    const R(gn2_split_input) in = {s->pooled, s->z};
+    pooled_fwd(pass, k);
+    for (int64_t r = 0; r < n.rows; r++)
+        memcpy(s->z + r * o, pass->space->readout.z + token[r] * o,
+               (size_t)o * sizeof(real));
+    R(gn2_dropout_rows)(&pass->ctx, &drop, DROP_Z, s->z, n.rows, o);
+    R(gn2_split_fwd)
+    (&pass->ctx, &pass->net->head[k].split, &s->split, a, b, &in, relu, &n);
+}
+
+void R(gn2_head_first_bwd)(R(gn2_pass) *pass, int k, const real *d_a, const real *d_b)
+{
+    const R(gn2_space) *s = pass->space;
+    const R(gn2_head_space) *own = &s->head[k];
+    const int sequence = pass->net->h->task[k].sequence;
+    const int64_t o = pass->net->h->out_dim, *token = s->row_token[sequence];
+    const gn2_tokens n = R(gn2_pass_constituents)(pass, sequence);
+    const gn2_dropout drop = R(gn2_head_dropout)(pass, k, n.first);
+    const R(gn2_split_input) in = {own->pooled, own->z};
+    R(gn2_split_bwd)
+    (&pass->ctx, &pass->net->head[k].split, &own->split, s->d_head_pooled, s->d_rows,
+     d_a, d_b, &in, &n);
+    pooled_bwd(pass, k);
+    R(gn2_dropout_rows)(&pass->ctx, &drop, DROP_Z, s->d_rows, n.rows, o);
+    for (int64_t r = 0; r < n.rows; r++)
+        pass->ctx.kernels->add(s->d_z + token[r] * o, s->d_rows + r * o, o);
 }
 
 /* ---- the network ---- */
@@ -161,7 +158,8 @@ real *R(gn2_head_d_logits)(const R(gn2_pass) *pass, int k)
 static void jets_fwd(R(gn2_pass) *pass, int k)
 {
     const R(gn2_head_space) *s = &pass->space->head[k];
-    const gn2_mlp_dropout drop = R(gn2_head_dropout)(pass, k, pass->chunk.first);
+    const gn2_dropout drop = R(gn2_head_dropout)(pass, k, pass->chunk.first);
+    pooled_fwd(pass, k);
     R(gn2_mlp_fwd)
     (&pass->ctx, &pass->net->head[k].mlp, 0, s->mlp.act, s->pooled, &drop,
      pass->chunk.jets);
@@ -169,76 +167,45 @@ static void jets_fwd(R(gn2_pass) *pass, int k)
 
 static void constituents_fwd(R(gn2_pass) *pass, int k)
 {
-    const R(gn2_head) *head = &pass->net->head[k];
-    const R(gn2_head_space) *s = &pass->space->head[k];
-    const int sequence = pass->net->h->task[k].sequence, deep = head->mlp.depth > 1;
-    const gn2_constituents n = R(gn2_pass_constituents)(pass, sequence);
-    const gn2_mlp_dropout drop =
-        R(gn2_head_dropout)(pass, k, first_row(pass, sequence));
-    const gn2_dropout first = gn2_dropout_make(drop.p, drop.step_key, drop.place + 1);
-    const R(gn2_split_input) in = {s->pooled, s->z};
-    real *const *act = s->mlp.act;
-    R(gn2_split_fwd)
-    (&pass->ctx, &head->split, &s->split, act[0], NULL, &in, deep, &n);
-    if (!deep) return;
-    R(gn2_dropout_rows)
-    (&pass->ctx, &first, act[0], drop.first, n.rows, head->mlp.layer[0].out);
-    R(gn2_mlp_fwd)(&pass->ctx, &head->mlp, 1, act, act[0], &drop, n.rows);
+    const R(gn2_mlp) *mlp = &pass->net->head[k].mlp;
+    real *const *act = pass->space->head[k].mlp.act;
+    const gn2_tokens n = R(gn2_pass_constituents)(pass, pass->net->h->task[k].sequence);
+    const gn2_dropout drop = R(gn2_head_dropout)(pass, k, n.first);
+    R(gn2_head_first)(pass, k, act[0], NULL, mlp->depth > 1);
+    R(gn2_mlp_fwd)(&pass->ctx, mlp, 1, act, act[0], &drop, n.rows);
 }
 
 void R(gn2_head_fwd)(R(gn2_pass) *pass, int k)
 {
-    R(gn2_head_inputs)(pass, k);
-    if (pass->net->h->task[k].rows == GN2_OVER_JETS)
-        jets_fwd(pass, k);
-    else
-        constituents_fwd(pass, k);
+    const int of_jets = pass->net->h->task[k].rows == GN2_OVER_JETS;
+    (of_jets ? jets_fwd : constituents_fwd)(pass, k);
 }
 
 static void jets_bwd(R(gn2_pass) *pass, int k)
 {
     const R(gn2_head_space) *s = &pass->space->head[k];
-    const double p = R(gn2_head_dropout)(pass, k, 0).p;
+    const gn2_dropout drop = R(gn2_head_dropout)(pass, k, pass->chunk.first);
     R(gn2_mlp_bwd)
     (&pass->ctx, &pass->net->head[k].mlp, 0, s->mlp.d_act, pass->space->d_head_pooled,
-     s->mlp.act, s->pooled, p, pass->chunk.jets);
-    R(gn2_head_inputs_bwd)(pass, k, NULL);
-}
-
-/* Gradient of the first layer's output → of its pre-activation. */
-static void first_relu_bwd(const R(gn2_pass) *pass, int k, int64_t rows)
-{
-    const R(gn2_mlp_space) *s = &pass->space->head[k].mlp;
-    const double p = R(gn2_head_dropout)(pass, k, 0).p;
-    const int64_t count = rows * pass->net->head[k].mlp.layer[0].out;
-    pass->ctx.kernels->relu_bwd(s->d_act[0], s->act[0], count);
-    if (p > 0) pass->ctx.kernels->scale(s->d_act[0], (real)(1 / (1 - p)), count);
+     s->mlp.act, s->pooled, &drop, pass->chunk.jets);
+    pooled_bwd(pass, k);
 }
 
 static void constituents_bwd(R(gn2_pass) *pass, int k)
 {
-    const R(gn2_head) *head = &pass->net->head[k];
-    const R(gn2_head_space) *s = &pass->space->head[k];
-    const gn2_constituents n =
-        R(gn2_pass_constituents)(pass, pass->net->h->task[k].sequence);
-    const double p = R(gn2_head_dropout)(pass, k, 0).p;
-    const R(gn2_split_input) in = {s->pooled, s->z};
-    real *const *d_act = s->mlp.d_act, *const *act = s->mlp.act;
-    if (head->mlp.depth > 1) {
-        R(gn2_mlp_bwd)
-        (&pass->ctx, &head->mlp, 1, d_act, d_act[0], act, act[0], p, n.rows);
-        first_relu_bwd(pass, k, n.rows);
-    }
-    R(gn2_split_bwd)
-    (&pass->ctx, &head->split, &s->split, pass->space->d_head_pooled,
-     pass->space->d_rows, d_act[0], NULL, &in, &n);
-    R(gn2_head_inputs_bwd)(pass, k, pass->space->d_rows);
+    const R(gn2_mlp) *mlp = &pass->net->head[k].mlp;
+    const R(gn2_mlp_space) *s = &pass->space->head[k].mlp;
+    const int64_t rows = R(gn2_head_rows)(pass, k);
+    const gn2_dropout drop = R(gn2_head_dropout)(pass, k, 0);
+    R(gn2_mlp_bwd)
+    (&pass->ctx, mlp, 1, s->d_act, s->d_act[0], s->act, s->act[0], &drop, rows);
+    if (mlp->depth > 1) R(gn2_dropout_relu_bwd)
+    (&pass->ctx, &drop, s->d_act[0], s->act[0], rows * mlp->layer[0].out);
+    R(gn2_head_first_bwd)(pass, k, s->d_act[0], NULL);
 }
 
 void R(gn2_head_bwd)(R(gn2_pass) *pass, int k)
 {
-    if (pass->net->h->task[k].rows == GN2_OVER_JETS)
-        jets_bwd(pass, k);
-    else
-        constituents_bwd(pass, k);
+    const int of_jets = pass->net->h->task[k].rows == GN2_OVER_JETS;
+    (of_jets ? jets_bwd : constituents_bwd)(pass, k);
 }

@@ -25,11 +25,12 @@ int64_t R(gn2_head_label_row)(const R(gn2_pass) *pass, int k, int64_t r);
 real R(gn2_head_factor)(const R(gn2_pass) *pass, int k);
 
 /* Dropout of the perceptron of task k, rows numbered from `first` of the batch. */
-gn2_mlp_dropout R(gn2_head_dropout)(const R(gn2_pass) *pass, int k, int64_t first);
-/* Constituents of the task and the pooled vector, dropped. */
-void R(gn2_head_inputs)(R(gn2_pass) *pass, int k);
-/* d_z += of the task's constituents; d_pooled += , both through the dropout. */
-void R(gn2_head_inputs_bwd)(R(gn2_pass) *pass, int k, real *d_rows);
+gn2_dropout R(gn2_head_dropout)(const R(gn2_pass) *pass, int k, int64_t first);
+/* First layer of a head over constituents or pairs, from z and the pooled vector: a, b
+ * (N, hidden) as of gn2_split_fwd(). */
+void R(gn2_head_first)(R(gn2_pass) *pass, int k, real *a, real *b, int relu);
+/* d_z, d_pooled += of the task from d_a, d_b. */
+void R(gn2_head_first_bwd)(R(gn2_pass) *pass, int k, const real *d_a, const real *d_b);
 
 /* Logits of jets or constituents. */
 void R(gn2_head_fwd)(R(gn2_pass) *pass, int k);

@@ -78,6 +78,19 @@ gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out);
 /* Tasks and inputs alone: what a dataset needs to know. */
 gn2_status gn2_hparams_tasks(const gn2_config *config, gn2_hparams *out);
 
+/* What a config says of input i of an object; where it has no list a mean of 0, a
+ * deviation of 1, 0 in place of what is not finite. */
+typedef enum gn2_input_number {
+    GN2_INPUT_MEAN,
+    GN2_INPUT_STD,
+    GN2_INPUT_DEFAULT
+} gn2_input_number;
+double gn2_input_number_of(const gn2_config *config, const char *object,
+                           gn2_input_number which, size_t i);
+/* Have the lists of these numbers one for each of `inputs`, or none? */
+gn2_status gn2_input_numbers_check(const gn2_config *config, const char *object,
+                                   size_t inputs);
+
 /* Number of a task, −1 if there is none of that name. */
 int gn2_hparams_task(const gn2_hparams *h, const char *name);
 

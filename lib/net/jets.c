@@ -9,28 +9,98 @@
 #include "util/alloc.h"
 #include "util/error.h"
 
-/* ---- columns ---- */
+/* ---- shapes ---- */
 
-static int64_t find_column(const char *name, const char *const *names, size_t count)
+/* More rows than this cannot be a real call, and sums of them stay far from 2^63. */
+#define ROWS_MAX ((int64_t)1 << 40)
+
+static gn2_status check_rows(const char *name, const float *data, int64_t stride,
+                             int64_t columns, int64_t rows)
 {
-    for (size_t i = 0; i < count; i++) /* its own name goes before an alias */
-        if (strcmp(names[i], name) == 0) return (int64_t)i;
-    for (size_t i = 0; i < count; i++)
-        if (gn2_alias_match(names[i], name)) return (int64_t)i;
-    return -1;
+    int64_t floats;
+    if (stride != 0 && stride < columns)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s: row_stride %lld is less than its %lld columns", name,
+                        (long long)stride, (long long)columns);
+    if (__builtin_mul_overflow(stride ? stride : columns, rows, &floats) ||
+        floats > PTRDIFF_MAX / (int64_t)sizeof(float))
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s: %lld rows with row_stride %lld exceed any memory", name,
+                        (long long)rows, (long long)stride);
+    if (rows > 0 && columns > 0 && !data)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %s is NULL", name,
+                        strcmp(name, "jets") == 0 ? "features" : "data");
+    return GN2_OK;
 }
+
+static gn2_status check_offsets(const gn2_sequence *s, const char *name, int64_t jets)
+{
+    if (s->valid || s->slots)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "%s: offsets (ragged) exclude valid and slots (padded)", name);
+    if (s->offsets[0] != 0)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: offsets[0] = %lld, must be 0", name,
+                        (long long)s->offsets[0]);
+    for (int64_t b = 0; b < jets; b++)
+        if (s->offsets[b + 1] < s->offsets[b] || s->offsets[b + 1] > ROWS_MAX)
+            return gn2_fail(GN2_ERR_INVALID_ARG, "%s: offsets[%lld] = %lld after %lld",
+                            name, (long long)b + 1, (long long)s->offsets[b + 1],
+                            (long long)s->offsets[b]);
+    return GN2_OK;
+}
+
+static gn2_status check_slots(const gn2_sequence *s, const char *name, int64_t jets)
+{
+    int64_t rows;
+    if (s->slots >= 0 && !__builtin_mul_overflow(jets, s->slots, &rows) &&
+        rows <= ROWS_MAX && s->slots <= INT32_MAX)
+        return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: slots = %lld for %lld jets", name,
+                    (long long)s->slots, (long long)jets);
+}
+
+gn2_status gn2_jets_check(const gn2_jets *jets, const gn2_jets_form *form)
+{
+    if (jets->count < 0 || jets->count > ROWS_MAX)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: count = %lld",
+                        (long long)jets->count);
+    GN2_TRY(check_rows(form->name[0], jets->features, jets->row_stride,
+                       form->columns[0], jets->count));
+    if ((int64_t)jets->sequence_count != form->sequence_count)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "jets: %u constituent types, model.constituents has %d",
+                        jets->sequence_count, form->sequence_count);
+    if (form->sequence_count && !jets->sequences)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "jets: sequences is NULL");
+    for (int i = 0; i < form->sequence_count; i++) {
+        const gn2_sequence *s = &jets->sequences[i];
+        const char *name = form->name[i + 1];
+        GN2_TRY((s->offsets ? check_offsets : check_slots)(s, name, jets->count));
+        GN2_TRY(check_rows(name, s->data, s->row_stride, form->columns[i + 1],
+                           gn2_sequence_rows(jets, i)));
+    }
+    return GN2_OK;
+}
+
+int64_t gn2_sequence_rows(const gn2_jets *jets, int sequence)
+{
+    const gn2_sequence *s = &jets->sequences[sequence];
+    return s->offsets ? s->offsets[jets->count] : jets->count * s->slots;
+}
+
+/* ---- columns ---- */
 
 /* Two inputs that read one column, by alias: one of them would be another's values. */
 static gn2_status check_shared(const gn2_model *model, int object,
-                               const int32_t *column, int64_t i)
+                               const int32_t *column, size_t i)
 {
-    int64_t j = 0;
+    size_t j = 0;
     while (j < i && column[j] != column[i]) j++;
     if (j == i) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "inputs '%s' and '%s' of '%s' would both read column %d",
-                    gn2_model_object_input(model, object, (size_t)j),
-                    gn2_model_object_input(model, object, (size_t)i),
+                    gn2_model_object_input(model, object, j),
+                    gn2_model_object_input(model, object, i),
                     gn2_model_object_name(model, object), column[i]);
 }
 
@@ -44,28 +114,34 @@ static gn2_status check_once(const char *const *names, size_t count, int32_t col
     return GN2_OK;
 }
 
+static gn2_status find_columns(const gn2_model *model, int object,
+                               const char *const *names, size_t count, int32_t *column)
+{
+    const size_t inputs = (size_t)gn2_model_object_inputs(model, object);
+    for (size_t i = 0; i < inputs; i++) {
+        const char *name = gn2_model_object_input(model, object, i);
+        const size_t k = gn2_alias_find(names, count, name);
+        if (k == count)
+            return gn2_fail(GN2_ERR_NOT_FOUND,
+                            "input '%s' of '%s' is not among the %zu column names",
+                            name, gn2_model_object_name(model, object), count);
+        column[i] = (int32_t)k;
+        GN2_TRY(check_shared(model, object, column, i));
+        GN2_TRY(check_once(names, count, column[i]));
+    }
+    return GN2_OK;
+}
+
 gn2_status gn2_binding_set(gn2_binding *binding, const gn2_model *model, int object,
                            const char *const *names, size_t count)
 {
     const int64_t inputs = gn2_model_object_inputs(model, object);
     int32_t *column = gn2_alloc((size_t)inputs, sizeof *column);
     if (!column) return gn2_fail_memory();
-    for (int64_t i = 0; i < inputs; i++) {
-        const char *name = gn2_model_object_input(model, object, (size_t)i);
-        const int64_t k = find_column(name, names, count);
-        if (k < 0) {
-            gn2_free(column);
-            return gn2_fail(GN2_ERR_NOT_FOUND,
-                            "input '%s' of '%s' is not among the %zu column names",
-                            name, gn2_model_object_name(model, object), count);
-        }
-        column[i] = (int32_t)k;
-        gn2_status status = check_shared(model, object, column, i);
-        if (status == GN2_OK) status = check_once(names, count, column[i]);
-        if (status != GN2_OK) {
-            gn2_free(column);
-            return status;
-        }
+    const gn2_status status = find_columns(model, object, names, count, column);
+    if (status != GN2_OK) {
+        gn2_free(column);
+        return status;
     }
     gn2_free(binding->column[object]);
     binding->column[object] = column;
@@ -120,31 +196,27 @@ static void set_rows(const reader *r, int object, const float *data, int64_t str
     out->column = r->binding ? r->binding->column[object] : NULL;
 }
 
-static gn2_status reserve(int64_t **block, size_t *capacity, int64_t count)
-{
-    if ((size_t)count <= *capacity) return GN2_OK;
-    if (!gn2_grow(block, 0, (size_t)count, sizeof **block)) return gn2_fail_memory();
-    *capacity = (size_t)count;
-    return GN2_OK;
-}
-
 /* Offsets and row numbers of the valid slots. */
 static gn2_status index_padded(const reader *r, int s, const gn2_sequence *seq,
                                gn2_rows_f32 *out)
 {
     gn2_input *in = r->input;
     const int64_t jets = r->jets->count, slots = seq->slots;
-    GN2_TRY(reserve(&in->offset[s], &in->offset_capacity[s], jets + 1));
-    GN2_TRY(reserve(&in->row[s], &in->row_capacity[s], jets * slots));
-    int64_t count = 0;
-    for (int64_t b = 0; b < jets; b++) {
-        in->offset[s][b] = count;
-        for (int64_t i = b * slots; i < (b + 1) * slots; i++)
-            if (!seq->valid || seq->valid[i]) in->row[s][count++] = i;
+    const size_t size = (size_t)(jets + 1 + jets * slots);
+    if (size > in->capacity[s]) {
+        if (!gn2_grow(&in->index[s], 0, size, sizeof **in->index))
+            return gn2_fail_memory();
+        in->capacity[s] = size;
     }
-    in->offset[s][jets] = count;
-    out->offset = in->offset[s];
-    out->row = in->row[s];
+    int64_t count = 0, *offset = in->index[s], *row = offset + jets + 1;
+    for (int64_t b = 0; b < jets; b++) {
+        offset[b] = count;
+        for (int64_t i = b * slots; i < (b + 1) * slots; i++)
+            if (!seq->valid || seq->valid[i]) row[count++] = i;
+    }
+    offset[jets] = count;
+    out->offset = offset;
+    out->row = row;
     return GN2_OK;
 }
 
@@ -231,17 +303,13 @@ static gn2_status check_constituents(const reader *r, const gn2_rows_f32 *rows, 
     return GN2_OK;
 }
 
-static gn2_status check_values(const reader *r, const gn2_batch_f32 *batch)
+static gn2_status check_jets(const reader *r, const gn2_rows_f32 *rows)
 {
-    for (int64_t b = 0; b < batch->jets && r->model->h.jet_inputs; b++) {
-        const row_at row = {.x = batch->jet.data + b * batch->jet.ld,
-                            .column = batch->jet.column,
-                            .jet = b};
+    for (int64_t b = 0; b < r->jets->count && r->model->h.jet_inputs; b++) {
+        const row_at row = {
+            .x = rows->data + b * rows->ld, .column = rows->column, .jet = b};
         GN2_TRY(check_row(r, &row));
     }
-    for (int s = 0; s < r->model->h.sequence_count; s++)
-        for (int64_t b = 0; b < batch->jets && r->model->h.sequence_inputs[s]; b++)
-            GN2_TRY(check_constituents(r, &batch->sequence[s], s, b));
     return GN2_OK;
 }
 
@@ -254,19 +322,19 @@ gn2_status gn2_input_read(gn2_input *input, const gn2_model *model,
     GN2_TRY(gn2_jets_check(jets, &form));
     gn2_batch_f32 batch = {.jets = jets->count};
     set_rows(&r, 0, jets->features, jets->row_stride, &batch.jet);
-    for (int s = 0; s < model->h.sequence_count; s++)
+    GN2_TRY(check_jets(&r, &batch.jet));
+    for (int s = 0; s < model->h.sequence_count; s++) {
         GN2_TRY(read_sequence(&r, s, &batch.sequence[s]));
-    GN2_TRY(check_values(&r, &batch));
+        for (int64_t b = 0; b < jets->count && model->h.sequence_inputs[s]; b++)
+            GN2_TRY(check_constituents(&r, &batch.sequence[s], s, b));
+    }
     *out_batch = batch;
     return GN2_OK;
 }
 
 void gn2_input_clear(gn2_input *input)
 {
-    for (int s = 0; s < GN2_MAX_SEQUENCES; s++) {
-        gn2_free(input->offset[s]);
-        gn2_free(input->row[s]);
-    }
+    for (int s = 0; s < GN2_MAX_SEQUENCES; s++) gn2_free(input->index[s]);
     memset(input, 0, sizeof *input);
 }
 
@@ -274,6 +342,6 @@ size_t gn2_input_bytes(const gn2_input *input)
 {
     size_t bytes = 0;
     for (int s = 0; s < GN2_MAX_SEQUENCES; s++)
-        bytes += (input->offset_capacity[s] + input->row_capacity[s]) * sizeof(int64_t);
+        bytes += input->capacity[s] * sizeof(int64_t);
     return bytes;
 }

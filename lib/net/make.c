@@ -2,9 +2,8 @@
 /* Declaring, making, packing and freeing the network. */
 #include "net/net.h"
 
-#include <string.h>
-
 #include "net/head.h"
+#include "net/tasks.h"
 #include "util/alloc.h"
 #include "util/error.h"
 
@@ -14,30 +13,30 @@ static void declare_trunk(R(gn2_net) *net, gn2_declaration *d)
 {
     const gn2_hparams *h = net->h;
     for (int s = 0; s < h->sequence_count; s++) {
-        gn2_declare_prefix(d, "init_nets.%d.net.net.", s);
+        gn2_declare_name(d->prefix, "init_nets.%d.net.net.", s);
         R(gn2_mlp_declare)
         (d, &net->init[s], &h->init[s], h->dropout_init > 0, GN2_GROWS_OUT);
     }
-    gn2_declare_prefix(d, "encoder.");
+    gn2_declare_name(d->prefix, "encoder.");
     net->registers = -1;
     if (h->num_registers > 0) {
-        gn2_tensor *t =
-            gn2_declare_tensor(d, "registers", h->num_registers, h->embed_dim);
-        net->registers = t->offset;
-        t->growth = GN2_GROWS_OUT;
-        t->fan_in = 1;
-        t->fan_out = h->embed_dim;
-        t->start = GN2_START_NORMAL;
-        t->init_std = 1e-4; /* salt.models.transformer */
-        gn2_declare_scale(d, t);
+        const gn2_tensor like = {
+            .growth = GN2_GROWS_OUT,
+            .shape = {h->num_registers, h->embed_dim},
+            .fan_in = 1,
+            .fan_out = h->embed_dim,
+            .start = GN2_START_NORMAL,
+            .init_std = 1e-4, /* salt.models.transformer */
+        };
+        net->registers = gn2_declare(d, "registers", "", &like)->offset;
     }
     for (int64_t i = 0; i < h->num_layers; i++) {
-        gn2_declare_prefix(d, "encoder.layers.%lld.", (long long)i);
+        gn2_declare_name(d->prefix, "encoder.layers.%lld.", (long long)i);
         R(gn2_block_declare)(d, &net->block[i]);
     }
-    gn2_declare_prefix(d, "encoder.");
+    gn2_declare_name(d->prefix, "encoder.");
     R(gn2_readout_declare)(d, &net->readout);
-    gn2_declare_prefix(d, "pool_net.");
+    gn2_declare_name(d->prefix, "pool_net.");
     R(gn2_pool_declare)(d, &net->pool, h->out_dim);
 }
 
@@ -49,7 +48,7 @@ void R(gn2_net_declare)(R(gn2_net) *net, gn2_declaration *d)
      * gradient is 0 as well: without biases nothing would ever move. */
     if (h->readout.zero_start) d->biased = 1;
     for (int k = 0; k < h->task_count; k++) {
-        gn2_declare_prefix(d, "tasks.%d.net.net.", k);
+        gn2_declare_name(d->prefix, "tasks.%d.net.net.", k);
         R(gn2_head_declare)(d, &net->head[k], &h->task[k], h->dropout_heads > 0);
     }
 }
@@ -67,43 +66,18 @@ static void each_linear(R(gn2_net) *net, R(gn2_linear_fn) fn, void *user)
     for (int k = 0; k < h->task_count; k++) R(gn2_head_each)(&net->head[k], fn, user);
 }
 
-typedef struct maker {
-    const gn2_net_options *options;
-    gn2_status status; /* first failure */
-} maker;
-
-static void create_one(R(gn2_linear) *l, void *user)
-{
-    maker *m = user;
-    if (m->status) return;
-    m->status = R(gn2_linear_create)(l, &m->options->product, m->options->training);
-}
-
-static void destroy_one(R(gn2_linear) *l, void *user)
-{
-    (void)user;
-    R(gn2_linear_destroy)(l);
-}
-
-static void count_one(R(gn2_linear) *l, void *user)
-{
-    (void)l;
-    ++*(size_t *)user;
-}
-
 static void list_one(R(gn2_linear) *l, void *user)
 {
     R(gn2_net) *net = user;
-    R(gn2_product) *all[] = {l->fwd, l->bwd, l->grad};
-    net->linears[net->linear_count++] = l;
-    for (int i = 0; i < 3; i++)
-        if (all[i]) net->products[net->product_count++] = all[i];
+    if (net->linears) net->linears[net->linear_count] = l;
+    net->linear_count++;
 }
 
-static gn2_status list_all(R(gn2_net) *net)
+static gn2_status list_linears(R(gn2_net) *net)
 {
-    size_t count = 0;
-    each_linear(net, count_one, &count);
+    each_linear(net, list_one, net); /* counts */
+    const size_t count = net->linear_count;
+    net->linear_count = 0;
     net->linears = gn2_alloc(count, sizeof *net->linears);
     net->products = gn2_alloc(3 * count, sizeof *net->products);
     if (!net->linears || !net->products) return gn2_fail_memory();
@@ -111,15 +85,26 @@ static gn2_status list_all(R(gn2_net) *net)
     return GN2_OK;
 }
 
+static gn2_status create_products(R(gn2_net) *net, const gn2_product_options *options)
+{
+    for (size_t i = 0; i < net->linear_count; i++) {
+        R(gn2_linear) *l = net->linears[i];
+        GN2_TRY(R(gn2_linear_create)(l, options, net->training));
+        R(gn2_product) *const all[] = {l->fwd, l->bwd, l->grad};
+        for (int k = 0; k < (net->training ? 3 : 1); k++)
+            net->products[net->product_count++] = all[k];
+    }
+    return GN2_OK;
+}
+
 static gn2_status allocate_norms(R(gn2_net) *net)
 {
     for (int s = 0; s < net->h->sequence_count; s++) {
         const size_t inputs = (size_t)net->h->init[s].size[0];
-        net->mean[s] = gn2_alloc(inputs, sizeof(real));
-        net->std[s] = gn2_alloc(inputs, sizeof(real));
-        net->fallback[s] = gn2_alloc(inputs, sizeof(real));
-        if (!net->mean[s] || !net->std[s] || !net->fallback[s])
-            return gn2_fail_memory();
+        net->mean[s] = gn2_alloc(inputs, 3 * sizeof(real));
+        if (!net->mean[s]) return gn2_fail_memory();
+        net->std[s] = net->mean[s] + inputs;
+        net->fallback[s] = net->std[s] + inputs;
         for (size_t i = 0; i < inputs; i++) net->std[s][i] = 1;
     }
     return GN2_OK;
@@ -127,15 +112,11 @@ static gn2_status allocate_norms(R(gn2_net) *net)
 
 gn2_status R(gn2_net_new)(const gn2_hparams *h, R(gn2_net) **out_net)
 {
-    R(gn2_net) *net = gn2_alloc(1, sizeof *net);
+    const size_t layers = (size_t)h->num_layers;
+    R(gn2_net) *net = gn2_alloc(1, sizeof *net + layers * sizeof *net->block);
     if (!net) return gn2_fail_memory();
     net->h = h;
     net->readout.shape = h->readout;
-    net->block = gn2_alloc((size_t)h->num_layers, sizeof *net->block);
-    if (!net->block) {
-        gn2_free(net);
-        return gn2_fail_memory();
-    }
     for (int64_t i = 0; i < h->num_layers; i++) {
         net->block[i].shape = h->block;
         net->block[i].number = i;
@@ -148,12 +129,10 @@ gn2_status R(gn2_net_new)(const gn2_hparams *h, R(gn2_net) **out_net)
 static gn2_status fill_net(R(gn2_net) *net, const gn2_net_options *options)
 {
     gn2_declaration places = {0}; /* offsets alone */
-    maker m = {.options = options};
     R(gn2_net_declare)(net, &places);
-    each_linear(net, create_one, &m);
-    GN2_TRY(m.status);
-    GN2_TRY(allocate_norms(net));
-    return list_all(net);
+    GN2_TRY(list_linears(net));
+    GN2_TRY(create_products(net, &options->product));
+    return allocate_norms(net);
 }
 
 gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_net_options *options,
@@ -163,7 +142,6 @@ gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_net_options *option
     GN2_TRY(R(gn2_net_new)(h, &net));
     net->training = options->training;
     net->keep = options->keep || options->training;
-    net->replace_non_finite = options->replace_non_finite;
     net->kernels = R(gn2_kernels_get)(options->product.cap);
     const gn2_status status = fill_net(net, options);
     if (status) {
@@ -177,27 +155,18 @@ gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_net_options *option
 void R(gn2_net_free)(R(gn2_net) *net)
 {
     if (!net) return;
-    each_linear(net, destroy_one, NULL);
-    for (int s = 0; s < GN2_MAX_SEQUENCES; s++) {
-        gn2_free(net->mean[s]);
-        gn2_free(net->std[s]);
-        gn2_free(net->fallback[s]);
-    }
-    for (int k = 0; k < GN2_MAX_TASKS; k++) gn2_free(net->head[k].class_weights);
-    gn2_free(net->block);
+    for (size_t i = 0; i < net->linear_count; i++)
+        R(gn2_linear_destroy)(net->linears[i]);
+    for (int s = 0; s < GN2_MAX_SEQUENCES; s++) gn2_free(net->mean[s]);
     gn2_free(net->products);
     gn2_free(net->linears);
     gn2_free(net);
 }
 
-void R(gn2_net_pack_one)(R(gn2_net) *net, size_t index, const real *weights)
+void R(gn2_net_pack)(const R(gn2_net) *net, const real *weights)
 {
-    R(gn2_linear_pack)(net->linears[index], weights);
-}
-
-void R(gn2_net_pack)(R(gn2_net) *net, const real *weights)
-{
-    for (size_t i = 0; i < net->linear_count; i++) R(gn2_net_pack_one)(net, i, weights);
+    for (size_t i = 0; i < net->linear_count; i++)
+        R(gn2_linear_pack)(net->linears[i], weights);
 }
 
 size_t R(gn2_net_bytes)(const R(gn2_net) *net)
@@ -208,36 +177,35 @@ size_t R(gn2_net_bytes)(const R(gn2_net) *net)
     return bytes;
 }
 
-void R(gn2_net_set_norm)(R(gn2_net) *net, int sequence, const gn2_object_norm *jets,
-                         const gn2_object_norm *own)
+static void set_norm(R(gn2_net) *net, const gn2_config *c, int s)
 {
-    const int64_t split = net->h->jet_inputs, all = net->h->init[sequence].size[0];
+    const int64_t jets = net->h->jet_inputs, all = net->h->init[s].size[0];
+    const char *own = gn2_config_list_item(c, "model.constituents", (size_t)s);
     for (int64_t i = 0; i < all; i++) {
-        const gn2_object_norm *norm = i < split ? jets : own;
-        const int64_t k = i < split ? i : i - split;
-        net->mean[sequence][i] = (real)norm->mean[k];
-        net->std[sequence][i] = (real)norm->std[k];
-        net->fallback[sequence][i] = (real)norm->fallback[k];
+        const char *object = i < jets ? "jets" : own;
+        const size_t k = (size_t)(i < jets ? i : i - jets);
+        net->mean[s][i] = (real)gn2_input_number_of(c, object, GN2_INPUT_MEAN, k);
+        net->std[s][i] = (real)gn2_input_number_of(c, object, GN2_INPUT_STD, k);
+        net->fallback[s][i] =
+            (real)gn2_input_number_of(c, object, GN2_INPUT_DEFAULT, k);
     }
 }
 
-void R(gn2_net_set_norm_real)(R(gn2_net) *net, int sequence, const real *mean,
-                              const real *std)
+static void set_class_weights(R(gn2_head) *head, const gn2_config *c, const char *task)
 {
-    const size_t bytes = (size_t)net->h->init[sequence].size[0] * sizeof(real);
-    memcpy(net->mean[sequence], mean, bytes);
-    memcpy(net->std[sequence], std, bytes);
+    char key[128];
+    gn2_config_key_of(key, "task.%s.class_weights", task);
+    const size_t count = gn2_config_list_count(c, key);
+    head->weighted = count > 0;
+    for (size_t i = 0; i < count && i < GN2_MAX_CLASSES; i++)
+        head->class_weight[i] = (real)gn2_config_f64_item(c, key, i);
 }
 
-gn2_status R(gn2_net_set_class_weights)(R(gn2_net) *net, int task,
-                                        const double *weights, size_t count)
+void R(gn2_net_configure)(R(gn2_net) *net, const gn2_config *config)
 {
-    gn2_free(net->head[task].class_weights);
-    net->head[task].class_weights = NULL;
-    if (count == 0) return GN2_OK;
-    real *copy = gn2_alloc(count, sizeof *copy);
-    if (!copy) return gn2_fail_memory();
-    for (size_t i = 0; i < count; i++) copy[i] = (real)weights[i];
-    net->head[task].class_weights = copy;
-    return GN2_OK;
+    const gn2_hparams *h = net->h;
+    for (int s = 0; s < h->sequence_count; s++) set_norm(net, config, s);
+    for (int k = 0; k < h->task_count; k++)
+        if (R(gn2_task_kind_of)(&h->task[k])->classifies)
+            set_class_weights(&net->head[k], config, h->task[k].name);
 }

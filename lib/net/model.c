@@ -53,47 +53,23 @@ const char *gn2_model_object_input(const gn2_model *model, int object, size_t in
     return gn2_config_list_item(model->config, key, index);
 }
 
-/* List key of an object as floats; empty = all `value`. */
-static gn2_status read_floats(const gn2_model *model, int object, const char *format,
-                              float value, float **out)
+static gn2_status read_norm(const gn2_model *model, int object, gn2_object_norm *norm)
 {
+    const gn2_config *c = model->config;
+    const char *name = gn2_model_object_name(model, object);
     const size_t inputs = (size_t)gn2_model_object_inputs(model, object);
-    char key[128];
-    gn2_config_key_of(key, format, gn2_model_object_name(model, object));
-    const size_t count = gn2_config_list_count(model->config, key);
-    if (count != 0 && count != inputs)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %zu values for %zu inputs", key,
-                        count, inputs);
-    *out = gn2_alloc(inputs, sizeof **out);
-    if (!*out) return gn2_fail_memory();
-    for (size_t i = 0; i < inputs; i++)
-        (*out)[i] = count ? (float)gn2_config_f64_item(model->config, key, i) : value;
-    return GN2_OK;
-}
-
-/* Inputs whose normalised size is within GN2_NORMALISED_MAX; never NaN or Inf. */
-static gn2_status set_limits(gn2_object_norm *norm, int64_t inputs)
-{
-    norm->low = gn2_alloc((size_t)inputs, sizeof *norm->low);
-    norm->high = gn2_alloc((size_t)inputs, sizeof *norm->high);
-    if (!norm->low || !norm->high) return gn2_fail_memory();
-    for (int64_t i = 0; i < inputs; i++) {
+    GN2_TRY(gn2_input_numbers_check(c, name, inputs));
+    float *block = gn2_alloc(inputs, 4 * sizeof *block);
+    if (!block) return gn2_fail_memory();
+    *norm = (gn2_object_norm){block, block + inputs, block + 2 * inputs,
+                              block + 3 * inputs};
+    for (size_t i = 0; i < inputs; i++) {
+        norm->mean[i] = (float)gn2_input_number_of(c, name, GN2_INPUT_MEAN, i);
+        norm->std[i] = (float)gn2_input_number_of(c, name, GN2_INPUT_STD, i);
         const double mean = (double)norm->mean[i];
         const double room = GN2_NORMALISED_MAX * (double)norm->std[i];
         norm->low[i] = (float)fmax(mean - room, -(double)FLT_MAX);
         norm->high[i] = (float)fmin(mean + room, (double)FLT_MAX);
-    }
-    return GN2_OK;
-}
-
-static gn2_status read_norms(gn2_model *model)
-{
-    for (int i = 0; i <= model->h.sequence_count; i++) {
-        gn2_object_norm *norm = &model->norm[i];
-        GN2_TRY(read_floats(model, i, "norm.%s.mean", 0, &norm->mean));
-        GN2_TRY(read_floats(model, i, "norm.%s.std", 1, &norm->std));
-        GN2_TRY(read_floats(model, i, "input.defaults.%s", 0, &norm->fallback));
-        GN2_TRY(set_limits(norm, gn2_model_object_inputs(model, i)));
     }
     return GN2_OK;
 }
@@ -103,7 +79,8 @@ static gn2_status build(gn2_model *model, const gn2_config *config)
     GN2_TRY(gn2_config_clone(config, &model->config));
     GN2_TRY(gn2_hparams_read(model->config, &model->h));
     gn2_model_set_scales(model, model->h.block.attention.scale, model->h.readout.mult);
-    GN2_TRY(read_norms(model));
+    for (int i = 0; i <= model->h.sequence_count; i++)
+        GN2_TRY(read_norm(model, i, &model->norm[i]));
     GN2_TRY(gn2_params_create(&model->h, &model->params));
     model->weights = gn2_alloc((size_t)model->params->total, sizeof(float));
     return model->weights ? GN2_OK : gn2_fail_memory();
@@ -146,15 +123,9 @@ void gn2_model_unref(gn2_model *model)
     gn2_net_f32 **nets = &model->net[0][0][0][0];
     for (size_t i = 0; i < sizeof model->net / sizeof *nets; i++)
         gn2_net_free_f32(nets[i]);
-    for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) {
-        gn2_free(model->norm[i].mean);
-        gn2_free(model->norm[i].std);
-        gn2_free(model->norm[i].fallback);
-        gn2_free(model->norm[i].low);
-        gn2_free(model->norm[i].high);
-    }
+    for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) gn2_free(model->norm[i].mean);
     gn2_free(model->weights);
-    gn2_params_free(model->params);
+    gn2_free(model->params);
     gn2_config_delete(model->config);
     pthread_mutex_destroy(&model->mutex);
     gn2_free(model);

@@ -14,6 +14,12 @@
 #define GN2_SCALE_ATTENTION "scale.attention"
 #define GN2_SCALE_READOUT "scale.readout"
 
+/* Normalisation of an object, and what an input may be (GN2_NORMALISED_MAX; never NaN
+ * or Inf): (inputs) each, of one block. */
+typedef struct gn2_object_norm {
+    float *mean, *std, *low, *high;
+} gn2_object_norm;
+
 struct gn2_model {
     atomic_int references;
     atomic_int shared; /* a tagger or trainer uses it: weights are fixed */

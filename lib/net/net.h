@@ -11,20 +11,15 @@
 #include "layers/split.h"
 #include "net/hparams.h"
 
-/* Normalisation and defaults of one object, (inputs) each. */
-typedef struct gn2_object_norm {
-    float *mean, *std, *fallback;
-    float *low, *high; /* what an input may be; see GN2_NORMALISED_MAX */
-} gn2_object_norm;
-
 /* ---- the packed network ---- */
 
 /* The head of a task. Over constituents and pairs the first layer is split by what
  * it reads; mlp.layer[0] then has no products. */
 typedef struct R(gn2_head) {
     R(gn2_mlp) mlp;
-    R(gn2_split) split;  /* parts 0: not split */
-    real *class_weights; /* (classes) or NULL */
+    R(gn2_split) split; /* parts 0: not split */
+    int weighted;       /* by class_weight; else classes weigh 1 */
+    real class_weight[GN2_MAX_CLASSES];
 } R(gn2_head);
 
 typedef struct R(gn2_net) {
@@ -33,25 +28,24 @@ typedef struct R(gn2_net) {
     int keep;             /* a space keeps every activation; training implies it */
     const R(gn2_kernels) *kernels;
     R(gn2_mlp) init[GN2_MAX_SEQUENCES];
-    real *mean[GN2_MAX_SEQUENCES], *std[GN2_MAX_SEQUENCES]; /* jet, then own inputs */
-    real *fallback[GN2_MAX_SEQUENCES];                      /* for non-finite inputs */
-    int replace_non_finite;
-    int64_t registers;   /* in the arena, −1: none */
-    R(gn2_block) *block; /* (L) */
+    /* jet, then own inputs; fallback: for non-finite ones. One block each, mean's. */
+    real *mean[GN2_MAX_SEQUENCES], *std[GN2_MAX_SEQUENCES];
+    real *fallback[GN2_MAX_SEQUENCES];
+    int64_t registers; /* in the arena, −1: none */
     R(gn2_readout) readout;
     R(gn2_pool) pool;
     R(gn2_head) head[GN2_MAX_TASKS];
     R(gn2_product) **products; /* all of them, for lanes */
     size_t product_count;
-    R(gn2_linear) **linears; /* all of them, for packing */
+    R(gn2_linear) **linears; /* all of them, to be packed by any thread, one each */
     size_t linear_count;
+    R(gn2_block) block[]; /* (L) */
 } R(gn2_net);
 
 typedef struct gn2_net_options {
     gn2_product_options product;
     int training;
     int keep;
-    int replace_non_finite;
 } gn2_net_options;
 
 gn2_status R(gn2_net_create)(const gn2_hparams *h, const gn2_net_options *options,
@@ -62,18 +56,11 @@ gn2_status R(gn2_net_new)(const gn2_hparams *h, R(gn2_net) **out_net);
 /* Declares all parameters in the order of the arena. */
 void R(gn2_net_declare)(R(gn2_net) *net, gn2_declaration *d);
 /* Packs the weights after they changed; no pass may be under way. */
-void R(gn2_net_pack)(R(gn2_net) *net, const real *weights);
-/* Packs linear map `index` of net->linear_count only: any thread, one each. */
-void R(gn2_net_pack_one)(R(gn2_net) *net, size_t index, const real *weights);
+void R(gn2_net_pack)(const R(gn2_net) *net, const real *weights);
 size_t R(gn2_net_bytes)(const R(gn2_net) *net);
-/* Normalisation of the jets and of sequence s: (inputs) each. */
-void R(gn2_net_set_norm)(R(gn2_net) *net, int sequence, const gn2_object_norm *jets,
-                         const gn2_object_norm *own);
-/* The same from arrays in the net's precision. */
-void R(gn2_net_set_norm_real)(R(gn2_net) *net, int sequence, const real *mean,
-                              const real *std);
-gn2_status R(gn2_net_set_class_weights)(R(gn2_net) *net, int task,
-                                        const double *weights, size_t count);
+/* Sets normalisation, defaults and class weights, of the config that `h` was read
+ * from; a new net has mean 0, deviation 1 and weighs classes alike. */
+void R(gn2_net_configure)(R(gn2_net) *net, const gn2_config *config);
 
 /* ---- a batch in the caller's memory and its chunks ---- */
 
@@ -174,7 +161,6 @@ typedef struct R(gn2_space) {
 
     real *x_in[GN2_MAX_SEQUENCES]; /* (N, jet + own inputs), normalised */
     R(gn2_mlp_space) init[GN2_MAX_SEQUENCES];
-    R(gn2_block_space) *layer; /* (L+1): [L].x is the encoder's end */
     R(gn2_readout_space) readout;
     R(gn2_pool_space) pool;
     R(gn2_head_space) head[GN2_MAX_TASKS];
@@ -183,6 +169,8 @@ typedef struct R(gn2_space) {
     R(gn2_block_grads) grads;
     real *d_z, *d_rows;             /* (T, o) */
     real *d_pooled, *d_head_pooled; /* (B, o) */
+
+    R(gn2_block_space) layer[]; /* (L+1): [L].x is the encoder's end */
 } R(gn2_space);
 
 gn2_status R(gn2_space_create)(const R(gn2_net) *net, const gn2_capacity *capacity,
@@ -238,9 +226,8 @@ void R(gn2_pass_show)(const R(gn2_pass) *pass, R(gn2_show) *show);
  * or NULL: "init net", "encoder layer 2", … (written to text). */
 const char *R(gn2_pass_first_non_finite)(const R(gn2_pass) *pass, char text[96]);
 
-/* The pass's tokens as layers see them, and the constituents of a sequence. */
-gn2_tokens R(gn2_pass_tokens)(const R(gn2_pass) *pass);
-gn2_constituents R(gn2_pass_constituents)(const R(gn2_pass) *pass, int sequence);
+/* The constituents of a sequence, as layers see them. */
+gn2_tokens R(gn2_pass_constituents)(const R(gn2_pass) *pass, int sequence);
 /* Number of a sequence's constituents in the chunk. */
 int64_t R(gn2_pass_rows)(const R(gn2_pass) *pass, int sequence);
 /* Number in the data of the chunk's constituent r. */

@@ -19,7 +19,6 @@ static void sp_forward(gn2_hparams *h, double base_head_dim)
 {
     (void)base_head_dim;
     h->block.attention.scale = 1 / sqrt((double)h->block.attention.head_dim);
-    h->readout.mult = 1;
 }
 
 static void sp_tensor(const gn2_hparams *h, gn2_tensor *t)
@@ -37,7 +36,6 @@ static void mup_forward(gn2_hparams *h, double base_head_dim)
 {
     h->block.attention.scale =
         1 / sqrt(base_head_dim) * (base_head_dim / (double)h->block.attention.head_dim);
-    h->readout.mult = 1;
     if (h->readout.norm != GN2_FINAL_POST)
         h->readout.mult = (double)h->base_width / (double)h->embed_dim;
 }
@@ -65,7 +63,6 @@ static void absolute_forward(gn2_hparams *h, double base_head_dim)
 {
     (void)base_head_dim;
     h->block.attention.scale = 1 / (double)h->block.attention.head_dim;
-    h->readout.mult = 1;
 }
 
 static void absolute_tensor(const gn2_hparams *h, gn2_tensor *t)

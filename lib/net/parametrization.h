@@ -5,18 +5,15 @@
 
 #include "net/hparams.h"
 
-/* Sets the factors of attention and readout; base_head_dim: size of a head at
- * base_width. */
-typedef void (*gn2_forward_rule)(gn2_hparams *h, double base_head_dim);
-/* Sets multipliers of a tensor whose role is known, and may change its start. */
-typedef void (*gn2_tensor_rule)(const gn2_hparams *h, gn2_tensor *t);
-
 typedef struct gn2_parametrization {
     const char *name;
     int grows;    /* it says how a network grows: zero starts count */
     int relative; /* to a base: its shape must fit */
-    gn2_forward_rule forward;
-    gn2_tensor_rule tensor;
+    /* Sets the factors of attention and readout, the latter unless it is 1;
+     * base_head_dim: size of a head at base_width. */
+    void (*forward)(gn2_hparams *h, double base_head_dim);
+    /* Sets multipliers of a tensor whose role is known, and may change its start. */
+    void (*tensor)(const gn2_hparams *h, gn2_tensor *t);
 } gn2_parametrization;
 
 /* One row each, ended by a row without a name. */

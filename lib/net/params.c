@@ -11,50 +11,26 @@
 #include "util/error.h"
 #include "util/rng.h"
 
-static gn2_declaration declaration_of(const gn2_hparams *h)
-{
-    return (gn2_declaration){
-        .torch_init = h->torch_init,
-        .biased = h->torch_init,
-        .scale = gn2_parametrization_scale,
-        .user = h,
-    };
-}
-
-static gn2_status fill(gn2_params *p, gn2_net_f32 *net)
-{
-    gn2_declaration counted = declaration_of(net->h), d = counted;
-    gn2_net_declare_f32(net, &counted);
-    p->tensor = gn2_alloc(counted.count, sizeof *p->tensor);
-    if (!p->tensor) return gn2_fail_memory();
-    d.tensor = p->tensor;
-    d.capacity = counted.count;
-    gn2_net_declare_f32(net, &d);
-    p->count = d.count;
-    p->total = d.total;
-    return GN2_OK;
-}
-
 gn2_status gn2_params_create(const gn2_hparams *h, gn2_params **out_params)
 {
+    const gn2_declaration none = {.torch_init = h->torch_init,
+                                  .biased = h->torch_init,
+                                  .scale = gn2_parametrization_scale,
+                                  .user = h};
+    gn2_declaration counted = none, d = none;
     gn2_net_f32 *net = NULL;
-    gn2_params *p = gn2_alloc(1, sizeof *p);
-    if (!p) return gn2_fail_memory();
-    gn2_status status = gn2_net_new_f32(h, &net);
-    if (status == GN2_OK) status = fill(p, net);
-    gn2_net_free_f32(net);
-    if (status == GN2_OK)
+    GN2_TRY(gn2_net_new_f32(h, &net));
+    gn2_net_declare_f32(net, &counted);
+    gn2_params *p = gn2_alloc(1, sizeof *p + counted.count * sizeof *p->tensor);
+    if (p) {
+        d.tensor = p->tensor = (void *)(p + 1);
+        d.capacity = p->count = counted.count;
+        p->total = counted.total;
+        gn2_net_declare_f32(net, &d);
         *out_params = p;
-    else
-        gn2_params_free(p);
-    return status;
-}
-
-void gn2_params_free(gn2_params *params)
-{
-    if (!params) return;
-    gn2_free(params->tensor);
-    gn2_free(params);
+    }
+    gn2_net_free_f32(net);
+    return p ? GN2_OK : gn2_fail_memory();
 }
 
 const gn2_tensor *gn2_params_find(const gn2_params *params, const char *name)

@@ -12,13 +12,13 @@
 #include "net/hparams.h"
 
 typedef struct gn2_params {
-    gn2_tensor *tensor;
+    gn2_tensor *tensor; /* (count) */
     size_t count;
     int64_t total; /* elements of the arena */
 } gn2_params;
 
+/* One block, freed by gn2_free(). */
 gn2_status gn2_params_create(const gn2_hparams *h, gn2_params **out_params);
-void gn2_params_free(gn2_params *params);
 /* Row of a tensor, or NULL. */
 const gn2_tensor *gn2_params_find(const gn2_params *params, const char *name);
 /* Random start; each tensor has a stream of its own, by name. */

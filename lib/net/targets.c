@@ -83,13 +83,15 @@ gn2_status gn2_targets_read(const gn2_task_reader *r, gn2_task *task)
 
 /* ---- scaling ---- */
 
-R(gn2_target_row) R(gn2_target_row_of)(const R(gn2_pass) *pass, int k, int64_t r)
+/* labels NULL: not wanted. */
+static R(gn2_target_row) row_of(const R(gn2_pass) *pass, int k, int64_t r,
+                                const gn2_task_labels *labels)
 {
     return (R(gn2_target_row)){
         .net = pass->net,
         .batch = pass->batch,
         .task = &pass->net->h->task[k],
-        .labels = pass->labels ? &pass->labels->task[k] : NULL,
+        .labels = labels,
         .row = R(gn2_head_label_row)(pass, k, r),
         .x = pass->space->head[k].logits + r * gn2_task_columns(&pass->net->h->task[k]),
     };
@@ -120,7 +122,7 @@ real R(gn2_target_prediction)(const R(gn2_target_row) *p, int64_t t)
     return (real)((double)p->x[t] * u.size + u.shift);
 }
 
-double R(gn2_target_value)(const R(gn2_target_row) *p, int64_t t)
+static double target_of(const R(gn2_target_row) *p, int64_t t)
 {
     return (double)p->labels->target[p->row * p->task->targets + t];
 }
@@ -128,24 +130,33 @@ double R(gn2_target_value)(const R(gn2_target_row) *p, int64_t t)
 int R(gn2_target_scaled)(const R(gn2_target_row) *p, int64_t t, double *out)
 {
     const gn2_target_unit u = R(gn2_target_unit_of)(p, t);
-    *out = (R(gn2_target_value)(p, t) - u.shift) / u.size;
+    *out = (target_of(p, t) - u.shift) / u.size;
     return isfinite(*out) != 0;
 }
 
-double R(gn2_target_factor)(const R(gn2_pass) *pass, int k, const R(gn2_target_row) *p)
+void R(gn2_targets_run)(R(gn2_pass) *pass, int k)
 {
-    const double weight = p->labels->weight ? (double)p->labels->weight[p->row] : 1;
-    return weight * (double)R(gn2_head_factor)(pass, k);
-}
-
-void R(gn2_targets_run)(R(gn2_pass) *pass, int k, R(gn2_target_loss) loss)
-{
+    const gn2_task *task = &pass->net->h->task[k];
+    const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(task);
     R(gn2_head_fwd)(pass, k);
     if (!pass->labels || !pass->labels->task[k].target) return;
+    const float *weight = pass->labels->task[k].weight;
+    const double factor = (double)R(gn2_head_factor)(pass, k);
     real *d = R(gn2_head_d_logits)(pass, k);
-    for (int64_t r = 0; r < R(gn2_head_rows)(pass, k); r++)
-        pass->losses.value[k] += loss(pass, k, r, d);
+    for (int64_t r = 0; r < R(gn2_head_rows)(pass, k); r++) {
+        const R(gn2_target_row) row = row_of(pass, k, r, &pass->labels->task[k]);
+        const double own = weight ? (double)weight[row.row] * factor : factor;
+        pass->losses.value[k] +=
+            kind->row_loss(&row, own, d ? d + r * gn2_task_columns(task) : NULL);
+    }
     if (pass->ctx.grads) R(gn2_head_bwd)(pass, k);
+}
+
+void R(gn2_task_values)(const R(gn2_pass) *pass, int k, int64_t r,
+                        const R(gn2_task_output) *output, real *out)
+{
+    const R(gn2_target_row) row = row_of(pass, k, r, NULL);
+    for (int64_t t = 0; t < row.task->targets; t++) out[t] = output->value(&row, t);
 }
 
 /* ---- metrics ---- */
@@ -153,14 +164,14 @@ void R(gn2_targets_run)(R(gn2_pass) *pass, int k, R(gn2_target_loss) loss)
 enum { COUNT, ABSOLUTE, SQUARE, SIGNED, PULL, SUM_COUNT };
 _Static_assert(SUM_COUNT <= GN2_MAX_SUMS, "no room for the sums");
 
-static void observe_row(const R(gn2_target_row) *row, const R(gn2_target_outputs) *of,
+static void observe_row(const R(gn2_target_row) *row, const R(gn2_task_output) *of,
                         double *sums)
 {
     double s;
     for (int64_t t = 0; t < row->task->targets; t++) {
         if (!R(gn2_target_scaled)(row, t, &s)) continue;
-        const double e = (double)of->value(row, t) - R(gn2_target_value)(row, t);
-        const double pull = of->spread ? e / (double)of->spread(row, t) : 0;
+        const double e = (double)of[0].value(row, t) - target_of(row, t);
+        const double pull = of[1].suffix ? e / (double)of[1].value(row, t) : 0;
         sums[COUNT]++;
         sums[ABSOLUTE] += fabs(e);
         sums[SQUARE] += e * e;
@@ -169,12 +180,12 @@ static void observe_row(const R(gn2_target_row) *row, const R(gn2_target_outputs
     }
 }
 
-void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b,
-                            const R(gn2_target_outputs) *of, double *sums)
+void R(gn2_targets_observe)(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
 {
+    const R(gn2_task_output) *of = R(gn2_task_kind_of)(&pass->net->h->task[k])->outputs;
     const int64_t end = R(gn2_head_rows_before)(pass, k, b + 1);
     for (int64_t r = R(gn2_head_rows_before)(pass, k, b); r < end; r++) {
-        const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
+        const R(gn2_target_row) row = row_of(pass, k, r, &pass->labels->task[k]);
         observe_row(&row, of, sums);
     }
 }
@@ -189,26 +200,17 @@ void R(gn2_targets_conclude)(const double *sums, double *out_values)
 
 /* ---- labels of a batch ---- */
 
-static gn2_status check_row(const R(gn2_label_place) *p, int64_t row, int64_t jet)
+gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p, int64_t b, int64_t i)
 {
     const gn2_task *task = &p->h->task[p->task];
-    const float *target = p->labels->task[p->task].target + row * task->targets;
+    const float *target =
+        p->labels->task[p->task].target + R(gn2_label_row)(p, i) * task->targets;
     for (int64_t t = 0; t < task->targets; t++)
         if (isinf(target[t]))
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "%s: target %lld of jet %lld is infinite: must be a "
                             "number, or NaN (none)",
-                            task->name, (long long)t, (long long)jet);
-    return GN2_OK;
-}
-
-gn2_status R(gn2_targets_check)(const R(gn2_label_place) *p)
-{
-    for (int64_t b = 0; b < p->batch->jets; b++) {
-        const int64_t end = R(gn2_label_rows)(p, b + 1);
-        for (int64_t i = R(gn2_label_rows)(p, b); i < end; i++)
-            GN2_TRY(check_row(p, R(gn2_label_row)(p, i), b));
-    }
+                            task->name, (long long)t, (long long)b);
     return GN2_OK;
 }
 

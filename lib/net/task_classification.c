@@ -59,10 +59,11 @@ static double rows_loss(const R(gn2_pass) *pass, int k, int64_t r, int64_t rows,
                         real weight)
 {
     const int64_t classes = gn2_task_columns(&pass->net->h->task[k]);
+    const R(gn2_head) *head = &pass->net->head[k];
     real *d = R(gn2_head_d_logits)(pass, k);
     return pass->ctx.kernels->cross_entropy(
         d ? d + r * classes : NULL, pass->space->head[k].logits + r * classes,
-        pass->space->label + r, pass->net->head[k].class_weights,
+        pass->space->label + r, head->weighted ? head->class_weight : NULL,
         weight * R(gn2_head_factor)(pass, k), rows, classes);
 }
 
@@ -83,61 +84,33 @@ static void run(R(gn2_pass) *pass, int k)
 /* ---- labels of a batch ---- */
 
 /* −1: not labelled; constituents: any negative number, as truth matching gives up. */
-static gn2_status fail_label(const R(gn2_label_place) *p, int32_t label, int64_t jet,
-                             int64_t constituent)
+static gn2_status check(const R(gn2_label_place) *p, int64_t b, int64_t i)
 {
     const gn2_task *task = &p->h->task[p->task];
+    const int of_jets = task->rows == GN2_OVER_JETS;
+    const int32_t label = p->labels->task[p->task].index[R(gn2_label_row)(p, i)];
     const long long most = (long long)gn2_task_columns(task) - 1;
-    if (constituent < 0)
+    if (label <= most && (label >= -1 || !of_jets)) return GN2_OK;
+    if (of_jets)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "%s: label %d of jet %lld: must be -1 (none) to %lld",
-                        task->name, label, (long long)jet, most);
+                        task->name, label, (long long)b, most);
     return gn2_fail(GN2_ERR_INVALID_ARG,
                     "%s: label %d of jet %lld, constituent %lld: must be at most %lld",
-                    task->name, label, (long long)jet, (long long)constituent, most);
-}
-
-static gn2_status check_jets(const R(gn2_label_place) *p)
-{
-    const int64_t classes = gn2_task_columns(&p->h->task[p->task]);
-    const int32_t *index = p->labels->task[p->task].index;
-    for (int64_t b = 0; b < p->batch->jets; b++)
-        if (index[b] < -1 || index[b] >= classes) return fail_label(p, index[b], b, -1);
-    return GN2_OK;
-}
-
-static gn2_status check_constituents(const R(gn2_label_place) *p, int64_t b)
-{
-    const gn2_task *task = &p->h->task[p->task];
-    const R(gn2_rows) *rows = &p->batch->sequence[task->sequence];
-    for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++) {
-        const int32_t label = p->labels->task[p->task].index[R(gn2_rows_at)(rows, i)];
-        if (label >= gn2_task_columns(task))
-            return fail_label(p, label, b, i - rows->offset[b]);
-    }
-    return GN2_OK;
-}
-
-static gn2_status check(const R(gn2_label_place) *p)
-{
-    if (p->h->task[p->task].rows == GN2_OVER_JETS) return check_jets(p);
-    for (int64_t b = 0; b < p->batch->jets; b++) GN2_TRY(check_constituents(p, b));
-    return GN2_OK;
-}
-
-static double weight_of(const real *weights, int32_t label)
-{
-    if (label < 0) return 0;
-    return weights ? (double)weights[label] : 1;
+                    task->name, label, (long long)b,
+                    (long long)(i - R(gn2_label_rows)(p, b)), most);
 }
 
 static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
 {
-    const real *weights = net->head[p->task].class_weights;
+    const R(gn2_head) *head = &net->head[p->task];
     const int32_t *index = p->labels->task[p->task].index;
     double sum = 0;
-    for (int64_t i = 0; i < R(gn2_label_rows)(p, p->batch->jets); i++)
-        sum += weight_of(weights, index[R(gn2_label_row)(p, i)]);
+    for (int64_t i = 0; i < R(gn2_label_rows)(p, p->batch->jets); i++) {
+        const int32_t label = index[R(gn2_label_row)(p, i)];
+        if (label < 0) continue;
+        sum += head->weighted ? (double)head->class_weight[label] : 1;
+    }
     return sum;
 }
 
@@ -188,27 +161,23 @@ static void name_field(const gn2_task_column *c, gn2_text *out_name)
     gn2_text_add(out_name, score);
 }
 
-static const gn2_task_output outputs[] = {
-    {"", GN2_OUT_SOFTMAX, 0, 0, name_field},
-    {"_logits", GN2_OUT_LOGITS, 0, 0, NULL},
+static const R(gn2_task_output) outputs[] = {
+    {"", GN2_OUT_SOFTMAX, name_field, NULL},
+    {"_logits", GN2_OUT_LOGITS, NULL, NULL},
     {0},
 };
 
-static const char *const metrics[] = {"accuracy", NULL};
-
-static const char *const options[] = {"label", "classes", "class_weights",
-                                      "sample_weight", NULL};
-
 const R(gn2_task_kind) R(gn2_kind_classification) = {
     .name = "classification",
-    .options = options,
+    .options = (const char *const[]){"label", "classes", "class_weights",
+                                     "sample_weight", NULL},
     .classifies = 1,
     .read = read,
     .run = run,
     .check = check,
     .total = total,
     .outputs = outputs,
-    .metrics = metrics,
+    .metrics = (const char *const[]){"accuracy", NULL},
     .observe = observe,
     .conclude = conclude,
 };

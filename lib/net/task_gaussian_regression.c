@@ -47,43 +47,27 @@ static double target_loss(const real *x, real *d, int64_t targets, double s,
     return factor * 0.5 * (log(v) + e * e / v);
 }
 
-static double row_loss(const R(gn2_pass) *pass, int k, int64_t r, real *d)
+static double row_loss(const R(gn2_target_row) *row, double factor, real *d)
 {
-    const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    const int64_t targets = row.task->targets;
-    const double factor = R(gn2_target_factor)(pass, k, &row);
+    const int64_t targets = row->task->targets;
     double sum = 0, s;
     for (int64_t t = 0; t < targets; t++) {
-        real *own = d ? d + r * 2 * targets + t : NULL;
-        if (R(gn2_target_scaled)(&row, t, &s))
-            sum += target_loss(row.x + t, own, targets, s, factor);
+        real *own = d ? d + t : NULL;
+        if (R(gn2_target_scaled)(row, t, &s))
+            sum += target_loss(row->x + t, own, targets, s, factor);
         else if (own)
             own[0] = own[targets] = 0;
     }
     return sum;
 }
 
-static void run(R(gn2_pass) *pass, int k)
-{
-    R(gn2_targets_run)(pass, k, row_loss);
-}
-
 /* ---- outputs ---- */
 
-enum { MEAN, STDDEV };
-
-static real spread(const R(gn2_target_row) *row, int64_t t)
+static real stddev(const R(gn2_target_row) *row, int64_t t)
 {
     const gn2_target_unit u = R(gn2_target_unit_of)(row, t);
     const double raw = (double)row->x[row->task->targets + t];
     return (real)(sqrt(variance(raw)) * fabs(u.size));
-}
-
-static void values(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out)
-{
-    const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    for (int64_t t = 0; t < row.task->targets; t++)
-        out[t] = item == MEAN ? R(gn2_target_prediction)(&row, t) : spread(&row, t);
 }
 
 static void stddev_field(const gn2_task_column *c, gn2_text *out_name)
@@ -92,35 +76,19 @@ static void stddev_field(const gn2_task_column *c, gn2_text *out_name)
     gn2_text_add(out_name, "_stddev");
 }
 
-static const gn2_task_output outputs[] = {
-    {"", GN2_OUT_VALUES, MEAN, 0, gn2_task_target_field},
-    {"_stddev", GN2_OUT_VALUES, STDDEV, 0, stddev_field},
+static const R(gn2_task_output) outputs[] = {
+    {"", GN2_OUT_VALUES, gn2_task_target_field, R(gn2_target_prediction)},
+    {"_stddev", GN2_OUT_VALUES, stddev_field, stddev},
     {0},
 };
 
-/* ---- metrics ---- */
-
-static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
-{
-    const R(gn2_target_outputs) of = {R(gn2_target_prediction), spread};
-    R(gn2_targets_observe)(pass, k, b, &of, sums);
-}
-
-static const char *const metrics[] = {GN2_TARGET_METRICS, "pull_rms", NULL};
-
-static const char *const options[] = {GN2_TARGET_OPTIONS, NULL};
-
 const R(gn2_task_kind) R(gn2_kind_gaussian_regression) = {
+    GN2_TARGET_KIND,
     .name = "gaussian_regression",
-    .label = GN2_LABEL_TARGETS,
-    .options = options,
+    .options = (const char *const[]){GN2_TARGET_OPTIONS, NULL},
     .read = read,
-    .run = run,
+    .row_loss = row_loss,
     .check = R(gn2_targets_check),
-    .total = R(gn2_targets_total),
     .outputs = outputs,
-    .values = values,
-    .metrics = metrics,
-    .observe = observe,
-    .conclude = R(gn2_targets_conclude),
+    .metrics = (const char *const[]){GN2_TARGET_METRICS, "pull_rms", NULL},
 };

@@ -66,65 +66,31 @@ static gn2_status read(const gn2_task_reader *r, gn2_task *task, int64_t *out_co
 
 /* ---- loss ---- */
 
-static double row_loss(const R(gn2_pass) *pass, int k, int64_t r, real *d)
+static double row_loss(const R(gn2_target_row) *row, double factor, real *d)
 {
-    const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    const int64_t targets = row.task->targets;
-    const error_rule *rule = &rules[row.task->option];
-    const double factor = R(gn2_target_factor)(pass, k, &row);
+    const error_rule *rule = &rules[row->task->option];
     double sum = 0, s;
-    for (int64_t t = 0; t < targets; t++) {
-        const int there = R(gn2_target_scaled)(&row, t, &s);
-        const double e = there ? (double)row.x[t] - s : 0;
+    for (int64_t t = 0; t < row->task->targets; t++) {
+        const int there = R(gn2_target_scaled)(row, t, &s);
+        const double e = there ? (double)row->x[t] - s : 0;
         sum += factor * rule->loss(e);
-        if (d) d[r * targets + t] = (real)(factor * rule->slope(e));
+        if (d) d[t] = (real)(factor * rule->slope(e));
     }
     return sum;
 }
 
-static void run(R(gn2_pass) *pass, int k)
-{
-    R(gn2_targets_run)(pass, k, row_loss);
-}
-
-/* ---- outputs ---- */
-
-static void values(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out)
-{
-    const R(gn2_target_row) row = R(gn2_target_row_of)(pass, k, r);
-    (void)item;
-    for (int64_t t = 0; t < row.task->targets; t++)
-        out[t] = R(gn2_target_prediction)(&row, t);
-}
-
-static const gn2_task_output outputs[] = {
-    {"", GN2_OUT_VALUES, 0, 0, gn2_task_target_field},
+static const R(gn2_task_output) outputs[] = {
+    {"", GN2_OUT_VALUES, gn2_task_target_field, R(gn2_target_prediction)},
     {0},
 };
 
-/* ---- metrics ---- */
-
-static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
-{
-    const R(gn2_target_outputs) of = {R(gn2_target_prediction), NULL};
-    R(gn2_targets_observe)(pass, k, b, &of, sums);
-}
-
-static const char *const metrics[] = {GN2_TARGET_METRICS, NULL};
-
-static const char *const options[] = {GN2_TARGET_OPTIONS, "loss", NULL};
-
 const R(gn2_task_kind) R(gn2_kind_regression) = {
+    GN2_TARGET_KIND,
     .name = "regression",
-    .label = GN2_LABEL_TARGETS,
-    .options = options,
+    .options = (const char *const[]){GN2_TARGET_OPTIONS, "loss", NULL},
     .read = read,
-    .run = run,
+    .row_loss = row_loss,
     .check = R(gn2_targets_check),
-    .total = R(gn2_targets_total),
     .outputs = outputs,
-    .values = values,
-    .metrics = metrics,
-    .observe = observe,
-    .conclude = R(gn2_targets_conclude),
+    .metrics = (const char *const[]){GN2_TARGET_METRICS, NULL},
 };

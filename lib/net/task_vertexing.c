@@ -16,7 +16,6 @@
 
 #include "net/head.h"
 #include "net/tasks.h"
-#include "net/vertex.h"
 
 /* How pairs are weighed, by the origins of both: gn2_task.option. */
 typedef enum pair_rule { RULE_SALT, RULE_SYMMETRIC, RULE_NONE } pair_rule;
@@ -51,44 +50,42 @@ static gn2_status link_origins(const gn2_task_reader *r, gn2_task *task)
     return GN2_OK;
 }
 
-/* ---- the pass's own ---- */
+/* ---- what a pass works with ---- */
 
-static const gn2_task *task_of(const R(gn2_pass) *pass)
-{
-    return &pass->net->h->task[pass->net->h->pairs];
-}
+typedef struct pairs {
+    R(gn2_pass) *pass;
+    int k;
+    const gn2_task *task;
+    const R(gn2_mlp) *mlp;
+    const R(gn2_head_space) *s;
+    const int64_t *offset; /* (B+1) of the constituents */
+    int64_t hidden;        /* columns of the first layer */
+    const int32_t *vertex; /* labels, NULL: none */
+    const int32_t *origin; /* of the constituents, NULL: pairs weigh 1 */
+} pairs;
 
-static const R(gn2_head) *head_of(const R(gn2_pass) *pass)
+static pairs pairs_of(R(gn2_pass) *pass, int k)
 {
-    return &pass->net->head[pass->net->h->pairs];
-}
-
-static R(gn2_head_space) *space_of(const R(gn2_pass) *pass)
-{
-    return &pass->space->head[pass->net->h->pairs];
-}
-
-static const int64_t *offsets(const R(gn2_pass) *pass)
-{
-    return pass->space->row_offset[task_of(pass)->sequence];
-}
-
-static int64_t hidden_of(const R(gn2_pass) *pass)
-{
-    return head_of(pass)->split.part[0].out;
-}
-
-/* Labels of vertices, NULL: none. */
-static const int32_t *vertices_of(const R(gn2_pass) *pass)
-{
-    return pass->labels ? pass->labels->task[pass->net->h->pairs].index : NULL;
+    const gn2_task *task = &pass->net->h->task[k];
+    const gn2_task_labels *labels = pass->labels ? pass->labels->task : NULL;
+    return (pairs){
+        .pass = pass,
+        .k = k,
+        .task = task,
+        .mlp = &pass->net->head[k].mlp,
+        .s = &pass->space->head[k],
+        .offset = pass->space->row_offset[task->sequence],
+        .hidden = task->net.size[1],
+        .vertex = labels ? labels[k].index : NULL,
+        .origin = labels && task->partner >= 0 ? labels[task->partner].index : NULL,
+    };
 }
 
 static void carve(gn2_carver *c, const R(gn2_net) *net, int k, R(gn2_space) *space)
 {
     R(gn2_head_space) *s = &space->head[k];
     R(gn2_pair_space) *p = &s->pair;
-    const int64_t hidden = net->head[k].split.part[0].out;
+    const int64_t hidden = net->h->task[k].net.size[1];
     s->logits = R(gn2_carve)(c, c->tokens, c->longest); /* those of all pairs */
     p->a = R(gn2_carve)(c, c->tokens, hidden);
     p->b = R(gn2_carve)(c, c->tokens, hidden);
@@ -113,11 +110,10 @@ typedef struct tile {
 } tile;
 
 /* Skips jets that have no pairs left; 0 at the end. */
-static int settle(const R(gn2_pass) *pass, cursor *c)
+static int settle(const pairs *p, cursor *c)
 {
-    const int64_t *offset = offsets(pass);
-    while (c->jet < pass->chunk.jets) {
-        const int64_t n = offset[c->jet + 1] - offset[c->jet];
+    while (c->jet < p->pass->chunk.jets) {
+        const int64_t n = p->offset[c->jet + 1] - p->offset[c->jet];
         if (n > 1 && c->i < n) return 1;
         c->jet++;
         c->i = 0;
@@ -131,57 +127,53 @@ typedef struct group {
     int64_t start, n, i, row;
 } group;
 
-typedef void (*group_fn)(R(gn2_pass) *pass, const group *g);
+typedef void (*group_fn)(const pairs *p, const group *g);
 
 /* Calls fn for every group of a tile. */
-static void each_group(R(gn2_pass) *pass, const tile *t, group_fn fn)
+static void each_group(const pairs *p, const tile *t, group_fn fn)
 {
-    const int64_t *offset = offsets(pass);
     cursor c = t->begin;
     group g = {.row = 0};
-    for (; g.row < t->rows && settle(pass, &c); c.i++) {
-        g.start = offset[c.jet];
-        g.n = offset[c.jet + 1] - g.start;
+    for (; g.row < t->rows && settle(p, &c); c.i++) {
+        g.start = p->offset[c.jet];
+        g.n = p->offset[c.jet + 1] - g.start;
         g.i = c.i;
-        fn(pass, &g);
+        fn(p, &g);
         g.row += g.n - 1;
     }
 }
 
 /* Next tile behind `t`; 0 when all pairs are done. */
-static int next_tile(const R(gn2_pass) *pass, tile *t, cursor *next)
+static int next_tile(const pairs *p, tile *t, cursor *next)
 {
-    const int64_t *offset = offsets(pass);
     t->first += t->rows;
     t->rows = 0;
-    if (!settle(pass, next)) return 0;
+    if (!settle(p, next)) return 0;
     t->begin = *next;
-    while (settle(pass, next)) {
-        const int64_t pairs = offset[next->jet + 1] - offset[next->jet] - 1;
-        if (t->rows + pairs > pass->space->tile) break;
-        t->rows += pairs;
+    while (settle(p, next)) {
+        const int64_t count = p->offset[next->jet + 1] - p->offset[next->jet] - 1;
+        if (t->rows + count > p->pass->space->tile) break;
+        t->rows += count;
         next->i++;
     }
     return 1;
 }
 
-static void group_fwd(R(gn2_pass) *pass, const group *g)
+static void group_fwd(const pairs *p, const group *g)
 {
-    const R(gn2_head_space) *s = space_of(pass);
-    const int64_t hidden = hidden_of(pass);
-    pass->ctx.kernels->pair_fwd(s->mlp.act[0] + g->row * hidden,
-                                s->pair.a + (g->start + g->i) * hidden,
-                                s->pair.b + g->start * hidden, g->i, g->n, hidden);
+    const R(gn2_head_space) *s = p->s;
+    p->pass->ctx.kernels->pair_fwd(
+        s->mlp.act[0] + g->row * p->hidden, s->pair.a + (g->start + g->i) * p->hidden,
+        s->pair.b + g->start * p->hidden, g->i, g->n, p->hidden);
 }
 
-static void group_bwd(R(gn2_pass) *pass, const group *g)
+static void group_bwd(const pairs *p, const group *g)
 {
-    const R(gn2_head_space) *s = space_of(pass);
-    const int64_t hidden = hidden_of(pass);
-    pass->ctx.kernels->pair_bwd(s->pair.d_a + (g->start + g->i) * hidden,
-                                s->pair.d_b + g->start * hidden,
-                                s->mlp.d_act[0] + g->row * hidden,
-                                s->mlp.act[0] + g->row * hidden, g->i, g->n, hidden);
+    const R(gn2_head_space) *s = p->s;
+    p->pass->ctx.kernels->pair_bwd(
+        s->pair.d_a + (g->start + g->i) * p->hidden, s->pair.d_b + g->start * p->hidden,
+        s->mlp.d_act[0] + g->row * p->hidden, s->mlp.act[0] + g->row * p->hidden, g->i,
+        g->n, p->hidden);
 }
 
 /* ---- loss ---- */
@@ -196,138 +188,98 @@ static int32_t pair_class(int32_t origin)
 
 static real pair_weight(pair_rule rule, int32_t a, int32_t b)
 {
-    if (rule == RULE_NONE) return 1;
     /* two's complement: HF & fake = 1, fake & fake = −1 */
     if (rule == RULE_SALT) return (real)(1 + (a & b));
     if (a < 0 || b < 0) return 0;
     return a > 0 && b > 0 ? 2 : 1;
 }
 
-/* Origins of the constituents, NULL: pairs weigh 1. */
-static const int32_t *origins_of(const R(gn2_pass) *pass)
+static void group_targets(const pairs *p, const group *g)
 {
-    const int partner = task_of(pass)->partner;
-    return partner < 0 ? NULL : pass->labels->task[partner].index;
-}
-
-static void group_targets(R(gn2_pass) *pass, const group *g)
-{
-    R(gn2_pair_space) *p = &space_of(pass)->pair;
-    const gn2_task *task = task_of(pass);
-    const int32_t *vertex = vertices_of(pass), *origin = origins_of(pass);
-    const int64_t mine = R(gn2_pass_row)(pass, task->sequence, g->start + g->i);
+    const int32_t *vertex = p->vertex, *origin = p->origin;
+    const int64_t mine = R(gn2_pass_row)(p->pass, p->task->sequence, g->start + g->i);
     const int32_t v = vertex[mine];
     int64_t row = g->row;
     for (int64_t j = 0; j < g->n; j++) {
         if (j == g->i) continue;
-        const int64_t other = R(gn2_pass_row)(pass, task->sequence, g->start + j);
-        p->target[row] = v >= 0 && v == vertex[other] ? 1 : 0;
-        p->weight[row] =
-            origin ? pair_weight((pair_rule)task->option, pair_class(origin[mine]),
+        const int64_t other = R(gn2_pass_row)(p->pass, p->task->sequence, g->start + j);
+        p->s->pair.target[row] = v >= 0 && v == vertex[other] ? 1 : 0;
+        p->s->pair.weight[row] =
+            origin ? pair_weight((pair_rule)p->task->option, pair_class(origin[mine]),
                                  pair_class(origin[other]))
                    : 1;
         row++;
     }
 }
 
-static void tile_loss(R(gn2_pass) *pass, const tile *t, const real *logits)
+static void tile_loss(const pairs *p, const tile *t, const real *logits)
 {
-    const int k = pass->net->h->pairs;
-    const R(gn2_pair_space) *p = &space_of(pass)->pair;
-    each_group(pass, t, group_targets);
-    pass->losses.value[k] += pass->ctx.kernels->binary_cross_entropy(
-        R(gn2_head_d_logits)(pass, k), logits, p->target, p->weight,
-        R(gn2_head_factor)(pass, k), t->rows);
+    each_group(p, t, group_targets);
+    p->pass->losses.value[p->k] += p->pass->ctx.kernels->binary_cross_entropy(
+        R(gn2_head_d_logits)(p->pass, p->k), logits, p->s->pair.target,
+        p->s->pair.weight, R(gn2_head_factor)(p->pass, p->k), t->rows);
 }
 
 /* ---- the network ---- */
 
-static void first_layer(R(gn2_pass) *pass)
+static gn2_dropout tile_dropout(const pairs *p, const tile *t)
 {
-    const R(gn2_head_space) *s = space_of(pass);
-    const gn2_constituents n = R(gn2_pass_constituents)(pass, task_of(pass)->sequence);
-    const R(gn2_split_input) in = {s->pooled, s->z};
-    R(gn2_split_fwd)
-    (&pass->ctx, &head_of(pass)->split, &s->split, s->pair.a, s->pair.b, &in, 0, &n);
+    return R(gn2_head_dropout)(p->pass, p->k, p->pass->chunk.first_pair + t->first);
 }
 
-static void first_layer_bwd(R(gn2_pass) *pass)
+static void tile_fwd(const pairs *p, const tile *t, real *const *act)
 {
-    const R(gn2_head_space) *s = space_of(pass);
-    const gn2_constituents n = R(gn2_pass_constituents)(pass, task_of(pass)->sequence);
-    const R(gn2_split_input) in = {s->pooled, s->z};
-    R(gn2_split_bwd)
-    (&pass->ctx, &head_of(pass)->split, &s->split, pass->space->d_head_pooled,
-     pass->space->d_rows, s->pair.d_a, s->pair.d_b, &in, &n);
-    R(gn2_head_inputs_bwd)(pass, pass->net->h->pairs, pass->space->d_rows);
+    const gn2_dropout drop = tile_dropout(p, t);
+    each_group(p, t, group_fwd);
+    R(gn2_mlp_fwd)(&p->pass->ctx, p->mlp, 1, act, act[0], &drop, t->rows);
 }
 
-static gn2_mlp_dropout tile_dropout(const R(gn2_pass) *pass, const tile *t)
+/* The ReLU's mask is applied where pairs are summed. */
+static void tile_bwd(const pairs *p, const tile *t, real *const *act)
 {
-    return R(gn2_head_dropout)(pass, pass->net->h->pairs,
-                               pass->chunk.first_pair + t->first);
+    real *const *d_act = p->s->mlp.d_act;
+    const R(gn2_context) *ctx = &p->pass->ctx;
+    const gn2_dropout drop = tile_dropout(p, t);
+    R(gn2_mlp_bwd)(ctx, p->mlp, 1, d_act, d_act[0], act, act[0], &drop, t->rows);
+    if (drop.p > 0)
+        ctx->kernels->scale(d_act[0], (real)(1 / (1 - drop.p)), t->rows * p->hidden);
+    each_group(p, t, group_bwd);
 }
 
-static void tile_fwd(R(gn2_pass) *pass, const tile *t, real *const *act)
+static void run_tiles(const pairs *p, int learns)
 {
-    const R(gn2_mlp) *mlp = &head_of(pass)->mlp;
-    const gn2_mlp_dropout drop = tile_dropout(pass, t);
-    const gn2_dropout first = gn2_dropout_make(drop.p, drop.step_key, drop.place + 1);
-    each_group(pass, t, group_fwd);
-    R(gn2_dropout_rows)
-    (&pass->ctx, &first, act[0], drop.first, t->rows, hidden_of(pass));
-    R(gn2_mlp_fwd)(&pass->ctx, mlp, 1, act, act[0], &drop, t->rows);
-}
-
-static void tile_bwd(R(gn2_pass) *pass, const tile *t, real *const *act)
-{
-    const R(gn2_mlp) *mlp = &head_of(pass)->mlp;
-    real *const *d_act = space_of(pass)->mlp.d_act;
-    const double p = tile_dropout(pass, t).p;
-    R(gn2_mlp_bwd)(&pass->ctx, mlp, 1, d_act, d_act[0], act, act[0], p, t->rows);
-    if (p > 0)
-        pass->ctx.kernels->scale(d_act[0], (real)(1 / (1 - p)),
-                                 t->rows * hidden_of(pass));
-    each_group(pass, t, group_bwd);
-}
-
-static void run_tiles(R(gn2_pass) *pass, int learns)
-{
-    const R(gn2_head_space) *s = space_of(pass);
-    const int last = task_of(pass)->net.depth - 1;
+    const int last = p->task->net.depth - 1;
     tile t = {.rows = 0};
     cursor next = {0, 0};
-    while (next_tile(pass, &t, &next)) {
+    while (next_tile(p, &t, &next)) {
         real *act[GN2_DENSE_MAX];
-        memcpy(act, s->mlp.act, sizeof act);
-        act[last] = s->logits + t.first;
-        tile_fwd(pass, &t, act);
-        if (!vertices_of(pass)) continue;
-        tile_loss(pass, &t, act[last]);
-        if (learns) tile_bwd(pass, &t, act);
+        memcpy(act, p->s->mlp.act, sizeof act);
+        act[last] = p->s->logits + t.first;
+        tile_fwd(p, &t, act);
+        if (!p->vertex) continue;
+        tile_loss(p, &t, act[last]);
+        if (learns) tile_bwd(p, &t, act);
     }
 }
 
 static void run(R(gn2_pass) *pass, int k)
 {
-    const R(gn2_pair_space) *p = &space_of(pass)->pair;
-    const int64_t rows = offsets(pass)[pass->chunk.jets];
-    const size_t bytes = (size_t)(rows * hidden_of(pass)) * sizeof(real);
-    const int learns = vertices_of(pass) && pass->ctx.grads;
-    R(gn2_head_inputs)(pass, k);
-    first_layer(pass);
+    const pairs p = pairs_of(pass, k);
+    const R(gn2_pair_space) *s = &p.s->pair;
+    const size_t bytes = (size_t)(p.offset[pass->chunk.jets] * p.hidden) * sizeof(real);
+    const int learns = p.vertex && pass->ctx.grads;
+    R(gn2_head_first)(pass, k, s->a, s->b, 0);
     if (learns) {
-        memset(p->d_a, 0, bytes);
-        memset(p->d_b, 0, bytes);
+        memset(s->d_a, 0, bytes);
+        memset(s->d_b, 0, bytes);
     }
-    run_tiles(pass, learns);
-    if (learns) first_layer_bwd(pass);
+    run_tiles(&p, learns);
+    if (learns) R(gn2_head_first_bwd)(pass, k, s->d_a, s->d_b);
 }
 
 /* ---- labels of a batch ---- */
 
-/* Any number is a vertex, negative ones are none. */
-/* Constituents i+1 … end−1 that share the vertex of i. */
+/* Constituents i+1 … end−1 that share the vertex of i; a negative number is none. */
 static int64_t partners(const R(gn2_rows) *rows, const int32_t *vertex, int64_t i,
                         int64_t end)
 {
@@ -341,8 +293,7 @@ static int64_t partners(const R(gn2_rows) *rows, const int32_t *vertex, int64_t 
 /* What pairs shall weigh is not known: then no pair counts. */
 static int lacks_origins(const gn2_task *task, const gn2_batch_labels *labels)
 {
-    return task->partner >= 0 && task->option != RULE_NONE &&
-           !labels->task[task->partner].index;
+    return task->partner >= 0 && !labels->task[task->partner].index;
 }
 
 static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
@@ -350,28 +301,66 @@ static double total(const R(gn2_net) *net, const R(gn2_label_place) *p)
     const R(gn2_rows) *rows = &p->batch->sequence[p->h->task[p->task].sequence];
     const gn2_task *task = &p->h->task[p->task];
     const int32_t *vertex = p->labels->task[p->task].index;
-    int64_t pairs = 0;
+    int64_t count = 0;
     (void)net;
     if (lacks_origins(task, p->labels)) return 0;
     for (int64_t b = 0; b < p->batch->jets; b++)
         for (int64_t i = rows->offset[b]; i < rows->offset[b + 1]; i++)
-            pairs += partners(rows, vertex, i, rows->offset[b + 1]);
-    return 2 * (double)pairs; /* ordered */
+            count += partners(rows, vertex, i, rows->offset[b + 1]);
+    return 2 * (double)count; /* ordered */
+}
+
+/* ---- vertices: connected components of the pairs that match ---- */
+
+/* Number of the ordered pair (i, j), i ≠ j, among the n(n−1) of a jet. */
+static int64_t pair_index(int64_t i, int64_t j, int64_t n)
+{
+    return i * (n - 1) + (j < i ? j : j - 1);
+}
+
+/* Union–find in place: label[i] is the parent, never larger than i. */
+static int32_t root(int32_t *label, int32_t i)
+{
+    while (label[i] != i) {
+        label[i] = label[label[i]];
+        i = label[i];
+    }
+    return i;
+}
+
+static void join(int32_t *label, int32_t a, int32_t b)
+{
+    a = root(label, a);
+    b = root(label, b);
+    if (a < b) label[b] = a;
+    if (b < a) label[a] = b;
+}
+
+void R(gn2_vertex_assign)(int32_t *label, const real *logits, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) label[i] = (int32_t)i;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = i + 1; j < n; j++) {
+            const real mean =
+                (logits[pair_index(i, j, n)] + logits[pair_index(j, i, n)]) / 2;
+            if (mean >= 0) join(label, (int32_t)i, (int32_t)j);
+        }
+    for (int64_t i = 0; i < n; i++) label[i] = root(label, (int32_t)i);
 }
 
 /* ---- metrics: unordered pairs ---- */
 
 enum { TRUE_PAIRS, FOUND, BOTH };
 
-/* Only float logits are made into vertices. */
 static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
 {
-#ifndef GN2_REAL_DOUBLE
     const int sequence = pass->net->h->task[k].sequence;
-    const int64_t start = offsets(pass)[b], n = offsets(pass)[b + 1] - start;
-    const int32_t *vertex = vertices_of(pass);
-    int32_t *found = pass->space->label + start;
-    gn2_vertex_assign(found, space_of(pass)->logits + pass->space->pair_offset[b], n);
+    const R(gn2_space) *s = pass->space;
+    const int64_t start = s->row_offset[sequence][b];
+    const int64_t n = s->row_offset[sequence][b + 1] - start;
+    const int32_t *vertex = pass->labels->task[k].index;
+    int32_t *found = s->label + start;
+    R(gn2_vertex_assign)(found, s->head[k].logits + s->pair_offset[b], n);
     for (int64_t i = 0; i < n; i++) {
         const int32_t v = vertex[R(gn2_pass_row)(pass, sequence, start + i)];
         for (int64_t j = i + 1; j < n; j++) {
@@ -382,9 +371,6 @@ static void observe(const R(gn2_pass) *pass, int k, int64_t b, double *sums)
             sums[BOTH] += same && guess;
         }
     }
-#else
-    (void)pass, (void)k, (void)b, (void)sums;
-#endif
 }
 
 static void conclude(const double *sums, double *out_values)
@@ -402,19 +388,15 @@ static void name_field(const gn2_task_column *c, gn2_text *out_name)
     gn2_text_add(out_name, "VertexIndex");
 }
 
-static const gn2_task_output outputs[] = {
-    {"", GN2_OUT_VERTICES, 0, 1, name_field},
-    {"_logits", GN2_OUT_LOGITS, 0, 1, NULL},
+static const R(gn2_task_output) outputs[] = {
+    {"", GN2_OUT_VERTICES, name_field, NULL},
+    {"_logits", GN2_OUT_LOGITS, NULL, NULL},
     {0},
 };
 
-static const char *const metrics[] = {"pair_efficiency", "pair_purity", NULL};
-
-static const char *const options[] = {"label", "pair_weights", "origin_task", NULL};
-
 const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .name = "vertexing",
-    .options = options,
+    .options = (const char *const[]){"label", "pair_weights", "origin_task", NULL},
     .pairs = 1,
     .read = read,
     .link = link_origins,
@@ -422,7 +404,7 @@ const R(gn2_task_kind) R(gn2_kind_vertexing) = {
     .run = run,
     .total = total,
     .outputs = outputs,
-    .metrics = metrics,
+    .metrics = (const char *const[]){"pair_efficiency", "pair_purity", NULL},
     .observe = observe,
     .conclude = conclude,
 };

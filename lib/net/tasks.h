@@ -39,9 +39,15 @@ int64_t R(gn2_label_row)(const R(gn2_label_place) *p, int64_t i);
 typedef enum gn2_task_form {
     GN2_OUT_LOGITS,
     GN2_OUT_SOFTMAX,
-    GN2_OUT_VALUES,  /* by the kind's `values` */
+    GN2_OUT_VALUES,  /* one a target, by the output's `value` */
     GN2_OUT_VERTICES /* int32_t: pair logits to vertices */
 } gn2_task_form;
+
+/* label (n): smallest index in the constituent's component. Two constituents match
+ * when (x_ij + x_ji)/2 ≥ 0, i.e. the mean probability is ≥ ½
+ * (salt.utils.union_find.get_node_assignment).
+ * logits (n(n−1)): ordered pairs i ≠ j, i outer. */
+void R(gn2_vertex_assign)(int32_t *label, const real *logits, int64_t n);
 
 /* A column of an output, to be named as a field of score files. */
 typedef struct gn2_task_column {
@@ -55,16 +61,30 @@ typedef struct gn2_task_column {
 /* MODEL_TARGET, for kinds with targets. */
 void gn2_task_target_field(const gn2_task_column *c, gn2_text *out_name);
 
-/* An output a tagger can be asked for: OBJECT.TASK<suffix>. */
-typedef struct gn2_task_output {
+/* A row of a task with targets: number of a jet, or of a row of data. */
+typedef struct R(gn2_target_row) {
+    const R(gn2_net) *net;
+    const R(gn2_batch) *batch;
+    const gn2_task *task;
+    const gn2_task_labels *labels; /* NULL: none */
+    int64_t row;
+    const real *x; /* logits of the row; NULL outside a pass */
+} R(gn2_target_row);
+
+/* An output a tagger can be asked for: OBJECT.TASK<suffix>. It has as many columns as
+ * the task has logits, or of values as it has targets. */
+typedef struct R(gn2_task_output) {
     const char *suffix; /* NULL ends a list */
     gn2_task_form form;
-    int item; /* tells `values` which */
-    /* 0: as many as logits, or of values as targets; of values ≤ GN2_MAX_TARGETS */
-    int64_t columns;
     /* Appends the field's name; NULL: score files do not have this output. */
     void (*field)(const gn2_task_column *c, gn2_text *out_name);
-} gn2_task_output;
+    /* What the logits say of target t, in its own units. */
+    real (*value)(const R(gn2_target_row) *row, int64_t t);
+} R(gn2_task_output);
+
+/* Row r of the chunk of an output of form GN2_OUT_VALUES: out (targets). */
+void R(gn2_task_values)(const R(gn2_pass) *pass, int k, int64_t r,
+                        const R(gn2_task_output) *output, real *out);
 
 /* What its labels are. */
 typedef enum gn2_label_kind {
@@ -89,16 +109,17 @@ typedef struct R(gn2_task_kind) {
     void (*carve)(gn2_carver *c, const R(gn2_net) *net, int k, R(gn2_space) *space);
     /* Forward; with labels the loss; with ctx.grads backward. */
     void (*run)(R(gn2_pass) *pass, int k);
+    /* Of kinds that gn2_targets_run() runs: loss of a row times `factor`, and d
+     * (columns) = its gradient by the logits, NULL: not wanted. */
+    double (*row_loss)(const R(gn2_target_row) *row, double factor, real *d);
 
-    /* Are the labels in range? The message names task, jet and value. NULL: any are.
-     * That there are labels of its sort, and weights of 0 or more, is known. */
-    gn2_status (*check)(const R(gn2_label_place) *p);
+    /* Is the label of row i, which is jet b's, in range? The message names task, jet
+     * and value. NULL: any is. That there are labels of its sort is known. */
+    gn2_status (*check)(const R(gn2_label_place) *p, int64_t b, int64_t i);
     /* What the loss is divided by. */
     double (*total)(const R(gn2_net) *net, const R(gn2_label_place) *p);
 
-    /* Outputs of a tagger, and row r of one of form GN2_OUT_VALUES. */
-    const gn2_task_output *outputs;
-    void (*values)(const R(gn2_pass) *pass, int k, int64_t r, int item, real *out);
+    const R(gn2_task_output) *outputs; /* of a tagger */
 
     /* Metrics: sums of jet b of the chunk, exact or added in the order of jets; then
      * values from the sums over all jets. Names end with NULL; at most GN2_MAX_SUMS of

@@ -99,13 +99,10 @@ static size_t carve(R(gn2_space) *s, const R(gn2_net) *net)
 
 static R(gn2_space) *new_space(const R(gn2_net) *net, const gn2_capacity *capacity)
 {
-    R(gn2_space) *s = gn2_alloc(1, sizeof *s);
-    if (!s) return NULL;
-    s->capacity = *capacity;
-    s->layer = gn2_alloc((size_t)net->h->num_layers + 1, sizeof *s->layer);
-    if (s->layer) return s;
-    gn2_free(s);
-    return NULL;
+    const size_t layers = (size_t)net->h->num_layers + 1;
+    R(gn2_space) *s = gn2_alloc(1, sizeof *s + layers * sizeof *s->layer);
+    if (s) s->capacity = *capacity;
+    return s;
 }
 
 size_t R(gn2_space_plan)(const R(gn2_net) *net, const gn2_capacity *capacity)
@@ -150,6 +147,5 @@ void R(gn2_space_free)(R(gn2_space) *space)
     if (!space) return;
     R(gn2_lane_free)(space->lane);
     gn2_free(space->block);
-    gn2_free(space->layer);
     gn2_free(space);
 }

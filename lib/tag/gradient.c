@@ -42,14 +42,12 @@ size_t gn2_tag_gradients_memory(const gn2_tag_gradients *g)
 static gn2_status make_net(gn2_tag_gradients *g, const gn2_model *model,
                            const gn2_product_options *product, int64_t rows)
 {
-    gn2_net_options options = {.product = *product,
-                               .training = 1,
-                               .replace_non_finite = model->h.replace_non_finite};
+    gn2_net_options options = {.product = *product, .training = 1};
     options.product.storage = GN2_STORAGE_F32;
     options.product.arithmetic = GN2_ARITHMETIC_F32;
     options.product.max_rows = rows;
     GN2_TRY(gn2_net_create_f32(&model->h, &options, &g->net));
-    GN2_TRY(gn2_model_fill_net(model, g->net));
+    gn2_net_configure_f32(g->net, model->config);
     gn2_net_pack_f32(g->net, model->weights);
     return GN2_OK;
 }

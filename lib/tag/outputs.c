@@ -145,23 +145,21 @@ static int32_t rows_of(const gn2_task *task, gn2_task_form which)
     return GN2_ROWS_CONSTITUENTS;
 }
 
-static int64_t columns_of(const gn2_task *task, const gn2_task_output *o)
+static int64_t columns_of(const gn2_task *task, const gn2_task_output_f32 *o)
 {
-    if (o->columns) return o->columns;
     return o->form == GN2_OUT_VALUES ? task->targets : gn2_task_columns(task);
 }
 
 static gn2_status add_task(gn2_tag_outputs *all, int k)
 {
     const gn2_task *task = &all->model->h.task[k];
-    const gn2_task_output *o = gn2_task_kind_of_f32(task)->outputs;
+    const gn2_task_output_f32 *o = gn2_task_kind_of_f32(task)->outputs;
     for (; o->suffix; o++) {
         gn2_tag_output like = {
             .object = task->sequence + 1,
             .rows = rows_of(task, o->form),
             .columns = columns_of(task, o),
             .task = k,
-            .item = o->item,
             .write = writers[o->form],
             .of_task = o,
             .field = o->field ? name_task_field : NULL,

@@ -51,8 +51,8 @@ struct gn2_tag_output {
     int task; /* head it needs, −1: none */
     int item; /* what the writer wants to know, e.g. which discriminant */
     gn2_tag_writer write;
-    const gn2_task_output *of_task; /* its row in the task's kind */
-    gn2_tag_namer field;            /* NULL: in score files when asked for only */
+    const gn2_task_output_f32 *of_task; /* its row in the task's kind */
+    gn2_tag_namer field;                /* NULL: in score files when asked for only */
 };
 
 struct gn2_tag_outputs {

@@ -63,7 +63,8 @@ static int read_unit_check(const gn2_model *model)
 static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
 {
     const int64_t threads = gn2_config_i64(config, "tagger.threads");
-    GN2_TRY(gn2_compute_read_tagger(config, t->model->h.embed_dim, &t->product));
+    GN2_TRY(gn2_compute_read(config, "tagger.precision", t->model->h.embed_dim,
+                             &t->product));
     t->chunk_tokens = gn2_config_i64(config, "tagger.chunk_tokens");
     t->unit_check = read_unit_check(t->model);
     GN2_TRY(gn2_discriminants_read(t->model->config, config, &t->discriminants));
@@ -252,21 +253,25 @@ static int64_t first_bad(const gn2_pass_f32 *pass, numbers n)
 static int64_t first_bad_value(const gn2_pass_f32 *pass, const gn2_tag_output *o)
 {
     const numbers n = logits_of(pass, o->task);
-    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&pass->net->h->task[o->task]);
     for (int64_t b = 0; b < pass->chunk.jets; b++)
         for (int64_t r = rows_before(&n, b); r < rows_before(&n, b + 1); r++) {
             float x[GN2_MAX_TARGETS];
-            kind->values(pass, o->task, r, o->item, x);
+            gn2_task_values_f32(pass, o->task, r, o->of_task, x);
             if (!pass->ctx.kernels->all_finite(x, o->columns)) return b;
         }
     return pass->chunk.jets;
+}
+
+static int has_values(const gn2_task *task)
+{
+    return gn2_task_kind_of_f32(task)->label == GN2_LABEL_TARGETS;
 }
 
 static int64_t first_bad_of_task(const gn2_tag_call *call, const gn2_pass_f32 *pass,
                                  int task)
 {
     int64_t first = first_bad(pass, logits_of(pass, task));
-    if (!gn2_task_kind_of_f32(&pass->net->h->task[task])->values) return first;
+    if (!has_values(&pass->net->h->task[task])) return first;
     for (size_t i = 0; i < call->all->count; i++) {
         const gn2_tag_output *o = &call->all->item[i];
         if (o->task == task && o->write == gn2_write_values)

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "net/tasks.h"
-#include "net/vertex.h"
 #include "tag/outputs.h"
 
 /* ---- rows ---- */
@@ -63,10 +62,9 @@ void gn2_write_softmax(const gn2_tag_writing *w)
 
 void gn2_write_values(const gn2_tag_writing *w)
 {
-    const int k = w->output->task;
-    const gn2_task_kind_f32 *kind = gn2_task_kind_of_f32(&w->pass->net->h->task[k]);
     for (int64_t r = 0; r < row_count(w); r++)
-        kind->values(w->pass, k, r, w->output->item, row_at(w, r));
+        gn2_task_values_f32(w->pass, w->output->task, r, w->output->of_task,
+                            row_at(w, r));
 }
 
 void gn2_write_discriminant(const gn2_tag_writing *w)
@@ -175,7 +173,7 @@ void gn2_write_vertices(const gn2_tag_writing *w)
     int32_t *label = pass->space->label;
     for (int64_t b = 0; b < pass->chunk.jets; b++) {
         const int64_t n = offset[b + 1] - offset[b];
-        gn2_vertex_assign(label, logits_of(w) + pass->space->pair_offset[b], n);
+        gn2_vertex_assign_f32(label, logits_of(w) + pass->space->pair_offset[b], n);
         for (int64_t i = 0; i < n; i++) {
             const int64_t row = gn2_pass_row_f32(pass, k, offset[b] + i);
             ((int32_t *)w->data)[row * w->stride] = slot_of(w, k, b, label[i]);

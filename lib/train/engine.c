@@ -13,9 +13,7 @@
 
 static gn2_status create_net(R(gn2_engine) *engine)
 {
-    gn2_net_options options = {.product = engine->options.product,
-                               .training = 1,
-                               .replace_non_finite = engine->h->replace_non_finite};
+    gn2_net_options options = {.product = engine->options.product, .training = 1};
     options.product.max_rows = engine->options.chunk_tokens;
     return R(gn2_net_create)(engine->h, &options, &engine->net);
 }
@@ -290,7 +288,7 @@ static void pack_one(void *context, int64_t index, int32_t worker)
 {
     const R(gn2_engine) *engine = context;
     (void)worker;
-    R(gn2_net_pack_one)(engine->net, (size_t)index, engine->weights);
+    R(gn2_linear_pack)(engine->net->linears[index], engine->weights);
 }
 
 void R(gn2_engine_update)(R(gn2_engine) *engine, double lr, double beta1)

@@ -85,8 +85,7 @@ typedef struct R(gn2_engine) {
 } R(gn2_engine);
 
 /* h and params are borrowed and must outlive the engine. Weights start at 0,
- * normalisation at mean 0, std 1: R(gn2_net_set_norm)(engine->net, …) and
- * R(gn2_net_set_class_weights) change that. */
+ * normalisation at mean 0, std 1: R(gn2_net_configure)(engine->net, …) changes that. */
 gn2_status R(gn2_engine_create)(const gn2_hparams *h, const gn2_params *params,
                                 const gn2_engine_options *options,
                                 R(gn2_engine) **out_engine);

@@ -38,20 +38,15 @@ static gn2_status check_sort(const R(gn2_label_place) *p, const R(gn2_task_kind)
                     kind->name);
 }
 
-/* Weights of rows: numbers of 0 or more. */
-static gn2_status check_weights(const R(gn2_label_place) *p)
+/* The label as its kind says, and the weight, a number of 0 or more. */
+static gn2_status check_row(const R(gn2_label_place) *p, const R(gn2_task_kind) *kind,
+                            int64_t b, int64_t i)
 {
     const float *weight = p->labels->task[p->task].weight;
-    for (int64_t b = 0; weight && b < p->batch->jets; b++)
-        for (int64_t i = R(gn2_label_rows)(p, b); i < R(gn2_label_rows)(p, b + 1);
-             i++) {
-            const float w = weight[R(gn2_label_row)(p, i)];
-            if (w >= 0 && isfinite(w)) continue;
-            return gn2_fail(GN2_ERR_INVALID_ARG,
-                            "%s: weight %g of jet %lld: must be 0 or more",
-                            p->h->task[p->task].name, (double)w, (long long)b);
-        }
-    return GN2_OK;
+    const float w = weight ? weight[R(gn2_label_row)(p, i)] : 1;
+    if (w >= 0 && isfinite(w)) return kind->check ? kind->check(p, b, i) : GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "%s: weight %g of jet %lld: must be 0 or more",
+                    p->h->task[p->task].name, (double)w, (long long)b);
 }
 
 static gn2_status check_task(const R(gn2_label_place) *p)
@@ -59,8 +54,10 @@ static gn2_status check_task(const R(gn2_label_place) *p)
     const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(&p->h->task[p->task]);
     if (!gn2_task_labelled(&p->labels->task[p->task])) return GN2_OK;
     GN2_TRY(check_sort(p, kind));
-    GN2_TRY(check_weights(p));
-    return kind->check ? kind->check(p) : GN2_OK;
+    for (int64_t b = 0; b < p->batch->jets; b++)
+        for (int64_t i = R(gn2_label_rows)(p, b); i < R(gn2_label_rows)(p, b + 1); i++)
+            GN2_TRY(check_row(p, kind, b, i));
+    return GN2_OK;
 }
 
 gn2_status R(gn2_labels_check)(const gn2_hparams *h, const R(gn2_batch) *batch,

@@ -89,12 +89,10 @@ static void visit(void *user, const gn2_pass_f32 *pass)
 static gn2_status create_start(probe *p)
 {
     const gn2_trainer *t = p->trainer;
-    gn2_net_options options = {.product = t->engine->options.product,
-                               .keep = 1,
-                               .replace_non_finite = t->h.replace_non_finite};
+    gn2_net_options options = {.product = t->engine->options.product, .keep = 1};
     options.product.max_rows = t->engine->options.chunk_tokens;
     GN2_TRY(gn2_net_create_f32(&t->h, &options, &p->net));
-    GN2_TRY(gn2_model_fill_net(t->model, p->net));
+    gn2_net_configure_f32(p->net, t->model->config);
     gn2_net_pack_f32(p->net, t->model->weights);
     return gn2_space_create_f32(p->net, &t->engine->capacity, &p->space);
 }

@@ -47,7 +47,8 @@ gn2_status gn2_train_engine_options(const gn2_trainer *t, gn2_engine_options *ou
         .pool = t->pool,
     };
     gn2_optim_options_read_f32(t->config, &out->optim);
-    return gn2_compute_read_trainer(t->config, t->h.embed_dim, &out->product);
+    return gn2_compute_read(t->config, "train.precision", t->h.embed_dim,
+                            &out->product);
 }
 
 const char *gn2_train_precision(const gn2_trainer *t)
@@ -59,7 +60,8 @@ gn2_status gn2_train_engine_new(const gn2_trainer *t, const gn2_engine_options *
                                 gn2_engine_f32 **out_engine)
 {
     GN2_TRY(gn2_engine_create_f32(&t->h, t->params, options, out_engine));
-    return gn2_model_fill_net(t->model, (*out_engine)->net);
+    gn2_net_configure_f32((*out_engine)->net, t->model->config);
+    return GN2_OK;
 }
 
 /* Multipliers are the model's, which may be a file's, unless the optimiser is another
@@ -174,7 +176,7 @@ void gn2_train_delete(gn2_trainer *t)
     gn2_pool_free(t->pool);
     gn2_input_clear(&t->input);
     gn2_figures_clear(&t->figures);
-    gn2_params_free(t->params);
+    gn2_free(t->params);
     gn2_config_delete(t->config);
     gn2_model_unref(t->model);
     gn2_free(t);

@@ -159,7 +159,7 @@ static gn2_status update(bench *b, int64_t index)
 static gn2_status pack(bench *b, int64_t index)
 {
     const gn2_engine_f32 *e = b->trainer->engine;
-    gn2_net_pack_one_f32(e->net, (size_t)index, e->weights);
+    gn2_linear_pack_f32(e->net->linears[index], e->weights);
     return GN2_OK;
 }
 

@@ -26,7 +26,7 @@ testmodel *testmodel_create(const char *lines)
 void testmodel_free(testmodel *model)
 {
     if (!model) return;
-    gn2_params_free(model->params);
+    gn2_free(model->params);
     gn2_config_delete(model->config);
     gn2_free(model->weights);
     gn2_free(model);

@@ -8,9 +8,6 @@
 real *R(testreal)(const double *x, int64_t count);
 void R(testreal_back)(double *y, const real *x, int64_t count);
 
-/* Normalisation and class weights of the model's config. */
-void R(testreal_set_norms)(R(gn2_net) *net, const testmodel *model);
-
 /* Offsets and row numbers are the source's, data are copies. */
 void R(testreal_batch)(R(gn2_batch) *batch, const testbatch *source);
 void R(testreal_batch_free)(R(gn2_batch) *batch);

@@ -39,7 +39,7 @@ static void make_net(run *r)
         .training = r->options->training,
     };
     need_ok(R(gn2_net_create)(&m->h, &options, &r->net), "network");
-    R(testreal_set_norms)(r->net, m);
+    R(gn2_net_configure)(r->net, m->config);
     r->weights = R(testreal)(m->weights, m->params->total);
     R(gn2_net_pack)(r->net, r->weights);
     if (r->options->training)
@@ -175,11 +175,11 @@ static void keep_values(const R(gn2_pass) *pass, int k, int64_t first, testresul
     const gn2_task *task = &pass->net->h->task[k];
     const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(task);
     double **to = t->head_values[k];
-    for (const gn2_task_output *o = kind->outputs; o->suffix; o++) {
+    for (const R(gn2_task_output) *o = kind->outputs; o->suffix; o++) {
         if (o->form != GN2_OUT_VALUES) continue;
         for (int64_t r = 0; r < R(gn2_head_rows)(pass, k); r++) {
             real row[GN2_MAX_TARGETS];
-            kind->values(pass, k, r, o->item, row);
+            R(gn2_task_values)(pass, k, r, o, row);
             R(testreal_back)(*to + (first + r) * task->targets, row, task->targets);
         }
         to++;

@@ -4,7 +4,7 @@
 
 #include "checks.h"
 #include "common/need.h"
-#include "net/vertex.h"
+#include "net/tasks.h"
 #include "util/alloc.h"
 
 int64_t golden_vertex_differences(const double *logits, const golden_array *offsets,
@@ -18,7 +18,7 @@ int64_t golden_vertex_differences(const double *logits, const golden_array *offs
         float *x = need_memory((size_t)(n * (n - 1)), sizeof *x);
         int32_t *label = need_memory((size_t)n, sizeof *label);
         for (int64_t i = 0; i < n * (n - 1); i++) x[i] = (float)logits[pair + i];
-        gn2_vertex_assign(label, x, n);
+        gn2_vertex_assign_f32(label, x, n);
         for (int64_t i = 0; i < n; i++)
             wrong += (double)label[i] != wanted->x[first + i];
         pair += n * (n - 1);

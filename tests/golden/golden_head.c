@@ -30,7 +30,7 @@ static void make_net(run *r)
     const gn2_net_options options = {.product = {.cap = GN2_ISA_BEST, .max_rows = 64},
                                      .training = 1};
     need_ok(R(gn2_net_create)(&m->h, &options, &r->net), "network");
-    R(testreal_set_norms)(r->net, m);
+    R(gn2_net_configure)(r->net, m->config);
     r->weights = R(testreal)(m->weights, m->params->total);
     r->grads = need_memory((size_t)m->params->total, sizeof(real));
     R(gn2_net_pack)(r->net, r->weights);
@@ -56,7 +56,10 @@ static void make_labels(run *r)
     const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(&h->task[0]);
     r->labels = testbatch_labels(h, r->in->batch);
     const R(gn2_label_place) place = {h, &r->batch, &r->labels, 0};
-    need_ok(kind->check(&place), "labels");
+    for (int64_t b = 0; b < r->batch.jets; b++)
+        for (int64_t i = R(gn2_label_rows)(&place, b);
+             i < R(gn2_label_rows)(&place, b + 1); i++)
+            need_ok(kind->check(&place, b, i), "labels");
     r->totals.value[0] = kind->total(r->net, &place);
 }
 
@@ -78,12 +81,12 @@ static void keep_values(const R(gn2_pass) *pass, golden_head_result *t)
     const gn2_task *task = &pass->net->h->task[0];
     const R(gn2_task_kind) *kind = R(gn2_task_kind_of)(task);
     int item = 0;
-    for (const gn2_task_output *o = kind->outputs; o->suffix; o++) {
+    for (const R(gn2_task_output) *o = kind->outputs; o->suffix; o++) {
         if (o->form != GN2_OUT_VALUES) continue;
         t->values[item] = doubles(t->rows, task->targets);
         for (int64_t r = 0; r < t->rows; r++) {
             real row[GN2_MAX_TARGETS];
-            kind->values(pass, 0, r, o->item, row);
+            R(gn2_task_values)(pass, 0, r, o, row);
             R(testreal_back)(t->values[item] + r * task->targets, row, task->targets);
         }
         item++;

@@ -17,7 +17,7 @@ static void *create(const testmodel *model, const gn2_optim_options *optim)
                                         .optim = *optim};
     R(gn2_engine) *engine;
     need_ok(R(gn2_engine_create)(&model->h, model->params, &options, &engine), "core");
-    R(testreal_set_norms)(engine->net, model);
+    R(gn2_net_configure)(engine->net, model->config);
     real *weights = R(testreal)(model->weights, model->params->total);
     R(gn2_engine_set_weights)(engine, weights);
     gn2_free(weights);

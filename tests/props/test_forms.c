@@ -70,7 +70,7 @@ static void create_core(training *t, const gn2_optim_options *optim)
                                         .product = {.cap = GN2_ISA_BEST},
                                         .optim = *optim};
     need_ok(R(gn2_engine_create)(&t->model->h, &t->rest, &options, &t->engine), "core");
-    R(testreal_set_norms)(t->engine->net, t->model);
+    R(gn2_net_configure)(t->engine->net, t->model->config);
     R(gn2_engine_set_weights)(t->engine, t->model->weights);
 }
 

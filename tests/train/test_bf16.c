@@ -198,7 +198,7 @@ static void a_jet_does_not_see_the_others(void **state)
 static gn2_status ask(const char *option, gn2_product_options *out)
 {
     gn2_config *config = toy_config(OPTIONS(option));
-    const gn2_status status = gn2_compute_read_trainer(config, 256, out);
+    const gn2_status status = gn2_compute_read(config, "train.precision", 256, out);
     gn2_config_delete(config);
     return status;
 }
@@ -269,10 +269,11 @@ static void fewer_instructions_rule_bf16_out(void **state)
     for (int i = gn2_isa_detect() < GN2_ISA_AVX2; i < 2; i++) {
         gn2_product_options o;
         gn2_config *config = toy_config(OPTIONS(others[i], "tagger.precision=bf16"));
-        assert_status(GN2_ERR_UNSUPPORTED, gn2_compute_read_tagger(config, 256, &o));
+        assert_status(GN2_ERR_UNSUPPORTED,
+                      gn2_compute_read(config, "tagger.precision", 256, &o));
         assert_message("tagger.precision = bf16");
         assert_ok(gn2_config_put_text(config, "tagger.precision", "auto"));
-        assert_ok(gn2_compute_read_tagger(config, 256, &o));
+        assert_ok(gn2_compute_read(config, "tagger.precision", 256, &o));
         assert_int_equal(o.arithmetic, GN2_ARITHMETIC_F32);
         gn2_config_delete(config);
     }

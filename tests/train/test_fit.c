@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "data/dataset.h"
-#include "net/vertex.h"
 #include "tag/tagger.h"
 #include "toy.h"
 #include "util/alloc.h"
