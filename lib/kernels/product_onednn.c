@@ -81,7 +81,7 @@ gn2_status gn2_onednn_bf16(gn2_bf16 *out_have)
 gn2_status gn2_onednn_ops(const gn2_product_ops_f32 **out_ops)
 {
     GN2_TRY(gn2_onednn_load());
-    *out_ops = &module->ops;
+    *out_ops = module->ops;
     return GN2_OK;
 }
 

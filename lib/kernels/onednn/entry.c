@@ -2,7 +2,6 @@
 /* Entry of the oneDNN module. */
 #include "kernels/onednn/module.h"
 
-#include "kernels/onednn/api.h"
 #include "kernels/onednn/backend.h"
 #include "kernels/onednn/host.h"
 #include "util/error.h"
@@ -33,18 +32,7 @@ static const gn2_onednn_module module = {
     .version = GN2_ONEDNN_MODULE_VERSION,
     .start = start,
     .bf16 = bf16,
-    .ops =
-        {
-            .name = "onednn",
-            .create = gn2_dnnl_create,
-            .destroy = gn2_dnnl_destroy,
-            .pack = gn2_dnnl_pack,
-            .scratch = gn2_dnnl_scratch,
-            .lane_open = gn2_dnnl_lane_open,
-            .lane_close = gn2_dnnl_lane_close,
-            .run = gn2_dnnl_run,
-            .run_tn = gn2_dnnl_run_tn,
-        },
+    .ops = &gn2_dnnl_ops,
 };
 
 __attribute__((visibility("default"))) const gn2_onednn_module *
