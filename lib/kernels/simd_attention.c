@@ -153,17 +153,35 @@ INLINE void row_sum_block(const row_sum *t, int64_t r, int64_t d, int rows, int 
     }
 }
 
-#ifdef HALF_LANES
+#ifdef GN2_SIMD_AVX512
+/* Half a vector: what has eight lanes or less goes through twice as fast on processors
+ * that split vectors in two. `left`: as v_load_part has it. */
+#define HALF_LANES 8
+typedef __m256 hf;
+
+INLINE hf h_load_part(const float *p, int64_t left)
+{
+    if (left >= HALF_LANES) return _mm256_loadu_ps(p);
+    return _mm256_maskz_loadu_ps((__mmask8)v_first(left), p);
+}
+INLINE void h_store_part(float *p, hf v, int64_t left)
+{
+    if (left >= HALF_LANES)
+        _mm256_storeu_ps(p, v);
+    else
+        _mm256_mask_storeu_ps(p, (__mmask8)v_first(left), v);
+}
 /* The same, one vector wide and of it no more than a half. */
 INLINE void row_sum_half_block(const row_sum *t, int64_t r, int64_t d, int rows,
                                int64_t left)
 {
     hf sum[TALL];
     const float *w = t->w + r * t->rs, *x = t->x + d;
-    for (int i = 0; i < rows; i++) sum[i] = h_zero();
+    for (int i = 0; i < rows; i++) sum[i] = _mm256_setzero_ps();
     for (int64_t c = 0; c < t->terms; c++, w += t->cs, x += t->ldx) {
         const hf a = h_load_part(x, left);
-        for (int i = 0; i < rows; i++) sum[i] = h_fma(h_set1(w[i * t->rs]), a, sum[i]);
+        for (int i = 0; i < rows; i++)
+            sum[i] = _mm256_fmadd_ps(_mm256_set1_ps(w[i * t->rs]), a, sum[i]);
     }
     for (int i = 0; i < rows; i++)
         h_store_part(t->y + (r + i) * t->ldy + d, sum[i], left);
