@@ -243,7 +243,7 @@ INLINE vf v_keep_part(vf v, int64_t left)
     return left >= VL ? v : v_keep(v_first(left), v);
 }
 
-/* max(x, 0) that lets NaN through */
+/* max(x, 0) that lets NaN and −0 through: the second operand wins ties */
 INLINE vf v_positive(vf x)
 {
     return v_max(v_zero(), x);
