@@ -105,4 +105,27 @@ INLINE vf v_log(vf x)
     return v_select(v_gt(x, v_set1(0)), y, v_sub(x, x)); /* NaN has no exponent */
 }
 
+/* p = softmax of x (n), which p may be; elements in lanes */
+INLINE void v_softmax(float *p, const float *x, int64_t n)
+{
+    vf max = v_set1(-INFINITY), sum = v_zero();
+    for (int64_t i = 0; i < n; i += VL) {
+        const int64_t left = n - i;
+        const vf xv = v_load_part(x + i, left);
+        max = v_max(max, left >= VL ? xv : v_select(v_first(left), xv, max));
+    }
+    const vf top = v_set1(v_highest(max));
+    for (int64_t i = 0; i < n; i += VL) {
+        const int64_t left = n - i;
+        const vf e = v_keep_part(v_exp(v_sub(v_load_part(x + i, left), top)), left);
+        sum = v_add(sum, e);
+        v_store_part(p + i, e, left);
+    }
+    const vf total = v_set1(v_sum(sum));
+    for (int64_t i = 0; i < n; i += VL) {
+        const int64_t left = n - i;
+        v_store_part(p + i, v_div(v_load_part(p + i, left), total), left);
+    }
+}
+
 #endif
