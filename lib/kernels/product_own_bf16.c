@@ -124,7 +124,7 @@ static size_t bf16_scratch(const gn2_product_f32 *p)
     int64_t floats = block_rows(ld) * ld;
     if (p->is_gradient)
         floats = elements_of(p, TN_ROWS) * (stride_of(p->k) + stride_of(p->n)) +
-                 (int64_t)kernels_of(p)->scratch_tn(p->k, p->n);
+                 (int64_t)kernels_of(p)->scratch_tn;
     return (size_t)floats * sizeof(float);
 }
 

@@ -461,18 +461,11 @@ static void mul_tn(const gn2_own_problem *p, const gn2_tn_args_f32 *x)
     }
 }
 
-static size_t scratch_tn(int64_t k, int64_t n)
-{
-    (void)k;
-    (void)n;
-    return TN_ROWS * PANEL;
-}
-
 const gn2_own_kernels OWN_TABLE = {
     .columns = PANEL,
     .vector = VL,
     .mul = mul,
     .mul_tn = mul_tn,
     .scratch_mul = scratch_mul,
-    .scratch_tn = scratch_tn,
+    .scratch_tn = TN_ROWS * PANEL,
 };

@@ -130,12 +130,12 @@ static gn2_status make_packed(gn2_product_f32 *p)
 {
     dnnl_state *d = p->data;
     const size_t packed = dnnl_memory_desc_get_size(desc_of(&d->weights));
-    const size_t tight = (size_t)p->k * (size_t)p->n * sizeof(float);
+    const size_t tight = (size_t)(p->k + 1) * (size_t)p->n;
     p->packed = gn2_alloc(packed, 1);
-    d->tight_data = gn2_alloc(tight, 1);
-    d->no_bias = gn2_alloc((size_t)p->n, sizeof(float));
-    if (!p->packed || !d->tight_data || !d->no_bias) return gn2_fail_memory();
-    p->bytes = sizeof *d + packed + tight + (size_t)p->n * sizeof(float);
+    d->tight_data = gn2_alloc(tight, sizeof(float));
+    if (!p->packed || !d->tight_data) return gn2_fail_memory();
+    d->no_bias = d->tight_data + p->k * p->n;
+    p->bytes = sizeof *d + packed + tight * sizeof(float);
     GN2_TRY(check(gn2_dnnl_make_memory(&d->packed_memory, desc_of(&d->weights), engine,
                                        p->packed),
                   p, "packed matrix"));
@@ -205,7 +205,6 @@ static void destroy(gn2_product_f32 *p)
     desc_free(&d->bias);
     desc_free(&d->tight);
     gn2_free(d->tight_data);
-    gn2_free(d->no_bias);
     gn2_free(d);
     p->data = NULL;
 }

@@ -35,8 +35,8 @@ typedef struct dnnl_state {
     dnnl_memory_desc_t weights, bias, tight; /* B packed; (1, n); B row-major */
     dnnl_memory_t packed_memory, tight_memory;
     dnnl_primitive_t reorder;
-    float *tight_data, *no_bias;
-    gn2_bf16_convert *convert; /* in bf16 */
+    float *tight_data, *no_bias; /* one block */
+    gn2_bf16_convert *convert;   /* in bf16 */
 } dnnl_state;
 
 /* Memory objects of one lane, their addresses set before each run. */
