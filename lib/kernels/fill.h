@@ -8,25 +8,16 @@
 
 #include "kernels/kernels.h"
 
-void R(gn2_ref_attention)(R(gn2_kernels) *table);
-void R(gn2_ref_loss)(R(gn2_kernels) *table);
-void R(gn2_ref_mul)(R(gn2_kernels) *table);
-void R(gn2_ref_norm)(R(gn2_kernels) *table);
-void R(gn2_ref_optim)(R(gn2_kernels) *table);
-void R(gn2_ref_pair)(R(gn2_kernels) *table);
-void R(gn2_ref_vector)(R(gn2_kernels) *table);
+typedef void R(gn2_fill)(R(gn2_kernels) *table);
+
+R(gn2_fill) R(gn2_ref_attention), R(gn2_ref_loss), R(gn2_ref_mul), R(gn2_ref_norm);
+R(gn2_fill) R(gn2_ref_optim), R(gn2_ref_pair);
 
 #if defined(GN2_X86) && !defined(GN2_REAL_DOUBLE)
-void gn2_attention_avx2(R(gn2_kernels) *table);
-void gn2_loss_avx2(R(gn2_kernels) *table);
-void gn2_norm_avx2(R(gn2_kernels) *table);
-void gn2_optim_avx2(R(gn2_kernels) *table);
-void gn2_pair_avx2(R(gn2_kernels) *table);
-void gn2_attention_avx512(R(gn2_kernels) *table);
-void gn2_loss_avx512(R(gn2_kernels) *table);
-void gn2_norm_avx512(R(gn2_kernels) *table);
-void gn2_optim_avx512(R(gn2_kernels) *table);
-void gn2_pair_avx512(R(gn2_kernels) *table);
+gn2_fill_f32 gn2_attention_avx2, gn2_loss_avx2, gn2_norm_avx2;
+gn2_fill_f32 gn2_optim_avx2, gn2_pair_avx2;
+gn2_fill_f32 gn2_attention_avx512, gn2_loss_avx512, gn2_norm_avx512;
+gn2_fill_f32 gn2_optim_avx512, gn2_pair_avx512;
 #endif
 
 #endif

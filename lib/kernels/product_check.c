@@ -7,8 +7,7 @@
 #include "util/error.h"
 #include "util/rng.h"
 
-/* Numbers in (-1, 1): rounding differs somewhere if the order of a sum does. */
-static float *random_floats(size_t count, uint64_t key)
+float *gn2_random_floats(size_t count, uint64_t key)
 {
     float *data = gn2_alloc(count, sizeof *data);
     for (size_t i = 0; data && i < count; i++)
@@ -71,9 +70,9 @@ gn2_status gn2_product_rows_agree(gn2_product_f32 *p, int *out_agree)
     int64_t m = 1;
     while (m <= p->max_rows / 2) m *= 2;
     subject s = {.p = p};
-    float *a = random_floats((size_t)(m * p->k), 1);
-    float *b = random_floats((size_t)(p->k * p->n), 2);
-    float *c = random_floats((size_t)(2 * m * p->n), 3);
+    float *a = gn2_random_floats((size_t)(m * p->k), 1);
+    float *b = gn2_random_floats((size_t)(p->k * p->n), 2);
+    float *c = gn2_random_floats((size_t)(2 * m * p->n), 3);
     gn2_status status = a && b && c ? open_lane(p, &s) : gn2_fail_memory();
     if (status == GN2_OK) {
         p->ops->pack(p, b, p->n, 0);

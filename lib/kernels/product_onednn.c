@@ -9,14 +9,6 @@
 #include "util/alloc.h"
 #include "util/module.h"
 
-#ifdef GN2_ONEDNN_VERSION
-
-static const gn2_module onednn = {.title = "oneDNN module",
-                                  .file = "gn2-onednn.so",
-                                  .symbol = GN2_ONEDNN_MODULE_SYMBOL,
-                                  .version = GN2_ONEDNN_MODULE_VERSION,
-                                  .memory = (size_t)128 << 20};
-
 /* Settled by the first search that memory does not cut short. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int settled;
@@ -32,6 +24,14 @@ static gn2_status fail(gn2_status status, const char *text)
     return status;
 }
 
+#ifdef GN2_ONEDNN_VERSION
+
+static const gn2_module onednn = {.title = "oneDNN module",
+                                  .file = "gn2-onednn.so",
+                                  .symbol = GN2_ONEDNN_MODULE_SYMBOL,
+                                  .version = GN2_ONEDNN_MODULE_VERSION,
+                                  .memory = (size_t)128 << 20};
+
 static gn2_status search(void)
 {
     static const gn2_onednn_host host = {gn2_alloc, gn2_free, fail};
@@ -42,6 +42,25 @@ static gn2_status search(void)
     module = found;
     return GN2_OK;
 }
+
+const char *gn2_onednn_version(void)
+{
+    return gn2_module_present(&onednn) ? GN2_ONEDNN_VERSION : "none";
+}
+
+#else
+
+static gn2_status search(void)
+{
+    return fail(GN2_ERR_UNSUPPORTED, "this libgn2 was built without oneDNN");
+}
+
+const char *gn2_onednn_version(void)
+{
+    return "none";
+}
+
+#endif
 
 gn2_status gn2_onednn_find(void)
 {
@@ -54,11 +73,6 @@ gn2_status gn2_onednn_find(void)
         if (status == GN2_ERR_NO_MEMORY) return status;
     }
     return module ? GN2_OK : GN2_ERR_UNSUPPORTED;
-}
-
-const char *gn2_onednn_version(void)
-{
-    return gn2_module_present(&onednn) ? GN2_ONEDNN_VERSION : "none";
 }
 
 gn2_status gn2_onednn_load(void)
@@ -81,42 +95,6 @@ gn2_status gn2_onednn_bf16(gn2_bf16 *out_have)
 gn2_status gn2_onednn_ops(const gn2_product_ops_f32 **out_ops)
 {
     GN2_TRY(gn2_onednn_load());
-    *out_ops = &module->ops;
+    *out_ops = module->ops;
     return GN2_OK;
-}
-
-#else
-
-const char *gn2_onednn_version(void)
-{
-    return "none";
-}
-
-gn2_status gn2_onednn_find(void)
-{
-    return GN2_ERR_UNSUPPORTED;
-}
-
-gn2_status gn2_onednn_load(void)
-{
-    return gn2_fail(GN2_ERR_UNSUPPORTED, "this libgn2 was built without oneDNN");
-}
-
-gn2_status gn2_onednn_bf16(gn2_bf16 *out_have)
-{
-    *out_have = GN2_BF16_NONE;
-    return GN2_OK;
-}
-
-gn2_status gn2_onednn_ops(const gn2_product_ops_f32 **out_ops)
-{
-    *out_ops = NULL;
-    return gn2_onednn_load();
-}
-
-#endif
-
-int gn2_onednn_usable(void)
-{
-    return gn2_onednn_find() == GN2_OK;
 }

@@ -19,7 +19,6 @@ gn2_status gn2_onednn_load(void);
 
 /* The same without a message. */
 gn2_status gn2_onednn_find(void);
-int gn2_onednn_usable(void);
 
 /* What of gn2_bf16_detect() oneDNN will use; loads it where there is something. */
 gn2_status gn2_onednn_bf16(gn2_bf16 *out_have);

@@ -91,8 +91,7 @@ static void own_pack(gn2_product_f32 *p, const float *src, int64_t ld, int trans
 static size_t own_scratch(const gn2_product_f32 *p)
 {
     const gn2_own_kernels *own = kernels_of(p);
-    const size_t floats =
-        p->is_gradient ? own->scratch_tn(p->k, p->n) : own->scratch_mul(p->k);
+    const size_t floats = p->is_gradient ? own->scratch_tn : own->scratch_mul(p->k);
     return floats * sizeof(float);
 }
 

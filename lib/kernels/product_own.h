@@ -28,8 +28,8 @@ typedef struct gn2_own_kernels {
     void (*mul)(const gn2_own_problem *problem, const gn2_mul_args_f32 *args);
     /* c (k, n) += aᵀ·b; problem->packed is not used. */
     void (*mul_tn)(const gn2_own_problem *problem, const gn2_tn_args_f32 *args);
-    size_t (*scratch_mul)(int64_t k);           /* floats mul needs */
-    size_t (*scratch_tn)(int64_t k, int64_t n); /* floats mul_tn needs */
+    size_t (*scratch_mul)(int64_t k); /* floats mul needs */
+    size_t scratch_tn;                /* floats mul_tn needs */
 } gn2_own_kernels;
 
 extern const gn2_own_kernels gn2_own_avx2;

@@ -3,7 +3,7 @@
  * Own back end in bf16 arithmetic: B is packed rounded, `a` is rounded block by block
  * into scratch, and the loops of product_own_tmpl.c do the rest. There are two ways
  * (gn2_loop): dot products of words of two bf16, or multiply-adds of factors expanded
- * to float, pairs swapped, which give the same bits (bf16_factors.h). Both start from
+ * to float, pairs swapped, which give the same bits (product_bf16.h). Both start from
  * the bias and go by rising pairs of k, one row's sums whatever the others.
  *
  * Dot products take denormal numbers as zero, give zero for them and round to nearest
@@ -12,8 +12,8 @@
  */
 #include <immintrin.h>
 
-#include "kernels/bf16_factors.h"
 #include "kernels/processors.h"
+#include "kernels/product_bf16.h"
 #include "kernels/product_own.h"
 
 /* All exceptions masked, nearest even, denormals zero: MXCSR's reset value, DAZ, FTZ.
@@ -124,7 +124,7 @@ static size_t bf16_scratch(const gn2_product_f32 *p)
     int64_t floats = block_rows(ld) * ld;
     if (p->is_gradient)
         floats = elements_of(p, TN_ROWS) * (stride_of(p->k) + stride_of(p->n)) +
-                 (int64_t)kernels_of(p)->scratch_tn(p->k, p->n);
+                 (int64_t)kernels_of(p)->scratch_tn;
     return (size_t)floats * sizeof(float);
 }
 

@@ -17,10 +17,40 @@
 #include <string.h>
 
 #include "kernels/product_own.h"
-#include "kernels/product_own_vector.h"
+#include "kernels/simd.h"
+
+#ifdef GN2_SIMD_AVX512
+#define MAX_ROWS 14 /* 14·2 sums, 2 of b, 1 of a: 31 of 32 registers */
+#define words_load(p) _mm512_loadu_si512(p)
+#define words_spread(p) _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(p)))
+#else
+#define MAX_ROWS 6 /* 6·2 sums, 2 of b, 1 of a: 15 of 16 registers */
+#define words_load(p) _mm256_loadu_si256((const void *)(p))
+#define words_spread(p) _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(p)))
+#endif
+#ifdef GN2_SIMD_DOT
+#define OWN_TABLE gn2_own_avx512_dot
+#define EXPANDED(tiles)
+/* c + a₁·b₁ of the upper halves first, then + a₀·b₀, both fused */
+#define add_product(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(b), (__m512bh)(a))
+#else
+#define OWN_TABLE GN2_SIMD(gn2_own)
+#define EXPANDED(tiles) tiles
+#define add_product(a, b, c) v_fma(a, b, c)
+#endif
+
+/* The float whose upper half is the lower, or the upper, half of each word. */
+INLINE vf words_low(vint words)
+{
+    return (vf)MM(slli_epi32)(words, 16);
+}
+
+INLINE vf words_high(vint words)
+{
+    return (vf)(words & MM(set1_epi32)((int)0xFFFF0000));
+}
 
 #define PANEL (2 * VL)
-#define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL_TWICE _Pragma("unroll 2")
 #else
@@ -50,19 +80,19 @@ typedef void tile_fn(const tile_args *t);
 
 /* ---- tiles ---- */
 
-/* Loads and stores of vector v of a tile `width` vectors wide: the last one may be
- * cut. `cut` is a constant where these are inlined. */
-INLINE vec load(const tile_args *t, const float *from, int last, int cut)
+/* Loads and stores of a vector, of its first lanes where it is cut: a constant where
+ * these are inlined. */
+INLINE vf load(const float *from, int cut, vm tail)
 {
-    return last && cut ? vec_load_some(from, mask_of(t->tail)) : vec_load(from);
+    return cut ? v_loadm(tail, from) : v_load(from);
 }
 
-INLINE void store(const tile_args *t, float *to, vec x, int last, int cut)
+INLINE void store(float *to, vf x, int cut, vm tail)
 {
-    if (last && cut)
-        vec_store_some(to, mask_of(t->tail), x);
+    if (cut)
+        v_storem(tail, to, x);
     else
-        vec_store(to, x);
+        v_store(to, x);
 }
 
 /* clang-format off */
@@ -81,19 +111,20 @@ INLINE void store(const tile_args *t, float *to, vec x, int last, int cut)
 /* clang-format on */
 
 /* sum + residual, ReLU, and out. */
-INLINE void finish(const tile_args *t, vec *sum, const int count, const int width,
+INLINE void finish(const tile_args *t, vf *sum, const int count, const int width,
                    const int cut)
 {
     const int64_t ld = t->ldc;
+    const vm tail = v_first(t->tail);
 #define PLACE(s) (s / width * ld + s % width * VL)
-#define IS_LAST(s) (s % width == width - 1)
+#define IS_CUT(s) (cut && s % width == width - 1)
 #define RESIDUAL(s) \
     if (s < count)  \
-        sum[s] = vec_add(sum[s], load(t, t->residual + PLACE(s), IS_LAST(s), cut));
+        sum[s] = v_add(sum[s], load(t->residual + PLACE(s), IS_CUT(s), tail));
 #define RELU(s) \
-    if (s < count) sum[s] = vec_relu(sum[s]);
+    if (s < count) sum[s] = v_positive(sum[s]);
 #define STORE(s) \
-    if (s < count) store(t, t->c + PLACE(s), sum[s], IS_LAST(s), cut);
+    if (s < count) store(t->c + PLACE(s), sum[s], IS_CUT(s), tail);
     if (t->residual) {
         EACH_SUM(RESIDUAL)
     }
@@ -104,14 +135,15 @@ INLINE void finish(const tile_args *t, vec *sum, const int count, const int widt
 }
 
 /* Sums start from the bias. */
-INLINE void start(const tile_args *t, vec *sum, const int count, const int width,
+INLINE void start(const tile_args *t, vf *sum, const int count, const int width,
                   const int cut)
 {
-    vec first[MAX_WIDTH];
+    const vm tail = v_first(t->tail);
+    vf first[MAX_WIDTH];
 #define BIAS(v)    \
     if (v < width) \
         first[v] = \
-            t->bias ? load(t, t->bias + v * VL, v == width - 1, cut) : vec_zero();
+            t->bias ? load(t->bias + v * VL, cut && v == width - 1, tail) : v_zero();
 #define START(s) \
     if (s < count) sum[s] = first[s % width];
     EACH_VECTOR(BIAS)
@@ -138,7 +170,7 @@ INLINE row_pointers point_at_rows(const float *a, int64_t row)
 
 /* b's vectors of one k, and a call for those AHEAD of it. A word of a panel of two
  * vectors in bf16 holds an element of each, so that two operations give both. */
-INLINE void load_b(vec *column, const float *b, int64_t stride, const int panels,
+INLINE void load_b(vf *column, const float *b, int64_t stride, const int panels,
                    const int vecs, const int half)
 {
 #define FROM(v) (b + v / vecs * stride + (half ? 0 : v % vecs * VL))
@@ -147,21 +179,21 @@ INLINE void load_b(vec *column, const float *b, int64_t stride, const int panels
         _mm_prefetch((const char *)(FROM(v) + AHEAD * ROW_WORDS(vecs, half)), \
                      _MM_HINT_T0);                                            \
         if (!half) {                                                          \
-            column[v] = vec_load(FROM(v));                                    \
+            column[v] = v_load(FROM(v));                                      \
         } else if (vecs == 1) {                                               \
-            column[v] = vec_low(words_spread(FROM(v)));                       \
+            column[v] = words_low(words_spread(FROM(v)));                     \
         } else {                                                              \
-            const words both = words_load(FROM(v));                           \
-            column[v] = vec_low(both);                                        \
-            column[(v + 1) % MAX_WIDTH] = vec_high(both);                     \
+            const vint both = words_load(FROM(v));                            \
+            column[v] = words_low(both);                                      \
+            column[(v + 1) % MAX_WIDTH] = words_high(both);                   \
         }                                                                     \
     }
     EACH_VECTOR(LOAD)
 }
 
 /* sum += rows of a · panels of b. */
-INLINE void add_products(const tile_args *t, vec *sum, const int count,
-                         const int panels, const int vecs, const int half)
+INLINE void add_products(const tile_args *t, vf *sum, const int count, const int panels,
+                         const int vecs, const int half)
 {
     const int width = panels * vecs;
     const int64_t row = t->lda, stride = t->panel_stride;
@@ -170,10 +202,10 @@ INLINE void add_products(const tile_args *t, vec *sum, const int count,
 #define A_OF(r) a.at[r / ROWS_A_POINTER][r % ROWS_A_POINTER * row]
 #define ADD(s)     \
     if (s < count) \
-        sum[s] = vec_fma(vec_set(A_OF((s / width))), column[s % width], sum[s]);
+        sum[s] = add_product(v_set1(A_OF((s / width))), column[s % width], sum[s]);
     UNROLL_TWICE
     for (int64_t i = 0; i < t->k; i++) {
-        vec column[MAX_WIDTH];
+        vf column[MAX_WIDTH];
         load_b(column, b, stride, panels, vecs, half);
         EACH_SUM(ADD)
         a.at[0]++;
@@ -196,16 +228,16 @@ INLINE void call_for_c(const tile_args *t, const int count, const int vecs)
 
 /* sum += columns of a · one panel of b. The rows of `a` lie apart and are called
  * for by hand: they follow each other too far apart for the prefetcher. */
-INLINE void add_products_tn(const tile_args *t, vec *sum, const int count,
+INLINE void add_products_tn(const tile_args *t, vf *sum, const int count,
                             const int vecs)
 {
     const float *a = t->a, *b = t->b;
     call_for_c(t, count, vecs);
 #define ADD_TN(s) \
-    if (s < count) sum[s] = vec_fma(vec_set(a[s / vecs]), column[s % vecs], sum[s]);
+    if (s < count) sum[s] = add_product(v_set1(a[s / vecs]), column[s % vecs], sum[s]);
     UNROLL_TWICE
     for (int64_t i = 0; i < t->k; i++) {
-        vec column[MAX_WIDTH];
+        vf column[MAX_WIDTH];
         const float *ahead = a + AHEAD_TN * t->lda;
         load_b(column, b, 0, 1, vecs, 0);
         _mm_prefetch((const char *)ahead, _MM_HINT_T0);
@@ -223,7 +255,7 @@ INLINE void tile_cut(const tile_args *t, const int rows, const int panels,
 {
     const int width = panels ? panels * vecs : vecs;
     const int count = rows * width;
-    vec sum[MAX_SUMS];
+    vf sum[MAX_SUMS];
     start(t, sum, count, width, cut);
     if (panels)
         add_products(t, sum, count, panels, vecs, half);
@@ -399,12 +431,12 @@ static size_t scratch_mul(int64_t k)
 static void pack_b(float *panel, const float *b, int64_t ldb, int64_t rows,
                    int64_t width)
 {
-    const mask all = mask_of(VL);
+    const vm all = v_first(VL);
     const int vecs = width > VL ? 2 : 1;
-    const mask tail = mask_of(width - (vecs - 1) * VL);
+    const vm tail = v_first(width - (vecs - 1) * VL);
     for (int64_t r = 0; r < rows; r++, b += ldb, panel += vecs * VL) {
-        vec_store(panel, vec_load_some(b, vecs == 2 ? all : tail));
-        if (vecs == 2) vec_store(panel + VL, vec_load_some(b + VL, tail));
+        v_store(panel, v_loadm(vecs == 2 ? all : tail, b));
+        if (vecs == 2) v_store(panel + VL, v_loadm(tail, b + VL));
     }
 }
 
@@ -429,18 +461,11 @@ static void mul_tn(const gn2_own_problem *p, const gn2_tn_args_f32 *x)
     }
 }
 
-static size_t scratch_tn(int64_t k, int64_t n)
-{
-    (void)k;
-    (void)n;
-    return TN_ROWS * PANEL;
-}
-
 const gn2_own_kernels OWN_TABLE = {
     .columns = PANEL,
     .vector = VL,
     .mul = mul,
     .mul_tn = mul_tn,
     .scratch_mul = scratch_mul,
-    .scratch_tn = scratch_tn,
+    .scratch_tn = TN_ROWS * PANEL,
 };

@@ -2,19 +2,10 @@
 #include "kernels/product_sample.h"
 
 #include "kernels/product.h"
+#include "kernels/product_check.h"
 #include "util/alloc.h"
 #include "util/digest.h"
 #include "util/error.h"
-#include "util/rng.h"
-
-/* In (-1, 1). */
-static float *fixed_numbers(size_t count, uint64_t key)
-{
-    float *data = gn2_alloc(count, sizeof *data);
-    for (size_t i = 0; data && i < count; i++)
-        data[i] = (float)(2.0 * gn2_rng_uniform(key, i) - 1.0);
-    return data;
-}
 
 #define SAMPLE_ROWS 9
 #define SAMPLE_SIDE 67
@@ -35,8 +26,8 @@ static gn2_status run_sample(gn2_product_f32 *p, const float *a, const float *b,
 gn2_status gn2_product_sample(const gn2_product_options *options, uint64_t *out_digest)
 {
     const size_t rows = SAMPLE_ROWS * SAMPLE_SIDE, side = SAMPLE_SIDE * SAMPLE_SIDE;
-    float *a = fixed_numbers(rows, 1), *b = fixed_numbers(side, 2);
-    float *c = fixed_numbers(rows, 3);
+    float *a = gn2_random_floats(rows, 1), *b = gn2_random_floats(side, 2);
+    float *c = gn2_random_floats(rows, 3);
     gn2_product_f32 *p = NULL;
     gn2_status status = a && b && c ? GN2_OK : gn2_fail_memory();
     if (!status) status = gn2_product_create_f32(SAMPLE_SIDE, SAMPLE_SIDE, options, &p);

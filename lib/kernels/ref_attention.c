@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reference of the attention of one jet: plain C, float and double. No masks: a
- * jet's tokens are packed, so every key counts. Not meant to be fast.
+ * Reference of the attention of one jet, softmax and pooling: plain C, float and
+ * double. No masks: a jet's tokens are packed, so every key counts. Not meant to be
+ * fast.
  */
 #include "kernels/fill.h"
 
@@ -27,21 +28,26 @@ static real dot(const real *a, const real *b, int64_t count)
     return sum;
 }
 
+/* p = exp(x − max x)/Σ, elements `step` apart; the maximum keeps exp finite. A NaN
+ * anywhere in x reaches the sum, and with it every p. p may be x. */
+static void softmax_of(real *p, const real *x, int64_t count, int64_t step)
+{
+    real max = -(real)INFINITY, sum = 0;
+    for (int64_t c = 0; c < count; c++) max = x[c * step] > max ? x[c * step] : max;
+    for (int64_t c = 0; c < count; c++) {
+        p[c * step] = REAL_EXP(x[c * step] - max);
+        sum += p[c * step];
+    }
+    for (int64_t c = 0; c < count; c++) p[c * step] /= sum;
+}
+
 /* p[j][i] = softmax over j of scale·q_i·k_j */
 static void probabilities(real *p, const head *t, int64_t i, real scale)
 {
     const int64_t n = t->n;
-    real max = -(real)INFINITY, sum = 0;
-    for (int64_t j = 0; j < n; j++) {
-        const real s = scale * dot(t->q + i * t->ld, t->k + j * t->ld, t->dim);
-        p[j * n + i] = s;
-        max = s > max ? s : max;
-    }
-    for (int64_t j = 0; j < n; j++) {
-        p[j * n + i] = REAL_EXP(p[j * n + i] - max);
-        sum += p[j * n + i];
-    }
-    for (int64_t j = 0; j < n; j++) p[j * n + i] /= sum;
+    for (int64_t j = 0; j < n; j++)
+        p[j * n + i] = scale * dot(t->q + i * t->ld, t->k + j * t->ld, t->dim);
+    softmax_of(p + i, p + i, n, n);
 }
 
 static void attention_fwd(real *o, real *p, const real *qkv, int64_t n, int64_t heads,
@@ -108,8 +114,51 @@ static void attention_bwd(real *d_qkv, real *scratch, const real *d_o, const rea
     }
 }
 
+/* ---- softmax of rows, pooling ---- */
+
+static void softmax(real *p, const real *logit, int64_t rows, int64_t cols)
+{
+    for (int64_t r = 0; r < rows; r++)
+        softmax_of(p + r * cols, logit + r * cols, cols, 1);
+}
+
+static void pool_fwd(real *pooled, real *alpha, real *logit, const real *z,
+                     const real *w, real b, int64_t n, int64_t cols)
+{
+    for (int64_t t = 0; t < n; t++) logit[t] = dot(z + t * cols, w, cols) + b;
+    softmax_of(alpha, logit, n, 1);
+    for (int64_t c = 0; c < cols; c++) pooled[c] = 0;
+    for (int64_t t = 0; t < n; t++)
+        for (int64_t c = 0; c < cols; c++) pooled[c] += alpha[t] * z[t * cols + c];
+}
+
+/* d_logit_t = alpha_t·(d_pooled·z_t − Σ_s alpha_s d_pooled·z_s);
+ * d_z_t += alpha_t·d_pooled + d_logit_t·w; d_w += Σ d_logit_t·z_t */
+static void pool_bwd(real *d_z, real *d_w, real *d_b, real *scratch,
+                     const real *d_pooled, const real *z, const real *w,
+                     const real *alpha, int64_t n, int64_t cols)
+{
+    real mean = 0, total = 0;
+    for (int64_t t = 0; t < n; t++) {
+        scratch[t] = dot(d_pooled, z + t * cols, cols);
+        mean += alpha[t] * scratch[t];
+    }
+    for (int64_t t = 0; t < n; t++) {
+        const real d_logit = alpha[t] * (scratch[t] - mean);
+        total += d_logit;
+        for (int64_t c = 0; c < cols; c++) {
+            d_z[t * cols + c] += alpha[t] * d_pooled[c] + d_logit * w[c];
+            d_w[c] += d_logit * z[t * cols + c];
+        }
+    }
+    *d_b += total;
+}
+
 void R(gn2_ref_attention)(R(gn2_kernels) *table)
 {
     table->attention_fwd = attention_fwd;
     table->attention_bwd = attention_bwd;
+    table->softmax = softmax;
+    table->pool_fwd = pool_fwd;
+    table->pool_bwd = pool_bwd;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reference of layer norm, pooling and softmax: plain C, float and double. What
- * the fast kernels are proved against; not meant to be fast.
+ * Reference of layer norm: plain C, float and double. What the fast kernels are proved
+ * against; not meant to be fast.
  */
 #include "kernels/fill.h"
 
@@ -65,69 +65,8 @@ static void layernorm_bwd(real *d_x, real *d_gain, real *d_bias, const real *d_y
     }
 }
 
-/* p = exp(x − max x)/Σ; the maximum keeps exp finite. A NaN anywhere in the row
- * reaches the sum, and with it every p. */
-static void softmax_row(real *p, const real *x, int64_t count)
-{
-    real max = -(real)INFINITY, sum = 0;
-    for (int64_t c = 0; c < count; c++) max = x[c] > max ? x[c] : max;
-    for (int64_t c = 0; c < count; c++) {
-        p[c] = REAL_EXP(x[c] - max);
-        sum += p[c];
-    }
-    for (int64_t c = 0; c < count; c++) p[c] /= sum;
-}
-
-static void softmax(real *p, const real *logit, int64_t rows, int64_t cols)
-{
-    for (int64_t r = 0; r < rows; r++)
-        softmax_row(p + r * cols, logit + r * cols, cols);
-}
-
-static real dot(const real *a, const real *b, int64_t count)
-{
-    real sum = 0;
-    for (int64_t c = 0; c < count; c++) sum += a[c] * b[c];
-    return sum;
-}
-
-static void pool_fwd(real *pooled, real *alpha, real *logit, const real *z,
-                     const real *w, real b, int64_t n, int64_t cols)
-{
-    for (int64_t t = 0; t < n; t++) logit[t] = dot(z + t * cols, w, cols) + b;
-    softmax_row(alpha, logit, n);
-    for (int64_t c = 0; c < cols; c++) pooled[c] = 0;
-    for (int64_t t = 0; t < n; t++)
-        for (int64_t c = 0; c < cols; c++) pooled[c] += alpha[t] * z[t * cols + c];
-}
-
-/* d_logit_t = alpha_t·(d_pooled·z_t − Σ_s alpha_s d_pooled·z_s);
- * d_z_t += alpha_t·d_pooled + d_logit_t·w; d_w += Σ d_logit_t·z_t */
-static void pool_bwd(real *d_z, real *d_w, real *d_b, real *scratch,
-                     const real *d_pooled, const real *z, const real *w,
-                     const real *alpha, int64_t n, int64_t cols)
-{
-    real mean = 0, total = 0;
-    for (int64_t t = 0; t < n; t++) {
-        scratch[t] = dot(d_pooled, z + t * cols, cols);
-        mean += alpha[t] * scratch[t];
-    }
-    for (int64_t t = 0; t < n; t++) {
-        const real d_logit = alpha[t] * (scratch[t] - mean);
-        total += d_logit;
-        for (int64_t c = 0; c < cols; c++) {
-            d_z[t * cols + c] += alpha[t] * d_pooled[c] + d_logit * w[c];
-            d_w[c] += d_logit * z[t * cols + c];
-        }
-    }
-    *d_b += total;
-}
-
 void R(gn2_ref_norm)(R(gn2_kernels) *table)
 {
     table->layernorm_fwd = layernorm_fwd;
     table->layernorm_bwd = layernorm_bwd;
-    table->softmax = softmax;
-    table->pool_fwd = pool_fwd;
-    table->pool_bwd = pool_bwd;
 }

@@ -2,8 +2,8 @@
 /*
  * One vocabulary for two instruction sets, so that a kernel is written once and
  * compiled per set: AVX2 + FMA (8 lanes) and AVX-512 F/DQ/BW/VL (16 lanes).
- * Included only by simd_*.c. The rest of a row is always read through a mask:
- * nothing outside an array is touched.
+ * Included only by what is compiled so (meson.build). The rest of a row is always read
+ * through a mask: nothing outside an array is touched.
  *
  * NaN: v_max(a, b) and v_min(a, b) give b when either is NaN (Intel SDM, MAXPS),
  * so the data go second.
@@ -23,8 +23,10 @@
 #ifdef GN2_SIMD_AVX512
 
 #define GN2_SIMD(name) name##_avx512
+#define MM(name) _mm512_##name
 #define VL 16
 typedef __m512 vf;
+typedef __m512i vint;
 typedef __mmask16 vm;
 
 /* Mask of the first n lanes; all of them from n = VL on. */
@@ -32,70 +34,13 @@ INLINE vm v_first(int64_t n)
 {
     return n >= VL ? (vm)0xFFFF : (vm)((1u << n) - 1);
 }
-INLINE vf v_load(const float *p)
-{
-    return _mm512_loadu_ps(p);
-}
 INLINE vf v_loadm(vm m, const float *p)
 {
     return _mm512_maskz_loadu_ps(m, p);
 }
-INLINE void v_store(float *p, vf v)
-{
-    _mm512_storeu_ps(p, v);
-}
 INLINE void v_storem(vm m, float *p, vf v)
 {
     _mm512_mask_storeu_ps(p, m, v);
-}
-INLINE vf v_set1(float x)
-{
-    return _mm512_set1_ps(x);
-}
-INLINE vf v_zero(void)
-{
-    return _mm512_setzero_ps();
-}
-INLINE vf v_add(vf a, vf b)
-{
-    return _mm512_add_ps(a, b);
-}
-INLINE vf v_sub(vf a, vf b)
-{
-    return _mm512_sub_ps(a, b);
-}
-INLINE vf v_mul(vf a, vf b)
-{
-    return _mm512_mul_ps(a, b);
-}
-INLINE vf v_div(vf a, vf b)
-{
-    return _mm512_div_ps(a, b);
-}
-INLINE vf v_sqrt(vf a)
-{
-    return _mm512_sqrt_ps(a);
-}
-INLINE vf v_max(vf a, vf b)
-{
-    return _mm512_max_ps(a, b);
-}
-INLINE vf v_min(vf a, vf b)
-{
-    return _mm512_min_ps(a, b);
-}
-INLINE vf v_abs(vf a)
-{
-    return _mm512_abs_ps(a);
-}
-/* a·b + c and c − a·b */
-INLINE vf v_fma(vf a, vf b, vf c)
-{
-    return _mm512_fmadd_ps(a, b, c);
-}
-INLINE vf v_fnma(vf a, vf b, vf c)
-{
-    return _mm512_fnmadd_ps(a, b, c);
 }
 INLINE vm v_gt(vf a, vf b)
 {
@@ -134,54 +79,6 @@ INLINE void v_sums(float to[QUAD], const vf a[QUAD])
     _mm_storeu_ps(to, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, s)));
 }
 
-/* inside every 128-bit group: a0 b0 a1 b1, a2 b2 a3 b3, a0 a1 b0 b1, a2 a3 b2 b3 */
-INLINE vf v_unpack_low(vf a, vf b)
-{
-    return _mm512_unpacklo_ps(a, b);
-}
-INLINE vf v_unpack_high(vf a, vf b)
-{
-    return _mm512_unpackhi_ps(a, b);
-}
-INLINE vf v_pairs_low(vf a, vf b)
-{
-    return _mm512_shuffle_ps(a, b, 0x44);
-}
-INLINE vf v_pairs_high(vf a, vf b)
-{
-    return _mm512_shuffle_ps(a, b, 0xEE);
-}
-
-/* Half a vector: what has eight lanes or less goes through twice as fast on processors
- * that split vectors in two. `left`: as below. */
-#define HALF_LANES 8
-typedef __m256 hf;
-
-INLINE hf h_load_part(const float *p, int64_t left)
-{
-    if (left >= HALF_LANES) return _mm256_loadu_ps(p);
-    return _mm256_maskz_loadu_ps((__mmask8)v_first(left), p);
-}
-INLINE void h_store_part(float *p, hf v, int64_t left)
-{
-    if (left >= HALF_LANES)
-        _mm256_storeu_ps(p, v);
-    else
-        _mm256_mask_storeu_ps(p, (__mmask8)v_first(left), v);
-}
-INLINE hf h_set1(float x)
-{
-    return _mm256_set1_ps(x);
-}
-INLINE hf h_zero(void)
-{
-    return _mm256_setzero_ps();
-}
-INLINE hf h_fma(hf a, hf b, hf c)
-{
-    return _mm256_fmadd_ps(a, b, c);
-}
-
 INLINE __m128 v_quad0(vf a)
 {
     return _mm512_castps512_ps128(a);
@@ -194,8 +91,10 @@ INLINE __m128 v_quad1(vf a)
 #else
 
 #define GN2_SIMD(name) name##_avx2
+#define MM(name) _mm256_##name
 #define VL 8
 typedef __m256 vf;
+typedef __m256i vint;
 typedef __m256i vm;
 
 INLINE vm v_first(int64_t n)
@@ -204,69 +103,13 @@ INLINE vm v_first(int64_t n)
     return _mm256_loadu_si256(
         (const __m256i *)(const void *)(ones + VL - (n < VL ? n : VL)));
 }
-INLINE vf v_load(const float *p)
-{
-    return _mm256_loadu_ps(p);
-}
 INLINE vf v_loadm(vm m, const float *p)
 {
     return _mm256_maskload_ps(p, m);
 }
-INLINE void v_store(float *p, vf v)
-{
-    _mm256_storeu_ps(p, v);
-}
 INLINE void v_storem(vm m, float *p, vf v)
 {
     _mm256_maskstore_ps(p, m, v);
-}
-INLINE vf v_set1(float x)
-{
-    return _mm256_set1_ps(x);
-}
-INLINE vf v_zero(void)
-{
-    return _mm256_setzero_ps();
-}
-INLINE vf v_add(vf a, vf b)
-{
-    return _mm256_add_ps(a, b);
-}
-INLINE vf v_sub(vf a, vf b)
-{
-    return _mm256_sub_ps(a, b);
-}
-INLINE vf v_mul(vf a, vf b)
-{
-    return _mm256_mul_ps(a, b);
-}
-INLINE vf v_div(vf a, vf b)
-{
-    return _mm256_div_ps(a, b);
-}
-INLINE vf v_sqrt(vf a)
-{
-    return _mm256_sqrt_ps(a);
-}
-INLINE vf v_max(vf a, vf b)
-{
-    return _mm256_max_ps(a, b);
-}
-INLINE vf v_min(vf a, vf b)
-{
-    return _mm256_min_ps(a, b);
-}
-INLINE vf v_abs(vf a)
-{
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
-}
-INLINE vf v_fma(vf a, vf b, vf c)
-{
-    return _mm256_fmadd_ps(a, b, c);
-}
-INLINE vf v_fnma(vf a, vf b, vf c)
-{
-    return _mm256_fnmadd_ps(a, b, c);
 }
 INLINE vm v_gt(vf a, vf b)
 {
@@ -296,23 +139,6 @@ INLINE float v_highest(vf a)
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
-
-INLINE vf v_unpack_low(vf a, vf b)
-{
-    return _mm256_unpacklo_ps(a, b);
-}
-INLINE vf v_unpack_high(vf a, vf b)
-{
-    return _mm256_unpackhi_ps(a, b);
-}
-INLINE vf v_pairs_low(vf a, vf b)
-{
-    return _mm256_shuffle_ps(a, b, 0x44);
-}
-INLINE vf v_pairs_high(vf a, vf b)
-{
-    return _mm256_shuffle_ps(a, b, 0xEE);
-}
 INLINE __m128 v_quad0(vf a)
 {
     return _mm256_castps256_ps128(a);
@@ -323,6 +149,79 @@ INLINE __m128 v_quad1(vf a)
 }
 
 #endif
+
+/* ---- what both sets spell alike ---- */
+
+INLINE vf v_load(const float *p)
+{
+    return MM(loadu_ps)(p);
+}
+INLINE void v_store(float *p, vf v)
+{
+    MM(storeu_ps)(p, v);
+}
+INLINE vf v_set1(float x)
+{
+    return MM(set1_ps)(x);
+}
+INLINE vf v_zero(void)
+{
+    return MM(setzero_ps)();
+}
+INLINE vf v_add(vf a, vf b)
+{
+    return MM(add_ps)(a, b);
+}
+INLINE vf v_sub(vf a, vf b)
+{
+    return MM(sub_ps)(a, b);
+}
+INLINE vf v_mul(vf a, vf b)
+{
+    return MM(mul_ps)(a, b);
+}
+INLINE vf v_div(vf a, vf b)
+{
+    return MM(div_ps)(a, b);
+}
+INLINE vf v_max(vf a, vf b)
+{
+    return MM(max_ps)(a, b);
+}
+INLINE vf v_sqrt(vf a)
+{
+    return MM(sqrt_ps)(a);
+}
+INLINE vf v_abs(vf a)
+{
+    return MM(andnot_ps)(v_set1(-0.0f), a);
+}
+/* a·b + c and c − a·b */
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+    return MM(fmadd_ps)(a, b, c);
+}
+INLINE vf v_fnma(vf a, vf b, vf c)
+{
+    return MM(fnmadd_ps)(a, b, c);
+}
+/* inside every 128-bit group: a0 b0 a1 b1, a2 b2 a3 b3, a0 a1 b0 b1, a2 a3 b2 b3 */
+INLINE vf v_unpack_low(vf a, vf b)
+{
+    return MM(unpacklo_ps)(a, b);
+}
+INLINE vf v_unpack_high(vf a, vf b)
+{
+    return MM(unpackhi_ps)(a, b);
+}
+INLINE vf v_pairs_low(vf a, vf b)
+{
+    return MM(shuffle_ps)(a, b, 0x44);
+}
+INLINE vf v_pairs_high(vf a, vf b)
+{
+    return MM(shuffle_ps)(a, b, 0xEE);
+}
 
 /* The first `left` lanes, or all; the branch costs less than a mask, and a constant
  * removes it. Lanes past them are 0. */
@@ -344,7 +243,7 @@ INLINE vf v_keep_part(vf v, int64_t left)
     return left >= VL ? v : v_keep(v_first(left), v);
 }
 
-/* max(x, 0) that lets NaN through */
+/* max(x, 0) that lets NaN and −0 through: the second operand wins ties */
 INLINE vf v_positive(vf x)
 {
     return v_max(v_zero(), x);

@@ -16,19 +16,6 @@ INLINE vd v_high(vf v)
 {
     return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
 }
-INLINE vd vd_add(vd a, vd b)
-{
-    return _mm512_add_pd(a, b);
-}
-/* a² + c */
-INLINE vd vd_square(vd a, vd c)
-{
-    return _mm512_fmadd_pd(a, a, c);
-}
-INLINE vd vd_zero(void)
-{
-    return _mm512_setzero_pd();
-}
 INLINE double vd_sum(vd a)
 {
     return _mm512_reduce_add_pd(a);
@@ -43,18 +30,6 @@ INLINE vd v_high(vf v)
 {
     return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
 }
-INLINE vd vd_add(vd a, vd b)
-{
-    return _mm256_add_pd(a, b);
-}
-INLINE vd vd_square(vd a, vd c)
-{
-    return _mm256_fmadd_pd(a, a, c);
-}
-INLINE vd vd_zero(void)
-{
-    return _mm256_setzero_pd();
-}
 INLINE double vd_sum(vd a)
 {
     const __m128d s =
@@ -62,5 +37,19 @@ INLINE double vd_sum(vd a)
     return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
 }
 #endif
+
+INLINE vd vd_add(vd a, vd b)
+{
+    return MM(add_pd)(a, b);
+}
+/* a² + c */
+INLINE vd vd_square(vd a, vd c)
+{
+    return MM(fmadd_pd)(a, a, c);
+}
+INLINE vd vd_zero(void)
+{
+    return MM(setzero_pd)();
+}
 
 #endif

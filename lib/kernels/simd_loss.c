@@ -46,37 +46,13 @@ static void softmax_tiles(float *p, const float *logit, int64_t rows, int64_t co
     }
 }
 
-/* ---- one wide row, columns in lanes ---- */
-
-static void softmax_wide(float *p, const float *x, int64_t cols)
-{
-    vf max = v_load(x), sum = v_zero();
-    for (int64_t c = VL; c < cols; c += VL) {
-        const vm in = v_first(cols - c);
-        max = v_max(max, v_select(in, v_loadm(in, x + c), max));
-    }
-    const vf top = v_set1(v_highest(max));
-    for (int64_t c = 0; c < cols; c += VL) {
-        const vm in = v_first(cols - c);
-        const vf e = v_keep(in, v_exp(v_sub(v_loadm(in, x + c), top)));
-        sum = v_add(sum, e);
-        v_storem(in, p + c, e);
-    }
-    const vf total = v_set1(v_sum(sum));
-    for (int64_t c = 0; c < cols; c += VL) {
-        const vm in = v_first(cols - c);
-        v_storem(in, p + c, v_div(v_loadm(in, p + c), total));
-    }
-}
-
 static void softmax(float *p, const float *logit, int64_t rows, int64_t cols)
 {
     if (cols <= CLASS_TILE) {
         softmax_tiles(p, logit, rows, cols);
         return;
     }
-    for (int64_t r = 0; r < rows; r++)
-        softmax_wide(p + r * cols, logit + r * cols, cols);
+    for (int64_t r = 0; r < rows; r++) v_softmax(p + r * cols, logit + r * cols, cols);
 }
 
 /* ---- cross-entropy ---- */

@@ -27,41 +27,29 @@ INLINE vf v_scale2(vf y, vf t)
 {
     return _mm512_scalef_ps(y, v_sub(t, v_set1(ROUNDER)));
 }
-
-/* x = m·2^k with m in [√½, √2): returns m, and k as float */
-INLINE vf v_split2(vf *k, vf x)
-{
-    const __m512i half = _mm512_set1_epi32(0x3F3504F3); /* √½ */
-    const __m512i bits = _mm512_castps_si512(x);
-    const __m512i e = _mm512_srai_epi32(_mm512_sub_epi32(bits, half), 23);
-    *k = _mm512_cvtepi32_ps(e);
-    return _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32(e, 23)));
-}
 #else
-INLINE vf v_power2(__m256i n)
+INLINE vf v_power2(vint n)
 {
-    const __m256i one = _mm256_set1_epi32(127);
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, one), 23));
+    return (vf)_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23);
 }
 
 /* In two steps, so that 2^n itself need not be a float when y·2^n is denormal. */
 INLINE vf v_scale2(vf y, vf t)
 {
-    const __m256i n =
-        _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_castps_si256(v_set1(ROUNDER)));
-    const __m256i half = _mm256_srai_epi32(n, 1);
+    const vint n = _mm256_sub_epi32((vint)t, (vint)v_set1(ROUNDER));
+    const vint half = _mm256_srai_epi32(n, 1);
     return v_mul(v_mul(y, v_power2(half)), v_power2(_mm256_sub_epi32(n, half)));
 }
+#endif
 
+/* x = m·2^k with m in [√½, √2): returns m, and k as float */
 INLINE vf v_split2(vf *k, vf x)
 {
-    const __m256i half = _mm256_set1_epi32(0x3F3504F3); /* √½ */
-    const __m256i bits = _mm256_castps_si256(x);
-    const __m256i e = _mm256_srai_epi32(_mm256_sub_epi32(bits, half), 23);
-    *k = _mm256_cvtepi32_ps(e);
-    return _mm256_castsi256_ps(_mm256_sub_epi32(bits, _mm256_slli_epi32(e, 23)));
+    const vint half = MM(set1_epi32)(0x3F3504F3); /* √½ */
+    const vint e = MM(srai_epi32)(MM(sub_epi32)((vint)x, half), 23);
+    *k = MM(cvtepi32_ps)(e);
+    return (vf)MM(sub_epi32)((vint)x, MM(slli_epi32)(e, 23));
 }
-#endif
 
 /* exp(x), x ≤ 1: x = n·ln 2 + r; exp r = 1 + r + r²·P(r), |error| < 1.1e-8 */
 INLINE vf v_exp(vf x)
@@ -115,6 +103,29 @@ INLINE vf v_log(vf x)
     const vf low = v_fma(k, v_set1(LN2_LOW), v_log1p(v_sub(m, v_set1(1))));
     const vf y = v_fma(k, v_set1(LN2_HIGH), low);
     return v_select(v_gt(x, v_set1(0)), y, v_sub(x, x)); /* NaN has no exponent */
+}
+
+/* p = softmax of x (n), which p may be; elements in lanes */
+INLINE void v_softmax(float *p, const float *x, int64_t n)
+{
+    vf max = v_set1(-INFINITY), sum = v_zero();
+    for (int64_t i = 0; i < n; i += VL) {
+        const int64_t left = n - i;
+        const vf xv = v_load_part(x + i, left);
+        max = v_max(max, left >= VL ? xv : v_select(v_first(left), xv, max));
+    }
+    const vf top = v_set1(v_highest(max));
+    for (int64_t i = 0; i < n; i += VL) {
+        const int64_t left = n - i;
+        const vf e = v_keep_part(v_exp(v_sub(v_load_part(x + i, left), top)), left);
+        sum = v_add(sum, e);
+        v_store_part(p + i, e, left);
+    }
+    const vf total = v_set1(v_sum(sum));
+    for (int64_t i = 0; i < n; i += VL) {
+        const int64_t left = n - i;
+        v_store_part(p + i, v_div(v_load_part(p + i, left), total), left);
+    }
 }
 
 #endif

@@ -210,34 +210,11 @@ static void layernorm_bwd(float *d_x, float *d_gain, float *d_bias, const float 
 
 /* ---- attention pooling: n is small, cols is not ---- */
 
-/* alpha (n) = softmax of logit (n); tokens in lanes */
-INLINE void softmax_tokens(float *alpha, const float *logit, int64_t n)
-{
-    vf max = v_set1(-INFINITY), sum = v_zero();
-    for (int64_t t = 0; t < n; t += VL) {
-        const int64_t left = n - t;
-        const vf x = v_load_part(logit + t, left);
-        max = v_max(max, left >= VL ? x : v_select(v_first(left), x, max));
-    }
-    const vf top = v_set1(v_highest(max));
-    for (int64_t t = 0; t < n; t += VL) {
-        const int64_t left = n - t;
-        const vf e = v_keep_part(v_exp(v_sub(v_load_part(logit + t, left), top)), left);
-        sum = v_add(sum, e);
-        v_store_part(alpha + t, e, left);
-    }
-    const vf total = v_set1(v_sum(sum));
-    for (int64_t t = 0; t < n; t += VL) {
-        const int64_t left = n - t;
-        v_store_part(alpha + t, v_div(v_load_part(alpha + t, left), total), left);
-    }
-}
-
 static void pool_fwd(float *pooled, float *alpha, float *logit, const float *z,
                      const float *w, float b, int64_t n, int64_t cols)
 {
     for (int64_t t = 0; t < n; t++) logit[t] = row_dot(z + t * cols, w, cols) + b;
-    softmax_tokens(alpha, logit, n);
+    v_softmax(alpha, logit, n);
     for (int64_t c = 0; c < cols; c += VL) {
         const int64_t left = cols - c;
         vf sum = v_zero();

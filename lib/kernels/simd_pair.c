@@ -11,30 +11,30 @@
 #define WIDE 8 /* vectors of columns kept in registers */
 #define HALF 4 /* the same for what is left */
 
+/* BLOCK(c, wide, left) for all columns: `wide` vectors, a constant, from column c on;
+ * of the last one `left` lanes, of which the mask shows compilers that they are few. */
+#define EACH_BLOCK(cols, BLOCK)                                           \
+    do {                                                                  \
+        int64_t c = 0;                                                    \
+        for (; c + WIDE * VL <= cols; c += WIDE * VL) BLOCK(c, WIDE, VL); \
+        for (; c + HALF * VL <= cols; c += HALF * VL) BLOCK(c, HALF, VL); \
+        for (; c + VL <= cols; c += VL) BLOCK(c, 1, VL);                  \
+        if (c < cols) BLOCK(c, 1, (cols) & (VL - 1));                     \
+    } while (0)
+
 /* ---- pairs: rows j ≠ i ---- */
 
 INLINE void pair_fwd_block(float *h, const float *a, const float *b, int64_t i,
-                           int64_t n, int64_t cols, int wide)
+                           int64_t n, int64_t cols, int wide, int64_t left)
 {
     vf av[WIDE];
-    for (int k = 0; k < wide; k++) av[k] = v_load(a + k * VL);
+    for (int k = 0; k < wide; k++) av[k] = v_load_part(a + k * VL, left);
     for (int64_t j = 0; j < n; j++) {
         if (j == i) continue;
         for (int k = 0; k < wide; k++) {
-            const vf sum = v_add(av[k], v_load(b + j * cols + k * VL));
-            v_store(h + k * VL, v_positive(sum));
+            const vf bv = v_load_part(b + j * cols + k * VL, left);
+            v_store_part(h + k * VL, v_positive(v_add(av[k], bv)), left);
         }
-        h += cols;
-    }
-}
-
-INLINE void pair_fwd_tail(float *h, const float *a, const float *b, int64_t i,
-                          int64_t n, int64_t cols, vm in)
-{
-    const vf av = v_loadm(in, a);
-    for (int64_t j = 0; j < n; j++) {
-        if (j == i) continue;
-        v_storem(in, h, v_positive(v_add(av, v_loadm(in, b + j * cols))));
         h += cols;
     }
 }
@@ -42,61 +42,37 @@ INLINE void pair_fwd_tail(float *h, const float *a, const float *b, int64_t i,
 static void pair_fwd(float *h, const float *a, const float *b, int64_t i, int64_t n,
                      int64_t cols)
 {
-    int64_t c = 0;
-    for (; c + WIDE * VL <= cols; c += WIDE * VL)
-        pair_fwd_block(h + c, a + c, b + c, i, n, cols, WIDE);
-    for (; c + HALF * VL <= cols; c += HALF * VL)
-        pair_fwd_block(h + c, a + c, b + c, i, n, cols, HALF);
-    for (; c + VL <= cols; c += VL) pair_fwd_block(h + c, a + c, b + c, i, n, cols, 1);
-    if (c < cols) pair_fwd_tail(h + c, a + c, b + c, i, n, cols, v_first(cols - c));
+#define FORWARD(c, wide, left) \
+    pair_fwd_block(h + c, a + c, b + c, i, n, cols, wide, left)
+    EACH_BLOCK(cols, FORWARD);
 }
 
 INLINE void pair_bwd_block(float *d_a, float *d_b, const float *d_h, const float *h,
-                           int64_t i, int64_t n, int64_t cols, int wide)
+                           int64_t i, int64_t n, int64_t cols, int wide, int64_t left)
 {
     vf sum[WIDE];
-    for (int k = 0; k < wide; k++) sum[k] = v_load(d_a + k * VL);
+    for (int k = 0; k < wide; k++) sum[k] = v_load_part(d_a + k * VL, left);
     for (int64_t j = 0; j < n; j++) {
         if (j == i) continue;
         for (int k = 0; k < wide; k++) {
             float *d = d_b + j * cols + k * VL;
-            const vm open = v_gt(v_load(h + k * VL), v_zero());
-            const vf g = v_keep(open, v_load(d_h + k * VL));
+            const vm open = v_gt(v_load_part(h + k * VL, left), v_zero());
+            const vf g = v_keep(open, v_load_part(d_h + k * VL, left));
             sum[k] = v_add(sum[k], g);
-            v_store(d, v_add(v_load(d), g));
+            v_store_part(d, v_add(v_load_part(d, left), g), left);
         }
         h += cols;
         d_h += cols;
     }
-    for (int k = 0; k < wide; k++) v_store(d_a + k * VL, sum[k]);
-}
-
-INLINE void pair_bwd_tail(float *d_a, float *d_b, const float *d_h, const float *h,
-                          int64_t i, int64_t n, int64_t cols, vm in)
-{
-    vf sum = v_loadm(in, d_a);
-    for (int64_t j = 0; j < n; j++) {
-        if (j == i) continue;
-        float *d = d_b + j * cols;
-        const vf g = v_keep(v_gt(v_loadm(in, h), v_zero()), v_loadm(in, d_h));
-        sum = v_add(sum, g);
-        v_storem(in, d, v_add(v_loadm(in, d), g));
-        h += cols;
-        d_h += cols;
-    }
-    v_storem(in, d_a, sum);
+    for (int k = 0; k < wide; k++) v_store_part(d_a + k * VL, sum[k], left);
 }
 
 static void pair_bwd(float *d_a, float *d_b, const float *d_h, const float *h,
                      int64_t i, int64_t n, int64_t cols)
 {
-    int64_t c = 0;
-    for (; c + WIDE * VL <= cols; c += WIDE * VL)
-        pair_bwd_block(d_a + c, d_b + c, d_h + c, h + c, i, n, cols, WIDE);
-    for (; c + VL <= cols; c += VL)
-        pair_bwd_block(d_a + c, d_b + c, d_h + c, h + c, i, n, cols, 1);
-    if (c == cols) return;
-    pair_bwd_tail(d_a + c, d_b + c, d_h + c, h + c, i, n, cols, v_first(cols - c));
+#define BACKWARD(c, wide, left) \
+    pair_bwd_block(d_a + c, d_b + c, d_h + c, h + c, i, n, cols, wide, left)
+    EACH_BLOCK(cols, BACKWARD);
 }
 
 /* ---- ReLU ---- */
@@ -129,63 +105,42 @@ INLINE vf shifted(vf y, vf v, int relu)
 }
 
 INLINE void add_row_block(float *y, const float *v, int64_t rows, int64_t cols,
-                          int relu, int wide)
+                          int relu, int wide, int64_t left)
 {
     vf add[WIDE];
-    for (int k = 0; k < wide; k++) add[k] = v_load(v + k * VL);
+    for (int k = 0; k < wide; k++) add[k] = v_load_part(v + k * VL, left);
     for (int64_t r = 0; r < rows; r++, y += cols)
-        for (int k = 0; k < wide; k++)
-            v_store(y + k * VL, shifted(v_load(y + k * VL), add[k], relu));
-}
-
-INLINE void add_row_any(float *y, const float *v, int64_t rows, int64_t cols, int relu)
-{
-    int64_t c = 0;
-    for (; c + WIDE * VL <= cols; c += WIDE * VL)
-        add_row_block(y + c, v + c, rows, cols, relu, WIDE);
-    for (; c + HALF * VL <= cols; c += HALF * VL)
-        add_row_block(y + c, v + c, rows, cols, relu, HALF);
-    for (; c + VL <= cols; c += VL) add_row_block(y + c, v + c, rows, cols, relu, 1);
-    if (c == cols) return;
-    const vm in = v_first(cols - c);
-    const vf add = v_loadm(in, v + c);
-    for (int64_t r = 0; r < rows; r++) {
-        float *at = y + r * cols + c;
-        v_storem(in, at, shifted(v_loadm(in, at), add, relu));
-    }
+        for (int k = 0; k < wide; k++) {
+            const vf yv = v_load_part(y + k * VL, left);
+            v_store_part(y + k * VL, shifted(yv, add[k], relu), left);
+        }
 }
 
 static void add_row(float *y, const float *v, int64_t rows, int64_t cols, int relu)
 {
+#define SHIFT(c, wide, left) add_row_block(y + c, v + c, rows, cols, 0, wide, left)
+#define OPEN(c, wide, left) add_row_block(y + c, v + c, rows, cols, 1, wide, left)
     if (relu)
-        add_row_any(y, v, rows, cols, 1);
+        EACH_BLOCK(cols, OPEN);
     else
-        add_row_any(y, v, rows, cols, 0);
+        EACH_BLOCK(cols, SHIFT);
 }
 
 INLINE void sum_rows_block(float *sum, const float *x, int64_t rows, int64_t ld,
-                           int wide)
+                           int wide, int64_t left)
 {
     vf s[WIDE];
-    for (int k = 0; k < wide; k++) s[k] = v_load(sum + k * VL);
+    for (int k = 0; k < wide; k++) s[k] = v_load_part(sum + k * VL, left);
     for (int64_t r = 0; r < rows; r++, x += ld)
-        for (int k = 0; k < wide; k++) s[k] = v_add(s[k], v_load(x + k * VL));
-    for (int k = 0; k < wide; k++) v_store(sum + k * VL, s[k]);
+        for (int k = 0; k < wide; k++)
+            s[k] = v_add(s[k], v_load_part(x + k * VL, left));
+    for (int k = 0; k < wide; k++) v_store_part(sum + k * VL, s[k], left);
 }
 
 static void sum_rows(float *sum, const float *x, int64_t rows, int64_t cols, int64_t ld)
 {
-    int64_t c = 0;
-    for (; c + WIDE * VL <= cols; c += WIDE * VL)
-        sum_rows_block(sum + c, x + c, rows, ld, WIDE);
-    for (; c + HALF * VL <= cols; c += HALF * VL)
-        sum_rows_block(sum + c, x + c, rows, ld, HALF);
-    for (; c + VL <= cols; c += VL) sum_rows_block(sum + c, x + c, rows, ld, 1);
-    if (c == cols) return;
-    const vm in = v_first(cols - c);
-    vf s = v_loadm(in, sum + c);
-    for (int64_t r = 0; r < rows; r++) s = v_add(s, v_loadm(in, x + r * ld + c));
-    v_storem(in, sum + c, s);
+#define SUM(c, wide, left) sum_rows_block(sum + c, x + c, rows, ld, wide, left)
+    EACH_BLOCK(cols, SUM);
 }
 
 #ifndef GN2_SIMD_AVX512
@@ -210,11 +165,7 @@ static void normalise(float *y, const float *mean, const float *std, int64_t row
 
 static void add(float *y, const float *x, int64_t count)
 {
-    int64_t i = 0;
-    for (; i + VL <= count; i += VL)
-        v_store(y + i, v_add(v_load(y + i), v_load(x + i)));
-    const vm in = v_first(count - i);
-    if (i < count) v_storem(in, y + i, v_add(v_loadm(in, y + i), v_loadm(in, x + i)));
+    sum_rows(y, x, 1, count, count);
 }
 
 static void scale(float *y, float s, int64_t count)

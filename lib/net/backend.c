@@ -57,7 +57,7 @@ gn2_status gn2_compute_read_on(gn2_isa found, const gn2_config *config,
 const char *gn2_compute_auto_name(void)
 {
     if (gn2_isa_detect() > GN2_ISA_REFERENCE) return "own";
-    return gn2_onednn_usable() ? "onednn" : "reference";
+    return gn2_onednn_find() == GN2_OK ? "onednn" : "reference";
 }
 
 /* Whether bf16 can be had, by what is asked for already and what the processor has. */

@@ -55,7 +55,7 @@ static const struct {
 static int is_here(size_t b, gn2_isa cap)
 {
     const gn2_product_options *o = &contestants[b].options;
-    if (o->backend == GN2_BACKEND_ONEDNN && !gn2_onednn_usable()) return 0;
+    if (o->backend == GN2_BACKEND_ONEDNN && gn2_onednn_find() != GN2_OK) return 0;
     if (o->arithmetic == GN2_ARITHMETIC_F32) return 1;
     return cap == GN2_ISA_BEST && gn2_bf16_detect() != GN2_BF16_NONE;
 }

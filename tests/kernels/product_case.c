@@ -53,14 +53,14 @@ const backend *backends(void)
                                   .cap = GN2_ISA_BEST,
                                   .arithmetic = GN2_ARITHMETIC_BF16,
                                   .loop = GN2_LOOP_DOT};
-    for (int best = 0; best < 2 && gn2_onednn_usable(); best++)
+    for (int best = 0; best < 2 && gn2_onednn_find() == GN2_OK; best++)
         list[count++] = (backend){best ? "onednn" : "onednn without own kernels",
                                   GN2_BACKEND_ONEDNN,
                                   best ? GN2_ISA_BEST : GN2_ISA_REFERENCE,
                                   GN2_STORAGE_F32,
                                   GN2_ARITHMETIC_F32,
                                   GN2_LOOP_AUTO};
-    if (has_bf16() && gn2_onednn_usable())
+    if (has_bf16() && gn2_onednn_find() == GN2_OK)
         list[count++] = (backend){"onednn in bf16", GN2_BACKEND_ONEDNN,  GN2_ISA_BEST,
                                   GN2_STORAGE_F32,  GN2_ARITHMETIC_BF16, GN2_LOOP_AUTO};
     list[count] = (backend){0};

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "kernels/bf16_factors.h"
 #include "kernels/kernels.h"
+#include "kernels/product_bf16.h"
 #include "util/rng.h"
 
 enum { MOST = 100, VECTOR = 16, ROOM = MOST + 4 * VECTOR, STRIDE = 5 };

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "kernels/onednn/piece.h"
+#include "kernels/onednn/backend.h"
 
 enum { M = 5, K = 3, N = 4 };
 

@@ -8,15 +8,13 @@
  * write tight rows. oneDNN runs on the caller's thread alone: the thread's OpenMP
  * count is 1 while primitives are made or run.
  *
- * In bf16 the factors of a run are rounded into scratch (run_bf16.c), so its
- * last rows can be filled up there: the least primitive has BF16_ROWS rows.
+ * In bf16 the factors of a run are rounded into scratch (run.c), so its last rows can
+ * be filled up there: the least primitive has BF16_ROWS rows.
  */
 #include "kernels/onednn/backend.h"
 
 #include <pthread.h>
 
-#include "kernels/onednn/piece.h"
-#include "kernels/onednn/run.h"
 #include "util/error.h"
 
 /* ---- the engine, threads, failures ---- */
@@ -132,12 +130,12 @@ static gn2_status make_packed(gn2_product_f32 *p)
 {
     dnnl_state *d = p->data;
     const size_t packed = dnnl_memory_desc_get_size(desc_of(&d->weights));
-    const size_t tight = (size_t)p->k * (size_t)p->n * sizeof(float);
+    const size_t tight = (size_t)(p->k + 1) * (size_t)p->n;
     p->packed = gn2_alloc(packed, 1);
-    d->tight_data = gn2_alloc(tight, 1);
-    d->no_bias = gn2_alloc((size_t)p->n, sizeof(float));
-    if (!p->packed || !d->tight_data || !d->no_bias) return gn2_fail_memory();
-    p->bytes = sizeof *d + packed + tight + (size_t)p->n * sizeof(float);
+    d->tight_data = gn2_alloc(tight, sizeof(float));
+    if (!p->packed || !d->tight_data) return gn2_fail_memory();
+    d->no_bias = d->tight_data + p->k * p->n;
+    p->bytes = sizeof *d + packed + tight * sizeof(float);
     GN2_TRY(check(gn2_dnnl_make_memory(&d->packed_memory, desc_of(&d->weights), engine,
                                        p->packed),
                   p, "packed matrix"));
@@ -171,7 +169,7 @@ static gn2_status make_forward(gn2_product_f32 *p)
     return make_reorder(p);
 }
 
-gn2_status gn2_dnnl_create(gn2_product_f32 *p)
+static gn2_status create(gn2_product_f32 *p)
 {
     GN2_TRY(need_engine(p));
     p->data = gn2_alloc(1, sizeof(dnnl_state));
@@ -195,7 +193,7 @@ static void free_bucket(bucket *b)
     desc_free(&b->rhs);
 }
 
-void gn2_dnnl_destroy(gn2_product_f32 *p)
+static void destroy(gn2_product_f32 *p)
 {
     dnnl_state *d = p->data;
     if (!d) return;
@@ -207,12 +205,11 @@ void gn2_dnnl_destroy(gn2_product_f32 *p)
     desc_free(&d->bias);
     desc_free(&d->tight);
     gn2_free(d->tight_data);
-    gn2_free(d->no_bias);
     gn2_free(d);
     p->data = NULL;
 }
 
-void gn2_dnnl_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transposed)
+static void pack(gn2_product_f32 *p, const float *src, int64_t ld, int transposed)
 {
     dnnl_state *d = p->data;
     const int64_t step_k = transposed ? 1 : ld, step_n = transposed ? ld : 1;
@@ -231,13 +228,6 @@ void gn2_dnnl_pack(gn2_product_f32 *p, const float *src, int64_t ld, int transpo
 }
 
 /* ---- lanes ---- */
-
-size_t gn2_dnnl_scratch(const gn2_product_f32 *p)
-{
-    const int half = p->arithmetic == GN2_ARITHMETIC_BF16;
-    return gn2_dnnl_pad_bytes(p) +
-           (half ? gn2_dnnl_bf16_scratch(p) : gn2_dnnl_f32_scratch(p));
-}
 
 static dnnl_status_t empty_memory(dnnl_memory_t *out, const dnnl_memory_desc_t *shape)
 {
@@ -260,7 +250,7 @@ static void free_memory(dnnl_memory_t memory)
     if (memory) dnnl_memory_destroy(memory);
 }
 
-void gn2_dnnl_lane_close(void *state)
+static void lane_close(void *state)
 {
     dnnl_lane *lane = state;
     for (int i = 0; i < MAX_BUCKETS; i++) {
@@ -275,8 +265,8 @@ void gn2_dnnl_lane_close(void *state)
     gn2_free(lane);
 }
 
-gn2_status gn2_dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
-                              size_t *out_bytes)
+static gn2_status lane_open(const gn2_product_f32 *p, void **out_state,
+                            size_t *out_bytes)
 {
     const dnnl_state *d = p->data;
     dnnl_lane *lane = gn2_alloc(1, sizeof *lane);
@@ -286,7 +276,7 @@ gn2_status gn2_dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
     for (int i = 0; i < d->count && !s; i++)
         s = open_bucket(p, &d->buckets[i], &lane->buckets[i]);
     if (s) {
-        gn2_dnnl_lane_close(lane);
+        lane_close(lane);
         return check(s, p, "lane");
     }
     *out_state = lane;
@@ -294,26 +284,14 @@ gn2_status gn2_dnnl_lane_open(const gn2_product_f32 *p, void **out_state,
     return GN2_OK;
 }
 
-/* ---- running ---- */
-
-void gn2_dnnl_run(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
-                  const gn2_mul_args_f32 *args)
-{
-    const int threads = gn2_dnnl_one_thread();
-    if (p->arithmetic == GN2_ARITHMETIC_BF16)
-        gn2_dnnl_bf16_run(p, &lane, *args);
-    else
-        gn2_dnnl_f32_run(p, &lane, args);
-    gn2_dnnl_restore_threads(threads);
-}
-
-void gn2_dnnl_run_tn(const gn2_product_f32 *p, gn2_lane_view_f32 lane,
-                     const gn2_tn_args_f32 *args)
-{
-    const int threads = gn2_dnnl_one_thread();
-    if (p->arithmetic == GN2_ARITHMETIC_BF16)
-        gn2_dnnl_bf16_run_tn(p, &lane, *args);
-    else
-        gn2_dnnl_f32_run_tn(p, &lane, args);
-    gn2_dnnl_restore_threads(threads);
-}
+const gn2_product_ops_f32 gn2_dnnl_ops = {
+    .name = "onednn",
+    .create = create,
+    .destroy = destroy,
+    .pack = pack,
+    .scratch = gn2_dnnl_scratch,
+    .lane_open = lane_open,
+    .lane_close = lane_close,
+    .run = gn2_dnnl_run,
+    .run_tn = gn2_dnnl_run_tn,
+};

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entry of the oneDNN module. */
-#include "kernels/onednn/module.h"
+/* Both ends of the oneDNN module: its entry, and util/alloc.h and util/error.h inside
+ * it, forwarded to the library. */
+#include <stdarg.h>
+#include <stdio.h>
 
-#include "kernels/onednn/api.h"
 #include "kernels/onednn/backend.h"
-#include "kernels/onednn/host.h"
+#include "kernels/onednn/module.h"
 #include "util/error.h"
+
+static gn2_onednn_host its; /* set once, before the first product */
 
 /* The symbols of oneDNN carry no version, so another one may have been bound. */
 static gn2_status start(const gn2_onednn_host *host)
 {
     const dnnl_version_t *v = dnnl_version();
-    gn2_onednn_host_set(host);
+    its = *host;
     if (v->major == DNNL_VERSION_MAJOR) return GN2_OK;
     return gn2_fail(GN2_ERR_UNSUPPORTED,
                     "the oneDNN module was made for oneDNN %d, %d.%d.%d was loaded",
@@ -33,18 +36,7 @@ static const gn2_onednn_module module = {
     .version = GN2_ONEDNN_MODULE_VERSION,
     .start = start,
     .bf16 = bf16,
-    .ops =
-        {
-            .name = "onednn",
-            .create = gn2_dnnl_create,
-            .destroy = gn2_dnnl_destroy,
-            .pack = gn2_dnnl_pack,
-            .scratch = gn2_dnnl_scratch,
-            .lane_open = gn2_dnnl_lane_open,
-            .lane_close = gn2_dnnl_lane_close,
-            .run = gn2_dnnl_run,
-            .run_tn = gn2_dnnl_run_tn,
-        },
+    .ops = &gn2_dnnl_ops,
 };
 
 __attribute__((visibility("default"))) const gn2_onednn_module *
@@ -53,4 +45,32 @@ gn2_onednn_module_table(void);
 const gn2_onednn_module *gn2_onednn_module_table(void)
 {
     return &module;
+}
+
+#undef gn2_fail
+#undef gn2_fail_memory
+
+void *gn2_alloc(size_t count, size_t size)
+{
+    return its.alloc(count, size);
+}
+
+void gn2_free(void *block)
+{
+    its.release(block);
+}
+
+gn2_status gn2_fail(gn2_status status, const char *format, ...)
+{
+    char text[GN2_ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return its.fail(status, text);
+}
+
+gn2_status gn2_fail_memory(void)
+{
+    return its.fail(GN2_ERR_NO_MEMORY, "out of memory");
 }

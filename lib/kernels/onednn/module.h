@@ -11,7 +11,7 @@
 
 /* Changes with anything below and in product_backend.h; a module of another number is
  * refused. */
-#define GN2_ONEDNN_MODULE_VERSION 2
+#define GN2_ONEDNN_MODULE_VERSION 3
 
 /* What the library lends: gn2_alloc, gn2_free, and gn2_fail of a finished text. */
 typedef struct gn2_onednn_host {
@@ -28,7 +28,7 @@ typedef struct gn2_onednn_module {
     /* Arithmetic in bf16 that oneDNN offers, which may be less than the processor's:
      * its version, its environment and the kernel's permission for AMX tiles count. */
     gn2_bf16 (*bf16)(void);
-    gn2_product_ops_f32 ops;
+    const gn2_product_ops_f32 *ops;
 } gn2_onednn_module;
 
 /* The one symbol of the module, `const gn2_onednn_module *symbol(void)`. */

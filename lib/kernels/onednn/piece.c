@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/onednn/piece.h"
+#include "kernels/onednn/backend.h"
 
 #include <string.h>
 
@@ -80,16 +80,4 @@ void gn2_dnnl_run_piece(const gn2_dnnl_piece *x)
     const dnnl_state *d = x->p->data;
     if (run_primitive(x) == dnnl_success) return;
     (x->rhs ? plain_gradient : plain_forward)(x, d->buckets[x->index].rows);
-}
-
-void gn2_dnnl_copy_rows(float *to, int64_t ld_to, const float *from, int64_t ld_from,
-                        int64_t rows, int64_t cols)
-{
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(to + r * ld_to, from + r * ld_from, (size_t)cols * sizeof(float));
-}
-
-void gn2_dnnl_relu(float *c, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) c[i] = c[i] < 0 ? 0 : c[i];
 }
