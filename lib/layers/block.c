@@ -67,7 +67,7 @@ static void declare_qkv_apart(gn2_declaration *d, R(gn2_block) *b)
     }
     for (int i = 0; i < 3; i++) {
         d->packed = i > 0;
-        const gn2_tensor *t = gn2_declare_bias(d, stems[i], w, w, GN2_GROWS_OUT);
+        const gn2_tensor *t = gn2_declare_bias(d, stems[i], w, w, GN2_GROWS_BOTH);
         if (i == 0) b->qkv.bias = t->offset;
     }
     d->packed = 0;

@@ -41,6 +41,21 @@ def numbers(row):
     return [float(row[key]) for key in keys]
 
 
+@pytest.mark.parametrize("encoder", ["current", "legacy"])
+def test_random_biases_of_mup_are_as_large_at_every_width(table, encoder):
+    """As mup's rescaling of torch.nn.Linear: times the root of what its inputs grow."""
+    options = ["model.parametrization=mup", f"model.encoder={encoder}"]
+    options += [*SMALL, "model.init=torch"]
+    base = table(*options, "model.embed_dim=12")
+    wide = table(*options, "model.embed_dim=48")
+    starts = {name: float(row["init_std"]) for name, row in base.items()}
+    biases = [name for name in base if name.endswith("bias") and starts[name]]
+    known = "mha.linear_q.bias" if encoder == "legacy" else "dense.fn.in_proj.bias"
+    assert f"encoder.layers.0.{known}" in biases
+    for name in biases:
+        assert float(wide[name]["init_std"]) == pytest.approx(starts[name], rel=SHARE)
+
+
 def test_mup_of_three_times_the_base(table):
     """Start, forward, lr and decay of adamw, lr and decay of sgd, with m = 3."""
     rows = table("model.parametrization=mup", *SMALL)
