@@ -46,7 +46,7 @@ gn2_status gn2_compute_read_on(gn2_isa found, const gn2_config *config,
     const char *isa = gn2_config_str(config, "compute.isa");
     int cap = GN2_ISA_REFERENCE;
     while (cap < GN2_ISA_BEST && strcmp(isa, gn2_isa_name((gn2_isa)cap)) != 0) cap++;
-    if (strcmp(isa, "best") == 0) cap = found;
+    if (strcmp(isa, "best") == 0) cap = (int)found;
     if (cap > (int)found)
         return gn2_fail(GN2_ERR_UNSUPPORTED, "compute.isa = %s: this processor has %s",
                         isa, gn2_isa_name(found));

@@ -27,4 +27,9 @@ gn2_status gn2_hdf5_fail_memory(void);
 /* Whether HDF5 ran short of memory in this call, even if it said that all was well. */
 int gn2_hdf5_ran_short(void);
 
+#ifdef __clang_analyzer__
+/* As of gn2_fail_memory(). */
+#define gn2_hdf5_fail_memory() (gn2_hdf5_fail_memory(), GN2_ERR_NO_MEMORY)
+#endif
+
 #endif
