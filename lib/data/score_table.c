@@ -34,12 +34,9 @@ gn2_status gn2_score_table_open(gn2_score_table *table, gn2_h5_file *file,
 
 static gn2_status push(gn2_score_table *table, const char *name, gn2_score_field field)
 {
-    if (table->field_count == table->field_capacity) {
-        const size_t more = 2 * table->field_capacity + 16;
-        if (!gn2_grow(&table->field, table->field_count, more, sizeof *table->field))
-            return gn2_fail_memory();
-        table->field_capacity = more;
-    }
+    if (!gn2_reserve(&table->field, &table->field_capacity, table->field_count,
+                     table->field_count + 1, sizeof *table->field))
+        return gn2_fail_memory();
     field.name = gn2_strdup(name);
     if (!field.name) return gn2_fail_memory();
     table->field[table->field_count++] = field;

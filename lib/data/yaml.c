@@ -52,13 +52,10 @@ static void join(gn2_yaml *y, int32_t parent, int32_t child)
 static gn2_status add_node(parser *p, int32_t parent, char *key, int32_t *out_node)
 {
     gn2_yaml *y = p->yaml;
-    if (y->count == y->capacity) {
-        const size_t more = (size_t)y->capacity * 2 + 64;
-        if (!gn2_grow(&y->node, (size_t)y->count, more, sizeof *y->node)) {
-            gn2_free(key);
-            return gn2_fail_memory();
-        }
-        y->capacity = (int32_t)more;
+    const size_t used = (size_t)y->count;
+    if (!gn2_reserve(&y->node, &y->capacity, used, used + 1, sizeof *y->node)) {
+        gn2_free(key);
+        return gn2_fail_memory();
     }
     y->node[y->count] = (gn2_yaml_node){parent, p->line, -1, -1, -1, key, NULL};
     *out_node = y->count++;

@@ -20,7 +20,8 @@ typedef struct gn2_yaml_node {
 typedef struct gn2_yaml {
     char *path;
     gn2_yaml_node *node; /* parents before children, in file order */
-    int32_t count, capacity;
+    int32_t count;
+    size_t capacity;
 } gn2_yaml;
 
 gn2_status gn2_yaml_load(const char *path, gn2_yaml *out_yaml);

@@ -15,12 +15,9 @@
 static gn2_status add(gn2_tag_outputs *all, const gn2_tag_output *like,
                       const char *prefix, const char *name, const char *suffix)
 {
-    if (all->count == all->capacity) {
-        const size_t more = 2 * all->capacity + 16;
-        if (!gn2_grow(&all->item, all->count, more, sizeof *all->item))
-            return gn2_fail_memory();
-        all->capacity = more;
-    }
+    if (!gn2_reserve(&all->item, &all->capacity, all->count, all->count + 1,
+                     sizeof *all->item))
+        return gn2_fail_memory();
     gn2_tag_output *output = &all->item[all->count++];
     *output = *like;
     output->type = like->write == gn2_write_vertices ? GN2_DATA_I32 : GN2_DATA_F32;

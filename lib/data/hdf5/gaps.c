@@ -15,12 +15,9 @@ void gn2_hdf5_ranges_add(gn2_hdf5_ranges *list, int64_t first, int64_t end)
         last->end = end;
         return;
     }
-    if (!list->range || list->count == list->capacity) {
-        const size_t more = list->capacity * 2 + 16;
-        list->failed = !gn2_grow(&list->range, list->count, more, sizeof *list->range);
-        if (list->failed) return;
-        list->capacity = more;
-    }
+    list->failed = !gn2_reserve(&list->range, &list->capacity, list->count,
+                                list->count + 1, sizeof *list->range);
+    if (list->failed) return;
     list->range[list->count++] = (gn2_h5_range){first, end};
 }
 
