@@ -73,13 +73,13 @@ static const struct input_list {
     double otherwise;
 } input_lists[] = {{"norm.%s.mean", 0}, {"norm.%s.std", 1}, {"input.defaults.%s", 0}};
 
-double gn2_input_number_of(const gn2_config *config, const char *object,
-                           gn2_input_number which, size_t i)
+const double *gn2_input_numbers(const gn2_config *config, const char *object,
+                                gn2_input_number which, double *out_for_all)
 {
     char key[128];
     gn2_config_key_of(key, input_lists[which].key, object);
-    if (gn2_config_list_count(config, key) == 0) return input_lists[which].otherwise;
-    return gn2_config_f64_item(config, key, i);
+    *out_for_all = input_lists[which].otherwise;
+    return gn2_config_list_count(config, key) ? gn2_config_f64_list(config, key) : NULL;
 }
 
 gn2_status gn2_input_numbers_check(const gn2_config *config, const char *object,

@@ -78,15 +78,16 @@ gn2_status gn2_hparams_read(const gn2_config *config, gn2_hparams *out);
 /* Tasks and inputs alone: what a dataset needs to know. */
 gn2_status gn2_hparams_tasks(const gn2_config *config, gn2_hparams *out);
 
-/* What a config says of input i of an object; where it has no list a mean of 0, a
- * deviation of 1, 0 in place of what is not finite. */
+/* What a config says of the inputs of an object, one number each; NULL where it has no
+ * list, and *out_for_all of all of them: a mean of 0, a deviation of 1, 0 in place of
+ * what is not finite. Borrowed until the key is set. */
 typedef enum gn2_input_number {
     GN2_INPUT_MEAN,
     GN2_INPUT_STD,
     GN2_INPUT_DEFAULT
 } gn2_input_number;
-double gn2_input_number_of(const gn2_config *config, const char *object,
-                           gn2_input_number which, size_t i);
+const double *gn2_input_numbers(const gn2_config *config, const char *object,
+                                gn2_input_number which, double *out_for_all);
 /* Have the lists of these numbers one for each of `inputs`, or none? */
 gn2_status gn2_input_numbers_check(const gn2_config *config, const char *object,
                                    size_t inputs);

@@ -177,17 +177,24 @@ size_t R(gn2_net_bytes)(const R(gn2_net) *net)
     return bytes;
 }
 
+static void set_numbers(real *out, int64_t count, const gn2_config *c,
+                        const char *object, gn2_input_number which)
+{
+    double for_all;
+    const double *list = gn2_input_numbers(c, object, which, &for_all);
+    for (int64_t i = 0; i < count; i++) out[i] = (real)(list ? list[i] : for_all);
+}
+
 static void set_norm(R(gn2_net) *net, const gn2_config *c, int s)
 {
-    const int64_t jets = net->h->jet_inputs, all = net->h->init[s].size[0];
-    const char *own = gn2_config_list_item(c, "model.constituents", (size_t)s);
-    for (int64_t i = 0; i < all; i++) {
-        const char *object = i < jets ? "jets" : own;
-        const size_t k = (size_t)(i < jets ? i : i - jets);
-        net->mean[s][i] = (real)gn2_input_number_of(c, object, GN2_INPUT_MEAN, k);
-        net->std[s][i] = (real)gn2_input_number_of(c, object, GN2_INPUT_STD, k);
-        net->fallback[s][i] =
-            (real)gn2_input_number_of(c, object, GN2_INPUT_DEFAULT, k);
+    const int64_t jets = net->h->jet_inputs, own = net->h->sequence_inputs[s];
+    const char *object = gn2_config_list_item(c, "model.constituents", (size_t)s);
+    real *const rows[] = {[GN2_INPUT_MEAN] = net->mean[s],
+                          [GN2_INPUT_STD] = net->std[s],
+                          [GN2_INPUT_DEFAULT] = net->fallback[s]};
+    for (int which = 0; which < 3; which++) {
+        set_numbers(rows[which], jets, c, "jets", (gn2_input_number)which);
+        set_numbers(rows[which] + jets, own, c, object, (gn2_input_number)which);
     }
 }
 

@@ -63,9 +63,12 @@ static gn2_status read_norm(const gn2_model *model, int object, gn2_object_norm 
     if (!block) return gn2_fail_memory();
     *norm = (gn2_object_norm){block, block + inputs, block + 2 * inputs,
                               block + 3 * inputs};
+    double usual_mean, usual_std;
+    const double *means = gn2_input_numbers(c, name, GN2_INPUT_MEAN, &usual_mean);
+    const double *stds = gn2_input_numbers(c, name, GN2_INPUT_STD, &usual_std);
     for (size_t i = 0; i < inputs; i++) {
-        norm->mean[i] = (float)gn2_input_number_of(c, name, GN2_INPUT_MEAN, i);
-        norm->std[i] = (float)gn2_input_number_of(c, name, GN2_INPUT_STD, i);
+        norm->mean[i] = (float)(means ? means[i] : usual_mean);
+        norm->std[i] = (float)(stds ? stds[i] : usual_std);
         const double mean = (double)norm->mean[i];
         const double room = GN2_NORMALISED_MAX * (double)norm->std[i];
         norm->low[i] = (float)fmax(mean - room, -(double)FLT_MAX);
