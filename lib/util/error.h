@@ -11,18 +11,19 @@
 /* Longest message, terminating zero included. */
 #define GN2_ERROR_SIZE 512
 
-/* Sets the thread's message (printf style) and returns `status`. */
+/* Sets the thread's message (printf style) and returns `status`. Cold, like all that
+ * follow: code that leads to them stays apart from what runs on every call. */
 gn2_status gn2_fail(gn2_status status, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((cold, format(printf, 2, 3)));
 
 /* GN2_ERR_NUMERIC where nothing that was given is at fault: what the network makes of
  * finite values, its loss, gradients or weights are not finite. The data, an argument
  * or a file with such a value are gn2_fail()'s. */
 gn2_status gn2_fail_network(const char *format, ...)
-    __attribute__((format(printf, 1, 2)));
+    __attribute__((cold, format(printf, 1, 2)));
 
 /* GN2_ERR_NO_MEMORY with a message that needs no formatting. */
-gn2_status gn2_fail_memory(void);
+gn2_status gn2_fail_memory(void) __attribute__((cold));
 
 /* The thread's last message, never NULL. */
 const char *gn2_error_text(void);
@@ -31,7 +32,7 @@ int gn2_error_of_network(void);
 
 /* Hands a line to the log callback, if there is one. */
 void gn2_log_line(int32_t severity, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((cold, format(printf, 2, 3)));
 /* Waits for lines under way, unless it is called from one. */
 void gn2_log_set(gn2_log_fn fn, void *user);
 /* Either may be NULL. */
