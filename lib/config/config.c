@@ -194,6 +194,11 @@ double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i)
     return list->numbers[i];
 }
 
+const char *const *gn2_config_str_list(const gn2_config *c, const char *key)
+{
+    return known(c, key, GN2_TYPE_STR_LIST)->items;
+}
+
 const double *gn2_config_f64_list(const gn2_config *c, const char *key)
 {
     return known(c, key, GN2_TYPE_F64_LIST)->numbers;

@@ -47,6 +47,7 @@ size_t gn2_config_list_count(const gn2_config *c, const char *key);
 const char *gn2_config_list_item(const gn2_config *c, const char *key, size_t i);
 double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i);
 /* All of them, borrowed until the key is set. */
+const char *const *gn2_config_str_list(const gn2_config *c, const char *key);
 const double *gn2_config_f64_list(const gn2_config *c, const char *key);
 /* Key with one object's name filled in: "norm.%s.mean". Valid: like the object. */
 const char *gn2_config_key_of(char out_key[128], const char *format,

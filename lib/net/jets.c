@@ -241,9 +241,9 @@ typedef struct row_at {
 } row_at;
 
 /* Whether every value lies within its limits; NaN and Inf do not. */
-static int row_fits(const row_at *row, const gn2_object_norm *norm, int64_t inputs)
+static int row_fits(const row_at *row, const gn2_object_inputs *object, int64_t inputs)
 {
-    const float *x = row->x, *low = norm->low, *high = norm->high;
+    const float *x = row->x, *low = object->low, *high = object->high;
     int fits = 1;
     if (row->column)
         for (int64_t i = 0; i < inputs; i++)
@@ -256,7 +256,7 @@ static int row_fits(const row_at *row, const gn2_object_norm *norm, int64_t inpu
 
 static gn2_status fail_value(const reader *r, const row_at *row, int64_t i, float value)
 {
-    const gn2_object_norm *norm = &r->model->norm[row->object];
+    const gn2_object_inputs *object = &r->model->object[row->object];
     const char *name = gn2_model_object_input(r->model, row->object, (size_t)i);
     char where[200] = "", why[120] = "";
     if (row->object)
@@ -266,7 +266,7 @@ static gn2_status fail_value(const reader *r, const row_at *row, int64_t i, floa
     if (isfinite(value))
         snprintf(why, sizeof why,
                  ", %.3g standard deviations from its mean; at most %g are allowed",
-                 fabs((double)value - (double)norm->mean[i]) / (double)norm->std[i],
+                 fabs((double)value - (double)object->mean[i]) / (double)object->std[i],
                  GN2_NORMALISED_MAX);
     return gn2_fail(GN2_ERR_NUMERIC, "jet %lld: '%s'%s is %g%s", (long long)row->jet,
                     name, where, (double)value, why);
@@ -274,13 +274,13 @@ static gn2_status fail_value(const reader *r, const row_at *row, int64_t i, floa
 
 static gn2_status check_row(const reader *r, const row_at *row)
 {
-    const gn2_object_norm *norm = &r->model->norm[row->object];
+    const gn2_object_inputs *object = &r->model->object[row->object];
     const int64_t inputs = gn2_model_object_inputs(r->model, row->object);
-    if (row_fits(row, norm, inputs)) return GN2_OK;
+    if (row_fits(row, object, inputs)) return GN2_OK;
     for (int64_t i = 0; i < inputs; i++) {
         const float value = row->x[row->column ? row->column[i] : i];
         const int replaced = r->model->h.replace_non_finite && !isfinite(value);
-        if (replaced || (value >= norm->low[i] && value <= norm->high[i])) continue;
+        if (replaced || (value >= object->low[i] && value <= object->high[i])) continue;
         return fail_value(r, row, i, value);
     }
     return GN2_OK;

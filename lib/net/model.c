@@ -29,9 +29,7 @@ gn2_status gn2_model_metadata(const gn2_model *model, const char *key,
 
 const char *gn2_model_object_name(const gn2_model *model, int object)
 {
-    if (object == 0) return "jets";
-    return gn2_config_list_item(model->config, "model.constituents",
-                                (size_t)object - 1);
+    return model->object[object].name;
 }
 
 int gn2_model_object_find(const gn2_model *model, const char *name)
@@ -48,31 +46,37 @@ int64_t gn2_model_object_inputs(const gn2_model *model, int object)
 
 const char *gn2_model_object_input(const gn2_model *model, int object, size_t index)
 {
-    char key[128];
-    gn2_config_key_of(key, "inputs.%s", gn2_model_object_name(model, object));
-    return gn2_config_list_item(model->config, key, index);
+    return model->object[object].inputs[index];
 }
 
-static gn2_status read_norm(const gn2_model *model, int object, gn2_object_norm *norm)
+static gn2_status read_object(gn2_model *model, int number)
 {
+    char key[128];
     const gn2_config *c = model->config;
-    const char *name = gn2_model_object_name(model, object);
-    const size_t inputs = (size_t)gn2_model_object_inputs(model, object);
+    const size_t inputs = (size_t)gn2_model_object_inputs(model, number);
+    const char *name =
+        number ? gn2_config_str_list(c, "model.constituents")[number - 1] : "jets";
     GN2_TRY(gn2_input_numbers_check(c, name, inputs));
     float *block = gn2_alloc(inputs, 4 * sizeof *block);
     if (!block) return gn2_fail_memory();
-    *norm = (gn2_object_norm){block, block + inputs, block + 2 * inputs,
-                              block + 3 * inputs};
+    gn2_object_inputs *object = &model->object[number];
+    *object = (gn2_object_inputs){
+        .name = name,
+        .inputs = gn2_config_str_list(c, gn2_config_key_of(key, "inputs.%s", name)),
+        .mean = block,
+        .std = block + inputs,
+        .low = block + 2 * inputs,
+        .high = block + 3 * inputs};
     double usual_mean, usual_std;
     const double *means = gn2_input_numbers(c, name, GN2_INPUT_MEAN, &usual_mean);
     const double *stds = gn2_input_numbers(c, name, GN2_INPUT_STD, &usual_std);
     for (size_t i = 0; i < inputs; i++) {
-        norm->mean[i] = (float)(means ? means[i] : usual_mean);
-        norm->std[i] = (float)(stds ? stds[i] : usual_std);
-        const double mean = (double)norm->mean[i];
-        const double room = GN2_NORMALISED_MAX * (double)norm->std[i];
-        norm->low[i] = (float)fmax(mean - room, -(double)FLT_MAX);
-        norm->high[i] = (float)fmin(mean + room, (double)FLT_MAX);
+        object->mean[i] = (float)(means ? means[i] : usual_mean);
+        object->std[i] = (float)(stds ? stds[i] : usual_std);
+        const double mean = (double)object->mean[i];
+        const double room = GN2_NORMALISED_MAX * (double)object->std[i];
+        object->low[i] = (float)fmax(mean - room, -(double)FLT_MAX);
+        object->high[i] = (float)fmin(mean + room, (double)FLT_MAX);
     }
     return GN2_OK;
 }
@@ -82,8 +86,7 @@ static gn2_status build(gn2_model *model, const gn2_config *config)
     GN2_TRY(gn2_config_clone(config, &model->config));
     GN2_TRY(gn2_hparams_read(model->config, &model->h));
     gn2_model_set_scales(model, model->h.block.attention.scale, model->h.readout.mult);
-    for (int i = 0; i <= model->h.sequence_count; i++)
-        GN2_TRY(read_norm(model, i, &model->norm[i]));
+    for (int i = 0; i <= model->h.sequence_count; i++) GN2_TRY(read_object(model, i));
     GN2_TRY(gn2_params_create(&model->h, &model->params));
     model->weights = gn2_alloc((size_t)model->params->total, sizeof(float));
     return model->weights ? GN2_OK : gn2_fail_memory();
@@ -126,7 +129,7 @@ void gn2_model_unref(gn2_model *model)
     gn2_net_f32 **nets = &model->net[0][0][0][0];
     for (size_t i = 0; i < sizeof model->net / sizeof *nets; i++)
         gn2_net_free_f32(nets[i]);
-    for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) gn2_free(model->norm[i].mean);
+    for (int i = 0; i <= GN2_MAX_SEQUENCES; i++) gn2_free(model->object[i].mean);
     gn2_free(model->weights);
     gn2_free(model->params);
     gn2_config_delete(model->config);

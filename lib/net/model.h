@@ -14,11 +14,13 @@
 #define GN2_SCALE_ATTENTION "scale.attention"
 #define GN2_SCALE_READOUT "scale.readout"
 
-/* Normalisation of an object, and what an input may be (GN2_NORMALISED_MAX; never NaN
- * or Inf): (inputs) each, of one block. */
-typedef struct gn2_object_norm {
+/* The jets or a constituent type: names, of the config; normalisation, and what an
+ * input may be (GN2_NORMALISED_MAX; never NaN or Inf): (inputs) each, of one block. */
+typedef struct gn2_object_inputs {
+    const char *name;
+    const char *const *inputs;
     float *mean, *std, *low, *high;
-} gn2_object_norm;
+} gn2_object_inputs;
 
 struct gn2_model {
     atomic_int references;
@@ -27,9 +29,9 @@ struct gn2_model {
     gn2_hparams h;
     char attention_text[32], readout_text[32]; /* the scales of h */
     gn2_params *params;
-    float *weights;                              /* arena (params->total) */
-    gn2_object_norm norm[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
-    pthread_mutex_t mutex;                       /* guards `net` */
+    float *weights;                                  /* arena (params->total) */
+    gn2_object_inputs object[1 + GN2_MAX_SEQUENCES]; /* 0: jets, then sequences */
+    pthread_mutex_t mutex;                           /* guards `net` */
     /* packed weights for taggers by instruction set, back end, storage and
      * arithmetic, made at first use */
     gn2_net_f32 *net[GN2_ISA_BEST + 1][GN2_BACKEND_ONEDNN + 1][GN2_STORAGE_BF16 + 1]

@@ -192,7 +192,7 @@ static double mean_of(const gn2_batch_f32 *batch, int64_t column)
 /* Mean of the jet pt of the call against the stored mean: GeV for MeV? */
 static gn2_status check_units(gn2_tagger *t, const gn2_batch_f32 *batch)
 {
-    const float *stored = t->model->norm[0].mean;
+    const float *stored = t->model->object[0].mean;
     if (!t->unit_check || batch->jets == 0) return GN2_OK;
     for (int64_t i = 0; i < t->model->h.jet_inputs; i++) {
         const char *name = gn2_model_object_input(t->model, 0, (size_t)i);

@@ -113,8 +113,8 @@ static void a_loaded_model_is_the_same(void **state)
     assert_string_equal(gn2_config_str(back->config, "provenance.library"),
                         GN2_VERSION_STRING);
     for (int i = 0; i < 3; i++) {
-        assert_true(model->norm[1].mean[i] == back->norm[1].mean[i]);
-        assert_true(model->norm[1].std[i] == back->norm[1].std[i]);
+        assert_true(model->object[1].mean[i] == back->object[1].mean[i]);
+        assert_true(model->object[1].std[i] == back->object[1].std[i]);
     }
     /* saved again it is the same file */
     gn2_model *third = through_a_buffer(back);
@@ -387,7 +387,7 @@ static void files_of_every_version_load(void **state)
         assert_ok(gn2_model_file_load(kept_files[i].path, &model));
         assert_int_equal(model->h.embed_dim, 16);
         assert_string_equal(gn2_model_object_input(model, 1, 2), "qOverP");
-        assert_true(model->norm[1].std[1] == 2.5f);
+        assert_true(model->object[1].std[1] == 2.5f);
         assert_true(gn2_config_f64(model->config, "discriminant.D_b.f_c") == 0.07);
         assert_true(model->h.block.attention.scale == 0.5); /* four heads of size 4 */
         /* keys that are younger than the file */
