@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One side of two_builds.py: does a piece of work a line read from stdin and answers
- * with the seconds of processor time it took. Knows the public interface alone, so that
- * it is built against the headers of either build.
- *
- *   turns JETS.h5 key=value...      lines: tag | one | read | train
+ * One side of two_builds: a shared object that does a piece of work when told. Knows
+ * the public interface alone, so that it is built against the headers of either build.
  */
 #include <gn2/gn2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define ONE_JETS 100 /* calls of one jet in a piece */
+#define ONE_JETS 100 /* jets that are tagged one by one, again and again */
+
+/* JETS.h5 key=value... */
+void turns_set_up(int count, char **arguments);
+/* tag | one | read | train; 0: no such piece. */
+int turns_work(const char *piece);
 
 typedef struct side {
     const char *path;
@@ -25,6 +26,7 @@ typedef struct side {
     gn2_labels labels;
     float *scores;
     int32_t output;
+    int64_t one; /* jet of the next call of one */
 } side;
 
 static void check(gn2_status status)
@@ -34,30 +36,23 @@ static void check(gn2_status status)
     exit(1);
 }
 
-/* Of all threads; what a neighbour on the machine does is not in it. */
-static double now(void)
+static void set(gn2_config *config, const char *option)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void set(gn2_config *config, char *option)
-{
-    char *value = strchr(option, '=');
-    if (!value) {
+    char key[128];
+    const char *value = strchr(option, '=');
+    if (!value || value - option >= (ptrdiff_t)sizeof key) {
         fprintf(stderr, "turns: key=value expected, not \"%s\"\n", option);
         exit(2);
     }
-    *value = '\0';
-    check(gn2_config_set_text(config, option, value + 1));
+    snprintf(key, sizeof key, "%.*s", (int)(value - option), option);
+    check(gn2_config_set_text(config, key, value + 1));
 }
 
-static void set_up(side *s, int argc, char **argv)
+static void set_up(side *s, int count, char **arguments)
 {
-    s->path = argv[1];
+    s->path = arguments[0];
     check(gn2_config_create(&s->config));
-    for (int i = 2; i < argc; i++) set(s->config, argv[i]);
+    for (int i = 1; i < count; i++) set(s->config, arguments[i]);
     check(gn2_dataset_open(&s->path, 1, s->config, &s->data));
     check(gn2_dataset_setup(s->data, s->config)); /* norm.* and class weights */
     check(gn2_dataset_reset(s->data, 0, 0));
@@ -81,22 +76,21 @@ static void tag(side *s, const gn2_jets *jets)
     check(gn2_tagger_run(s->tagger, jets, &output, 1));
 }
 
-/* The first jets of the batch, each in a call of its own. */
-static void tag_one_by_one(side *s)
+/* The next of the first jets of the batch, alone. */
+static void tag_one(side *s)
 {
-    for (int64_t i = 0; i < ONE_JETS && i < s->jets.count; i++) {
-        gn2_sequence tracks = s->jets.sequences[0];
-        gn2_jets jet = s->jets;
-        const int64_t first = tracks.offsets[i];
-        const int64_t offsets[2] = {0, tracks.offsets[i + 1] - first};
-        tracks.data += first * tracks.row_stride;
-        tracks.offsets = offsets;
-        jet.count = 1;
-        jet.features += i * s->jets.row_stride;
-        jet.sequence_count = 1;
-        jet.sequences = &tracks;
-        tag(s, &jet);
-    }
+    const int64_t i = s->one++ % (s->jets.count < ONE_JETS ? s->jets.count : ONE_JETS);
+    gn2_sequence tracks = s->jets.sequences[0];
+    gn2_jets jet = s->jets;
+    const int64_t first = tracks.offsets[i];
+    const int64_t offsets[2] = {0, tracks.offsets[i + 1] - first};
+    tracks.data += first * tracks.row_stride;
+    tracks.offsets = offsets;
+    jet.count = 1;
+    jet.features += i * s->jets.row_stride;
+    jet.sequence_count = 1;
+    jet.sequences = &tracks;
+    tag(s, &jet);
 }
 
 static void read_all(side *s)
@@ -116,12 +110,23 @@ static void train(side *s)
     check(gn2_trainer_step(s->trainer, &s->jets, &s->labels, &stats));
 }
 
-static int work(side *s, const char *piece)
+/* ---- what two_builds calls ---- */
+
+static side the_side = {.jets = {.struct_size = sizeof(gn2_jets)},
+                        .labels = {.struct_size = sizeof(gn2_labels)}};
+
+void turns_set_up(int count, char **arguments)
 {
+    set_up(&the_side, count, arguments);
+}
+
+int turns_work(const char *piece)
+{
+    side *s = &the_side;
     if (!strcmp(piece, "tag"))
         tag(s, &s->jets);
     else if (!strcmp(piece, "one"))
-        tag_one_by_one(s);
+        tag_one(s);
     else if (!strcmp(piece, "read"))
         read_all(s);
     else if (!strcmp(piece, "train"))
@@ -129,24 +134,4 @@ static int work(side *s, const char *piece)
     else
         return 0;
     return 1;
-}
-
-int main(int argc, char **argv)
-{
-    static side s = {.jets = {.struct_size = sizeof s.jets},
-                     .labels = {.struct_size = sizeof s.labels}};
-    char line[64];
-    if (argc < 2) {
-        fputs("usage: turns JETS.h5 [key=value]...\n", stderr);
-        return 2;
-    }
-    set_up(&s, argc, argv);
-    while (fgets(line, sizeof line, stdin)) {
-        line[strcspn(line, "\n")] = '\0';
-        const double start = now();
-        if (!work(&s, line)) return 2;
-        printf("%.9f\n", now() - start);
-        fflush(stdout);
-    }
-    return 0;
 }

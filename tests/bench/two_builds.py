@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a change costs: two builds of libgn2 in turns, and the ratio of their times.
 
-    two_builds.py OLD NEW [--file JETS.h5] [--rounds N] [--turns N]
+    two_builds.py OLD NEW [--file JETS.h5] [--rounds N] [--seconds S]
                   [--set key=value]... [--pieces tag,one,read,train]
 
-OLD and NEW are SOURCE:BUILD, the folders of a checkout and of its meson build. A
-process of each and a second one of OLD stay up for a round and do a piece of work when
-told (turns.c): old, new, again, again, new, old, so that a clock that drifts and a busy
-machine hit all alike; the time is the processor time of the piece. Where a process has
-its memory moves its times by more than a change does, for as long as it lives: a round
-is a new set of processes, started in another order, and counts as one figure, the
-median of its turns. Told are the median over the rounds and its 95 % interval by
+OLD and NEW are SOURCE:BUILD, the folders of a checkout and of its meson build. A round
+is a process that holds NEW and OLD twice, and tells them a piece of work in all orders
+in turn (two_builds.c, turns.c), S seconds a piece: a clock that drifts and a busy
+machine hit all alike; the time is the processor time of the piece. Where a side has its
+memory moves its times for as long as the process lives: a round counts as one figure,
+the median of its turns. Told are the median over the rounds and its 95 % interval by
 bootstrap: of new/old, and of old/old, which shows what the machine can tell apart.
 """
 import argparse
@@ -26,67 +25,30 @@ HERE = pathlib.Path(__file__).resolve().parent
 SAMPLES = 2000  # of the bootstrap
 
 
-def build(place, program):
+def compile_c(output, source, *flags):
+    subprocess.run(["cc", "-O2", "-o", output, HERE / source, *flags], check=True)
+    return output
+
+
+def build(place, output):
     """turns.c against the headers and the library of SOURCE:BUILD."""
     source, _, folder = place.partition(":")
     source, library = pathlib.Path(source), pathlib.Path(folder or source) / "lib/abi"
-    subprocess.run(
-        ["cc", "-O2", "-o", program, HERE / "turns.c", f"-I{source / 'include'}"]
-        + [f"-I{library.parents[1] / 'include'}", f"-L{library}", "-lgn2"]
-        + [f"-Wl,-rpath,{library.resolve()}"],
+    include = [f"-I{source / 'include'}", f"-I{library.parents[1] / 'include'}"]
+    link = [f"-L{library}", "-lgn2", f"-Wl,-rpath,{library.resolve()}"]
+    return compile_c(output, "turns.c", "-shared", "-fPIC", *include, *link)
+
+
+def one_round(command, shift, seconds, rest):
+    """Both ratios of each piece, by a process of this round alone."""
+    text = subprocess.run(
+        [command, str(shift), str(seconds), *rest],
+        stdout=subprocess.PIPE,
+        text=True,
         check=True,
-    )
-    return program
-
-
-class Side:
-    """A process of one build at work."""
-
-    def __init__(self, program, arguments):
-        self.process = subprocess.Popen(
-            [program, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def end(self):
-        self.process.communicate()
-
-    def work(self, piece):
-        """Seconds of processor time."""
-        self.process.stdin.write(piece + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"two_builds: {self.process.args[0]} has ended")
-        return float(answer)
-
-
-def turns(sides, piece, count):
-    """new/old and old/old of `count` turns, the median of each."""
-    old, new, again = sides
-    pairs = []
-    for side in sides:
-        side.work(piece)  # warms up
-    for _ in range(count):
-        order = (old, new, again, again, new, old)
-        times = [side.work(piece) for side in order]
-        base = times[0] + times[5]
-        pairs.append(((times[1] + times[4]) / base, (times[2] + times[3]) / base))
-    return [statistics.median(column) for column in zip(*pairs)]
-
-
-def one_round(programs, arguments, pieces, count, shift):
-    """Both ratios of each piece, by processes of this round alone."""
-    order = [(shift + i) % len(programs) for i in range(len(programs))]
-    started = {i: Side(programs[i], arguments) for i in order}
-    sides = [started[i] for i in range(len(programs))]
-    try:
-        return {piece: turns(sides, piece, count) for piece in pieces}
-    finally:
-        for side in sides:
-            side.end()
+    ).stdout
+    words = [line.split() for line in text.splitlines()]
+    return {piece: [float(x) for x in ratios] for piece, *ratios in words}
 
 
 def interval(ratios):
@@ -106,22 +68,20 @@ def main():
     parser.add_argument("new")
     parser.add_argument("--file")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--pieces", default="tag,one,read,train")
     args = parser.parse_args()
     shared = pathlib.Path(os.environ.get("GN2_SHARED", HERE.parents[2] / "shared"))
     file = args.file or str(shared / "data" / "jets_test.h5")
     one = ["tagger.threads=1", "train.threads=1", "data.prefetch=0"]
-    pieces = args.pieces.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        old = build(args.old, f"{folder}/old")
-        programs = (old, build(args.new, f"{folder}/new"), old)
-        rounds = [
-            one_round(programs, [file, *one, *args.set], pieces, args.turns, i)
-            for i in range(args.rounds)
-        ]
-    for piece in pieces:
+        command = compile_c(f"{folder}/two_builds", "two_builds.c", "-ldl")
+        old = build(args.old, f"{folder}/old.so")
+        sides = (old, build(args.new, f"{folder}/new.so"), old)
+        rest = [args.pieces, *sides, file, *one, *args.set]
+        rounds = [one_round(command, i, args.seconds, rest) for i in range(args.rounds)]
+    for piece in rounds[0]:
         for name, column in zip(
             ("new/old", "old/old"), zip(*(r[piece] for r in rounds))
         ):
