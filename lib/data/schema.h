@@ -23,7 +23,7 @@ typedef struct gn2_object {
     const char *name;
     const char *dataset;
     size_t input_count;
-    const char **inputs;
+    const char *const *inputs;
     float *defaults; /* (inputs) */
 } gn2_object;
 

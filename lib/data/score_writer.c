@@ -47,13 +47,13 @@ static gn2_status copy_field(gn2_score_writer *w, const char *name, int first, i
 static gn2_status copy_fields(gn2_score_writer *w, const char *key, int first, int end)
 {
     const size_t count = gn2_config_list_count(w->config, key);
-    if (count == 1 && strcmp(gn2_config_list_item(w->config, key, 0), "*") == 0) {
+    if (count == 1 && strcmp(gn2_config_str_list(w->config, key)[0], "*") == 0) {
         for (int i = first; i < end; i++)
             if (w->table[i].in) GN2_TRY(gn2_score_table_copy_all(&w->table[i]));
         return GN2_OK;
     }
     for (size_t i = 0; i < count; i++)
-        GN2_TRY(copy_field(w, gn2_config_list_item(w->config, key, i), first, end));
+        GN2_TRY(copy_field(w, gn2_config_str_list(w->config, key)[i], first, end));
     return GN2_OK;
 }
 
@@ -108,7 +108,7 @@ static gn2_status check_without(const gn2_score_writer *w)
             "scores.track_fields = %s%s has no effect: constituents are not "
             "written, as scores.write_tracks is not 'yes' and "
             "scores.outputs names none of theirs",
-            gn2_config_list_item(w->config, "scores.track_fields", 0),
+            gn2_config_str_list(w->config, "scores.track_fields")[0],
             count > 1 ? ", …" : "");
     return GN2_OK;
 }
@@ -174,14 +174,9 @@ static gn2_status make_temporary(gn2_score_writer *w)
 static gn2_status write_models(gn2_score_writer *w)
 {
     const size_t count = gn2_config_list_count(w->config, "scores.models");
-    const char **names = gn2_alloc(count + 1, sizeof *names);
-    if (!names) return gn2_fail_memory();
-    for (size_t i = 0; i < count; i++)
-        names[i] = gn2_config_list_item(w->config, "scores.models", i);
-    const gn2_status status =
-        count ? gn2_h5_strings_write(w->out, NULL, "ensemble", names, count) : GN2_OK;
-    gn2_free(names);
-    return status;
+    if (count == 0) return GN2_OK;
+    return gn2_h5_strings_write(w->out, NULL, "ensemble",
+                                gn2_config_str_list(w->config, "scores.models"), count);
 }
 
 static gn2_status create_output(gn2_score_writer *w, const char *path)
@@ -209,7 +204,7 @@ gn2_status gn2_score_check_place(const gn2_tag_output *o)
 static gn2_status read_asked(gn2_score_writer *w)
 {
     for (size_t i = 0; i < gn2_config_list_count(w->config, "scores.outputs"); i++) {
-        const char *name = gn2_config_list_item(w->config, "scores.outputs", i);
+        const char *name = gn2_config_str_list(w->config, "scores.outputs")[i];
         int32_t id;
         GN2_TRY(gn2_tag_find_output(&w->outputs, name, &id));
         GN2_TRY(gn2_score_check_place(&w->outputs.item[id]));

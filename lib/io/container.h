@@ -82,7 +82,7 @@ void gn2_container_close(gn2_container *container);
 const char *gn2_container_origin(const gn2_container *container);
 /* GN2_ERR_FORMAT, the message begun by the origin. */
 gn2_status gn2_container_bad(const gn2_container *container, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((cold, format(printf, 2, 3)));
 
 /* GN2_ERR_VERSION naming the first vital key for which knows(key) is 0. */
 gn2_status gn2_container_check_vital(const gn2_container *container,

@@ -13,6 +13,7 @@
 typedef struct names {
     const gn2_config *config;
     char key[128];
+    const char *const *at;
     size_t count;
 } names;
 
@@ -20,19 +21,15 @@ static names names_of(const gn2_config *config, const char *format, const char *
 {
     names n = {.config = config};
     gn2_config_key_of(n.key, format, object);
+    n.at = gn2_config_str_list(config, n.key);
     n.count = gn2_config_list_count(config, n.key);
     return n;
-}
-
-static const char *name_at(const names *n, size_t i)
-{
-    return gn2_config_list_item(n->config, n->key, i);
 }
 
 static void list(const names *n, char text[GN2_NAME_LIST_SIZE])
 {
     text[0] = 0;
-    for (size_t i = 0; i < n->count; i++) gn2_name_list_add(text, name_at(n, i));
+    for (size_t i = 0; i < n->count; i++) gn2_name_list_add(text, n->at[i]);
 }
 
 /* `what`: the first name that one side, in either order, has and the other has not. */
@@ -53,7 +50,7 @@ static gn2_status fail_names(const gn2_bound *b, const char *what, const names *
 static int64_t place_of(const names *n, const char *name)
 {
     for (size_t i = 0; i < n->count; i++)
-        if (strcmp(name_at(n, i), name) == 0) return (int64_t)i;
+        if (strcmp(n->at[i], name) == 0) return (int64_t)i;
     return -1;
 }
 
@@ -77,8 +74,8 @@ static gn2_status bind_inputs(gn2_bound *b, int object, const gn2_object *from)
         const names ours = names_of(b->model->config, "inputs.%s", name);
         const names theirs = names_of(schema->config, "inputs.%s", name);
         for (size_t i = 0; i < ours.count; i++)
-            if (place_of(&theirs, name_at(&ours, i)) < 0)
-                return fail_names(b, name_at(&ours, i), &ours, &theirs);
+            if (place_of(&theirs, ours.at[i]) < 0)
+                return fail_names(b, ours.at[i], &ours, &theirs);
     }
     GN2_TRY(status);
     if (is_in_order(&b->columns, object, gn2_model_object_inputs(b->model, object)))
@@ -112,8 +109,8 @@ static gn2_status match(const gn2_bound *b, const names *from, const names *to,
     out->place = gn2_alloc(from->count, sizeof *out->place);
     if (!out->place) return gn2_fail_memory();
     for (size_t i = 0; i < from->count; i++) {
-        const int64_t place = place_of(to, name_at(from, i));
-        if (place < 0) return fail_names(b, name_at(from, i), from, to);
+        const int64_t place = place_of(to, from->at[i]);
+        if (place < 0) return fail_names(b, from->at[i], from, to);
         out->place[i] = (int32_t)place;
         same &= place == (int64_t)i;
     }

@@ -182,8 +182,7 @@ typedef struct loader {
 
 static gn2_status fail_value(const loader *l, const char *key, const char *text)
 {
-    return gn2_fail(GN2_ERR_FORMAT, "%s: %s = '%.40s' is not possible",
-                    gn2_container_origin(l->file), key, text);
+    return gn2_container_bad(l->file, "%s = '%.40s' is not possible", key, text);
 }
 
 static gn2_status read_number(loader *l, const struct row *row)
@@ -191,9 +190,7 @@ static gn2_status read_number(loader *l, const struct row *row)
     const char *text = gn2_container_header(l->file, row->key);
     int64_t number;
     if (!text && row->recent) return GN2_OK;
-    if (!text)
-        return gn2_fail(GN2_ERR_FORMAT, "%s: not a checkpoint: no '%s'",
-                        gn2_container_origin(l->file), row->key);
+    if (!text) return gn2_container_bad(l->file, "not a checkpoint: no '%s'", row->key);
     if (!gn2_parse_i64(text, &number) || number < row->least || number > row->most)
         return fail_value(l, row->key, text);
     memcpy((char *)&l->state + row->at, &number, sizeof number);
@@ -214,17 +211,15 @@ static gn2_status check_position(const loader *l)
 {
     const state *s = &l->state;
     if (s->validated && s->validated != s->step)
-        return gn2_fail(
-            GN2_ERR_FORMAT,
-            "%s: a validation at step %lld after %lld steps is not possible",
-            gn2_container_origin(l->file), (long long)s->validated, (long long)s->step);
+        return gn2_container_bad(
+            l->file, "a validation at step %lld after %lld steps is not possible",
+            (long long)s->validated, (long long)s->step);
     if (s->epoch + s->batch <= s->step && (s->batches == 0 || s->batch <= s->batches))
         return GN2_OK;
-    return gn2_fail(GN2_ERR_FORMAT,
-                    "%s: epoch %lld, batch %lld of %lld after %lld steps is not "
-                    "possible",
-                    gn2_container_origin(l->file), (long long)s->epoch,
-                    (long long)s->batch, (long long)s->batches, (long long)s->step);
+    return gn2_container_bad(
+        l->file, "epoch %lld, batch %lld of %lld after %lld steps is not possible",
+        (long long)s->epoch, (long long)s->batch, (long long)s->batches,
+        (long long)s->step);
 }
 
 static gn2_status read_state(loader *l)
@@ -300,15 +295,13 @@ static const char *optimizer_name(const gn2_container *file)
 
 static gn2_status check_optimizer(const loader *l)
 {
-    const char *origin = gn2_container_origin(l->file);
     const char *ours = l->trainer->engine->optimizer.kind->name;
     const char *theirs = optimizer_name(l->file);
     if (!theirs)
-        return gn2_fail(GN2_ERR_FORMAT, "%s: not a checkpoint: no '%s'", origin,
-                        OPTIMIZER_KEY);
+        return gn2_container_bad(l->file, "not a checkpoint: no '" OPTIMIZER_KEY "'");
     if (strcmp(theirs, ours) == 0) return GN2_OK;
     return gn2_fail(GN2_ERR_INVALID_ARG, "%s: optim.name = %.40s, the trainer's is %s",
-                    origin, theirs, ours);
+                    gn2_container_origin(l->file), theirs, ours);
 }
 
 static int has_negative(const float *x, int64_t count)
@@ -328,16 +321,13 @@ static gn2_status read_moment(const loader *l, int k, const gn2_tensor *t, float
     GN2_TRY(gn2_container_find(l->file, name, &index));
     const gn2_tensor_info *has = gn2_container_tensor_info(l->file, index);
     if (has->dtype != needs.dtype || has->rank != 1 || has->shape[0] != needs.shape[0])
-        return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has a wrong size",
-                        gn2_container_origin(l->file), name);
+        return gn2_container_bad(l->file, "tensor '%s' has a wrong size", name);
     GN2_TRY(gn2_container_read(l->file, index, out, (size_t)t->count * sizeof *out));
     if (!l->engine->net->kernels->all_finite(out, t->count))
-        return gn2_fail(GN2_ERR_FORMAT, "%s: tensor '%s' has NaN or Inf",
-                        gn2_container_origin(l->file), name);
+        return gn2_container_bad(l->file, "tensor '%s' has NaN or Inf", name);
     if (!kind->positive[k] || !has_negative(out, t->count)) return GN2_OK;
-    return gn2_fail(GN2_ERR_FORMAT,
-                    "%s: tensor '%s' has values below 0, but it is a mean of squares",
-                    gn2_container_origin(l->file), name);
+    return gn2_container_bad(
+        l->file, "tensor '%s' has values below 0, but it is a mean of squares", name);
 }
 
 static gn2_status read_moments(const loader *l)
