@@ -181,7 +181,7 @@ size_t gn2_model_class_count(const gn2_model *model)
 const char *gn2_model_class_name(const gn2_model *model, size_t index)
 {
     if (index >= gn2_model_class_count(model)) return NULL;
-    return gn2_config_str_list(model->config, "model.classes")[index];
+    return gn2_config_list_item(model->config, "model.classes", index);
 }
 
 gn2_status gn2_model_class_find(const gn2_model *model, const char *name,

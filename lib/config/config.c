@@ -180,6 +180,20 @@ size_t gn2_config_list_count(const gn2_config *c, const char *key)
     return known(c, key, GN2_TYPE_LIST)->count;
 }
 
+const char *gn2_config_list_item(const gn2_config *c, const char *key, size_t i)
+{
+    const gn2_config_value *list = known(c, key, GN2_TYPE_STR_LIST);
+    assert(i < list->count);
+    return list->items[i];
+}
+
+double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i)
+{
+    const gn2_config_value *list = known(c, key, GN2_TYPE_F64_LIST);
+    assert(i < list->count);
+    return list->numbers[i];
+}
+
 const char *const *gn2_config_str_list(const gn2_config *c, const char *key)
 {
     return known(c, key, GN2_TYPE_STR_LIST)->items;

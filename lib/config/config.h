@@ -37,14 +37,16 @@ gn2_status gn2_config_find(const gn2_config *c, const char *key, int32_t type,
 gn2_status gn2_config_read_text(const gn2_config *c, const char *key, const char **out);
 
 /* Getters for keys of the table written in the source: a wrong key or type is a
- * defect (assert). Lists: item count and items, borrowed until the key
- * is set. */
+ * defect (assert). Lists: item count, an item (a wrong number is a defect as
+ * well), all of them, borrowed until the key is set. */
 int64_t gn2_config_i64(const gn2_config *c, const char *key);
 double gn2_config_f64(const gn2_config *c, const char *key);
 const char *gn2_config_str(const gn2_config *c, const char *key);
 /* Whether a string is this word. */
 int gn2_config_says(const gn2_config *c, const char *key, const char *word);
 size_t gn2_config_list_count(const gn2_config *c, const char *key);
+const char *gn2_config_list_item(const gn2_config *c, const char *key, size_t i);
+double gn2_config_f64_item(const gn2_config *c, const char *key, size_t i);
 const char *const *gn2_config_str_list(const gn2_config *c, const char *key);
 const double *gn2_config_f64_list(const gn2_config *c, const char *key);
 /* Key with one object's name filled in: "norm.%s.mean". Valid: like the object. */

@@ -19,7 +19,7 @@ static gn2_status read_defaults(const gn2_config *config, gn2_object *object)
         return gn2_fail(GN2_ERR_INVALID_ARG, "%s has %zu values for %zu inputs", key,
                         count, object->input_count);
     for (size_t i = 0; i < count; i++)
-        object->defaults[i] = (float)gn2_config_f64_list(config, key)[i];
+        object->defaults[i] = (float)gn2_config_f64_item(config, key, i);
     return GN2_OK;
 }
 
@@ -57,7 +57,7 @@ static gn2_status read_objects(const gn2_config *config, gn2_schema *schema)
     schema->object_count = 1;
     GN2_TRY(read_object(config, "jets", &schema->object[0]));
     for (size_t i = 0; i < parts; i++) {
-        const char *name = gn2_config_str_list(config, "model.constituents")[i];
+        const char *name = gn2_config_list_item(config, "model.constituents", i);
         GN2_TRY(gn2_config_check_name(name, "model.constituents"));
         gn2_object *object = &schema->object[schema->object_count++];
         GN2_TRY(read_object(config, name, object));
@@ -91,7 +91,7 @@ static void read_targets(const gn2_schema *schema, gn2_label_column *label)
     label->real = 1;
     label->columns = (int32_t)(count < GN2_LABEL_FIELDS ? count : GN2_LABEL_FIELDS);
     for (int32_t i = 0; i < label->columns; i++)
-        label->field[i] = gn2_config_str_list(schema->config, key)[i];
+        label->field[i] = gn2_config_list_item(schema->config, key, (size_t)i);
 }
 
 static void read_numbers(const gn2_schema *schema, gn2_label_column *label)
@@ -198,7 +198,7 @@ static int32_t class_of(const gn2_schema *schema, const gn2_label_column *label,
 {
     const size_t count = gn2_config_list_count(schema->config, label->classes_key);
     for (size_t i = 0; i < count; i++) {
-        const char *known = gn2_config_str_list(schema->config, label->classes_key)[i];
+        const char *known = gn2_config_list_item(schema->config, label->classes_key, i);
         if (strcmp(known, name) == 0) return (int32_t)i;
     }
     return GN2_LABEL_UNKNOWN;
@@ -227,7 +227,7 @@ void gn2_label_map_default(const gn2_schema *schema, const gn2_label_column *lab
         for (size_t i = 0; i < count; i++)
             gn2_label_map_add(
                 out_map, schema, label, (int64_t)i,
-                gn2_config_str_list(schema->config, label->classes_key)[i]);
+                gn2_config_list_item(schema->config, label->classes_key, i));
         return;
     }
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)

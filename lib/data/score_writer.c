@@ -47,13 +47,13 @@ static gn2_status copy_field(gn2_score_writer *w, const char *name, int first, i
 static gn2_status copy_fields(gn2_score_writer *w, const char *key, int first, int end)
 {
     const size_t count = gn2_config_list_count(w->config, key);
-    if (count == 1 && strcmp(gn2_config_str_list(w->config, key)[0], "*") == 0) {
+    if (count == 1 && strcmp(gn2_config_list_item(w->config, key, 0), "*") == 0) {
         for (int i = first; i < end; i++)
             if (w->table[i].in) GN2_TRY(gn2_score_table_copy_all(&w->table[i]));
         return GN2_OK;
     }
     for (size_t i = 0; i < count; i++)
-        GN2_TRY(copy_field(w, gn2_config_str_list(w->config, key)[i], first, end));
+        GN2_TRY(copy_field(w, gn2_config_list_item(w->config, key, i), first, end));
     return GN2_OK;
 }
 
@@ -108,7 +108,7 @@ static gn2_status check_without(const gn2_score_writer *w)
             "scores.track_fields = %s%s has no effect: constituents are not "
             "written, as scores.write_tracks is not 'yes' and "
             "scores.outputs names none of theirs",
-            gn2_config_str_list(w->config, "scores.track_fields")[0],
+            gn2_config_list_item(w->config, "scores.track_fields", 0),
             count > 1 ? ", …" : "");
     return GN2_OK;
 }
@@ -204,7 +204,7 @@ gn2_status gn2_score_check_place(const gn2_tag_output *o)
 static gn2_status read_asked(gn2_score_writer *w)
 {
     for (size_t i = 0; i < gn2_config_list_count(w->config, "scores.outputs"); i++) {
-        const char *name = gn2_config_str_list(w->config, "scores.outputs")[i];
+        const char *name = gn2_config_list_item(w->config, "scores.outputs", i);
         int32_t id;
         GN2_TRY(gn2_tag_find_output(&w->outputs, name, &id));
         GN2_TRY(gn2_score_check_place(&w->outputs.item[id]));

@@ -150,7 +150,7 @@ static gn2_status weights_from_counts(const int64_t *counts, const gn2_config *c
                         "class '%s' of %s does not occur in the data, so it has no "
                         "weight: leave it out, name data.class_dict, or set "
                         "data.class_weights = no",
-                        gn2_config_str_list(config, names_key)[i], names_key);
+                        gn2_config_list_item(config, names_key, i), names_key);
     }
     for (size_t i = 0; i < weights->count; i++)
         weights->value[i] = round((double)most / (double)counts[i] * 100) / 100;
@@ -214,7 +214,7 @@ static gn2_status weights_of_label(const gn2_dataset *d, const char *path, int32
     for (size_t i = 0; i < weights->count; i++)
         if (!(weights->value[i] > 0))
             return gn2_fail(GN2_ERR_NOT_FOUND, "'%s': no weight for class '%s'", path,
-                            gn2_config_str_list(d->config, label->classes_key)[i]);
+                            gn2_config_list_item(d->config, label->classes_key, i));
     return GN2_OK;
 }
 

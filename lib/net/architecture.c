@@ -21,7 +21,7 @@ static gn2_status read_dense(const gn2_config *c, const char *key, int64_t in,
     dense->depth = (int32_t)hidden + 1;
     dense->size[0] = in;
     for (size_t i = 0; i < hidden; i++) {
-        const double size = gn2_config_f64_list(c, key)[i];
+        const double size = gn2_config_f64_item(c, key, i);
         if (size != floor(size))
             return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %g is not a whole number", key,
                             size);
@@ -44,7 +44,7 @@ static gn2_status check_unique(const gn2_config *c, const char *key)
     gn2_status status = GN2_OK;
     const size_t count = gn2_config_list_count(c, key);
     for (size_t i = 0; i < count && status == GN2_OK; i++)
-        status = add_unique(&names, gn2_config_str_list(c, key)[i], key);
+        status = add_unique(&names, gn2_config_list_item(c, key, i), key);
     gn2_index_clear(&names);
     return status;
 }
@@ -54,7 +54,7 @@ static gn2_status check_unique(const gn2_config *c, const char *key)
 static gn2_status read_sequence(const gn2_config *c, size_t s, gn2_hparams *h)
 {
     char key[128];
-    const char *object = gn2_config_str_list(c, "model.constituents")[s];
+    const char *object = gn2_config_list_item(c, "model.constituents", s);
     GN2_TRY(gn2_config_check_name(object, "model.constituents"));
     if (strcmp(object, "jets") == 0)
         return gn2_fail(GN2_ERR_INVALID_ARG,
@@ -182,7 +182,7 @@ static gn2_status read_object(const gn2_task_reader *r, int *out_sequence)
     *out_sequence = -1;
     if (strcmp(name, "jets") == 0) return GN2_OK;
     for (size_t s = 0; s < count; s++) {
-        const char *type = gn2_config_str_list(r->config, "model.constituents")[s];
+        const char *type = gn2_config_list_item(r->config, "model.constituents", s);
         if (strcmp(type, name) != 0) continue;
         *out_sequence = (int)s;
         return GN2_OK;
@@ -240,7 +240,7 @@ static gn2_status read_task(const gn2_config *c, size_t k, gn2_hparams *h)
 {
     gn2_task *task = &h->task[k];
     const gn2_task_reader r = {.config = c, .h = h, .task = task};
-    const char *name = gn2_config_str_list(c, "model.tasks")[k];
+    const char *name = gn2_config_list_item(c, "model.tasks", k);
     GN2_TRY(gn2_config_check_name(name, "model.tasks"));
     strncpy(task->name, name, sizeof task->name - 1);
     task->partner = -1;

@@ -188,7 +188,7 @@ static void set_numbers(real *out, int64_t count, const gn2_config *c,
 static void set_norm(R(gn2_net) *net, const gn2_config *c, int s)
 {
     const int64_t jets = net->h->jet_inputs, own = net->h->sequence_inputs[s];
-    const char *object = gn2_config_str_list(c, "model.constituents")[s];
+    const char *object = gn2_config_list_item(c, "model.constituents", (size_t)s);
     real *const rows[] = {[GN2_INPUT_MEAN] = net->mean[s],
                           [GN2_INPUT_STD] = net->std[s],
                           [GN2_INPUT_DEFAULT] = net->fallback[s]};
@@ -205,7 +205,7 @@ static void set_class_weights(R(gn2_head) *head, const gn2_config *c, const char
     const size_t count = gn2_config_list_count(c, key);
     head->weighted = count > 0;
     for (size_t i = 0; i < count && i < GN2_MAX_CLASSES; i++)
-        head->class_weight[i] = (real)gn2_config_f64_list(c, key)[i];
+        head->class_weight[i] = (real)gn2_config_f64_item(c, key, i);
 }
 
 void R(gn2_net_configure)(R(gn2_net) *net, const gn2_config *config)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/model.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -29,6 +30,7 @@ gn2_status gn2_model_metadata(const gn2_model *model, const char *key,
 
 const char *gn2_model_object_name(const gn2_model *model, int object)
 {
+    assert(object >= 0 && object <= model->h.sequence_count);
     return model->object[object].name;
 }
 
@@ -46,6 +48,7 @@ int64_t gn2_model_object_inputs(const gn2_model *model, int object)
 
 const char *gn2_model_object_input(const gn2_model *model, int object, size_t index)
 {
+    assert(index < (size_t)gn2_model_object_inputs(model, object));
     return model->object[object].inputs[index];
 }
 
@@ -55,7 +58,8 @@ static gn2_status read_object(gn2_model *model, int number)
     const gn2_config *c = model->config;
     const size_t inputs = (size_t)gn2_model_object_inputs(model, number);
     const char *name =
-        number ? gn2_config_str_list(c, "model.constituents")[number - 1] : "jets";
+        number ? gn2_config_list_item(c, "model.constituents", (size_t)number - 1)
+               : "jets";
     GN2_TRY(gn2_input_numbers_check(c, name, inputs));
     float *block = gn2_alloc(inputs, 4 * sizeof *block);
     if (!block) return gn2_fail_memory();

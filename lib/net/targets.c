@@ -14,7 +14,7 @@ static gn2_status fail_input(const gn2_task_reader *r, const char *key,
 {
     char list[GN2_NAME_LIST_SIZE] = "";
     for (size_t i = 0; i < gn2_config_list_count(r->config, inputs); i++)
-        gn2_name_list_add(list, gn2_config_str_list(r->config, inputs)[i]);
+        gn2_name_list_add(list, gn2_config_list_item(r->config, inputs, i));
     return gn2_fail(GN2_ERR_INVALID_ARG, "%s: '%s' is none of %s:%s", key, name, inputs,
                     list);
 }
@@ -25,12 +25,13 @@ static gn2_status read_denominators(const gn2_task_reader *r, const char *key,
     char inputs[128], object[128];
     gn2_task_key(r, "object", object);
     gn2_config_key_of(inputs, "inputs.%s", gn2_config_str(r->config, object));
-    const char *const *input = gn2_config_str_list(r->config, inputs);
     const size_t count = gn2_config_list_count(r->config, inputs);
     for (int64_t t = 0; t < task->targets; t++) {
-        const char *name = gn2_config_str_list(r->config, key)[t];
+        const char *name = gn2_config_list_item(r->config, key, (size_t)t);
         size_t i = 0;
-        while (i < count && strcmp(input[i], name) != 0) i++;
+        while (i < count &&
+               strcmp(gn2_config_list_item(r->config, inputs, i), name) != 0)
+            i++;
         if (i == count) return fail_input(r, key, inputs, name);
         task->target[t].denominator = (int)i;
     }
@@ -60,8 +61,8 @@ static gn2_status read_scaling(const gn2_task_reader *r, gn2_task *task)
                         means ? mean : std);
     for (size_t t = 0; t < (size_t)task->targets; t++)
         task->target[t] = (gn2_target){
-            .mean = means ? gn2_config_f64_list(r->config, mean)[t] : 0,
-            .std = stds ? gn2_config_f64_list(r->config, std)[t] : 1,
+            .mean = means ? gn2_config_f64_item(r->config, mean, t) : 0,
+            .std = stds ? gn2_config_f64_item(r->config, std, t) : 1,
             .denominator = -1,
         };
     return denominators ? read_denominators(r, key, task) : GN2_OK;

@@ -154,7 +154,7 @@ static void name_field(const gn2_task_column *c, gn2_text *out_name)
     const gn2_task_reader r = {c->config, c->h, task};
     const int of_model = c->task == c->h->flavour;
     const char *key = of_model ? "model.classes" : gn2_task_key(&r, "classes", buffer);
-    gn2_class_score_name(gn2_config_str_list(c->config, key)[c->column], score,
+    gn2_class_score_name(gn2_config_list_item(c->config, key, (size_t)c->column), score,
                          sizeof score);
     gn2_text_format(out_name, "%s_", gn2_config_str(c->config, "model.name"));
     if (!of_model && !c->known) gn2_text_format(out_name, "%s_", task->name);

@@ -52,9 +52,9 @@ void gn2_task_target_field(const gn2_task_column *c, gn2_text *out_name)
 {
     char key[128];
     const gn2_task_reader r = {c->config, c->h, &c->h->task[c->task]};
-    gn2_text_format(
-        out_name, "%s_%s", gn2_config_str(c->config, "model.name"),
-        gn2_config_str_list(c->config, gn2_task_key(&r, "targets", key))[c->column]);
+    gn2_text_format(out_name, "%s_%s", gn2_config_str(c->config, "model.name"),
+                    gn2_config_list_item(c->config, gn2_task_key(&r, "targets", key),
+                                         (size_t)c->column));
 }
 
 /* ---- what may not be set: options a task's kind has no use for, options of tasks that

@@ -37,7 +37,7 @@ typedef struct source {
 
 static const char *class_name(const source *from, int64_t k)
 {
-    return gn2_config_str_list(from->model, "model.classes")[k];
+    return gn2_config_list_item(from->model, "model.classes", (size_t)k);
 }
 
 static int64_t find_class(const source *from, const char *name)
@@ -130,7 +130,7 @@ static gn2_status read_list(const source *from, draft *d, const gn2_config *conf
 {
     const size_t count = gn2_config_list_count(config, key);
     for (size_t i = 0; i < count; i++)
-        GN2_TRY(read_item(from, d, key, gn2_config_str_list(config, key)[i]));
+        GN2_TRY(read_item(from, d, key, gn2_config_list_item(config, key, i)));
     return GN2_OK;
 }
 

@@ -244,7 +244,7 @@ static gn2_status list_task(const evaluation *e, int k, gn2_figures *out)
 
 static const char *class_name(const evaluation *e, int64_t c)
 {
-    return gn2_config_str_list(e->trainer->model->config, "model.classes")[c];
+    return gn2_config_list_item(e->trainer->model->config, "model.classes", (size_t)c);
 }
 
 static gn2_status list_point(const evaluation *e, size_t d, int p, gn2_figures *out)

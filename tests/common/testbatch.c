@@ -339,7 +339,7 @@ static double class_weight(const gn2_config *config, const char *key, int32_t la
 {
     if (label < 0) return 0;
     if (gn2_config_list_count(config, key) == 0) return 1;
-    return gn2_config_f64_list(config, key)[label];
+    return gn2_config_f64_item(config, key, (size_t)label);
 }
 
 /* Class weights of a task over its rows, those with a label. */

@@ -32,8 +32,8 @@ static double difference(const gn2_config *a, const gn2_config *b, const char *k
     assert_true(count > 0);
     assert_int_equal(gn2_config_list_count(a, key), count);
     for (size_t i = 0; i < count; i++) {
-        const double x = gn2_config_f64_list(a, key)[i];
-        const double y = gn2_config_f64_list(b, key)[i];
+        const double x = gn2_config_f64_item(a, key, i);
+        const double y = gn2_config_f64_item(b, key, i);
         const double off = fabs(x - y) / fabs(y);
         if (off > most) most = off;
     }
@@ -58,11 +58,11 @@ static void compare(const char *train, const char *norm, const char *classes)
         gn2_config_key_of(mean, "norm.%s.mean", objects[o]);
         gn2_config_key_of(std, "norm.%s.std", objects[o]);
         for (size_t i = 0; i < gn2_config_list_count(read, mean); i++) {
-            const double off = gn2_config_f64_list(computed, mean)[i] -
-                               gn2_config_f64_list(read, mean)[i];
+            const double off = gn2_config_f64_item(computed, mean, i) -
+                               gn2_config_f64_item(read, mean, i);
             assert_true(fabs(off) <
-                        1e-13 * gn2_config_f64_list(read, std)[i] +
-                            1e-12 * fabs(gn2_config_f64_list(read, mean)[i]));
+                        1e-13 * gn2_config_f64_item(read, std, i) +
+                            1e-12 * fabs(gn2_config_f64_item(read, mean, i)));
         }
     }
     /* two decimals, so equal */
@@ -150,9 +150,9 @@ static void nan_does_not_count(void **state)
     }
     MUST(set_up_small(&j, config));
     const double mean = sum / n, std = sqrt(squares / n - mean * mean);
-    assert_true(fabs(gn2_config_f64_list(config, "norm.tracks.mean")[0] - mean) <
+    assert_true(fabs(gn2_config_f64_item(config, "norm.tracks.mean", 0) - mean) <
                 1e-11);
-    assert_true(fabs(gn2_config_f64_list(config, "norm.tracks.std")[0] - std) < 1e-11);
+    assert_true(fabs(gn2_config_f64_item(config, "norm.tracks.std", 0) - std) < 1e-11);
     gn2_config_delete(config);
     case_jets_free(&j);
 }
@@ -206,9 +206,9 @@ static void weights_follow_the_files_order(void **state)
     gn2_config *config = CONFIG(SMALL_INPUTS, "data.class_dict", dict);
     MUST(set_up_small(&j, config));
     for (size_t i = 0; i < 4; i++)
-        assert_true(
-            gn2_config_f64_list(config, "task.jets_classification.class_weights")[i] ==
-            want[i]);
+        assert_true(gn2_config_f64_item(config,
+                                        "task.jets_classification.class_weights",
+                                        i) == want[i]);
     MUST(gn2_config_put_text(config, "task.jets_classification.class_weights", ""));
     case_write_text(dict, "jets: {flavour_label: [1, 2, 3]}\n");
     FAILS(set_up_small(&j, config), GN2_ERR_FORMAT, "class_dict.yaml", "line 1", "3",
@@ -222,7 +222,7 @@ static void weights_follow_the_files_order(void **state)
 
 static double weight_of(const gn2_config *config, size_t i)
 {
-    return gn2_config_f64_list(config, "task.jets_classification.class_weights")[i];
+    return gn2_config_f64_item(config, "task.jets_classification.class_weights", i);
 }
 
 /* With the data, and with dicts: what was set is kept and named, the rest is found. */
@@ -243,13 +243,13 @@ static void what_is_given_is_kept(void **state)
                                     "task.jets_classification.class_weights", "1,5,1,1",
                                     "data.norm_dict", dicts ? norm : "");
         MUST(set_up_small(&j, config));
-        assert_true(gn2_config_f64_list(config, "norm.jets.mean")[1] == 8);
+        assert_true(gn2_config_f64_item(config, "norm.jets.mean", 1) == 8);
         assert_true(weight_of(config, 1) == 5);
         assert_string_equal(gn2_config_str(config, "provenance.given"),
                             "norm.jets.mean,task.jets_classification.class_weights");
-        const double std = gn2_config_f64_list(config, "norm.jets.std")[0];
+        const double std = gn2_config_f64_item(config, "norm.jets.std", 0);
         assert_true(std ==
-                    (dicts ? 2 : gn2_config_f64_list(plain, "norm.jets.std")[0]));
+                    (dicts ? 2 : gn2_config_f64_item(plain, "norm.jets.std", 0)));
         assert_int_equal(
             gn2_config_list_count(config, "task.track_origin.class_weights"), 8);
         gn2_config_delete(config);

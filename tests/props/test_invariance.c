@@ -233,7 +233,7 @@ static void check_split(const setting *s)
     const size_t inputs = gn2_config_list_count(s->model->config, "inputs.tracks");
     for (size_t i = 0; i < inputs; i++)
         gn2_text_format(&lines, "%s%s", i ? "," : "",
-                        gn2_config_str_list(s->model->config, "inputs.tracks")[i]);
+                        gn2_config_list_item(s->model->config, "inputs.tracks", i));
     gn2_text_add(&lines, "\n");
     gn2_text_add(&lines, s->lines);
     testmodel *two = testmodel_create(lines.data);

@@ -29,11 +29,11 @@ static void defaults_are_those_of_the_table(void **state)
     assert_true(gn2_config_f64(c, "model.norm_eps") == 1e-5);
     assert_string_equal(gn2_config_str(c, "optim.name"), "adamw");
     assert_int_equal(gn2_config_list_count(c, "model.classes"), 4);
-    assert_string_equal(gn2_config_str_list(c, "model.classes")[3], "taujets");
+    assert_string_equal(gn2_config_list_item(c, "model.classes", 3), "taujets");
     assert_int_equal(gn2_config_list_count(c, "inputs.tracks"), 19);
     assert_int_equal(gn2_config_list_count(c, "inputs.electrons"), 0);
     assert_int_equal(gn2_config_list_count(c, "norm.jets.mean"), 0);
-    assert_true(gn2_config_f64_list(c, "task.track_origin.hidden")[1] == 64);
+    assert_true(gn2_config_f64_item(c, "task.track_origin.hidden", 1) == 64);
 }
 
 static void what_is_as_by_default_is_told(void **state)
@@ -244,8 +244,8 @@ static void a_wildcard_holds_one_value_a_name(void **state)
     assert_ok(gn2_config_put_text(c, "norm.tracks.mean", "1,2"));
     assert_ok(gn2_config_put_text(c, "norm.electrons.mean", "3"));
     assert_ok(gn2_config_put_text(c, "norm.tracks.mean", "4"));
-    assert_true(gn2_config_f64_list(c, "norm.tracks.mean")[0] == 4);
-    assert_true(gn2_config_f64_list(c, "norm.electrons.mean")[0] == 3);
+    assert_true(gn2_config_f64_item(c, "norm.tracks.mean", 0) == 4);
+    assert_true(gn2_config_f64_item(c, "norm.electrons.mean", 0) == 3);
     assert_int_equal(gn2_config_list_count(c, "norm.flows.mean"), 0);
     char key[128];
     assert_string_equal(gn2_config_key_of(key, "norm.%s.mean", "tracks"),
