@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The round of two_builds.py: sides (turns.c) of two builds in one process, each with a
- * libgn2 and a libc of its own, do the same piece in turns.
+ * libgn2 of its own, do the same piece in turns.
  *
  *   two_builds SHIFT SECONDS PIECES OLD.so NEW.so AGAIN.so JETS.h5 key=value...
  *
  * A line a piece: its name, and the medians of new/old and of again/old.
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,10 @@
 #define SIDES 3
 #define TURNS_MIN 6
 #define TURNS_MAX 100000
+
+/* Each side comes first, second and third alike, and as often after each. */
+static const int order[TURNS_MIN][SIDES] = {{0, 2, 1}, {1, 0, 2}, {2, 1, 0},
+                                            {0, 1, 2}, {2, 0, 1}, {1, 2, 0}};
 
 typedef struct side {
     void (*set_up)(int, char **);
@@ -38,7 +41,7 @@ static void *symbol(void *library, const char *name)
 
 static side load(const char *path)
 {
-    void *library = dlmopen(LM_ID_NEWLM, path, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) fail(dlerror());
     side s;
     *(void **)&s.set_up = symbol(library, "turns_set_up");
@@ -73,11 +76,8 @@ static double median(double *x, size_t count)
     return (x[(count - 1) / 2] + x[count / 2]) / 2;
 }
 
-/* Each side comes first, second and third as often as the others, after either. */
 static void compare_sides(const side *sides, const char *piece, double seconds)
 {
-    static const int order[TURNS_MIN][SIDES] = {{0, 1, 2}, {2, 1, 0}, {1, 0, 2},
-                                                {2, 0, 1}, {1, 2, 0}, {0, 2, 1}};
     static double new_old[TURNS_MAX], again_old[TURNS_MAX];
     size_t turns = 0;
     for (int i = 0; i < SIDES; i++) seconds_of(&sides[i], piece); /* warms up */
@@ -99,7 +99,7 @@ int main(int argc, char **argv)
     side sides[SIDES];
     if (argc < 8) fail("arguments are missing");
     for (int i = 0; i < SIDES; i++) { /* whose memory comes first: by round */
-        const int which = (atoi(argv[1]) + i) % SIDES;
+        const int which = order[atoi(argv[1]) % TURNS_MIN][i];
         sides[which] = load(argv[4 + which]);
         sides[which].set_up(argc - 7, argv + 7);
     }
