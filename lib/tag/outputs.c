@@ -95,22 +95,27 @@ static const gn2_tag_writer writers[] = {
 
 /* Names that GN2's own tasks had before tasks had names. */
 static const struct short_name {
-    const char *task, *suffix, *prefix, *name; /* prefix NULL: the object */
+    const char *task;
+    gn2_task_rows rows;
+    gn2_task_form form;
+    const char *name;
 } short_names[] = {
-    {"jets_classification", "", NULL, "probabilities"},
-    {"jets_classification", "_logits", NULL, "logits"},
-    {"track_origin", "", NULL, "origin"},
-    {"track_origin", "_logits", NULL, "origin_logits"},
-    {"track_vertexing", "", NULL, "vertex"},
-    {"track_vertexing", "_logits", "pairs", "logits"},
+    {"jets_classification", GN2_OVER_JETS, GN2_OUT_SOFTMAX, "probabilities"},
+    {"jets_classification", GN2_OVER_JETS, GN2_OUT_LOGITS, "logits"},
+    {"track_origin", GN2_OVER_CONSTITUENTS, GN2_OUT_SOFTMAX, "origin"},
+    {"track_origin", GN2_OVER_CONSTITUENTS, GN2_OUT_LOGITS, "origin_logits"},
+    {"track_vertexing", GN2_OVER_PAIRS, GN2_OUT_VERTICES, "vertex"},
+    {"track_vertexing", GN2_OVER_PAIRS, GN2_OUT_LOGITS, "logits"},
 };
 
-static const struct short_name *find_short_name(const char *task, const char *suffix)
+/* NULL: the task has another name, or is of another kind than GN2's. */
+static const char *short_name_of(const gn2_task *task, gn2_task_form form)
 {
-    for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++)
-        if (!strcmp(short_names[i].task, task) &&
-            !strcmp(short_names[i].suffix, suffix))
-            return &short_names[i];
+    for (size_t i = 0; i < sizeof short_names / sizeof *short_names; i++) {
+        const struct short_name *s = &short_names[i];
+        if (!strcmp(s->task, task->name) && s->rows == task->rows && s->form == form)
+            return s->name;
+    }
     return NULL;
 }
 
@@ -125,14 +130,15 @@ static void name_task_field(const gn2_tag_outputs *all, const gn2_tag_output *ou
 /* The short name is shown where there is one; the long one is known as well. */
 static gn2_status add_named(gn2_tag_outputs *all, gn2_tag_output *like)
 {
-    const char *task = all->model->h.task[like->task].name;
+    const gn2_task *task = &all->model->h.task[like->task];
     const char *suffix = like->of_task->suffix;
-    const char *object = gn2_model_object_name(all->model, like->object);
-    const char *prefix = like->rows == GN2_ROWS_PAIRS ? "pairs" : object;
-    const struct short_name *brief = find_short_name(task, suffix);
-    if (!brief) return add(all, like, prefix, task, suffix);
-    snprintf(like->alias, sizeof like->alias, "%s.%s%s", prefix, task, suffix);
-    return add(all, like, brief->prefix ? brief->prefix : object, brief->name, "");
+    const char *brief = short_name_of(task, like->of_task->form);
+    const char *prefix = like->rows == GN2_ROWS_PAIRS
+                             ? "pairs"
+                             : gn2_model_object_name(all->model, like->object);
+    if (!brief) return add(all, like, prefix, task->name, suffix);
+    snprintf(like->alias, sizeof like->alias, "%s.%s%s", prefix, task->name, suffix);
+    return add(all, like, prefix, brief, "");
 }
 
 static int32_t rows_of(const gn2_task *task, gn2_task_form which)

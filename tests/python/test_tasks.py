@@ -37,6 +37,22 @@ def test_other_kinds_are_not_taken_for_one_of_these():
         tasks.read(config)
 
 
+def test_only_the_kind_that_gn2_has_gets_the_short_names():
+    """A classification called track_vertexing is no vertexing to anybody."""
+    options = {
+        "model.tasks": ["jets_classification", "track_vertexing"],
+        "task.track_vertexing.kind": "classification",
+        "task.track_vertexing.label": "ftagTruthOriginLabel",
+        "task.track_vertexing.classes": ["pileup", "fake", "primary"],
+    }
+    model = gn2.Model({**models.SMALL, **options})
+    task = model.tasks["track_vertexing"]
+    assert task.output() == "tracks.track_vertexing" and not task.standard
+    assert task.output("_logits") == "tracks.track_vertexing_logits"
+    assert {task.output(), task.output("_logits")} <= set(gn2.Tagger(model).outputs)
+    assert model.tasks["jets_classification"].output() == "jets.probabilities"
+
+
 def test_tasks_are_as_the_options_say():
     found = gn2.Model({**models.SMALL, **models.MORE}).tasks
     assert list(found) == models.MORE["model.tasks"]

@@ -28,7 +28,7 @@ class Standard(NamedTuple):
     kind: str
     on_jets: bool
     short: dict[str, str]  #: suffix of an output: its short name; {} is the object
-    athena: str  #: of what there is one value a constituent
+    athena: str  #: of an output with one value a constituent; "": there is none
     noun: str  #: in titles and axes
     label: str  #: of its labels, in batches
     loss: str  #: what follows ``loss_`` in tables
@@ -118,6 +118,14 @@ class Task:
         return self.object == JETS
 
     @property
+    def standard(self) -> Standard | None:
+        """Its other names, if it is one of GN2's own: by name, kind and object."""
+        own = STANDARD.get(self.name)
+        if own and (own.kind, own.on_jets) == (self.kind, self.on_jets):
+            return own
+        return None
+
+    @property
     def classifies(self) -> bool:
         """Are its outputs probabilities of classes?"""
         return self.kind == CLASSIFICATION
@@ -166,15 +174,13 @@ class Task:
 
     def output(self, suffix: str = "") -> str:
         """The shortest name of an output that the library knows."""
-        own = STANDARD.get(self.name)
-        if own is None or suffix not in own.short:
-            return self.full(suffix)
-        return own.short[suffix].format(self.object)
+        own = self.standard
+        return own.short[suffix].format(self.object) if own else self.full(suffix)
 
     @property
     def noun(self) -> str:
         """What it finds, in words: "origin", "flow type"."""
-        own = STANDARD.get(self.name)
+        own = self.standard
         return own.noun if own else self.name.replace("_", " ")
 
     def scaling(self) -> Iterator[tuple[str, float, float, str]]:

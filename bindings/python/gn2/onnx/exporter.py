@@ -254,9 +254,9 @@ def _regressed(graph: Graph, task: Task, name: str) -> list[str]:
 
 def athena_name(task: Task) -> str:
     """Of an output with one number a constituent: TrackOrigin, FlowType."""
-    own = STANDARD[task.name].athena if task.name in STANDARD else ""
-    words = task.name.split("_")
-    return own or "".join(word[:1].upper() + word[1:] for word in words)
+    if task.standard:
+        return task.standard.athena
+    return "".join(word[:1].upper() + word[1:] for word in task.name.split("_"))
 
 
 def _combined(
