@@ -132,9 +132,35 @@ static void a_full_disk_is_an_error_and_nothing_else(void **state)
     case_jets_free(&j);
 }
 
+/* HDF5 keeps the fields of a table in one message of 64 kB. */
+static void hdf5_says_why_a_table_cannot_be_made(void **state)
+{
+    enum { FIELDS = 2000 };
+    static char names[FIELDS][32];
+    static gn2_h5_field fields[FIELDS];
+    (void)state;
+    for (size_t i = 0; i < FIELDS; i++) {
+        snprintf(names[i], sizeof names[i], "one_of_many_fields_%zu", i);
+        fields[i] = (gn2_h5_field){.name = names[i], .kind = GN2_H5_FLOAT, .size = 4};
+    }
+    const gn2_h5_layout layout = {.rank = 1,
+                                  .slots = 1,
+                                  .chunk_rows = 10,
+                                  .field_count = FIELDS,
+                                  .fields = fields};
+    gn2_h5_file *file = NULL;
+    gn2_h5_table *made = NULL;
+    MUST(gn2_h5_file_create(case_file("wide.h5"), &file));
+    FAILS(gn2_h5_table_create(file, "jets", &layout, &made), GN2_ERR_IO, "wide.h5",
+          "'jets' cannot be created", "too large");
+    assert_null(made);
+    MUST(gn2_h5_file_close(file));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hdf5_says_why_a_table_cannot_be_made),
         cmocka_unit_test(only_regular_files_are_opened),
         cmocka_unit_test(what_is_not_there_is_not_damaged),
         cmocka_unit_test(a_file_left_open_by_its_writer_is_told_so),

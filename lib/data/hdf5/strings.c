@@ -98,11 +98,12 @@ gn2_status gn2_hdf5_strings_write(gn2_h5_file *file, gn2_h5_table *table,
         table || count > 1 ? H5Screate_simple(1, &size, NULL) : H5Screate(H5S_SCALAR);
     const hid_t id =
         H5Acreate2(owner, attribute, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    const herr_t result = id < 0 ? -1 : H5Awrite(id, type, items);
+    gn2_status status = GN2_OK;
+    if (id < 0 || H5Awrite(id, type, items) < 0) /* said before HDF5 forgets why */
+        status = gn2_hdf5_fail(GN2_ERR_IO, "'%s': attribute '%s' cannot be written",
+                               file->path, attribute);
     if (id >= 0) H5Aclose(id);
     H5Sclose(space);
     H5Tclose(type);
-    if (result >= 0) return GN2_OK;
-    return gn2_hdf5_fail(GN2_ERR_IO, "'%s': attribute '%s' cannot be written",
-                         file->path, attribute);
+    return status;
 }
