@@ -165,9 +165,9 @@ GN2_API size_t gn2_config_count(void);
 GN2_API gn2_status gn2_config_describe(size_t index, gn2_config_info *out_info);
 
 /**
- * Reads `key = value` lines from a text file over the present values; `#` starts
- * a comment. All or nothing: on failure the config is unchanged and the message
- * names file, line and key.
+ * Reads `key = value` lines from a text file over the present values; a line that
+ * begins with `#` is a comment. All or nothing: on failure the config is unchanged and
+ * the message names file, line and key.
  * @return GN2_OK; GN2_ERR_NOT_FOUND (no such file, or an unknown key); GN2_ERR_IO;
  *   GN2_ERR_FORMAT (a line that is no `key = value`, or more than 1 MB);
  *   GN2_ERR_INVALID_ARG (a value); GN2_ERR_NO_MEMORY. @since 0.1

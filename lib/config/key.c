@@ -120,7 +120,7 @@ static gn2_status fail_unknown(const char *key)
         char candidate[192];
         fill_star(gn2_config_table[i].key, key, candidate, sizeof candidate);
         const size_t edits = distance(candidate, key);
-        if (edits >= least || !could_be(candidate, key)) continue;
+        if (edits == 0 || edits >= least || !could_be(candidate, key)) continue;
         least = edits;
         memcpy(nearest, candidate, sizeof nearest);
     }

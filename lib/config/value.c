@@ -52,6 +52,9 @@ static gn2_status check_characters(source from, const char *text)
             return gn2_fail(GN2_ERR_INVALID_ARG,
                             "key '%s': control character 0x%02x in the value", from.key,
                             (unsigned)(unsigned char)*p);
+    if (!gn2_is_utf8(text))
+        return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s': the value is not UTF-8",
+                        from.key);
     return GN2_OK;
 }
 

@@ -236,3 +236,39 @@ size_t gn2_edit_distance(const char *a, const char *b)
     }
     return row[n];
 }
+
+/* Characters by their first byte: bounds of the second, bytes in all. */
+static const struct utf8 {
+    unsigned char first, last, low, high, length;
+} utf8[] = {
+    {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+    {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
+    {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+    {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+};
+
+/* Bytes of the character at p, 0: it is none. */
+static size_t character_length(const unsigned char *p)
+{
+    if (*p < 0x80) return 1;
+    for (size_t i = 0; i < sizeof utf8 / sizeof *utf8; i++) {
+        const struct utf8 *row = &utf8[i];
+        if (*p < row->first || *p > row->last) continue;
+        if (p[1] < row->low || p[1] > row->high) return 0;
+        for (size_t k = 2; k < row->length; k++)
+            if (p[k] < 0x80 || p[k] > 0xbf) return 0; /* the end is 0 */
+        return row->length;
+    }
+    return 0;
+}
+
+int gn2_is_utf8(const char *text)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    while (*p) {
+        const size_t length = character_length(p);
+        if (length == 0) return 0;
+        p += length;
+    }
+    return 1;
+}

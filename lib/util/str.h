@@ -33,6 +33,9 @@ void gn2_name_list_add(char list[GN2_NAME_LIST_SIZE], const char *name);
 /* Does the text begin with one of the prefixes, which end with NULL? */
 int gn2_begins_with_one_of(const char *text, const char *const *prefixes);
 
+/* Is it UTF-8 (RFC 3629: shortest form, no surrogates)? */
+int gn2_is_utf8(const char *text);
+
 /* Edits that turn a into b (Levenshtein), for near-miss suggestions. */
 size_t gn2_edit_distance(const char *a, const char *b);
 

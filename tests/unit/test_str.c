@@ -192,6 +192,36 @@ static void a_list_leaves_out_what_does_not_fit(void **state)
     assert_int_equal(strlen(list), sizeof list - 1);
 }
 
+static void only_utf8_is_utf8(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"",
+                                       "GN2",
+                                       "\xc2\x80 \xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf"};
+    /* a byte too few, alone, too long a form, a surrogate, beyond U+10FFFF */
+    static const char *const bad[] = {"\xff\xfe",
+                                      "a\xc3",
+                                      "\xe2\x82",
+                                      "\xf0\x9f\x98",
+                                      "\x80",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x9f\xbf",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xc3(",
+                                      "\xe2(\xa1",
+                                      "\xf5\x80\x80\x80"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!gn2_is_utf8(good[i])) fail_msg("good text %zu", i);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (gn2_is_utf8(bad[i])) fail_msg("bad text %zu", i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +233,7 @@ int main(void)
         cmocka_unit_test(the_locale_does_not_matter),
         cmocka_unit_test(text_grows),
         cmocka_unit_test(edit_distance_counts_edits),
+        cmocka_unit_test(only_utf8_is_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
