@@ -231,9 +231,9 @@ GN2_API int64_t gn2_tagger_output_columns(const gn2_tagger *tagger, int32_t id);
  * @param[in] jets    inputs; nothing is kept
  * @param[in] outputs `count` outputs to fill; untouched when inputs are refused
  * @param[in] count   outputs, 1 to 64
- * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, ids, types); GN2_ERR_SHAPE
- *   (capacity too small); GN2_ERR_NUMERIC: an input is NaN, Inf or more than
- *   GN2_NORMALISED_MAX standard deviations from its mean (jet, constituent and
+ * @return GN2_OK; GN2_ERR_INVALID_ARG (sizes, offsets, strides, ids, types);
+ *   GN2_ERR_SHAPE (capacity too small); GN2_ERR_NUMERIC: an input is NaN, Inf or more
+ *   than GN2_NORMALISED_MAX standard deviations from its mean (jet, constituent and
  *   variable are named), or what the network makes of a jet is not finite (the jet is
  *   named; outputs are then incomplete); GN2_ERR_ABI; GN2_ERR_BUSY; GN2_ERR_CANCELLED
  *   (outputs incomplete); GN2_ERR_NO_MEMORY. @since 0.1

@@ -14,19 +14,25 @@
 /* More rows than this cannot be a real call, and sums of them stay far from 2^63. */
 #define ROWS_MAX ((int64_t)1 << 40)
 
+gn2_status gn2_rows_check_size(const char *name, int64_t stride, int64_t rows)
+{
+    int64_t values;
+    if (!__builtin_mul_overflow(stride, rows, &values) &&
+        values <= PTRDIFF_MAX / (int64_t)sizeof(float))
+        return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "%s: %lld rows with row_stride %lld exceed any memory", name,
+                    (long long)rows, (long long)stride);
+}
+
 static gn2_status check_rows(const char *name, const float *data, int64_t stride,
                              int64_t columns, int64_t rows)
 {
-    int64_t floats;
     if (stride != 0 && stride < columns)
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "%s: row_stride %lld is less than its %lld columns", name,
                         (long long)stride, (long long)columns);
-    if (__builtin_mul_overflow(stride ? stride : columns, rows, &floats) ||
-        floats > PTRDIFF_MAX / (int64_t)sizeof(float))
-        return gn2_fail(GN2_ERR_INVALID_ARG,
-                        "%s: %lld rows with row_stride %lld exceed any memory", name,
-                        (long long)rows, (long long)stride);
+    GN2_TRY(gn2_rows_check_size(name, stride ? stride : columns, rows));
     if (rows > 0 && columns > 0 && !data)
         return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %s is NULL", name,
                         strcmp(name, "jets") == 0 ? "features" : "data");

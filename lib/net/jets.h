@@ -21,6 +21,9 @@ typedef struct gn2_jets_form {
  * strides, fits. */
 gn2_status gn2_jets_check(const gn2_jets *jets, const gn2_jets_form *form);
 
+/* Whether rows of 4-byte values, inputs or outputs, can lie in any memory. */
+gn2_status gn2_rows_check_size(const char *name, int64_t stride, int64_t rows);
+
 /* Rows of data a sequence of checked `jets` has: N, or B·slots when padded. */
 int64_t gn2_sequence_rows(const gn2_jets *jets, int sequence);
 

@@ -333,7 +333,8 @@ static gn2_status check_output(const gn2_tag_call *call, const gn2_output *out)
         return gn2_fail(GN2_ERR_SHAPE, "output '%s': row_stride %lld for %lld columns",
                         output->name, (long long)out->row_stride,
                         (long long)output->columns);
-    return GN2_OK;
+    return gn2_rows_check_size(
+        output->name, out->row_stride ? out->row_stride : output->columns, rows);
 }
 
 gn2_status gn2_tag_check_outputs(gn2_tag_call *call)

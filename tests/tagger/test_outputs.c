@@ -116,32 +116,6 @@ static void test_absent_heads_have_no_outputs(void **state)
     gn2_model_free(model);
 }
 
-/* Short names are GN2's own: another kind of task is called by its name. */
-static void test_short_names_go_with_the_kind(void **state)
-{
-    (void)state;
-    static const char *const set[][2] = {
-        {"model.tasks", "jets_classification,track_vertexing"},
-        {"task.track_vertexing.kind", "classification"},
-        {"task.track_vertexing.label", "ftagTruthOriginLabel"},
-        {"task.track_vertexing.classes", "pileup,fake,primary"}};
-    gn2_config *config = small_config();
-    for (size_t i = 0; i < sizeof set / sizeof *set; i++)
-        must(gn2_config_set_text(config, set[i][0], set[i][1]));
-    gn2_model *model = model_of(config);
-    gn2_tagger *tagger = tagger_with(model, 1);
-    int32_t id = 0;
-    must(gn2_tagger_output(tagger, "tracks.track_vertexing", &id));
-    must(gn2_tagger_output(tagger, "tracks.track_vertexing_logits", &id));
-    assert_int_equal(gn2_tagger_output_columns(tagger, id), 3);
-    must_refuse(GN2_ERR_NOT_FOUND, "tracks.track_vertexing",
-                gn2_tagger_output(tagger, "pairs.logits", &id));
-    must_refuse(GN2_ERR_NOT_FOUND, "tracks.track_vertexing",
-                gn2_tagger_output(tagger, "tracks.vertex", &id));
-    gn2_tagger_free(tagger);
-    gn2_model_free(model);
-}
-
 static void test_model_names(void **state)
 {
     (void)state;
@@ -445,6 +419,23 @@ static void test_rows_with_gaps(void **state)
     teardown(&f);
 }
 
+static void test_rows_beyond_any_memory_are_refused(void **state)
+{
+    (void)state;
+    static const int64_t strides[] = {INT64_MAX, INT64_C(1) << 62, INT64_C(1) << 60};
+    fixture f = setup(60, (layout){0}, 0);
+    float data = 7;
+    for (int i = 0; i < OUTPUTS; i++)
+        for (size_t k = 0; k < sizeof strides / sizeof *strides; k++) {
+            gn2_output out = output_of(&f, i, &data);
+            out.row_stride = strides[k];
+            must_refuse(GN2_ERR_INVALID_ARG, "exceed any memory",
+                        gn2_tagger_run(f.tagger, &f.in->jets, &out, 1));
+        }
+    assert_true(data == 7);
+    teardown(&f);
+}
+
 static void test_too_little_room_is_refused(void **state)
 {
     (void)state;
@@ -480,7 +471,6 @@ int main(void)
         cmocka_unit_test(test_outputs_describe_themselves),
         cmocka_unit_test(test_another_type_is_refused),
         cmocka_unit_test(test_absent_heads_have_no_outputs),
-        cmocka_unit_test(test_short_names_go_with_the_kind),
         cmocka_unit_test(test_model_names),
         cmocka_unit_test(test_probabilities_are_softmaxes),
         cmocka_unit_test(test_attention_is_a_share),
@@ -491,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_vertices_are_connected_components),
         cmocka_unit_test(test_slots_not_valid_are_blank),
         cmocka_unit_test(test_rows_with_gaps),
+        cmocka_unit_test(test_rows_beyond_any_memory_are_refused),
         cmocka_unit_test(test_too_little_room_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several constituent types: tracks and flows, each in a layout of its own. */
+/* Several constituent types, tracks and flows, each in a layout of its own; and tasks
+ * that are called as GN2's own but are of another kind. */
 #include "scene.h"
 
 #define JETS 30
@@ -118,9 +119,36 @@ static void test_a_jet_of_two_types_alone_and_in_company(void **state)
     gn2_model_free(model);
 }
 
+/* Short names are GN2's own: another kind of task is called by its name. */
+static void test_short_names_go_with_the_kind(void **state)
+{
+    (void)state;
+    static const char *const set[][2] = {
+        {"model.tasks", "jets_classification,track_vertexing"},
+        {"task.track_vertexing.kind", "classification"},
+        {"task.track_vertexing.label", "ftagTruthOriginLabel"},
+        {"task.track_vertexing.classes", "pileup,fake,primary"}};
+    gn2_config *config = small_config();
+    for (size_t i = 0; i < sizeof set / sizeof *set; i++)
+        must(gn2_config_set_text(config, set[i][0], set[i][1]));
+    gn2_model *model = model_of(config);
+    gn2_tagger *tagger = tagger_with(model, 1);
+    int32_t id = 0;
+    must(gn2_tagger_output(tagger, "tracks.track_vertexing", &id));
+    must(gn2_tagger_output(tagger, "tracks.track_vertexing_logits", &id));
+    assert_int_equal(gn2_tagger_output_columns(tagger, id), 3);
+    must_refuse(GN2_ERR_NOT_FOUND, "tracks.track_vertexing",
+                gn2_tagger_output(tagger, "pairs.logits", &id));
+    must_refuse(GN2_ERR_NOT_FOUND, "tracks.track_vertexing",
+                gn2_tagger_output(tagger, "tracks.vertex", &id));
+    gn2_tagger_free(tagger);
+    gn2_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_short_names_go_with_the_kind),
         cmocka_unit_test(test_types_have_their_own_names),
         cmocka_unit_test(test_a_jet_of_two_types_alone_and_in_company),
     };
