@@ -255,6 +255,9 @@ gn2_status gn2_metrics_find(const gn2_metrics *metrics, const char *name,
     *out_value = (double)NAN;
     GN2_REQUIRE(metrics, name);
     GN2_TRY(gn2_guard_in(GN2_GUARD(gn2_metrics), &mine, metrics));
+    GN2_CHECK(mine.metrics || mine.metric_count <= 0,
+              "%s: metrics is NULL, metric_count = %lld", __func__,
+              (long long)mine.metric_count);
     for (int64_t i = 0; i < mine.metric_count; i++) {
         const char *known = mine.metrics[i].name;
         if (strcmp(known, name) == 0) {
