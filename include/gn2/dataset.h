@@ -98,8 +98,8 @@ typedef struct gn2_dataset_info {
 
 /**
  * Opens one or more files, read in the order given.
- * Reads `inputs.*`, `model.constituents`, `model.classes`, `task.*` (labels) and
- * `data.*` from the config.
+ * Reads `inputs.*`, `model.constituents`, `model.classes`, `task.*` (labels),
+ * `input.non_finite`, `input.defaults.*` and `data.*` from the config.
  *
  * `data.selection` chooses jets. Batches, `data.max_jets`, sampling, normalisation and
  * class weights see the chosen ones only, which are to the bit what they are without;

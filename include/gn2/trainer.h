@@ -195,8 +195,9 @@ GN2_API gn2_status gn2_trainer_step(gn2_trainer *trainer, const gn2_jets *jets,
  * callback: what it was told covers all that a checkpoint has done.
  *
  * Inputs, constituent types, classes and targets of a dataset are found by name: their
- * order may be another than the model's, and there may be more of them. Only classes
- * that the model lacks are refused.
+ * order may be another than the model's, and there may be more of them. Refused are
+ * classes that the model lacks, a task of the model's name that is of another kind or
+ * object, and with `input.non_finite = default` other replacements than the model's.
  * @param[in] train   batches; reset by the call
  * @param[in] val     validation data, which may be `train`, or NULL, which
  *   `train.early_stopping` and `train.validate_steps` do not allow

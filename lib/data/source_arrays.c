@@ -193,7 +193,9 @@ static gn2_status take_label(array_source *a, const gn2_label *given)
     for (int32_t k = 0; k < schema->label_count; k++) {
         const gn2_label_column *label = &schema->label[k];
         if (strcmp(label->name, given->name) != 0) continue;
-        GN2_TRY(gn2_label_check(given, label->real, label->columns));
+        const int32_t columns = label->real ? label->columns : 1; /* no field needed */
+        GN2_TRY(gn2_label_check(given, label->real, columns));
+        a->base.shape.label[k].columns = columns;
         a->label[k] = *given;
         return GN2_OK;
     }

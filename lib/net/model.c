@@ -52,6 +52,25 @@ const char *gn2_model_object_input(const gn2_model *model, int object, size_t in
     return model->object[object].inputs[index];
 }
 
+/* What replaces a value is held to what a value may be. */
+static gn2_status check_defaults(const gn2_model *model,
+                                 const gn2_object_inputs *object, size_t inputs)
+{
+    double usual;
+    const double *defaults =
+        gn2_input_numbers(model->config, object->name, GN2_INPUT_DEFAULT, &usual);
+    for (size_t i = 0; model->h.replace_non_finite && i < inputs; i++) {
+        const float value = (float)(defaults ? defaults[i] : usual);
+        if (value >= object->low[i] && value <= object->high[i]) continue;
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "input.defaults.%s: %g of '%s' is more than %g standard "
+                        "deviations from its mean %g",
+                        object->name, (double)value, object->inputs[i],
+                        GN2_NORMALISED_MAX, (double)object->mean[i]);
+    }
+    return GN2_OK;
+}
+
 static gn2_status read_object(gn2_model *model, int number)
 {
     char key[128];
@@ -82,7 +101,7 @@ static gn2_status read_object(gn2_model *model, int number)
         object->low[i] = (float)fmax(mean - room, -(double)FLT_MAX);
         object->high[i] = (float)fmin(mean + room, (double)FLT_MAX);
     }
-    return GN2_OK;
+    return check_defaults(model, object, inputs);
 }
 
 static gn2_status build(gn2_model *model, const gn2_config *config)

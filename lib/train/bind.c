@@ -56,6 +56,32 @@ static int64_t place_of(const names *n, const char *name)
 
 /* ---- inputs ---- */
 
+/* The dataset replaces NaN and Inf before the model sees them: as the model would. */
+static gn2_status check_defaults(const gn2_bound *b, int object, const gn2_object *from)
+{
+    const gn2_config *c = b->model->config;
+    const char *name = gn2_model_object_name(b->model, object);
+    double usual;
+    const double *ours = gn2_input_numbers(c, name, GN2_INPUT_DEFAULT, &usual);
+    if (gn2_dataset_schema(b->dataset)->non_finite != GN2_NON_FINITE_DEFAULT)
+        return GN2_OK; /* then it refuses them */
+    if (!b->model->h.replace_non_finite)
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "input.non_finite is 'error' in the model and 'default' in the "
+                        "dataset: open it with the model's");
+    for (int64_t i = 0; i < gn2_model_object_inputs(b->model, object); i++) {
+        const float own = (float)(ours ? ours[i] : usual);
+        const float theirs = from->defaults[b->columns.column[object][i]];
+        if (own == theirs) continue;
+        return gn2_fail(GN2_ERR_INVALID_ARG,
+                        "input.defaults.%s: '%s' is %g in the model and %g in the "
+                        "dataset: open it with the model's",
+                        name, gn2_model_object_input(b->model, object, (size_t)i),
+                        (double)own, (double)theirs);
+    }
+    return GN2_OK;
+}
+
 static int is_in_order(const gn2_binding *b, int object, int64_t inputs)
 {
     if (b->columns[object] != inputs) return 0;
@@ -78,6 +104,7 @@ static gn2_status bind_inputs(gn2_bound *b, int object, const gn2_object *from)
                 return fail_names(b, ours.at[i], &ours, &theirs);
     }
     GN2_TRY(status);
+    GN2_TRY(check_defaults(b, object, from));
     if (is_in_order(&b->columns, object, gn2_model_object_inputs(b->model, object)))
         return gn2_binding_reset(&b->columns, object);
     return GN2_OK;
@@ -154,6 +181,25 @@ static gn2_status check_weights(const gn2_bound *b, const char *task)
                     key, field);
 }
 
+/* A task of one name must be the same: rows of one object, labels of one sort. */
+static gn2_status check_task(const gn2_bound *b, const gn2_task *task,
+                             const gn2_label_column *label)
+{
+    const gn2_schema *schema = gn2_dataset_schema(b->dataset);
+    const gn2_task *other = &schema->h.task[label->task];
+    const gn2_task_kind_f32 *ours = gn2_task_kind_of_f32(task);
+    const gn2_task_kind_f32 *theirs = gn2_task_kind_of_f32(other);
+    const char *object = gn2_model_object_name(b->model, task->sequence + 1);
+    const char *their_object = schema->object[label->object].name;
+    if (strcmp(object, their_object) == 0 && ours->label == theirs->label &&
+        ours->classifies == theirs->classifies)
+        return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "task '%s' is a %s of %s in the model and a %s of %s in the "
+                    "dataset: open it with the model's",
+                    task->name, ours->name, object, theirs->name, their_object);
+}
+
 /* Every class of the dataset must be one of the model's, every target of the model one
  * of the dataset's. */
 static gn2_status bind_label(gn2_bound *b, int k)
@@ -165,9 +211,9 @@ static gn2_status bind_label(gn2_bound *b, int k)
     const int32_t l = find_label(schema, task);
     if (!has_label(b, l)) return GN2_OK;
     const gn2_label_column *label = &schema->label[l];
+    GN2_TRY(check_task(b, &b->model->h.task[k], label));
     GN2_TRY(check_weights(b, task));
     b->task[k].object = label->object;
-    /* another kind of task is refused when its first batch is looked at */
     if (kind->classifies && label->classes_key[0]) {
         const names to = k == b->model->h.flavour
                              ? names_of(ours, "model.%s", "classes")

@@ -172,6 +172,82 @@ def test_weights_the_model_wants_are_not_done_without():
         trainer.evaluate(dataset())
 
 
+REGRESSION = {
+    **{k: v for k, v in MODEL.items() if k[:5] != "task."},
+    "model.tasks": ["k"],
+    "task.k.kind": "regression",
+    "task.k.targets": ["mass"],
+}
+
+
+def plain_dataset(options, labels):
+    """The jets as in MODEL, with these labels."""
+    found, offsets = columns()
+    of = {
+        k: np.stack([found[k][n] for n in MODEL[f"inputs.{k}"]], 1).astype("f4")
+        for k in offsets
+    }
+    jets = np.stack([found["jets"][n] for n in JETS], 1).astype("f4")
+    parts = {k: (of[k], offsets[k]) for k in offsets}
+    return gn2.Dataset.from_arrays(jets, parts, labels, options)
+
+
+CLASSIFICATION = {
+    **{k: v for k, v in REGRESSION.items() if k[:5] != "task."},
+    "task.k.kind": "classification",
+    "task.k.classes": ["a", "b"],
+}
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({**REGRESSION, "task.k.object": "tracks"}, "regression of tracks"),
+        (CLASSIFICATION, "classification of jets"),
+    ],
+)
+def test_a_task_of_one_name_is_one_task(options, said):
+    data = plain_dataset(REGRESSION, {"k": np.ones((N, 1), "f4")})
+    assert np.isfinite(gn2.Trainer(gn2.Model(REGRESSION)).evaluate(data).loss)
+    trainer = gn2.Trainer(gn2.Model(options))
+    with pytest.raises(gn2.InvalidArgument, match=f"'k' is a {said} in the model and"):
+        trainer.evaluate(data)
+
+
+def test_labels_of_arrays_need_no_field():
+    options = {**CLASSIFICATION, "task.k.object": "tracks"}
+    rows = columns()[1]["tracks"][-1]
+    data = plain_dataset(options, {"k": np.zeros(rows, "i4")})
+    assert gn2.Trainer(gn2.Model(options)).evaluate(data).jets == N
+
+
+def test_what_replaces_nan_is_the_models():
+    replaced = {
+        **REGRESSION,
+        "input.non_finite": "default",
+        "input.defaults.jets": [3.0, 0.5],
+    }
+    labels = {"k": np.ones((N, 1), "f4")}
+    trainer = gn2.Trainer(gn2.Model(replaced))
+    assert trainer.evaluate(plain_dataset(replaced, labels)).jets == N
+    assert trainer.evaluate(plain_dataset(REGRESSION, labels)).jets == N  # it refuses
+    other = {**replaced, "input.defaults.jets": [3.0, 0.0]}
+    with pytest.raises(gn2.InvalidArgument, match="defaults.jets: 'eta' is 0.5 in the"):
+        trainer.evaluate(plain_dataset(other, labels))
+    with pytest.raises(gn2.InvalidArgument, match="non_finite is 'error' in the model"):
+        gn2.Trainer(gn2.Model(REGRESSION)).evaluate(plain_dataset(replaced, labels))
+
+
+def test_what_replaces_nan_may_itself_be_an_input():
+    far = {
+        **REGRESSION,
+        "input.non_finite": "default",
+        "input.defaults.jets": [0, 1e20],
+    }
+    with pytest.raises(gn2.InvalidArgument, match="defaults.jets: 1e.20 of 'eta' is"):
+        gn2.Model(far)
+
+
 def test_one_dataset_for_both():
     one, two = gn2.Trainer(gn2.Model(MODEL)), gn2.Trainer(gn2.Model(MODEL))
     data = dataset()
