@@ -7,9 +7,11 @@ import os
 import shutil
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -370,6 +372,24 @@ def test_a_damaged_file_is_refused(run, tmp_path, capsys):
         path.write_bytes(bytes(damaged))
         assert main(["inspect", str(path)]) == 1
         assert name in capsys.readouterr().err
+
+
+def test_text_of_a_file_is_utf8(tmp_path, capsys):
+    """Its lines end at a line feed, whatever else a value holds."""
+    path = tmp_path / "x.gn2"
+    options = [word.split("=") for word in SMALL if word.startswith("model.")]
+    gn2.Model({**dict(options), "model.name": "a\u2028b\u03bc"}).save(path)
+    assert contents(str(path)).keys["model.name"] == "a\u2028b\u03bc"
+    data = path.read_bytes()
+    at = data.index("\u03bc".encode())
+    bad = bytearray(data.replace("\u03bc".encode(), b"\xff\xfe"))
+    size = struct.unpack_from("<I", bad, 24)[0]
+    struct.pack_into("<I", bad, 32, zlib.crc32(bad[40 : 40 + size]))
+    struct.pack_into("<I", bad, 36, zlib.crc32(bad[:36]))
+    path.write_bytes(bad)
+    assert main(["inspect", str(path)]) == 1
+    message = f"the text of 'model.name' is not UTF-8: byte 0xff at {at} of the file"
+    assert f"'{path}': {message}" in capsys.readouterr().err
 
 
 def test_config_and_params(run, tmp_path, capsys):

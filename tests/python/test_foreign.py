@@ -350,6 +350,24 @@ def test_labels_have_the_shape_of_their_rows(sample, make):
         read(make(sample, origin))
 
 
+def test_labels_of_several_columns_say_how_many_are_expected(sample):
+    options = {
+        "model.tasks": ["r"],
+        "task.r.kind": "regression",
+        "task.r.targets": ["energy", "mass"],
+        "data.batch_size": 6,
+    }
+
+    def read(given):
+        labels = {"r": np.zeros(given)}
+        return gn2.Dataset.from_arrays(sample.jets, sample.ragged, labels, options)
+
+    read((6, 2))
+    message = "labels 'r': 6 values for 6 rows of 2 columns, 12 expected"
+    with pytest.raises(gn2.ShapeError, match=message):
+        read(6)
+
+
 def test_labels_of_padded_tracks_are_not_turned(model, sample):
     data, valid = masked(sample, 12)
     labels = {"origin": np.zeros((12, 6), int)}

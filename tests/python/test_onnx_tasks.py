@@ -15,6 +15,7 @@ from gn2.onnx import athena, exporter, importer
 
 onnx = pytest.importorskip("onnx", reason="needs the package onnx")
 pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
+COUNTS = [0, 1, 2, 30, *range(3, 24, 4)]  # constituents of the jets
 ROUNDING = 2e-6  # float32 against double, on values of order one
 
 # Of the graph of a model of all zeros but the names: a change of the exporter that
@@ -127,12 +128,11 @@ def clear(rows):
     return top[:, -1] - top[:, -2] > 10 * ROUNDING
 
 
-def test_onnx_runtime_gives_what_formulas_and_library_give(case):
-    _, model, path, outputs = case
-    jets, parts = models.jets_of(model, [0, 1, 2, 30, *range(3, 24, 4)])
+def compare(model, path, outputs, jets, parts, read=None):
+    """ONNX Runtime, library, formulas; ``read``: jets and parts that formulas read."""
     found = reference.run(reference.session(path), jets, parts)
     exact = reference.Reference(model)
-    exact = [exact.outputs(jet, of) for jet, of in zip(jets, parts)]
+    exact = [exact.outputs(jet, of) for jet, of in zip(*(read or (jets, parts)))]
     wanted = [(t, s) for t in model.tasks.values() for s in t.suffixes]
     wanted = [(task, suffix) for task, suffix in wanted if suffix != "_logits"]
     with gn2.Tagger(model) as tagger:
@@ -147,6 +147,51 @@ def test_onnx_runtime_gives_what_formulas_and_library_give(case):
                 seen.add(name)
                 agree(found[name], values, clear(rows) if task.classifies else ...)
     assert seen == set(outputs)
+
+
+def test_onnx_runtime_gives_what_formulas_and_library_give(case):
+    _, model, path, outputs = case
+    compare(model, path, outputs, *models.jets_of(model, COUNTS))
+
+
+def spoiled(values, default, seed):
+    """One value in ten is none; and what is read in their place."""
+    rng = np.random.default_rng(seed)
+    lost = rng.random(values.shape) < 0.1
+    bad = rng.choice(np.float32([np.nan, np.inf, -np.inf]), values.shape)
+    return np.where(lost, bad, values), np.where(lost, np.float32(default), values)
+
+
+@pytest.mark.parametrize("name", ["more tasks", "regressions", "spread"])
+def test_values_that_are_not_finite_are_replaced_in_the_file(name, tmp_path):
+    """Before they are normalised, and where targets are divided by them."""
+    defaults = {"jets": [0.5, -0.25], "tracks": [0.0] * 5, "flows": [0.3, -1.5, 2.0]}
+    options = {
+        "input.non_finite": "default",
+        "input.defaults.jets": defaults["jets"],
+        "input.defaults.flows": defaults["flows"],
+        "norm.jets.mean": [0.2, 0.1],
+        "norm.jets.std": [2.0, 0.5],
+        "norm.flows.mean": [0.1, 0.2, 0.3],
+    }
+    model = models.random_model({**models.MODELS[name], **options})
+    outputs = exporter.export(model, tmp_path / "x.onnx")
+    broken = athena.violations(tmp_path / "x.onnx")
+    assert not [b for b in broken if not str(b).startswith("variable_names")], broken
+    jets, parts = models.jets_of(model, COUNTS)
+    jets, plain = spoiled(jets, defaults["jets"], 0)
+    assert np.isnan(jets).any() and np.isinf(jets).any()
+    both = [
+        {k: spoiled(v, defaults[k], i) for k, v in of.items()}
+        for i, of in enumerate(parts)
+    ]
+    parts, others = (
+        [{k: v[side] for k, v in of.items()} for of in both] for side in (0, 1)
+    )
+    compare(model, tmp_path / "x.onnx", outputs, jets, parts, (plain, others))
+    model.save(tmp_path / "a.gn2")
+    importer.load(tmp_path / "x.onnx").save(tmp_path / "b.gn2")
+    assert (tmp_path / "a.gn2").read_bytes() == (tmp_path / "b.gn2").read_bytes()
 
 
 def test_round_trip_gives_the_same_bytes(case, tmp_path):

@@ -229,6 +229,8 @@ def _layout(dtype: Any, want: Wanted) -> Layout | None:
 
 def structured(a: Any, want: Wanted) -> Table:
     """A table over records, by column name."""
+    if not want.inputs:
+        return stack([], a.shape, want)
     layout = _layout(a.dtype, want)
     start = address(a)
     if layout and a.flags.c_contiguous and start % 4 == 0:
@@ -246,11 +248,11 @@ def by_name(a: Any, want: Wanted) -> Table:
 
 def masked_rows(a: Any, want: Wanted) -> tuple[Any, Any]:
     """Where all inputs of a masked array's rows are masked, and where only some."""
-    if a.dtype.names:
+    if a.dtype.names and want.inputs:
         a = a[list(_columns(a.dtype, want.inputs, want.name))]
     mask = mask_of(a)
     every = mask.all(-1)
-    return every, mask.any(-1) & ~every
+    return every, mask.any(-1) & ~every & bool(want.inputs)
 
 
 def stack(columns: Any, shape: tuple[int, ...], want: Wanted) -> Table:
@@ -275,15 +277,21 @@ def _named(columns: Any, want: Wanted) -> Table:
     """A mapping, a data frame or an Arrow table: one sequence of numbers a column."""
     found = resolve(want.inputs, columns.names, want.name)
     check_unique(columns.names, found, want.name)
-    arrays = [columns.get(name, want.name) for name in found]
-    refuse(want, "columns are apart")
-    for name, array in zip(found, arrays):
+    if want.inputs:
+        refuse(want, "columns are apart")
+    elif not columns.names:
+        raise ShapeError(
+            f"{want.name}: the model has no inputs of them, and a table without "
+            "columns does not say how many rows there are; give any column"
+        )
+    arrays = [columns.get(n, want.name) for n in found or columns.names[:1]]
+    for name, array in zip(found or columns.names, arrays):
         if array.ndim != 1:
             raise ShapeError(
                 f"{want.name}: column {name!r} has shape {array.shape}, must be "
                 "(rows), one number a row"
             )
-    return stack(arrays, arrays[0].shape, want)
+    return stack(arrays[: len(want.inputs)], arrays[0].shape, want)
 
 
 # ---- awkward arrays ----
@@ -347,7 +355,7 @@ def _awkward_flat(a: Any, want: Wanted) -> Table:
     found = resolve(want.inputs, fields, want.name)
     refuse(want, "columns of an awkward array are apart")
     columns = [unmasked(a[name], f"{want.name}: {name}") for name in found]
-    return stack(columns, columns[0].shape, want)
+    return stack(columns, columns[0].shape if columns else (len(a),), want)
 
 
 def awkward_rows(a: Any, jets: int, want: Wanted) -> Rows:
@@ -381,7 +389,8 @@ def flat(data: Any, want: Wanted, ndim: int = 2) -> Table:
             return _named(columns, want)
         data = array_of(data, want.name)
         if data.dtype.names and is_masked(data):  # of the inputs alone
-            data = data[list(_columns(data.dtype, want.inputs, want.name))]
+            read = list(_columns(data.dtype, want.inputs, want.name))
+            data = data[read] if read else np.asarray(data)
         data = unmasked(data, want.name)
     if data.dtype.names:
         if data.ndim != ndim - 1:

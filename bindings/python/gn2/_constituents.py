@@ -108,7 +108,8 @@ def _jagged(items: Any, valid: Any, jets: int, want: Wanted) -> Rows:
     counts = [len(a) if a.ndim else 0 for a in arrays]
     if valid is not None:
         return _flagged(arrays, counts, valid, want)
-    there = [a for a in arrays if a.size]
+    # by rows, not by numbers: rows of no columns are for plain() to judge
+    there = [a for a, count in zip(arrays, counts) if count]
     if not there:
         return _no_rows(jets)._replace(offsets=offsets_of(counts))
     refuse(want, "a list is joined into one array")

@@ -59,6 +59,21 @@ def _record(file: BinaryIO, path: str) -> Tensor:
     return Tensor(name, DTYPES[dtype], axes, size, stored)
 
 
+def _keys(header: bytes, path: str) -> dict[str, str]:
+    """Keys and values; lines end at a line feed alone, whatever else values hold."""
+    try:
+        lines = header.decode("utf-8").split("\n")
+    except UnicodeDecodeError as problem:
+        line = header[header.rfind(b"\n", 0, problem.start) + 1 :]
+        key = line.split(b" = ", 1)[0][:_NAME_MOST].decode("ascii", "replace")
+        at = _PREFIX.size + problem.start
+        raise FormatError(
+            f"'{path}': the text of {key!r} is not UTF-8: byte "
+            f"{header[problem.start]:#04x} at {at} of the file"
+        ) from None
+    return dict(line.split(" = ", 1) for line in lines if " = " in line)
+
+
 def contents(path: str) -> Contents:
     """Keys and tensors of a `.gn2` file.
 
@@ -74,7 +89,6 @@ def contents(path: str) -> Contents:
         header = _read(file, length, path)
         if zlib.crc32(header) != crc:
             raise FormatError(f"'{path}': the header is corrupt")
-        lines = header.decode("utf-8").splitlines()
-        keys = dict(line.split(" = ", 1) for line in lines if " = " in line)
+        keys = _keys(header, path)
         tensors = [_record(file, path) for _ in range(count)]
     return Contents(keys, tensors)

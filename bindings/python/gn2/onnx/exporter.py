@@ -65,6 +65,10 @@ def export(
     - of a regression the name of the target, in its units; of a gaussian_regression
       also ``<target>_stddev``.
 
+    With ``input.non_finite = default`` the graph replaces NaN and Inf by
+    ``input.defaults``, as the tagger does; with ``error``, where the tagger refuses
+    the jet, the file gives scores that mean nothing.
+
     Args:
         model: the model, or the path of a ``.gn2`` file.
         path: file to write; written whole or not at all.

@@ -43,6 +43,7 @@ class Graph:
         self.constants: dict[str, NDArray[Any]] = {}
         self.tasks = model.tasks
         self.columns = model.inputs
+        self.features: dict[str, str] = {}  # tensors of the inputs in raw units
         self.results: dict[str, str] = {}  # tensors outputs are made of, by task
         self.mask = self.present = ""
 
@@ -199,25 +200,37 @@ def input_name(constituents: str) -> str:
     return f"{constituents[:-1]}_features"
 
 
-def _normalised(g: Graph, name: str, tensor: str, count: int) -> str:
-    mean = list(g.config[f"norm.{name}.mean"]) or [0.0] * count
-    std = list(g.config[f"norm.{name}.std"]) or [1.0] * count
-    centred = g.add(
-        "Sub", [tensor, g.constant(f"norm.{name}_means", mean)], f"{name}.centred"
-    )
+def _features(g: Graph, name: str, tensor: str, rows: Any) -> str:
+    """(rows, F) in raw units; what is not finite replaced if the model says so."""
+    x = g.input(tensor, [rows, len(g.columns[name])])
+    if g.config["input.non_finite"] != "default":
+        return x
+    # IsNaN and IsInf changed after opset 18; no comparison with NaN is true
+    largest = g.constant("f32.largest", np.finfo(np.float32).max)
+    size = g.add("Abs", [x], f"{name}.abs")
+    finite = g.add("LessOrEqual", [size, largest], f"{name}.finite")
+    values = list(g.config[f"input.defaults.{name}"]) or [0.0]
+    default = g.constant(f"input.{name}_defaults", values)
+    return g.add("Where", [finite, x, default], f"{name}.replaced")
+
+
+def _normalised(g: Graph, name: str, tensor: str, rows: Any) -> str:
+    x = g.features[name] = _features(g, name, tensor, rows)
+    mean = list(g.config[f"norm.{name}.mean"]) or [0.0] * len(g.columns[name])
+    std = list(g.config[f"norm.{name}.std"]) or [1.0] * len(g.columns[name])
+    means = g.constant(f"norm.{name}_means", mean)
+    centred = g.add("Sub", [x, means], f"{name}.centred")
     return g.add("Div", [centred, g.constant(f"norm.{name}_stds", std)], f"{name}.norm")
 
 
 def _tokens(g: Graph, model: Model) -> tuple[str, dict[str, str]]:
     """(T, w): init nets of all constituent types, then the registers."""
     count = len(model.inputs["jets"])
-    jets = _normalised(g, "jets", g.input("jet_features", [1, count]), count)
+    jets = _normalised(g, "jets", "jet_features", 1)
     parts, objects = [], {}
     for k, name in enumerate(model.constituents):
-        width = len(model.inputs[name])
-        tensor = g.input(input_name(name), [f"n_{name}", width])
-        rows = _normalised(g, name, tensor, width)
-        number = objects[name] = g.rows(tensor, f"{name}.count")
+        rows = _normalised(g, name, input_name(name), f"n_{name}")
+        number = objects[name] = g.rows(g.features[name], f"{name}.count")
         shape = g.add("Concat", [number, g.ints(count)], f"{name}.jets.shape", axis=0)
         spread = g.add("Expand", [jets, shape], f"{name}.jets")
         both = g.add("Concat", [spread, rows], f"{name}.inputs", axis=1)
@@ -404,7 +417,7 @@ def _regression(g: Graph, encoded: Encoded, task: Task) -> None:
 
 
 def _denominators(g: Graph, task: Task) -> str:
-    """(rows, targets) the targets were divided by, as they come in; "": by nothing."""
+    """(rows, targets) the targets were divided by, as the network reads it, or ""."""
     if not task.denominators:
         return ""
     columns = list(g.columns[task.object])
@@ -416,7 +429,7 @@ def _denominators(g: Graph, task: Task) -> str:
             )
     where = [columns.index(name) for name in task.denominators]
     index = g.constant(f"{_nodes(task)}.denominators", where, np.int64)
-    tensor = "jet_features" if task.on_jets else input_name(task.object)
+    tensor = g.features[task.object]
     return g.add("Gather", [tensor, index], f"{_nodes(task)}.unit", axis=1)
 
 
