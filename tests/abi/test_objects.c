@@ -3,6 +3,7 @@
  * Models and configs as objects: shared by several owners, written to and read from
  * memory, looked at without their weights, and what a NULL config means.
  */
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -176,6 +177,20 @@ static void classes_are_found_by_name(void **state)
     MUST(gn2_model_class_find(model, "top", &index));
     assert_int_equal(index, 2);
     gn2_model_free(model);
+}
+
+static void metrics_are_found_by_name(void **state)
+{
+    (void)state;
+    const gn2_metric one = {.name = "auc", .value = 0.5};
+    gn2_metrics m = {.struct_size = sizeof m, .metrics = &one, .metric_count = 1};
+    double value = 0;
+    assert_int_equal(gn2_metrics_find(&m, "auc", &value), GN2_OK);
+    assert_true(value == 0.5);
+    FAILS(GN2_ERR_NOT_FOUND, "there are auc", gn2_metrics_find(&m, "loss", &value));
+    assert_true(isnan(value));
+    m.metrics = NULL;
+    FAILS(GN2_ERR_INVALID_ARG, "metric_count = 1", gn2_metrics_find(&m, "auc", &value));
 }
 
 static void a_vector_has_one_dimension(void **state)
@@ -397,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_file_has_the_same_bytes),
         cmocka_unit_test(a_file_is_inspected_without_its_weights),
         cmocka_unit_test(classes_are_found_by_name),
+        cmocka_unit_test(metrics_are_found_by_name),
         cmocka_unit_test(a_vector_has_one_dimension),
         cmocka_unit_test(no_config_means_the_same_before_and_after_saving),
         cmocka_unit_test(a_config_is_copied),
