@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Tags jets in NumPy arrays through ctypes alone: tag_numpy.py LIBGN2.SO [MODEL.gn2]
+"""Tags jets in NumPy arrays through ctypes alone.
 
 The package `gn2` in bindings/python does this and more; here is how little it takes.
 """
+import argparse
 import ctypes as c
 import sys
 
@@ -40,7 +41,12 @@ class Jets(c.Structure):
     ]
 
 
-gn2 = c.CDLL(sys.argv[1])
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("library", help="libgn2.so")
+parser.add_argument("model", nargs="?", help="a .gn2 file; none: an untrained model")
+args = parser.parse_args()
+
+gn2 = c.CDLL(args.library)
 gn2.gn2_last_error.restype = c.c_char_p
 gn2.gn2_model_class_count.restype = c.c_size_t
 gn2.gn2_model_class_count.argtypes = [c.c_void_p]
@@ -52,8 +58,8 @@ def check(status):
 
 
 model, tagger = c.c_void_p(), c.c_void_p()
-if len(sys.argv) > 2:
-    check(gn2.gn2_model_load(sys.argv[2].encode(), c.byref(model)))
+if args.model:
+    check(gn2.gn2_model_load(args.model.encode(), c.byref(model)))
 else:
     check(gn2.gn2_model_create(None, c.byref(model)))
 check(gn2.gn2_tagger_create(model, None, c.byref(tagger)))

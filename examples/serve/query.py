@@ -2,15 +2,28 @@
 """Asks a server for a jet's scores, as Athena's client does: one jet, no outputs named.
 
 query.py [HOST:PORT] [MODEL]        pip install 'tritonclient[http]'
+
+A server that is starting is waited for, 30 s at most.
 """
 
 import sys
+import time
 
 import numpy as np
 import tritonclient.http as triton
 
 url, model = (sys.argv[1:] + ["127.0.0.1:8000", "GN2"][len(sys.argv) - 1 :])[:2]
 client = triton.InferenceServerClient(url)
+
+for left in range(150, -1, -1):
+    try:
+        if client.is_server_ready():
+            break
+    except OSError:
+        if not left:
+            raise
+    time.sleep(0.2)
+
 inputs = []
 for tensor in client.get_model_metadata(model)["inputs"]:
     rows, columns = tensor["shape"]

@@ -186,7 +186,9 @@ def case(key):
     value, beside = VALUES.get(key, (value_of(row), {}))
     assert value is not None, f"{key}: a new key needs a row of VALUES here"
     beside = dict(beside)
-    return key.replace("*", beside.pop("_name", "*")), value, beside
+    given = key.replace("*", beside.pop("_name", "*"))
+    assert "*" not in given, f"{key}: a new key needs a row of VALUES with a _name"
+    return given, value, beside
 
 
 JETS = np.array([[1e5, 0.3], [4e4, -1.2], [np.nan, 0.1], [60, 1.0]], "f4")

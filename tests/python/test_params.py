@@ -8,6 +8,7 @@ import pytest
 
 import gn2
 from gn2.cli import main
+from gn2.config import keys
 
 SMALL = [
     "model.embed_dim=24",
@@ -116,7 +117,8 @@ def test_the_last_line_has_the_scales(words, scales, capsys):
     assert main(["params", *SMALL, *words]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[-1].endswith(scales)
-    assert shown[0].split("  ")[-1] == "sgd decay ×"
+    last = keys()["optim.name"].choices[-1]
+    assert shown[0].split("  ")[-1] == f"{last} decay ×"
     assert shown[-1].startswith(f"{len(shown) - 2} tensors, ")
 
 

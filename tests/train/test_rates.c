@@ -87,6 +87,7 @@ static double scheduled(const char *name, int k)
     if (k <= 3) return line(START_RATE, MAX_RATE, up);
     if (strcmp(name, "cosine") == 0) return cosine(MAX_RATE, END_RATE, down);
     if (strcmp(name, "linear") == 0) return line(MAX_RATE, END_RATE, down);
+    if (strcmp(name, "wsd") != 0) fail_msg("schedule %s: no formula here", name);
     return k <= 5 ? MAX_RATE : line(MAX_RATE, END_RATE, (k - 5) / 2.0);
 }
 

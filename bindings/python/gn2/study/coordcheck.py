@@ -98,7 +98,7 @@ def task(
             "schedule.name": "constant",
             "schedule.max": rate,
             # SGD: no momentum, as in the rules it is checked against
-            "schedule.beta1_max": 0.9 if optimizer == "adamw" else 0,
+            "schedule.beta1_max": 0 if optimizer == "sgd" else 0.9,
         }
     )
     options.update(dict(bench.plan.settings))
