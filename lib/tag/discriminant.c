@@ -249,6 +249,23 @@ static gn2_status add_defined(const source *from, const gn2_config *config,
     return GN2_OK;
 }
 
+/* jets.D_x_gradient is an output of D_x. */
+static gn2_status check_gradients(const gn2_discriminants *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const gn2_discriminant_rule *rule = &all->rule[i];
+        const size_t end = strlen(rule->name);
+        for (size_t k = 0; k < all->count; k++)
+            if (strncmp(all->rule[k].name, rule->name, end) == 0 &&
+                strcmp(all->rule[k].name + end, "_gradient") == 0)
+                return gn2_fail(GN2_ERR_INVALID_ARG,
+                                "discriminant.%s: that is the name of the gradient of "
+                                "%s; choose another",
+                                all->rule[k].name, rule->name);
+    }
+    return GN2_OK;
+}
+
 gn2_status gn2_discriminants_read(const gn2_config *model, const gn2_config *more,
                                   gn2_discriminants *out)
 {
@@ -262,7 +279,8 @@ gn2_status gn2_discriminants_read(const gn2_config *model, const gn2_config *mor
                         (long long)from.classes, GN2_MAX_CLASSES);
     for (size_t i = 0; i < USUAL_COUNT; i++) GN2_TRY(add(&from, usual[i].name, out));
     GN2_TRY(add_defined(&from, model, out));
-    return more ? add_defined(&from, more, out) : GN2_OK;
+    if (more) GN2_TRY(add_defined(&from, more, out));
+    return check_gradients(out);
 }
 
 const gn2_discriminant_rule *gn2_discriminant_find(const gn2_discriminants *all,

@@ -84,6 +84,7 @@ static void check_none(const fixture *f, const char *name)
 {
     int32_t id;
     must_refuse(GN2_ERR_NOT_FOUND, name, gn2_tagger_output(f->tagger, name, &id));
+    must_refuse(GN2_ERR_NOT_FOUND, "''", gn2_tagger_output(f->tagger, "", &id));
 }
 
 #define USUAL "bjets,cjets,ujets,taujets"
@@ -238,6 +239,10 @@ static const struct {
       {"discriminant.D_x.fractions", "cjets:0,"
                                      "ujets:0"}},
      "D_x compares with no class"},
+    {{{"discriminant.D_x_gradient.signal", "cjets"},
+      {"discriminant.D_x.signal", "bjets"}},
+     "discriminant.D_x_gradient: that is the name of the gradient of D_x"},
+    {{{"discriminant.D_b_gradient.signal", "cjets"}}, "D_b_gradient: that is the name"},
 };
 
 static void wrong_ones_are_refused_by_model_and_tagger_alike(void **state)
