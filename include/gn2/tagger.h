@@ -108,7 +108,10 @@ typedef void (*gn2_parallel_fn)(void *user, int64_t count,
  * Reads `tagger.threads` (default 1; 0 = processors this process may use),
  * `tagger.weights`, `tagger.precision`, `tagger.chunk_tokens`; what happens to NaN and
  * Inf is the model's (`input.non_finite`), and so are the discriminants, unless
- * `discriminant.NAME.signal` or `.fractions` are set here: they come first.
+ * `discriminant.NAME.signal` or `.fractions` are set here: they come first. Any other
+ * option of a model (`model.*`, `inputs.*`, `norm.*`, `task.*`, `input.*`,
+ * `discriminant.*`; dropout is none) that is set to neither the model's value nor the
+ * default is refused.
  * `tagger.weights` = `bf16` keeps the matrices of weights in bfloat16, rounded to
  * nearest even, and computes in f32: the result is exactly that of the rounded
  * weights. It makes calls of few jets faster, where reading the weights is the
