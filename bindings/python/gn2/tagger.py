@@ -17,7 +17,7 @@ from ._ffi import lib, names, text
 from ._foreign import is_awkward
 from ._handle import Owner, make
 from ._views import JetsView
-from .config import Config, ConfigLike, as_config
+from .config import Config, ConfigLike, as_config, replace_shares
 from .errors import InvalidArgument, StateError
 from .model import Model
 from .scores import EventScores, Names, Scores, discriminant_options
@@ -434,8 +434,11 @@ def _again(kind: type[Tagger], model: Model, options: Config, strict: bool) -> T
 
 def _discriminants(own: Config, more: Config) -> dict[str, Any]:
     """Keys of the model's config, signals and fractions of the tagger's before them."""
-    found = discriminant_options(own)
-    for key, value in discriminant_options(more).items():
-        if value and key.endswith((".signal", ".fractions")):
-            found[key] = value
-    return found
+    asked = {
+        key: value
+        for key, value in discriminant_options(more).items()
+        if value and key.endswith((".signal", ".fractions"))
+    }
+    found = own.copy()
+    replace_shares(found, asked)
+    return {**discriminant_options(found), **asked}
