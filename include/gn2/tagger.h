@@ -108,7 +108,10 @@ typedef void (*gn2_parallel_fn)(void *user, int64_t count,
  * Reads `tagger.threads` (default 1; 0 = processors this process may use),
  * `tagger.weights`, `tagger.precision`, `tagger.chunk_tokens`; what happens to NaN and
  * Inf is the model's (`input.non_finite`), and so are the discriminants, unless
- * `discriminant.NAME.signal` or `.fractions` are set here: they come first.
+ * `discriminant.NAME.signal` or `.fractions` are set here: they come first. Any other
+ * option of a model (`model.*`, `inputs.*`, `norm.*`, `task.*`, `input.*`,
+ * `discriminant.*`; dropout is none) that is set to neither the model's value nor the
+ * default is refused.
  * `tagger.weights` = `bf16` keeps the matrices of weights in bfloat16, rounded to
  * nearest even, and computes in f32: the result is exactly that of the rounded
  * weights. It makes calls of few jets faster, where reading the weights is the
@@ -200,7 +203,9 @@ GN2_API gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index
  * | jets.NAME_stddev, tracks.NAME_stddev | B, N | targets | float |
  *
  * There is a jets.D_b, D_c, D_tau where the model has the classes bjets, cjets,
- * taujets, and one for every key discriminant.D_….signal of the model or tagger.
+ * taujets, and ujets to get what the fractions of the others leave of 1 (or a list
+ * discriminant.D_b.fractions, or fractions that leave nothing); and one for every key
+ * discriminant.D_….signal of the model or tagger.
  *
  * Each discriminant has gradients by the inputs of the jets and of every constituent
  * type, in the model's order and the inputs' units (1/MeV, …); jets.gradient and
@@ -254,7 +259,8 @@ GN2_API void gn2_tagger_cancel(gn2_tagger *tagger);
  * @param[out] probabilities (B, classes) float
  * @param[out] d_b           (B) float, or NULL
  * @return as gn2_tagger_run(); GN2_ERR_NOT_FOUND where the model does not classify
- *   jets, and when `d_b` is asked of one that has no class "bjets". @since 0.1
+ *   jets, and when `d_b` is asked of one without a D_b, see gn2_tagger_output().
+ * @since 0.1
  */
 GN2_API gn2_status gn2_tagger_flavour(gn2_tagger *tagger, const gn2_jets *jets,
                                       float *probabilities, float *d_b);

@@ -164,11 +164,12 @@ const gn2_config_key gn2_config_table[] = {
     {"discriminant.*.signal", GN2_TYPE_STR, "", ANY,
      "signal class of a discriminant, whose name is D_ and more: gives the output "
      "jets.D_… and a score of that name; D_b, D_c, D_tau are there without it where "
-     "the model has bjets, cjets, taujets"},
+     "the model has bjets, cjets, taujets, and ujets or fractions that sum to 1"},
     {"discriminant.*.fractions", GN2_TYPE_STR_LIST, "", ANY,
      "weights of its other classes, class:fraction, at most 1 in all; class:rest, or "
      "ujets where it is not named, gets what is left of 1; empty = all to ujets, for "
-     "D_b, D_c, D_tau the f_… below; these two keys may also be set for a tagger"},
+     "D_b, D_c, D_tau the f_… below, which go without it; these two keys may also be "
+     "set for a tagger"},
     {"discriminant.D_b.f_c", GN2_TYPE_F64, "0.2", RANGE(0, 1), "c fraction in D_b"},
     {"discriminant.D_b.f_tau", GN2_TYPE_F64, "0.01", RANGE(0, 1),
      "tau fraction in D_b"},

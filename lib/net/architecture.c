@@ -228,6 +228,8 @@ static gn2_status read_head(const gn2_task_reader *r, gn2_task *task)
     task->weight = gn2_config_f64(r->config, gn2_task_key(r, "weight", key));
     task->weighted =
         gn2_config_str(r->config, gn2_task_key(r, "sample_weight", key))[0] != 0;
+    GN2_TRY(check_unique(r->config, gn2_task_key(r, "targets", key)));
+    GN2_TRY(check_unique(r->config, gn2_task_key(r, "classes", key)));
     GN2_TRY(gn2_task_kind_of_f32(task)->read(r, task, &columns));
     GN2_TRY(read_dense(r->config, gn2_task_key(r, "hidden", key),
                        r->h->out_dim * (int64_t)task->rows, columns, &task->net));

@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "util/alloc.h"
 #include "util/error.h"
+#include "util/str.h"
 
 void gn2_model_set_scales(gn2_model *model, double attention, double readout)
 {
@@ -25,6 +26,40 @@ gn2_status gn2_model_metadata(const gn2_model *model, const char *key,
     if (!attention && strcmp(key, GN2_SCALE_READOUT) != 0)
         return gn2_config_read_text(model->config, key, out_text);
     *out_text = attention ? model->attention_text : model->readout_text;
+    return GN2_OK;
+}
+
+int gn2_model_is_option(const char *key)
+{
+    static const char *const prefixes[] = {"model.", "inputs.", "norm.",
+                                           "task.",  "input.",  NULL};
+    return gn2_begins_with_one_of(key, prefixes);
+}
+
+/* Is the key read from the model, whatever the config of its user says? A
+ * discriminant's own two keys are of use to taggers and evaluations. */
+static int is_fixed(const char *key)
+{
+    static const char *const more[] = {"discriminant.", "optim.decay_scaling", NULL};
+    static const char *const loose[] = {"model.dropout_", NULL};
+    const char *end = strrchr(key, '.');
+    const int own = strncmp(key, "discriminant.", 13) == 0 &&
+                    (strcmp(end, ".signal") == 0 || strcmp(end, ".fractions") == 0);
+    return (gn2_model_is_option(key) || gn2_begins_with_one_of(key, more)) &&
+           !gn2_begins_with_one_of(key, loose) && !own;
+}
+
+gn2_status gn2_model_differs(const gn2_model *model, const gn2_config *config,
+                             const char *key, const char **out_own)
+{
+    int usual;
+    const char *text, *own;
+    *out_own = NULL;
+    if (!is_fixed(key)) return GN2_OK;
+    GN2_TRY(gn2_config_is_default(config, key, &usual));
+    GN2_TRY(gn2_config_read_text(config, key, &text));
+    GN2_TRY(gn2_config_read_text(model->config, key, &own));
+    if (!usual && strcmp(text, own) != 0) *out_own = own;
     return GN2_OK;
 }
 

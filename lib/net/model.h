@@ -52,6 +52,14 @@ void gn2_model_set_scales(gn2_model *model, double attention, double readout);
 gn2_status gn2_model_metadata(const gn2_model *model, const char *key,
                               const char **out_text);
 
+/* Is it an option that says what a model is? */
+int gn2_model_is_option(const char *key);
+/* The model's value of an option that a config sets to neither that nor the default,
+ * though it has no effect there, being the model's; NULL: another option, or not so. A
+ * config knows no more of what was set. */
+gn2_status gn2_model_differs(const gn2_model *model, const gn2_config *config,
+                             const char *key, const char **out_own);
+
 /* Name of object 0 (jets) or of sequence i−1, and of its inputs. */
 const char *gn2_model_object_name(const gn2_model *model, int object);
 /* Number of the object with a name, −1 if there is none. */

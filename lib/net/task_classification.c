@@ -23,6 +23,23 @@ static gn2_status check_class_weights(const gn2_task_reader *r, int64_t classes)
                     (long long)classes);
 }
 
+/* bjets and b would be one field of a score file. */
+static gn2_status check_scores(const gn2_task_reader *r, const char *key, size_t k)
+{
+    char own[256], other[256];
+    const char *name = gn2_config_list_item(r->config, key, k);
+    gn2_class_score_name(name, own, sizeof own);
+    for (size_t i = 0; i < k; i++) {
+        const char *earlier = gn2_config_list_item(r->config, key, i);
+        gn2_class_score_name(earlier, other, sizeof other);
+        if (strcmp(own, other) == 0)
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "%s: the scores of '%s' and '%s' would both be %s", key,
+                            earlier, name, own);
+    }
+    return GN2_OK;
+}
+
 /* The first task over jets classifies into model.classes, others into their own. */
 static const char *classes_key(const gn2_task_reader *r, char key[128])
 {
@@ -39,6 +56,7 @@ static gn2_status read(const gn2_task_reader *r, gn2_task *task, int64_t *out_co
     if (classes < 2 || classes > GN2_MAX_CLASSES)
         return gn2_fail(GN2_ERR_INVALID_ARG, "%s: %lld, must be 2 to %d", key,
                         (long long)classes, GN2_MAX_CLASSES);
+    for (size_t k = 0; k < (size_t)classes; k++) GN2_TRY(check_scores(r, key, k));
     *out_columns = classes;
     return check_class_weights(r, classes);
 }

@@ -151,6 +151,42 @@ static void read_usual(const source *from, draft *d)
     }
 }
 
+/* A key D_b.f_… that is set, i.e. to no default; empty: none. */
+static gn2_status find_single(const source *from, const char *name, char key[128])
+{
+    const struct usual *own = find_usual(name), *other = usual;
+    int unset = 1;
+    for (; own && unset && other < usual + USUAL_COUNT; other++) {
+        if (other == own) continue;
+        snprintf(key, 128, "discriminant.%s.f_%s", name, other->name + strlen("D_"));
+        GN2_TRY(gn2_config_is_default(from->model, key, &unset));
+    }
+    if (unset) key[0] = 0;
+    return GN2_OK;
+}
+
+static gn2_status check_alone(const source *from, const char *name, const char *list)
+{
+    char key[128];
+    GN2_TRY(find_single(from, name, key));
+    if (!key[0]) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG, "key '%s' has no effect beside '%s'", key,
+                    list);
+}
+
+/* What is left of 1 would be nobody's: there is no such discriminant. */
+static gn2_status drop(const source *from, gn2_discriminant_rule *rule)
+{
+    char key[128];
+    GN2_TRY(find_single(from, rule->name, key));
+    memset(rule->fraction, 0, sizeof rule->fraction);
+    if (!key[0]) return GN2_OK;
+    return gn2_fail(GN2_ERR_INVALID_ARG,
+                    "key '%s': no class gets what the fractions leave of 1, there is "
+                    "no " LIGHT ": set discriminant.%s.fractions",
+                    key, rule->name);
+}
+
 /* ---- rules ---- */
 
 static gn2_status read_rule(const source *from, gn2_discriminant_rule *rule)
@@ -162,13 +198,16 @@ static gn2_status read_rule(const source *from, gn2_discriminant_rule *rule)
     const int is_ratio = gn2_config_says(from->model, "discriminant.form", "ratio");
     rule->form = is_ratio ? GN2_FORM_RATIO : GN2_FORM_LOG;
     rule->rest = -1;
-    if (gn2_config_list_count(config, key))
+    const int listed = gn2_config_list_count(config, key) > 0;
+    if (listed && config == from->model) GN2_TRY(check_alone(from, rule->name, key));
+    if (listed)
         GN2_TRY(read_list(from, &d, config, key));
     else
         read_usual(from, &d);
     const int64_t light = find_class(from, LIGHT);
     if (rule->rest < 0 && light >= 0 && light != rule->signal && !d.given[light])
         rule->rest = light;
+    if (!listed && light < 0 && d.left > ROUNDING) GN2_TRY(drop(from, rule));
     GN2_TRY(
         gn2_fractions_check(rule->name, rule->fraction, from->classes, rule->signal));
     if (rule->rest >= 0) rule->fraction[rule->rest] = fmax(d.left, 0);
@@ -249,6 +288,23 @@ static gn2_status add_defined(const source *from, const gn2_config *config,
     return GN2_OK;
 }
 
+/* jets.D_x_gradient is an output of D_x. */
+static gn2_status check_gradients(const gn2_discriminants *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const gn2_discriminant_rule *rule = &all->rule[i];
+        const size_t end = strlen(rule->name);
+        for (size_t k = 0; k < all->count; k++)
+            if (strncmp(all->rule[k].name, rule->name, end) == 0 &&
+                strcmp(all->rule[k].name + end, "_gradient") == 0)
+                return gn2_fail(GN2_ERR_INVALID_ARG,
+                                "discriminant.%s: that is the name of the gradient of "
+                                "%s; choose another",
+                                all->rule[k].name, rule->name);
+    }
+    return GN2_OK;
+}
+
 gn2_status gn2_discriminants_read(const gn2_config *model, const gn2_config *more,
                                   gn2_discriminants *out)
 {
@@ -262,7 +318,8 @@ gn2_status gn2_discriminants_read(const gn2_config *model, const gn2_config *mor
                         (long long)from.classes, GN2_MAX_CLASSES);
     for (size_t i = 0; i < USUAL_COUNT; i++) GN2_TRY(add(&from, usual[i].name, out));
     GN2_TRY(add_defined(&from, model, out));
-    return more ? add_defined(&from, more, out) : GN2_OK;
+    if (more) GN2_TRY(add_defined(&from, more, out));
+    return check_gradients(out);
 }
 
 const gn2_discriminant_rule *gn2_discriminant_find(const gn2_discriminants *all,

@@ -11,17 +11,32 @@
 
 /* ---- the list ---- */
 
+/* Index of the output that has the name, or alias; the count if none has. */
+static size_t find(const gn2_tag_outputs *all, const char *name)
+{
+    size_t i = 0;
+    while (i < all->count && (!name[0] || (strcmp(name, all->item[i].name) != 0 &&
+                                           strcmp(name, all->item[i].alias) != 0)))
+        i++;
+    return i;
+}
+
 /* Adds an output; `like` has everything but the name, and is copied. */
 static gn2_status add(gn2_tag_outputs *all, const gn2_tag_output *like,
                       const char *prefix, const char *name, const char *suffix)
 {
+    const size_t known = all->count;
     if (!gn2_reserve(&all->item, &all->capacity, all->count, all->count + 1,
                      sizeof *all->item))
         return gn2_fail_memory();
-    gn2_tag_output *output = &all->item[all->count++];
+    gn2_tag_output *output = &all->item[known];
     *output = *like;
     output->type = like->write == gn2_write_vertices ? GN2_DATA_I32 : GN2_DATA_F32;
     snprintf(output->name, sizeof output->name, "%s.%s%s", prefix, name, suffix);
+    const char *twice = find(all, output->name) < known ? output->name : output->alias;
+    if (find(all, twice) < known)
+        return gn2_fail(GN2_ERR_INVALID_ARG, "two outputs would be called '%s'", twice);
+    all->count++;
     return GN2_OK;
 }
 
@@ -238,13 +253,10 @@ static gn2_status fail_unknown(const gn2_tag_outputs *all, const char *name)
 gn2_status gn2_tag_find_output(const gn2_tag_outputs *all, const char *name,
                                int32_t *out_id)
 {
-    for (size_t i = 0; i < all->count; i++)
-        if (strcmp(name, all->item[i].name) == 0 ||
-            strcmp(name, all->item[i].alias) == 0) {
-            *out_id = (int32_t)i;
-            return GN2_OK;
-        }
-    return fail_unknown(all, name);
+    const size_t i = find(all, name);
+    if (i == all->count) return fail_unknown(all, name);
+    *out_id = (int32_t)i;
+    return GN2_OK;
 }
 
 static void name_spread(const gn2_tag_outputs *all, const gn2_tag_output *output,

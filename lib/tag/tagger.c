@@ -60,9 +60,24 @@ static int read_unit_check(const gn2_model *model)
     return strcmp(text, "error") == 0 ? 2 : 1;
 }
 
+static gn2_status check_fixed(const gn2_model *model, const gn2_config *config)
+{
+    const char *key, *text, *own;
+    for (size_t i = 0; gn2_config_next(config, &i, &key, &text);) {
+        GN2_TRY(gn2_model_differs(model, config, key, &own));
+        if (own)
+            return gn2_fail(GN2_ERR_INVALID_ARG,
+                            "%s = '%.80s': a tagger takes it from the model, which "
+                            "says '%.80s'",
+                            key, text, own);
+    }
+    return GN2_OK;
+}
+
 static gn2_status set_up(gn2_tagger *t, const gn2_config *config)
 {
     const int64_t threads = gn2_config_i64(config, "tagger.threads");
+    GN2_TRY(check_fixed(t->model, config));
     GN2_TRY(gn2_compute_read(config, "tagger.precision", t->model->h.embed_dim,
                              &t->product));
     t->chunk_tokens = gn2_config_i64(config, "tagger.chunk_tokens");

@@ -258,7 +258,7 @@ static int decides(const char *key)
                                             "model.dropout", NULL};
     const int is_free =
         gn2_begins_with_one_of(key, free_keys) && strcmp(key, "model.init_hidden") != 0;
-    return gn2_train_shapes_model(key) && !is_free;
+    return gn2_model_is_option(key) && !is_free;
 }
 
 /* Every key set in `a` has the same value in `b`. */

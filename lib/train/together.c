@@ -163,7 +163,7 @@ static void add_options(gn2_text *text, const gn2_trainer *t)
     for (size_t i = 0; gn2_config_next(t->config, &i, &key, &value);)
         if (gn2_train_shapes_run(t->config, key)) add_line(text, key, value);
     for (size_t i = 0; gn2_config_next(t->model->config, &i, &key, &value);)
-        if (gn2_train_shapes_model(key)) add_line(text, key, value);
+        if (gn2_model_is_option(key)) add_line(text, key, value);
 }
 
 /* The line of the instruction set: processors have others in common. */

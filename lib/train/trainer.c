@@ -90,50 +90,18 @@ static gn2_status make_pool(gn2_trainer *t)
     return gn2_pool_create(t->threads < shards ? t->threads : shards, &t->pool);
 }
 
-/* ---- options that a model fixes ---- */
-
-int gn2_train_shapes_model(const char *key)
-{
-    static const char *const prefixes[] = {"model.", "inputs.", "norm.",
-                                           "task.",  "input.",  NULL};
-    return gn2_begins_with_one_of(key, prefixes);
-}
-
-/* Is the key read from the model, whatever the trainer's config says? A discriminant's
- * own two keys are of use to an evaluation. */
-static int is_fixed(const char *key)
-{
-    static const char *const more[] = {"discriminant.", "optim.decay_scaling", NULL};
-    static const char *const loose[] = {"model.dropout_", NULL};
-    const char *end = strrchr(key, '.');
-    const int own = strncmp(key, "discriminant.", 13) == 0 &&
-                    (strcmp(end, ".signal") == 0 || strcmp(end, ".fractions") == 0);
-    return (gn2_train_shapes_model(key) || gn2_begins_with_one_of(key, more)) &&
-           !gn2_begins_with_one_of(key, loose) && !own;
-}
-
-/* What is set to neither the model's value nor the default was meant to do something;
- * a config knows no more of what was set, and may be that of another model. */
-static gn2_status note_key(const gn2_trainer *t, const char *key, const char *text)
-{
-    const char *own;
-    int usual;
-    GN2_TRY(gn2_config_is_default(t->config, key, &usual));
-    GN2_TRY(gn2_config_read_text(t->model->config, key, &own));
-    if (usual || strcmp(text, own) == 0) return GN2_OK;
-    gn2_log_line(GN2_LOG_WARNING,
-                 "trainer: %s = '%.80s' is ignored: the model was made with '%.80s'; "
-                 "make another model for it",
-                 key, text, own);
-    return GN2_OK;
-}
-
-/* Says which options are the model's. */
+/* Says which options are the model's: a config may be that of another model. */
 static gn2_status note_fixed(const gn2_trainer *t)
 {
-    const char *key, *text;
-    for (size_t i = 0; gn2_config_next(t->config, &i, &key, &text);)
-        if (is_fixed(key)) GN2_TRY(note_key(t, key, text));
+    const char *key, *text, *own;
+    for (size_t i = 0; gn2_config_next(t->config, &i, &key, &text);) {
+        GN2_TRY(gn2_model_differs(t->model, t->config, key, &own));
+        if (own)
+            gn2_log_line(GN2_LOG_WARNING,
+                         "trainer: %s = '%.80s' is ignored: the model was made with "
+                         "'%.80s'; make another model for it",
+                         key, text, own);
+    }
     return GN2_OK;
 }
 

@@ -83,8 +83,6 @@ gn2_status gn2_train_check_whole(const gn2_trainer *trainer);
 
 /* Do the weights of a run with this config depend on the option? */
 int gn2_train_shapes_run(const gn2_config *config, const char *key);
-/* Is it one that says what the model is? */
-int gn2_train_shapes_model(const char *key);
 
 /* What `train.precision` was settled to, or taken from a checkpoint: f32 or bf16. */
 const char *gn2_train_precision(const gn2_trainer *trainer);

@@ -282,6 +282,12 @@ static void an_ensemble_has_its_spread_and_names(void **state)
     config = CONFIG("scores.models", "one,two");
     FAILS(gn2_score_writer_create_impl(path, case_file("input.h5"), model, config, &w),
           GN2_ERR_INVALID_ARG, "scores.models", "does not classify");
+    gn2_model_unref(model);
+    model = MODEL("model.tasks", "jets_classification,probabilities_spread",
+                  "task.probabilities_spread.kind", "classification",
+                  "task.probabilities_spread.classes", "A,B");
+    FAILS(gn2_score_writer_create_impl(path, case_file("input.h5"), model, config, &w),
+          GN2_ERR_INVALID_ARG, "two outputs", "'jets.probabilities_spread'");
     gn2_config_delete(config);
     gn2_model_unref(model);
     case_jets_free(&j);

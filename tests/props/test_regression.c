@@ -213,6 +213,13 @@ static void bad_options_are_refused(void **state)
            "task.D_x.classes = a,b\n",
            "'D_x' is the name of an output");
     refuse(BOTH "task.mass.targets =\n", "task.mass.targets: 0");
+    refuse(BOTH "task.mass.targets = m,m\n", "task.mass.targets: 'm' occurs twice");
+    refuse(BOTH "model.tasks = track_origin\ntask.track_origin.classes = a,b,a\n",
+           "task.track_origin.classes: 'a' occurs twice");
+    refuse(BOTH "model.tasks = track_origin\ntask.track_origin.classes = b,bjets\n",
+           "task.track_origin.classes: the scores of 'b' and 'bjets' would both be pb");
+    refuse(BOTH "model.classes = bjets,cjets,b\n",
+           "model.classes: the scores of 'bjets' and 'b' would both be pb");
     refuse(BOTH "task.mass.target_std = 1\n", "task.mass.target_std: 1 for 2 targets");
     refuse(BOTH "task.lxy.target_mean = 1,2\n",
            "task.lxy.target_denominators: task.lxy.target_mean is set too");

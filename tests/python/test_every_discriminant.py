@@ -148,7 +148,7 @@ NONE = "has no effect"
     [
         ("discriminant.D_b.f_tau=0.1", ["D_b has the signal bjets", "cjets:0.2"]),
         ("discriminant.D_tau.f_b=0.1", ["the discriminants are D_b, D_c"]),
-        ("discriminant.D_c.f_b=0.7", ["D_c has the signal cjets", "bjets:0.1"]),
+        ("discriminant.D_c.f_b=0.7", ["beside", "discriminant.D_c.fractions"]),
     ],
 )
 @pytest.mark.parametrize("command", ["evaluate", "importance", "tag", "plot", "fit"])

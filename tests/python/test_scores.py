@@ -184,3 +184,25 @@ def test_what_the_model_decides_is_not_asked_of_a_tagger(model, asked):
     key = next(iter(asked))
     gn2.Tagger(model, {key: model.config[key]})  # what it is anyway
     gn2.Tagger(gn2.Model({**model.config, **asked}), asked)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("model.classes", ["bjets", "cjets", "ujets"]),
+        ("norm.jets.mean", [1.0, 2.0]),
+        ("task.foo.weight", 2.0),
+        ("train.epochs", 7),
+    ],
+)
+def test_what_has_no_effect_on_a_tagger_is_refused(model, key, value):
+    with pytest.raises(gn2.InvalidArgument, match=key):
+        gn2.Tagger(model, {key: value})
+    if key != "train.epochs":  # which may be of a program's own config
+        with pytest.raises(gn2.InvalidArgument, match=key):
+            gn2.Tagger(model, gn2.Config({key: value}))
+    for whole in (model.config, dict(model.config.items()), gn2.Config()):
+        gn2.Tagger(model, whole)
+    mixed = gn2.Model({**model.config, "discriminant.D_b.fractions": ["cjets:0.1"]})
+    with pytest.raises(gn2.InvalidArgument, match="D_b.f_c .*D_b.fractions is set"):
+        gn2.Tagger(mixed, {"discriminant.D_b.f_c": 0.3})

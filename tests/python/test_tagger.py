@@ -340,3 +340,18 @@ def test_fractions_asked_of_a_tagger_are_its_own(model):
         assert np.allclose(scores.discriminant(name), right, atol=1e-6)
     with pytest.raises(gn2.InvalidArgument, match="input.non_finite"):
         gn2.Tagger(model, {"input.non_finite": "default"})
+    single = gn2.Model({**SMALL, "discriminant.D_b.f_c": 0.4})
+    with gn2.Tagger(single, {"discriminant.D_b.fractions": ["cjets:0.1"]}) as tagger:
+        scores = tagger.tag(sample.jets, sample.ragged, outputs="D_b")
+    assert np.allclose(scores.D_b, scores.discriminant("b"), atol=1e-6)
+    right = scores.discriminant("b", f_c=0.1, f_tau=0)
+    assert np.allclose(scores.D_b, right, atol=1e-6)
+
+
+def test_without_light_jets_fractions_are_given(model):
+    classes = {"model.classes": ["bjets", "cjets", "taujets"]}
+    sample = Sample(model.inputs, [2, 0, 3])
+    with gn2.Tagger(gn2.Model({**SMALL, **classes})) as tagger:
+        assert "jets.D_b" not in tagger.outputs
+        with pytest.raises(gn2.InvalidArgument, match="no discriminant has 'b'"):
+            tagger.tag(sample.jets, sample.ragged).discriminant("b")

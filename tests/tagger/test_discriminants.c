@@ -84,6 +84,7 @@ static void check_none(const fixture *f, const char *name)
 {
     int32_t id;
     must_refuse(GN2_ERR_NOT_FOUND, name, gn2_tagger_output(f->tagger, name, &id));
+    must_refuse(GN2_ERR_NOT_FOUND, "''", gn2_tagger_output(f->tagger, "", &id));
 }
 
 #define USUAL "bjets,cjets,ujets,taujets"
@@ -124,9 +125,25 @@ static void an_absent_class_has_no_fraction(void **state)
     check(&f, "jets.D_c", 1, (double[]){0.3, 0, 0.7});
     check_none(&f, "jets.D_tau");
     teardown(&f);
-    f = setup(model_of(config_of("bjets,cjets", NULL)), NULL);
-    check(&f, "jets.D_b", 0, (double[]){0, 0.2});
+    /* nobody gets the rest */
+    f = setup(model_of(config_of("bjets,cjets,taujets", NULL)), NULL);
+    check_none(&f, "jets.D_b");
+    check_none(&f, "jets.D_c");
     teardown(&f);
+    static const setting whole[] = {{"discriminant.D_b.f_c", "0.99"},
+                                    {"discriminant.D_c.fractions", "bjets:0.5"},
+                                    {0}};
+    f = setup(model_of(config_of("bjets,cjets,taujets", whole)), NULL);
+    check(&f, "jets.D_b", 0, (double[]){0, 0.99, 0.01});
+    check(&f, "jets.D_c", 1, (double[]){0.5, 0, 0});
+    check_none(&f, "jets.D_tau");
+    teardown(&f);
+    gn2_config *half =
+        config_of("bjets,cjets", (setting[]){{"discriminant.D_b.f_c", "0.5"}, {0}});
+    gn2_model *model = NULL;
+    must_refuse(GN2_ERR_INVALID_ARG, "'discriminant.D_b.f_c': no class gets",
+                gn2_model_create(half, &model));
+    gn2_config_free(half);
     f = setup(model_of(config_of("bjets,others", NULL)), NULL);
     check_none(&f, "jets.D_b"); /* nothing to compare with */
     teardown(&f);
@@ -238,6 +255,10 @@ static const struct {
       {"discriminant.D_x.fractions", "cjets:0,"
                                      "ujets:0"}},
      "D_x compares with no class"},
+    {{{"discriminant.D_x_gradient.signal", "cjets"},
+      {"discriminant.D_x.signal", "bjets"}},
+     "discriminant.D_x_gradient: that is the name of the gradient of D_x"},
+    {{{"discriminant.D_b_gradient.signal", "cjets"}}, "D_b_gradient: that is the name"},
 };
 
 static void wrong_ones_are_refused_by_model_and_tagger_alike(void **state)
@@ -263,6 +284,28 @@ static void wrong_ones_are_refused_by_model_and_tagger_alike(void **state)
         gn2_config_free(config);
     }
     gn2_model_free(model);
+}
+
+static void a_list_stands_alone(void **state)
+{
+    (void)state;
+    static const setting both[] = {{"discriminant.D_b.fractions", "cjets:0.1"},
+                                   {"discriminant.D_b.f_c", "0.4"},
+                                   {0}};
+    gn2_config *config = config_of(USUAL, both);
+    gn2_model *model = NULL;
+    must_refuse(GN2_ERR_INVALID_ARG,
+                "key 'discriminant.D_b.f_c' has no effect beside "
+                "'discriminant.D_b.fractions'",
+                gn2_model_create(config, &model));
+    gn2_config_free(config);
+    fixture f = setup(model_of(config_of(USUAL, both + 1)), both + 2);
+    check(&f, "jets.D_b", 0, (double[]){0, 0.4, 1 - 0.4 - 0.01, 0.01});
+    teardown(&f);
+    static const setting list[] = {{"discriminant.D_b.fractions", "cjets:0.1"}, {0}};
+    f = setup(model_of(config_of(USUAL, both + 1)), list);
+    check(&f, "jets.D_b", 0, (double[]){0, 0.1, 0.9, 0});
+    teardown(&f);
 }
 
 static void sums_above_one_are_refused_by_all(void **state)
@@ -364,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_tagger_may_define_its_own),
         cmocka_unit_test(light_gets_the_rest_unless_it_is_given),
         cmocka_unit_test(wrong_ones_are_refused_by_model_and_tagger_alike),
+        cmocka_unit_test(a_list_stands_alone),
         cmocka_unit_test(sums_above_one_are_refused_by_all),
         cmocka_unit_test(rules_can_be_asked_of_a_config),
         cmocka_unit_test(there_is_an_end_to_their_number),

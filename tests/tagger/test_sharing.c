@@ -161,6 +161,28 @@ static void test_a_child_makes_threads_of_its_own(void **state)
     check_fork(3);
 }
 
+/* The text of a number may be another. */
+static void options_of_the_model_are_refused(void **state)
+{
+    (void)state;
+    gn2_config *config = small_config();
+    must(gn2_config_set_text(config, "task.track_origin.weight", "0.5"));
+    gn2_model *model = NULL;
+    gn2_tagger *tagger = NULL;
+    must(gn2_model_create(config, &model));
+    must(gn2_config_set_text(config, "task.track_origin.weight", "5.0e-1"));
+    must(gn2_config_set_text(config, "model.dropout_init", "0.5"));
+    must(gn2_tagger_create(model, config, &tagger));
+    gn2_tagger_free(tagger);
+    must(gn2_config_set_text(config, "task.track_origin.weight", "0.25"));
+    must_refuse(GN2_ERR_INVALID_ARG,
+                "task.track_origin.weight = '0.25': a tagger takes it from the model, "
+                "which says '0.5'",
+                gn2_tagger_create(model, config, &tagger));
+    gn2_config_free(config);
+    gn2_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_a_model_in_use_keeps_its_weights),
         cmocka_unit_test(test_a_child_goes_on_tagging),
         cmocka_unit_test(test_a_child_makes_threads_of_its_own),
+        cmocka_unit_test(options_of_the_model_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

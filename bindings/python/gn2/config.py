@@ -7,7 +7,7 @@ import ctypes
 import functools
 import operator
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Union
 
 import numpy as np
@@ -295,3 +295,12 @@ def as_config(values: ConfigLike, base: Config | None = None) -> Config:
     elif values is not None:
         config.update(values)
     return config
+
+
+def replace_shares(config: Config, asked: Iterable[str]) -> None:
+    """Takes back the fractions ``f_…`` of a discriminant whose list of them is asked
+    for in their place."""
+    lists = tuple(key[:-9] for key in asked if key.endswith(".fractions"))
+    for key in [k for k in config if lists and k.startswith("discriminant.")]:
+        if key.startswith(tuple(f"{name}f_" for name in lists)):
+            config[key] = Config()[key]

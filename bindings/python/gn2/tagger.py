@@ -17,7 +17,7 @@ from ._ffi import lib, names, text
 from ._foreign import is_awkward
 from ._handle import Owner, make
 from ._views import JetsView
-from .config import Config, ConfigLike, as_config
+from .config import Config, ConfigLike, as_config, replace_shares
 from .errors import InvalidArgument, StateError
 from .model import Model
 from .scores import EventScores, Names, Scores, discriminant_options
@@ -96,8 +96,8 @@ class Tagger(Owner):
     Args:
         model: a :class:`Model` or the path of a ``.gn2`` file.
         config: options ``tagger.*``, ``discriminant.NAME.signal`` and ``.fractions``; a
-            mapping is laid over the model's. What the model decides, ``input.*`` and
-            other ``discriminant.*``, cannot be another there.
+            mapping is laid over the model's, and any other option in it must be as the
+            model's. Of a :class:`Config` those that the model decides must be so.
         threads: threads to use; 0 = processors this process may use.
         strict: refuse input that would have to be copied or converted.
 
@@ -393,30 +393,38 @@ def _check_threads(config: ConfigLike, usual: Config, threads: int) -> None:
 _OF_CLASS = {"f_b": "bjets", "f_c": "cjets", "f_tau": "taujets"}
 
 
+#: beginnings of keys that a tagger reads itself
+_READ = ("tagger.", "compute.")
+
+
 def _taken(model: Model, asked: Config) -> Config:
     """What is asked of the tagger; fractions ``f_…`` in the form that a tagger takes.
 
     Raises:
-        InvalidArgument: it is decided by the model.
+        InvalidArgument: it is decided by the model, or has no effect.
     """
     own, out = model.config, asked.copy()
     for key, value in asked.items():
-        if not key.startswith(("discriminant.", "input.")):
-            continue
-        if key.endswith((".signal", ".fractions")) or own.get(key) == value:
+        if key.startswith(_READ) or own.get(key) == value:
             continue
         rule, _, fraction = key.rpartition(".")
-        if fraction not in _OF_CLASS:
+        if rule.startswith("discriminant.") and fraction in ("signal", "fractions"):
+            continue
+        if not rule.startswith("discriminant.") or fraction not in _OF_CLASS:
             raise InvalidArgument(
                 f"{key} = {value}: a tagger takes it from the model, which says "
                 f"{own.get(key)}"
             )
-        if not asked.get(f"{rule}.fractions"):
-            out[f"{rule}.fractions"] = [
-                f"{name}:{asked[f'{rule}.{short}']!r}"
-                for short, name in _OF_CLASS.items()
-                if f"{rule}.{short}" in asked and name in model.classes
-            ]
+        if asked.get(f"{rule}.fractions"):
+            raise InvalidArgument(
+                f"{key} = {value} has no effect: {rule}.fractions is set"
+            )
+        out[key] = own[key]
+        out[f"{rule}.fractions"] = [
+            f"{name}:{asked[f'{rule}.{short}']!r}"
+            for short, name in _OF_CLASS.items()
+            if f"{rule}.{short}" in asked and name in model.classes
+        ]
     return out
 
 
@@ -426,8 +434,11 @@ def _again(kind: type[Tagger], model: Model, options: Config, strict: bool) -> T
 
 def _discriminants(own: Config, more: Config) -> dict[str, Any]:
     """Keys of the model's config, signals and fractions of the tagger's before them."""
-    found = discriminant_options(own)
-    for key, value in discriminant_options(more).items():
-        if value and key.endswith((".signal", ".fractions")):
-            found[key] = value
-    return found
+    asked = {
+        key: value
+        for key, value in discriminant_options(more).items()
+        if value and key.endswith((".signal", ".fractions"))
+    }
+    found = own.copy()
+    replace_shares(found, asked)
+    return {**discriminant_options(found), **asked}

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .. import Config, Dataset, Model
-from ..config import keys
+from ..config import keys, replace_shares
 from ..scores import check_discriminants, names_of
 
 
@@ -80,6 +80,7 @@ def check_words(words: Iterable[Any]) -> None:
 
 def apply(config: Config, settings: Sequence[tuple[str, str]]) -> Config:
     """Sets options; a bad one ends the command."""
+    replace_shares(config, [key for key, _ in settings])
     for key, value in settings:
         config.set_text(key, value)
     return config

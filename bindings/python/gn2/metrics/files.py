@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Config
+from ..config import Config, replace_shares
 from ..errors import FormatError, InvalidArgument, NotFound, ShapeError, Unsupported
 from ..model import Model
 from ..scores import USUAL, Names, Scores, discriminant_options, short_name
@@ -153,6 +153,7 @@ def _check_rows(scores: Any, data: Any, chosen: Chosen, path: Any) -> None:
 def _rules_of(options: Mapping[str, Any], given: Mapping[str, Any] | None) -> Any:
     """Keys ``discriminant.*``: the library's, a model's, and those asked for."""
     with Config(dict(options)) as config:
+        replace_shares(config, given or ())
         for key, value in (given or {}).items():
             if not key.startswith("discriminant."):
                 raise InvalidArgument(f"{key} is no option of a discriminant")
