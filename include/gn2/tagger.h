@@ -217,7 +217,8 @@ GN2_API gn2_status gn2_tagger_output_info(const gn2_tagger *tagger, size_t index
  *
  * A regression called NAME gives its predictions in the units of the targets, a
  * `gaussian_regression` the means and, as NAME_stddev, the standard deviations, which
- * are at least 0.001 of the target's standard deviation (or of its denominator).
+ * are at least 0.001 of the target's standard deviation (or of its denominator). Where
+ * a denominator is 0 so are both: of such a row nothing is known.
  *
  * "tracks" stands for the constituent type the task belongs to. Slots that are
  * not valid get 0, and INT32_MIN as vertex.

@@ -82,7 +82,8 @@ typedef struct gn2_metrics {
     uint32_t unused;           /**< zero */
     int64_t metric_count;      /**< elements of `metrics` */
     const gn2_metric *metrics; /**< borrowed as task_losses is */
-    double auc_b_light;        /**< area under the ROC curve of D_b, b against light */
+    double auc_b_light;        /**< area under the ROC curve of D_b: its signal, b if
+                                    no option makes it another, against light */
     double auc_b_c;            /**< the same, b against c */
     double cut[GN2_WORKING_POINTS];          /**< cut on D_b */
     double rejection[GN2_WORKING_POINTS][3]; /**< light, c, tau */
