@@ -9,6 +9,7 @@
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 folder=$root/build-tests/coverage
+mkdir -p "$root/build-tests" || exit 1
 status=0
 
 build() {
