@@ -206,3 +206,6 @@ def test_what_has_no_effect_on_a_tagger_is_refused(model, key, value):
     mixed = gn2.Model({**model.config, "discriminant.D_b.fractions": ["cjets:0.1"]})
     with pytest.raises(gn2.InvalidArgument, match="D_b.f_c .*D_b.fractions is set"):
         gn2.Tagger(mixed, {"discriminant.D_b.f_c": 0.3})
+    three = gn2.Model({**model.config, "model.classes": ["bjets", "cjets", "ujets"]})
+    with pytest.raises(gn2.InvalidArgument, match="the model has no taujets"):
+        gn2.Tagger(three, {"discriminant.D_b.f_tau": 0.3})

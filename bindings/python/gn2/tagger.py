@@ -419,6 +419,10 @@ def _taken(model: Model, asked: Config) -> Config:
             raise InvalidArgument(
                 f"{key} = {value} has no effect: {rule}.fractions is set"
             )
+        if _OF_CLASS[fraction] not in model.classes:
+            raise InvalidArgument(
+                f"{key} = {value} has no effect: the model has no {_OF_CLASS[fraction]}"
+            )
         out[key] = own[key]
         out[f"{rule}.fractions"] = [
             f"{name}:{asked[f'{rule}.{short}']!r}"
