@@ -88,14 +88,10 @@ const char *gn2_model_object_input(const gn2_model *model, int object, size_t in
 }
 
 /* What replaces a value is held to what a value may be. */
-static gn2_status check_defaults(const gn2_model *model,
-                                 const gn2_object_inputs *object, size_t inputs)
+static gn2_status check_fallback(const gn2_object_inputs *object, size_t inputs)
 {
-    double usual;
-    const double *defaults =
-        gn2_input_numbers(model->config, object->name, GN2_INPUT_DEFAULT, &usual);
-    for (size_t i = 0; model->h.replace_non_finite && i < inputs; i++) {
-        const float value = (float)(defaults ? defaults[i] : usual);
+    for (size_t i = 0; i < inputs; i++) {
+        const float value = object->fallback[i];
         if (value >= object->low[i] && value <= object->high[i]) continue;
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "input.defaults.%s: %g of '%s' is more than %g standard "
@@ -115,7 +111,7 @@ static gn2_status read_object(gn2_model *model, int number)
         number ? gn2_config_list_item(c, "model.constituents", (size_t)number - 1)
                : "jets";
     GN2_TRY(gn2_input_numbers_check(c, name, inputs));
-    float *block = gn2_alloc(inputs, 4 * sizeof *block);
+    float *block = gn2_alloc(inputs, 5 * sizeof *block);
     if (!block) return gn2_fail_memory();
     gn2_object_inputs *object = &model->object[number];
     *object = (gn2_object_inputs){
@@ -124,19 +120,23 @@ static gn2_status read_object(gn2_model *model, int number)
         .mean = block,
         .std = block + inputs,
         .low = block + 2 * inputs,
-        .high = block + 3 * inputs};
-    double usual_mean, usual_std;
+        .high = block + 3 * inputs,
+        .fallback = block + 4 * inputs};
+    double usual_mean, usual_std, usual_fallback;
     const double *means = gn2_input_numbers(c, name, GN2_INPUT_MEAN, &usual_mean);
     const double *stds = gn2_input_numbers(c, name, GN2_INPUT_STD, &usual_std);
+    const double *fallbacks =
+        gn2_input_numbers(c, name, GN2_INPUT_DEFAULT, &usual_fallback);
     for (size_t i = 0; i < inputs; i++) {
         object->mean[i] = (float)(means ? means[i] : usual_mean);
         object->std[i] = (float)(stds ? stds[i] : usual_std);
+        object->fallback[i] = (float)(fallbacks ? fallbacks[i] : usual_fallback);
         const double mean = (double)object->mean[i];
         const double room = GN2_NORMALISED_MAX * (double)object->std[i];
         object->low[i] = (float)fmax(mean - room, -(double)FLT_MAX);
         object->high[i] = (float)fmin(mean + room, (double)FLT_MAX);
     }
-    return check_defaults(model, object, inputs);
+    return model->h.replace_non_finite ? check_fallback(object, inputs) : GN2_OK;
 }
 
 static gn2_status build(gn2_model *model, const gn2_config *config)

@@ -14,12 +14,13 @@
 #define GN2_SCALE_ATTENTION "scale.attention"
 #define GN2_SCALE_READOUT "scale.readout"
 
-/* The jets or a constituent type: names, of the config; normalisation, and what an
- * input may be (GN2_NORMALISED_MAX; never NaN or Inf): (inputs) each, of one block. */
+/* The jets or a constituent type: names, of the config; normalisation, what an input
+ * may be (GN2_NORMALISED_MAX; never NaN or Inf), and what stands for one that is not
+ * finite: (inputs) each, of one block. */
 typedef struct gn2_object_inputs {
     const char *name;
     const char *const *inputs;
-    float *mean, *std, *low, *high;
+    float *mean, *std, *low, *high, *fallback;
 } gn2_object_inputs;
 
 struct gn2_model {

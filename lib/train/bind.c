@@ -59,10 +59,7 @@ static int64_t place_of(const names *n, const char *name)
 /* The dataset replaces NaN and Inf before the model sees them: as the model would. */
 static gn2_status check_defaults(const gn2_bound *b, int object, const gn2_object *from)
 {
-    const gn2_config *c = b->model->config;
-    const char *name = gn2_model_object_name(b->model, object);
-    double usual;
-    const double *ours = gn2_input_numbers(c, name, GN2_INPUT_DEFAULT, &usual);
+    const gn2_object_inputs *ours = &b->model->object[object];
     if (gn2_dataset_schema(b->dataset)->non_finite != GN2_NON_FINITE_DEFAULT)
         return GN2_OK; /* then it refuses them */
     if (!b->model->h.replace_non_finite)
@@ -70,14 +67,13 @@ static gn2_status check_defaults(const gn2_bound *b, int object, const gn2_objec
                         "input.non_finite is 'error' in the model and 'default' in the "
                         "dataset: open it with the model's");
     for (int64_t i = 0; i < gn2_model_object_inputs(b->model, object); i++) {
-        const float own = (float)(ours ? ours[i] : usual);
+        const float own = ours->fallback[i];
         const float theirs = from->defaults[b->columns.column[object][i]];
         if (own == theirs) continue;
         return gn2_fail(GN2_ERR_INVALID_ARG,
                         "input.defaults.%s: '%s' is %g in the model and %g in the "
                         "dataset: open it with the model's",
-                        name, gn2_model_object_input(b->model, object, (size_t)i),
-                        (double)own, (double)theirs);
+                        ours->name, ours->inputs[i], (double)own, (double)theirs);
     }
     return GN2_OK;
 }
