@@ -14,9 +14,9 @@
 /* Index of the output that has the name, or alias; the count if none has. */
 static size_t find(const gn2_tag_outputs *all, const char *name)
 {
-    size_t i = 0;
-    while (i < all->count && (!name[0] || (strcmp(name, all->item[i].name) != 0 &&
-                                           strcmp(name, all->item[i].alias) != 0)))
+    size_t i = name[0] ? 0 : all->count; /* most aliases are empty */
+    while (i < all->count && strcmp(name, all->item[i].name) != 0 &&
+           strcmp(name, all->item[i].alias) != 0)
         i++;
     return i;
 }
@@ -25,17 +25,18 @@ static size_t find(const gn2_tag_outputs *all, const char *name)
 static gn2_status add(gn2_tag_outputs *all, const gn2_tag_output *like,
                       const char *prefix, const char *name, const char *suffix)
 {
-    const size_t known = all->count;
     if (!gn2_reserve(&all->item, &all->capacity, all->count, all->count + 1,
                      sizeof *all->item))
         return gn2_fail_memory();
-    gn2_tag_output *output = &all->item[known];
+    gn2_tag_output *output = &all->item[all->count];
     *output = *like;
     output->type = like->write == gn2_write_vertices ? GN2_DATA_I32 : GN2_DATA_F32;
     snprintf(output->name, sizeof output->name, "%s.%s%s", prefix, name, suffix);
-    const char *twice = find(all, output->name) < known ? output->name : output->alias;
-    if (find(all, twice) < known)
-        return gn2_fail(GN2_ERR_INVALID_ARG, "two outputs would be called '%s'", twice);
+    const char *const names[] = {output->name, output->alias};
+    for (int i = 0; i < 2; i++)
+        if (find(all, names[i]) < all->count)
+            return gn2_fail(GN2_ERR_INVALID_ARG, "two outputs would be called '%s'",
+                            names[i]);
     all->count++;
     return GN2_OK;
 }
