@@ -284,8 +284,9 @@ def _named(columns: Any, want: Wanted) -> Table:
             f"{want.name}: the model has no inputs of them, and a table without "
             "columns does not say how many rows there are; give any column"
         )
-    arrays = [columns.get(n, want.name) for n in found or columns.names[:1]]
-    for name, array in zip(found or columns.names, arrays):
+    read = found or columns.names[:1]  # without inputs the first tells the rows
+    arrays = [columns.get(name, want.name) for name in read]
+    for name, array in zip(read, arrays):
         if array.ndim != 1:
             raise ShapeError(
                 f"{want.name}: column {name!r} has shape {array.shape}, must be "

@@ -182,10 +182,8 @@ def _check_shape(array: Any, rows: Rows, columns: int, what: str) -> None:
     count = rows.table.rows
     if array.size != count * columns:
         each = f" of {columns} columns, {count * columns} expected"
-        raise ShapeError(
-            f"labels '{what}': {array.size} values for {count} rows"
-            f"{each if columns > 1 else ''}"
-        )
+        each = each if columns > 1 else ""
+        raise ShapeError(f"labels '{what}': {array.size} values for {count} rows{each}")
     leading: list[tuple[int, ...]] = [(count,), rows.shape]
     allowed = [shape for of in leading for shape in (of, (*of, columns))]
     if array.size and array.shape not in [(count * columns,), *allowed]:

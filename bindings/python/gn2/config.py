@@ -300,7 +300,12 @@ def as_config(values: ConfigLike, base: Config | None = None) -> Config:
 def replace_shares(config: Config, asked: Iterable[str]) -> None:
     """Takes back the fractions ``f_…`` of a discriminant whose list of them is asked
     for in their place."""
-    lists = tuple(key[:-9] for key in asked if key.endswith(".fractions"))
-    for key in [k for k in config if lists and k.startswith("discriminant.")]:
-        if key.startswith(tuple(f"{name}f_" for name in lists)):
-            config[key] = Config()[key]
+    shares = tuple(
+        key.removesuffix("fractions") + "f_"
+        for key in asked
+        if key.endswith(".fractions")
+    )
+    with Config() as usual:
+        for key in usual:
+            if key.startswith(shares):
+                config[key] = usual[key]
